@@ -1,0 +1,101 @@
+// The object store's contract: what agents (host) and clients (drivers, workers, the agent itself) may do with a node's objects.
+//
+// Two implementations pass one conformance suite: `shared` (memfd pages through the addon: decisions 1.3-1.5 in
+// docs/architecture.md) and `local` (plain memory of one process: simulation, inline mode, platforms without the addon).
+// The host allocates; clients carve leased slabs without locks; a reader pins by hazard pointer and generation re-check.
+
+/** Names a sealed object of this node. A pair that was freed is never valid again. */
+export interface ObjectHandle {
+  readonly slot: number;
+  readonly generation: number;
+}
+
+/** A reserved range that only its creator sees. Exactly one of `seal` and `abort` ends it. */
+export interface WritableObject extends ObjectHandle {
+  readonly size: number;
+  /** Plain shared bytes: written in place. Detached (length 0) after seal or abort. Above 4 GiB use `chunk`. */
+  readonly bytes: Uint8Array;
+  /** A view of a part, at most 4 GiB, for objects of any size. */
+  chunk(offset: number, length: number): Uint8Array;
+  /** Copies `source` to `offset`; above 1 MiB with the helper thread, without blocking the loop's other work. */
+  write(offset: number, source: Uint8Array): Promise<void> | void;
+  seal(): ObjectHandle;
+  abort(): void;
+}
+
+/** A pinned object. Its bytes are private copy-on-write: a reader's writes are its own. */
+export interface ReadableObject extends ObjectHandle {
+  readonly size: number;
+  /** One ArrayBuffer for `[offset, offset+length)`; default the whole object. At most 4 GiB on Node 20. Creating it copies nothing. */
+  buffer(offset?: number, length?: number): ArrayBuffer;
+  /** Detaches every buffer handed out, gives the private pages back, clears the pin, in that order. Idempotent. */
+  release(): void;
+  /** True once every buffer handed out was garbage collected or none ever was; then release() invalidates nobody. */
+  readonly unreferenced: boolean;
+}
+
+/** How a client reaches the host: the shell implements it with Calls over the agent channel. Each answer may be late, never absent. */
+export interface StoreBroker {
+  slab(sizeClass: number): Promise<SlabLease>;
+  descriptors(count: number): Promise<readonly ObjectHandle[]>;
+  /** For anything larger than the largest size class. Waits while the store is full, then rejects with ObjectStoreFullError. */
+  allocate(bytes: number): Promise<Allocation>;
+}
+export interface SlabLease {
+  readonly slab: number;
+  readonly offset: number;
+  readonly bytes: number;
+}
+export interface Allocation extends ObjectHandle {
+  readonly offset: number;
+  readonly bytes: number;
+}
+
+export interface StoreClient {
+  /** The object at once when a leased slab and a descriptor are at hand, else undefined: then use `create`. */
+  tryCreate(size: number): WritableObject | undefined;
+  create(size: number): Promise<WritableObject>;
+  /** Pins a sealed object; undefined when that generation is gone or not sealed. Never waits. */
+  open(handle: ObjectHandle): ReadableObject | undefined;
+  /** Objects this client has pinned now, and their bytes. */
+  pinned(): { readonly objects: number; readonly bytes: number };
+  close(): void;
+}
+
+export interface StoreStats {
+  readonly capacity: number;
+  /** Bytes in slabs and allocations, whether sealed or not. */
+  readonly used: number;
+  readonly objects: number;
+  readonly freedAndPinned: number;
+  readonly clients: number;
+}
+
+/** What a client process needs to map the store: travels in its welcome. */
+export interface StoreGrant {
+  readonly path: string;
+  readonly capacity: number;
+  readonly client: number;
+  readonly layout: Uint8Array;
+}
+
+/** The agent's side. Synchronous: the shell queues what cannot be granted now and retries after a free. */
+export interface StoreHost {
+  admit(owner: string): StoreGrant;
+  /** The process is dead: its pins, slabs and unsealed objects are reclaimed. Sealed objects stay until freed. */
+  expel(client: number): void;
+  slab(client: number, sizeClass: number): SlabLease | undefined;
+  descriptors(client: number, count: number): readonly ObjectHandle[] | undefined;
+  allocate(client: number, bytes: number): Allocation | undefined;
+  /** Ends an object: readers that come later miss it; its range is reused once no pin is left. False when it was gone already. */
+  free(handle: ObjectHandle): boolean;
+  /** Reclaims ranges whose last pin has gone since; true when anything became free. */
+  sweep(): boolean;
+  /** Milliseconds since the client's native thread last beat, and since its event loop last turned. */
+  health(client: number): { readonly beatAgeMs: number; readonly turnAgeMs: number };
+  stats(): StoreStats;
+  close(): void;
+}
+
+/** Objects above this size live in the store; smaller ones in their owner's memory and inside messages. */
+export const INLINE_LIMIT_BYTES = 64 * 1024;

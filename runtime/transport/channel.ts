@@ -1,0 +1,87 @@
+// A channel carries messages of the wire contract between two processes, in order, both ways.
+//
+// Four kinds share this interface and one conformance suite: memory (tests, simulation, the head inside a private cluster's
+// host), framed Unix socket (inside a machine), gRPC stream (between machines), relay (between processes on different machines,
+// through their agents). A channel that ends says why, once; nothing is delivered after that.
+
+import type { Failure, MessageName, MessageOf } from "./messages.ts";
+
+export type ProcessKind = "head" | "agent" | "worker" | "driver";
+
+/** Who is at the other end, as its hello said. Fixed for the life of the channel. */
+export interface Peer {
+  readonly kind: ProcessKind;
+  readonly processId: string;
+  readonly nodeId: string;
+  readonly clusterId: string;
+  readonly pid: number;
+  readonly release: string;
+  /** Kind-specific registration bytes of the hello (to who listens) or of the welcome (to who dialled). */
+  readonly details: Uint8Array;
+}
+
+/** One function a message name. A message without one breaks the channel: the peers do not speak the same contract. */
+export type MessageHandlers = {
+  readonly [N in MessageName]?: (body: MessageOf<N>, channel: Channel) => void;
+};
+
+export interface ChannelHandler {
+  readonly messages: MessageHandlers;
+  /** After each batch that arrived together, so that what it caused can be done once. */
+  onTurn?(channel: Channel): void;
+  /** Exactly once. `failure` is undefined after an orderly goodbye, else says what broke. */
+  onClose(channel: Channel, failure: Failure | undefined): void;
+}
+
+export interface Channel {
+  readonly peer: Peer;
+  readonly open: boolean;
+  /** Bytes accepted by `send` and not yet taken by the operating system: the sender's brake. */
+  readonly bufferedBytes: number;
+  /** Queues a message. The first four of a turn leave at once, later ones when 32 KiB are full or the turn ends. */
+  send<N extends MessageName>(name: N, body: MessageOf<N>): void;
+  /** Sends what is queued now. */
+  flush(): void;
+  /** Keeps (true) or does not keep (false, the default) the process alive while the channel is open. */
+  hold(alive: boolean): void;
+  /** Says goodbye, sends what is queued, ends. Idempotent. */
+  close(reason?: string): void;
+}
+
+/** What this process says of itself in a hello or a welcome. */
+export interface Identity {
+  readonly kind: ProcessKind;
+  readonly processId: string;
+  readonly nodeId: string;
+  readonly clusterId: string;
+  /** Secret of the cluster; required of every dialler. Never logged. */
+  readonly token: string;
+}
+
+/** Where a process can be reached: `unix:/path`, `tcp:host:port`, or `memory:name` (tests and simulation). */
+export type Address = string;
+
+export interface DialOptions {
+  readonly details?: Uint8Array;
+  /** Bound for connecting and the hello together. */
+  readonly timeoutMs: number;
+}
+
+/** The listener's answer to a hello: take it, with a handler and bytes for the welcome, or refuse it. */
+export type Admission =
+  | { readonly handler: ChannelHandler; readonly details?: Uint8Array; readonly accepted?: (channel: Channel) => void }
+  | { readonly refused: Failure };
+
+export interface Listener {
+  /** The address to dial, with the real port when port 0 was asked for. */
+  readonly address: Address;
+  /** Stops accepting and closes every channel it accepted. Idempotent. */
+  close(): Promise<void>;
+}
+
+/** The seam: real processes use sockets and gRPC, the simulator memory. */
+export interface Transport {
+  dial(address: Address, identity: Identity, handler: ChannelHandler, options: DialOptions): Promise<Channel>;
+  /** `admit` runs once a hello passed the checks of version, cluster id and token. */
+  listen(address: Address, identity: Identity, admit: (peer: Peer) => Admission): Promise<Listener>;
+}
