@@ -1,0 +1,65 @@
+// The receiver's side of one caller's calls to one actor incarnation: start them in order, run none twice.
+//
+// Pure. Calls are numbered from 1 a (caller, incarnation). A call that comes early waits for the ones before it; a repeat of one
+// that runs is joined, of one that ended gets the first result again while it is kept. Results are kept until the caller
+// acknowledges them, at most WINDOW of them; a repeat from before that is known to have run and is never run again.
+
+export const WINDOW = 4096;
+
+export type Arrival<R> =
+  | { readonly kind: "start" }
+  /** Wait: a call before it has not arrived. */
+  | { readonly kind: "early" }
+  /** It runs now; its result will be sent when it ends. */
+  | { readonly kind: "running" }
+  | { readonly kind: "repeat"; readonly result: R }
+  /** It ran once and its result is gone. */
+  | { readonly kind: "forgotten" };
+
+export class CallOrder<C, R> {
+  #started = 0;
+  readonly #early = new Map<number, C>();
+  readonly #results = new Map<number, R | undefined>();
+
+  /** Tells what to do with call `order`. After "start" the caller also asks `nextEarly`. */
+  arrived(order: number, call: C): Arrival<R> {
+    if (order <= this.#started) {
+      if (!this.#results.has(order)) return { kind: "forgotten" };
+      const result = this.#results.get(order);
+      return result === undefined ? { kind: "running" } : { kind: "repeat", result };
+    }
+    if (order > this.#started + 1) {
+      if (this.#early.size < WINDOW) this.#early.set(order, call);
+      return { kind: "early" };
+    }
+    this.#start(order);
+    return { kind: "start" };
+  }
+
+  /** The call that waited for the one just started, which starts now. */
+  nextEarly(): C | undefined {
+    const order = this.#started + 1;
+    const call = this.#early.get(order);
+    if (call === undefined) return undefined;
+    this.#early.delete(order);
+    this.#start(order);
+    return call;
+  }
+
+  ended(order: number, result: R): void {
+    if (this.#results.has(order)) this.#results.set(order, result);
+  }
+
+  acknowledged(order: number): void {
+    for (const kept of this.#results.keys()) {
+      if (kept > order) break;
+      this.#results.delete(kept);
+    }
+  }
+
+  #start(order: number): void {
+    this.#started = order;
+    this.#results.set(order, undefined);
+    if (this.#results.size > WINDOW) this.#results.delete(this.#results.keys().next().value as number);
+  }
+}

@@ -1,0 +1,196 @@
+// The leases of one scheduling class at their owner: which task goes to which leased worker, and how many leases to ask for.
+//
+// Pure: the submission shell tells it what happened and does what it answers. Workers are kept busy by a pipeline whose depth
+// follows the measured time of the task: as many as fit in one millisecond, one while nothing is known. A lease that is
+// closing gets no new task and goes back when its pipeline is empty.
+
+export interface PooledTask {
+  /** Expected time in user code; undefined before the first measurement of its function. */
+  readonly expectedMicros: number | undefined;
+}
+
+export interface PooledLease<T extends PooledTask> {
+  readonly id: string;
+  readonly inFlight: Set<T>;
+  /** Expected microseconds of what is in flight; an unmeasured task counts as a whole pipeline. */
+  backlogMicros: number;
+  closing: boolean;
+  /** Clock time since nothing is in flight. */
+  idleSince: number;
+}
+
+export const PIPELINE_MICROS = 1000;
+export const PIPELINE_TASKS_MAX = 64;
+/** More leases than this are never asked for at once: the agent could not start that many workers sooner anyway. */
+export const WANTED_MAX = 1024;
+/** An idle lease is kept this long for the next task of its class. */
+export const IDLE_KEEP_MS = 100;
+
+export class LeasePool<T extends PooledTask, L extends PooledLease<T>> {
+  readonly leases = new Map<string, L>();
+  readonly #queue = new Deque<T>();
+  /** Last order sent, so that an unchanged one is not sent again. */
+  #ordered = 0;
+
+  get queued(): number {
+    return this.#queue.size;
+  }
+
+  enqueue(task: T): void {
+    this.#queue.pushBack(task);
+  }
+
+  /** A task that was pushed once goes before those that never were. */
+  enqueueFirst(task: T): void {
+    this.#queue.pushFront(task);
+  }
+
+  granted(lease: L): void {
+    this.leases.set(lease.id, lease);
+  }
+
+  /** The next push, or undefined when no lease has room or nothing is queued. Records the task as in flight. */
+  next(): { readonly lease: L; readonly task: T } | undefined {
+    const task = this.#queue.front();
+    if (task === undefined) return undefined;
+    const lease = this.#roomiest(task);
+    if (lease === undefined) return undefined;
+    this.#queue.popFront();
+    lease.inFlight.add(task);
+    lease.backlogMicros += cost(task);
+    return { lease, task };
+  }
+
+  /** Newest queued task, for a worker that helps what it waits for. */
+  takeNewest(): T | undefined {
+    return this.#queue.popBack();
+  }
+
+  /** Removes a queued task; false when it is not queued. */
+  remove(task: T): boolean {
+    return this.#queue.remove(task);
+  }
+
+  /** The task left its lease, whatever the outcome. */
+  finished(lease: L, task: T, now: number): void {
+    if (!lease.inFlight.delete(task)) return;
+    lease.backlogMicros = lease.inFlight.size === 0 ? 0 : Math.max(0, lease.backlogMicros - cost(task));
+    if (lease.inFlight.size === 0) lease.idleSince = now;
+  }
+
+  /** The lease is gone; the tasks that were in flight are the caller's to judge. */
+  lost(id: string): L | undefined {
+    const lease = this.leases.get(id);
+    this.leases.delete(id);
+    return lease;
+  }
+
+  /** Leases to give back now: closing and empty ones, and those idle for longer than they are kept. */
+  takeIdle(now: number, all: boolean): L[] {
+    const idle: L[] = [];
+    if (this.#queue.size > 0 && !all) return idle;
+    for (const lease of this.leases.values()) {
+      if (lease.inFlight.size > 0) continue;
+      if (all || lease.closing || now - lease.idleSince >= IDLE_KEEP_MS) idle.push(lease);
+    }
+    for (const lease of idle) this.leases.delete(lease.id);
+    return idle;
+  }
+
+  /** The standing order to send now, or undefined when the one in force is right. */
+  order(): number | undefined {
+    const held = this.leases.size;
+    const missing = this.#queue.size === 0 ? 0 : roundUp(Math.min(this.#queue.size, WANTED_MAX - held));
+    const wanted = held + Math.max(0, missing);
+    // Withdrawing to what is held matters only after more was asked for; growing matters always.
+    if (wanted === this.#ordered || (wanted < this.#ordered && missing > 0 && wanted * 4 > this.#ordered)) return undefined;
+    this.#ordered = wanted;
+    return wanted;
+  }
+
+  /** The agent forgot the order (it refused it, or was restarted): the next one is sent again. */
+  forgetOrder(): void {
+    this.#ordered = 0;
+  }
+
+  drainQueue(): T[] {
+    return this.#queue.drain();
+  }
+
+  #roomiest(task: T): L | undefined {
+    let best: L | undefined;
+    for (const lease of this.leases.values()) {
+      if (lease.closing) continue;
+      if (lease.inFlight.size === 0) return lease;
+      if (lease.inFlight.size >= PIPELINE_TASKS_MAX || lease.backlogMicros + cost(task) > PIPELINE_MICROS) continue;
+      if (best === undefined || lease.inFlight.size < best.inFlight.size) best = lease;
+    }
+    return best;
+  }
+}
+
+function cost(task: PooledTask): number {
+  return task.expectedMicros ?? PIPELINE_MICROS;
+}
+
+function roundUp(count: number): number {
+  return count <= 0 ? 0 : 2 ** Math.ceil(Math.log2(count));
+}
+
+/** A queue with two ends; amortised constant time, and memory is given back as it empties. */
+export class Deque<T> {
+  #front: T[] = [];
+  #back: T[] = [];
+  #head = 0;
+
+  get size(): number {
+    return this.#front.length + this.#back.length - this.#head;
+  }
+
+  pushBack(item: T): void {
+    this.#back.push(item);
+  }
+
+  pushFront(item: T): void {
+    this.#front.push(item);
+  }
+
+  front(): T | undefined {
+    return this.#front.length > 0 ? this.#front[this.#front.length - 1] : this.#back[this.#head];
+  }
+
+  popFront(): T | undefined {
+    if (this.#front.length > 0) return this.#front.pop();
+    if (this.#head >= this.#back.length) return undefined;
+    const item = this.#back[this.#head];
+    this.#head += 1;
+    if (this.#head >= 1024 && this.#head * 2 > this.#back.length) {
+      this.#back = this.#back.slice(this.#head);
+      this.#head = 0;
+    }
+    return item;
+  }
+
+  popBack(): T | undefined {
+    if (this.#back.length > this.#head) return this.#back.pop();
+    return this.#front.shift();
+  }
+
+  remove(item: T): boolean {
+    const inFront = this.#front.indexOf(item);
+    if (inFront >= 0) {
+      this.#front.splice(inFront, 1);
+      return true;
+    }
+    const inBack = this.#back.indexOf(item, this.#head);
+    if (inBack < 0) return false;
+    this.#back.splice(inBack, 1);
+    return true;
+  }
+
+  drain(): T[] {
+    const items: T[] = [];
+    for (let item = this.popFront(); item !== undefined; item = this.popFront()) items.push(item);
+    return items;
+  }
+}

@@ -1,0 +1,45 @@
+// Life of one object at its owner: pending -> ready | failed -> freed; ready -> lost when its last copy is gone.
+//
+// Pure. An object becomes ready once and its value never changes; a repeat of its resolution is ignored, so a reply that
+// arrives twice cannot replace what readers have seen.
+
+export type ObjectState = "pending" | "ready" | "failed" | "lost" | "freed";
+
+export type ObjectEvent = "resolved" | "rejected" | "copyLost" | "released";
+export type ObjectEffect = "wakeReaders" | "freeCopies" | "none" | "ignore";
+
+export function stepObject(state: ObjectState, event: ObjectEvent): { readonly state: ObjectState; readonly effect: ObjectEffect } {
+  return TABLE[state][event];
+}
+
+const IGNORED = (state: ObjectState) => ({ state, effect: "ignore" }) as const;
+const ENDED = (state: ObjectState) => ({
+  resolved: IGNORED(state),
+  rejected: IGNORED(state),
+  copyLost: IGNORED(state),
+  released: { state: "freed", effect: "none" } as const,
+});
+
+const TABLE: Record<ObjectState, Record<ObjectEvent, { readonly state: ObjectState; readonly effect: ObjectEffect }>> = {
+  pending: {
+    resolved: { state: "ready", effect: "wakeReaders" },
+    rejected: { state: "failed", effect: "wakeReaders" },
+    copyLost: IGNORED("pending"),
+    // Nobody waits: the task goes on, its result is freed on arrival.
+    released: { state: "freed", effect: "none" },
+  },
+  ready: {
+    resolved: IGNORED("ready"),
+    rejected: IGNORED("ready"),
+    copyLost: { state: "lost", effect: "none" },
+    released: { state: "freed", effect: "freeCopies" },
+  },
+  failed: ENDED("failed"),
+  lost: ENDED("lost"),
+  freed: {
+    resolved: { state: "freed", effect: "freeCopies" },
+    rejected: IGNORED("freed"),
+    copyLost: IGNORED("freed"),
+    released: IGNORED("freed"),
+  },
+};
