@@ -4,7 +4,7 @@
 // host), framed Unix socket (inside a machine), gRPC stream (between machines), relay (between processes on different machines,
 // through their agents). A channel that ends says why, once; nothing is delivered after that.
 
-import type { Failure, MessageName, MessageOf } from "./messages.ts";
+import type { Failure, MessageName, MessageOf, SendOf } from "./messages.ts";
 
 export type ProcessKind = "head" | "agent" | "worker" | "driver";
 
@@ -39,7 +39,7 @@ export interface Channel {
   /** Bytes accepted by `send` and not yet taken by the operating system: the sender's brake. */
   readonly bufferedBytes: number;
   /** Queues a message. The first four of a turn leave at once, later ones when 32 KiB are full or the turn ends. */
-  send<N extends MessageName>(name: N, body: MessageOf<N>): void;
+  send<N extends MessageName>(name: N, body: SendOf<N>): void;
   /** Sends what is queued now. */
   flush(): void;
   /** Keeps (true) or does not keep (false, the default) the process alive while the channel is open. */

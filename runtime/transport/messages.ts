@@ -1,0 +1,56 @@
+// The wire contract as types, and the table that leads from a message's name to its codec.
+//
+// A received body is `MessageOf<N>`: every scalar, list and map is there (its default when the sender left it out), nested messages
+// and members of a oneof are there or undefined. A body to be sent is `SendOf<N>`: every field optional. What was received may be
+// sent as it is. Maps have no prototype; 64-bit fields are numbers up to 2^53-1.
+
+import type { FailureData } from "../errors.ts";
+import { MESSAGES } from "../../proto/generated/troupe.ts";
+import type * as contract from "../../proto/generated/troupe.ts";
+import type { Codec, Draft } from "../../proto/wire.ts";
+
+/** Raised whenever the meaning of an existing message changes. Processes with different versions refuse each other. */
+export const PROTOCOL_VERSION = 1;
+
+type Bodies = { readonly [N in keyof typeof MESSAGES]: (typeof MESSAGES)[N]["codec"] extends Codec<infer T> ? T : never };
+
+/** Camel-case names of what a frame carries: "pushTask", "taskDone", … */
+export type MessageName = keyof Bodies;
+/** A body as it was received. */
+export type MessageOf<N extends MessageName> = Bodies[N];
+/** A body as it may be sent. */
+export type SendOf<N extends MessageName> = Draft<Bodies[N]>;
+
+export interface MessageEntry<N extends MessageName> {
+  /** Number of the field in Message.body. */
+  readonly field: number;
+  readonly codec: Codec<MessageOf<N>>;
+}
+export const MESSAGE_TABLE = MESSAGES as { readonly [N in MessageName]: MessageEntry<N> };
+
+/** A system error as data. What was received and what failureOf() makes are both one. */
+export type Failure = FailureData;
+
+type CallBodies = Omit<contract.Call, "id" | "attempt" | "origin" | "body">;
+type AnswerBodies = Omit<contract.Answer, "id" | "failure" | "body">;
+/** Names of what can be asked: "createActor", "grantSlab", … */
+export type CallName = keyof CallBodies;
+export type CallOf<N extends CallName> = NonNullable<CallBodies[N]>;
+/** Names of what an answer can carry: "actor", "slab", … */
+export type AnswerName = keyof AnswerBodies;
+export type AnswerOf<N extends AnswerName> = NonNullable<AnswerBodies[N]>;
+
+export { fromBytes, toBytes, WireError } from "../../proto/wire.ts";
+export type { Codec, Draft } from "../../proto/wire.ts";
+export {
+  ActorSpec, AgentDetails, DriverDetails, HeadWelcome, ProcessWelcome, StoreGrant, Value, WorkerDetails,
+} from "../../proto/generated/troupe.ts";
+export type {
+  ActorAck, ActorCall, ActorChanged, ActorConstructed, ActorInfo, ActorReport, AdoptJob, AllocateObject, Answer, Borrow, BorrowAck,
+  BoundArg, Call, Chain, Chunk, ClusterView, ConstructActor, CreateActor, DeathCause, DescribeProcess, DescriptorGrant, Done, Drop,
+  Exit, FetchObject, FreeObjects, Goodbye, GrantDescriptors, GrantSlab, HeldRef, Hello, JobEnded, KillActor, LeaseGranted,
+  LeaseRefused, LeaseRequest, LeaseReturned, LeaseRevoked, ListState, LogLines, LookUpProcess, NodeDied, NodeInfo, NodeReport,
+  ObjectGrant, Ping, PlaceActor, Pong, ProcessDied, PushTask, ReadChunk, RegisteredJob, RegisteredNode, RegisterJob, RegisterNode,
+  Relay, RelayClosed, ReleaseClaims, ResolveActor, Resolved, Resumed, Refused, SlabGrant, StateRows, StopCluster, Stored, Strategy,
+  Subscribe, Suspended, SwapClaim, Swapped, TaskDone, Template, Welcome, WriteChunk,
+} from "../../proto/generated/troupe.ts";
