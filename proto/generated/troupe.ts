@@ -124,6 +124,7 @@ export interface Welcome {
   readonly resumeFrom: number;
   readonly clusterId: string;
   readonly details: Uint8Array;
+  readonly pid: number;
 }
 function writeWelcome(writer: Writer, body: Draft<Welcome>): void {
   if (body.protocolVersion) writer.uint32(8, body.protocolVersion);
@@ -135,6 +136,7 @@ function writeWelcome(writer: Writer, body: Draft<Welcome>): void {
   if (body.resumeFrom) writer.uint64(56, body.resumeFrom);
   if (body.clusterId) writer.string(66, body.clusterId);
   if (body.details && body.details.length > 0) writer.raw(74, body.details);
+  if (body.pid) writer.uint32(80, body.pid);
 }
 function readWelcome(reader: Reader, end: number): Welcome {
   let v_protocolVersion: number = 0;
@@ -146,6 +148,7 @@ function readWelcome(reader: Reader, end: number): Welcome {
   let v_resumeFrom: number = 0;
   let v_clusterId: string = "";
   let v_details: Uint8Array = NONE;
+  let v_pid: number = 0;
   while (reader.position < end) {
     const tag = reader.uint32();
     switch (tag) {
@@ -176,11 +179,14 @@ function readWelcome(reader: Reader, end: number): Welcome {
       case 74:
         v_details = reader.raw();
         break;
+      case 80:
+        v_pid = reader.uint32();
+        break;
       default:
         reader.skip(tag);
     }
   }
-  return { protocolVersion: v_protocolVersion, release: v_release, kind: v_kind, processId: v_processId, nodeId: v_nodeId, epoch: v_epoch, resumeFrom: v_resumeFrom, clusterId: v_clusterId, details: v_details };
+  return { protocolVersion: v_protocolVersion, release: v_release, kind: v_kind, processId: v_processId, nodeId: v_nodeId, epoch: v_epoch, resumeFrom: v_resumeFrom, clusterId: v_clusterId, details: v_details, pid: v_pid };
 }
 export const Welcome: Codec<Welcome> = { name: "Welcome", fat: true, write: writeWelcome, read: readWelcome };
 
@@ -2799,6 +2805,8 @@ export interface Relay {
   readonly from: string;
   readonly fromNode: string;
   readonly frame: Uint8Array;
+  readonly link: number;
+  readonly opener: boolean;
 }
 function writeRelay(writer: Writer, body: Draft<Relay>): void {
   if (body.to) writer.string(10, body.to);
@@ -2806,6 +2814,8 @@ function writeRelay(writer: Writer, body: Draft<Relay>): void {
   if (body.from) writer.string(26, body.from);
   if (body.fromNode) writer.string(34, body.fromNode);
   if (body.frame && body.frame.length > 0) writer.raw(42, body.frame);
+  if (body.link) writer.uint32(48, body.link);
+  if (body.opener) writer.bool(56);
 }
 function readRelay(reader: Reader, end: number): Relay {
   let v_to: string = "";
@@ -2813,6 +2823,8 @@ function readRelay(reader: Reader, end: number): Relay {
   let v_from: string = "";
   let v_fromNode: string = "";
   let v_frame: Uint8Array = NONE;
+  let v_link: number = 0;
+  let v_opener: boolean = false;
   while (reader.position < end) {
     const tag = reader.uint32();
     switch (tag) {
@@ -2831,11 +2843,17 @@ function readRelay(reader: Reader, end: number): Relay {
       case 42:
         v_frame = reader.raw();
         break;
+      case 48:
+        v_link = reader.uint32();
+        break;
+      case 56:
+        v_opener = reader.bool();
+        break;
       default:
         reader.skip(tag);
     }
   }
-  return { to: v_to, toNode: v_toNode, from: v_from, fromNode: v_fromNode, frame: v_frame };
+  return { to: v_to, toNode: v_toNode, from: v_from, fromNode: v_fromNode, frame: v_frame, link: v_link, opener: v_opener };
 }
 export const Relay: Codec<Relay> = { name: "Relay", fat: true, write: writeRelay, read: readRelay };
 
@@ -2845,6 +2863,8 @@ export interface RelayClosed {
   readonly from: string;
   readonly fromNode: string;
   readonly failure: Failure | undefined;
+  readonly link: number;
+  readonly opener: boolean;
 }
 function writeRelayClosed(writer: Writer, body: Draft<RelayClosed>): void {
   if (body.to) writer.string(10, body.to);
@@ -2856,6 +2876,8 @@ function writeRelayClosed(writer: Writer, body: Draft<RelayClosed>): void {
     writeFailure(writer, body.failure);
     writer.end(start, false);
   }
+  if (body.link) writer.uint32(48, body.link);
+  if (body.opener) writer.bool(56);
 }
 function readRelayClosed(reader: Reader, end: number): RelayClosed {
   let v_to: string = "";
@@ -2863,6 +2885,8 @@ function readRelayClosed(reader: Reader, end: number): RelayClosed {
   let v_from: string = "";
   let v_fromNode: string = "";
   let v_failure: Failure | undefined = undefined;
+  let v_link: number = 0;
+  let v_opener: boolean = false;
   while (reader.position < end) {
     const tag = reader.uint32();
     switch (tag) {
@@ -2884,11 +2908,17 @@ function readRelayClosed(reader: Reader, end: number): RelayClosed {
         reader.leave(inner);
         break;
       }
+      case 48:
+        v_link = reader.uint32();
+        break;
+      case 56:
+        v_opener = reader.bool();
+        break;
       default:
         reader.skip(tag);
     }
   }
-  return { to: v_to, toNode: v_toNode, from: v_from, fromNode: v_fromNode, failure: v_failure };
+  return { to: v_to, toNode: v_toNode, from: v_from, fromNode: v_fromNode, failure: v_failure, link: v_link, opener: v_opener };
 }
 export const RelayClosed: Codec<RelayClosed> = { name: "RelayClosed", fat: false, write: writeRelayClosed, read: readRelayClosed };
 

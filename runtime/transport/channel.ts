@@ -29,6 +29,8 @@ export interface ChannelHandler {
   readonly messages: MessageHandlers;
   /** After each batch that arrived together, so that what it caused can be done once. */
   onTurn?(channel: Channel): void;
+  /** `bufferedBytes` had risen above 1 MiB and has fallen below 256 KiB again. */
+  onDrain?(channel: Channel): void;
   /** Exactly once. `failure` is undefined after an orderly goodbye, else says what broke. */
   onClose(channel: Channel, failure: Failure | undefined): void;
 }
@@ -38,7 +40,10 @@ export interface Channel {
   readonly open: boolean;
   /** Bytes accepted by `send` and not yet taken by the operating system: the sender's brake. */
   readonly bufferedBytes: number;
-  /** Queues a message. The first four of a turn leave at once, later ones when 32 KiB are full or the turn ends. */
+  /**
+   * Queues a message. The first four of a turn leave at once, later ones when 32 KiB are full or the turn ends. The body is encoded
+   * before this returns. After the end it does nothing: onClose says so. A body that cannot be encoded is an InvalidArgumentError.
+   */
   send<N extends MessageName>(name: N, body: SendOf<N>): void;
   /** Sends what is queued now. */
   flush(): void;
@@ -67,15 +72,21 @@ export interface DialOptions {
   readonly timeoutMs: number;
 }
 
+export interface Admitted {
+  readonly handler: ChannelHandler;
+  /** Kind-specific bytes for the welcome. */
+  readonly details?: Uint8Array;
+  /** Right after the welcome was sent, before any message of the peer is handled. */
+  readonly accepted?: (channel: Channel) => void;
+}
+
 /** The listener's answer to a hello: take it, with a handler and bytes for the welcome, or refuse it. */
-export type Admission =
-  | { readonly handler: ChannelHandler; readonly details?: Uint8Array; readonly accepted?: (channel: Channel) => void }
-  | { readonly refused: Failure };
+export type Admission = Admitted | { readonly refused: Failure };
 
 export interface Listener {
   /** The address to dial, with the real port when port 0 was asked for. */
   readonly address: Address;
-  /** Stops accepting and closes every channel it accepted. Idempotent. */
+  /** Stops accepting and closes every channel it accepted. Idempotent. A listener does not keep the process alive. */
   close(): Promise<void>;
 }
 

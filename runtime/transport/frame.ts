@@ -1,0 +1,167 @@
+// Frames: how batches of messages become bytes and bytes become calls of handlers, without objects in between.
+//
+//   u32 little endian: length of the frame      (the socket's framing; other carriers pass on what follows it)
+//   1: epoch  2: seq  3: ack                    (varints, only on resumable links, always first)
+//   4: length { field of Message.body: length { body } }      once a message
+//
+// The result is a valid protobuf `Frame`. A FrameWriter belongs to one channel and keeps one growing buffer.
+
+import { failureOf, ConnectionError, TroupeError } from "../errors.ts";
+import { type Codec, Reader, WireError, Writer } from "../../proto/wire.ts";
+import { type Failure, MESSAGE_TABLE, type MessageEntry, type MessageName, type MessageOf, type SendOf } from "./messages.ts";
+
+/** Length of the socket's framing. */
+export const PREFIX = 4;
+/** Longest frame: above the largest chunk of an object, far below what could exhaust a process. */
+export const FRAME_MAX = 64 * 1024 * 1024;
+/** Before the hello is accepted nobody needs more. */
+export const HELLO_FRAME_MAX = 256 * 1024;
+const BUFFER_START = 4 * 1024;
+/** A buffer that grew beyond this for one large message is given back. */
+const BUFFER_KEPT = 1024 * 1024;
+
+const TAG_EPOCH = 8;
+const TAG_SEQ = 16;
+const TAG_ACK = 24;
+const TAG_MESSAGE = 34;
+
+interface Row {
+  readonly name: MessageName;
+  readonly tag: number;
+  readonly codec: Codec<MessageOf<MessageName>>;
+}
+const ROWS = new Map<number, Row>();
+const BY_TAG: (Row | undefined)[] = [];
+for (const [name, { field, codec }] of Object.entries(MESSAGE_TABLE) as [MessageName, MessageEntry<MessageName>][]) {
+  const row: Row = { name, tag: (field << 3) | 2, codec: codec as Row["codec"] };
+  BY_TAG[row.tag] = row;
+  ROWS.set(field, row);
+}
+const BY_NAME = new Map([...ROWS.values()].map((row) => [row.name, row]));
+
+/** What a resumable link says about a frame. All 0 elsewhere. */
+export interface FrameHeader {
+  readonly epoch: number;
+  readonly seq: number;
+  readonly ack: number;
+}
+
+/** Collects messages into one frame after the other. */
+export class FrameWriter {
+  readonly #writer = new Writer(BUFFER_START);
+
+  /** The frame being written, from offset 0 to `length`, its prefix included. Valid until the next `add` or `start`. */
+  get bytes(): Buffer {
+    return this.#writer.bytes;
+  }
+  /** 0 when no frame has been started. */
+  get length(): number {
+    return this.#writer.position;
+  }
+
+  /** Begins a frame. */
+  start(header?: FrameHeader): void {
+    const writer = this.#writer;
+    writer.position = PREFIX;
+    if (header === undefined) return;
+    writer.uint64(TAG_EPOCH, header.epoch);
+    writer.uint64(TAG_SEQ, header.seq);
+    writer.uint64(TAG_ACK, header.ack);
+  }
+
+  /** Adds a message; throws and leaves the frame as it was when the body cannot be encoded. */
+  add<N extends MessageName>(name: N, body: SendOf<N>): void {
+    const writer = this.#writer;
+    const before = writer.position;
+    const { tag, codec } = BY_NAME.get(name) as Row;
+    try {
+      const message = writer.begin(TAG_MESSAGE, codec.fat);
+      const inner = writer.begin(tag, codec.fat);
+      codec.write(writer, body as never);
+      writer.end(inner, codec.fat);
+      writer.end(message, codec.fat);
+      if (writer.position - before > FRAME_MAX) throw new RangeError(`it takes ${writer.position - before} bytes of ${FRAME_MAX}`);
+    } catch (error) {
+      writer.rewind(before);
+      throw error;
+    }
+  }
+
+  /** Completes the frame: its prefix is written. */
+  finish(): void {
+    this.#writer.bytes.writeUInt32LE(this.#writer.position - PREFIX, 0);
+  }
+
+  /** After the frame was passed on. `taken`: whoever got the bytes keeps them, so a new buffer is needed. */
+  clear(taken: boolean): void {
+    const writer = this.#writer;
+    writer.position = 0;
+    if (taken || writer.bytes.length > BUFFER_KEPT) writer.bytes = Buffer.allocUnsafeSlow(BUFFER_START);
+  }
+}
+
+/** What walks a frame calls. */
+export interface FrameVisitor {
+  /** Before the first message. False passes over the frame. */
+  header(header: FrameHeader): boolean;
+  /** False ends the walk: nothing more is to be delivered. */
+  message<N extends MessageName>(name: N, body: MessageOf<N>): boolean;
+}
+
+const NO_HEADER: FrameHeader = Object.freeze({ epoch: 0, seq: 0, ack: 0 });
+// Handlers run inside the walk and may cause another one (memory channels): each depth has its own reader.
+const readers: Reader[] = [];
+let depth = 0;
+
+/**
+ * Calls the visitor for the frame in bytes[start, end). `owned`: nobody writes into `bytes` again, so large fields may be views.
+ * Throws WireError on malformed bytes; what the visitor throws comes out as it is.
+ */
+export function readFrame(bytes: Buffer, start: number, end: number, owned: boolean, visitor: FrameVisitor): void {
+  const reader = (readers[depth] ??= new Reader());
+  depth++;
+  try {
+    reader.open(end === bytes.length ? bytes : bytes.subarray(0, end), owned, start);
+    walk(reader, end, visitor);
+  } finally {
+    depth--;
+    reader.close();
+  }
+}
+
+function walk(reader: Reader, end: number, visitor: FrameVisitor): void {
+  let epoch = 0;
+  let seq = 0;
+  let ack = 0;
+  let opened = false;
+  while (reader.position < end) {
+    const tag = reader.uint32();
+    if (tag === TAG_MESSAGE) {
+      if (!opened && !visitor.header(seq === 0 && epoch === 0 && ack === 0 ? NO_HEADER : { epoch, seq, ack })) return;
+      opened = true;
+      if (!readMessage(reader, end, visitor)) return;
+    } else if (tag === TAG_EPOCH) epoch = reader.uint64();
+    else if (tag === TAG_SEQ) seq = reader.uint64();
+    else if (tag === TAG_ACK) ack = reader.uint64();
+    else reader.skip(tag);
+  }
+  if (!opened) visitor.header({ epoch, seq, ack });
+}
+
+function readMessage(reader: Reader, end: number, visitor: FrameVisitor): boolean {
+  const messageEnd = reader.enter(end);
+  const tag = reader.uint32();
+  const row = BY_TAG[tag];
+  if (row === undefined) throw new WireError(`a frame carries message ${tag >>> 3}, which this release does not know`);
+  const bodyEnd = reader.enter(messageEnd);
+  const body = row.codec.read(reader, bodyEnd);
+  reader.leave(bodyEnd);
+  reader.leave(messageEnd);
+  return visitor.message(row.name, body);
+}
+
+/** Why a channel ends after `error` came out of reading or handling a frame. */
+export function brokenBy(error: unknown, peer: string): Failure {
+  if (error instanceof WireError) return failureOf(new ConnectionError(`${peer} sent bytes that are not of the contract: ${error.message}`));
+  return failureOf(new TroupeError(`A message of ${peer} could not be handled: ${(error as Error)?.message ?? error}`, {}, error));
+}

@@ -1,0 +1,12 @@
+// The public face of runtime/transport.
+
+export * from "./channel.ts";
+export * from "./messages.ts";
+export {
+  type AnswerBody, Callee, Caller, type CallContext, type CallHandlers, type CallOptions,
+} from "./calls.ts";
+export { describePeer } from "./frame-channel.ts";
+export { RELEASE } from "./hello.ts";
+export { type Delivery, type MemoryTransport, type MemoryTransportOptions, memoryTransport } from "./memory-channel.ts";
+export type { PeerCredentials } from "./socket-channel.ts";
+export { type SystemTransportOptions, systemTransport } from "./transport.ts";

@@ -1,0 +1,214 @@
+// Framed Unix sockets: the way between processes of one machine.
+//
+// Reads go into one buffer for all sockets of this thread: a read is handled to its end before the next one starts, and whoever
+// keeps bytes copies them. Writes go through a ByteSink. Sockets do not keep the process alive unless asked to.
+
+import { chmodSync } from "node:fs";
+import net from "node:net";
+import { AuthenticationError, ConnectionError, DeadlineError, failureOf, InvalidArgumentError } from "../errors.ts";
+import type { Clock } from "../seams.ts";
+import { type ByteSink, SocketSink } from "./byte-sink.ts";
+import type { Carrier, Receiver } from "./carrier.ts";
+import { FRAME_MAX } from "./frame.ts";
+import { FrameSplitter } from "./frame-splitter.ts";
+import type { Failure } from "./messages.ts";
+
+const READ_BYTES = 256 * 1024;
+/** A peer that takes this long to read the last bytes does not want them. */
+const END_WITHIN_MS = 2_000;
+/** Strangers and peers together; beyond it connections are closed at once. */
+const CONNECTIONS_MAX = 4_096;
+
+/** Uid of the process at the other end of a Unix socket, from the operating system. */
+export type PeerCredentials = (fd: number) => { readonly uid: number };
+
+export type MakeSink = (socket: net.Socket, fd: number, drained: () => void) => ByteSink;
+
+export interface SocketOptions {
+  readonly clock: Clock;
+  readonly peerCredentials?: PeerCredentials;
+  /** Absent: through net.Socket. */
+  readonly makeSink?: MakeSink;
+}
+
+/** The parts of a socket's handle that have no public face. */
+interface HandleOwner {
+  _handle: { readonly fd: number } | null;
+}
+
+const readBuffer = Buffer.allocUnsafeSlow(READ_BYTES);
+
+export class SocketCarrier implements Carrier {
+  receiver!: Receiver;
+  frameMax = FRAME_MAX;
+  #socket!: net.Socket;
+  #sink!: ByteSink;
+  readonly #clock: Clock;
+  readonly #splitter = new FrameSplitter();
+  #ended = false;
+  #failure: Failure | undefined;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  get late(): boolean {
+    return this.#sink.late;
+  }
+  get pendingBytes(): number {
+    return this.#sink.pendingBytes;
+  }
+
+  /** Options for the net.Socket this carrier reads from; `attach` must follow. */
+  readonly onread = {
+    buffer: readBuffer,
+    callback: (length: number): boolean => {
+      this.#read(length);
+      return true;
+    },
+  };
+
+  attach(socket: net.Socket, sink: ByteSink): void {
+    this.#socket = socket;
+    this.#sink = sink;
+    socket.unref();
+    socket.on("error", (error) => (this.#failure ??= failureOf(new ConnectionError(`the socket failed: ${error.message}`, {}, error))));
+    // The other side closed its half. Whatever it wanted to say has been read.
+    socket.on("end", () => this.#finish(undefined));
+    socket.on("close", () => {
+      this.#sink.close();
+      this.#finish(this.#failure);
+    });
+  }
+
+  write(bytes: Buffer, length: number, now: boolean): boolean {
+    if (this.#ended) return false;
+    return this.#sink.write(bytes, 0, length, now);
+  }
+
+  flush(): void {
+    if (!this.#ended) this.#sink.flush();
+  }
+
+  hold(alive: boolean): void {
+    if (alive) this.#socket.ref();
+    else this.#socket.unref();
+  }
+
+  end(): void {
+    if (this.#ended) return;
+    // Reading goes on, and what comes is dropped: closing with unread bytes would break the other side before it has read the
+    // goodbye. It closes its half as soon as it has.
+    this.#ended = true;
+    if (this.pendingBytes > 0) this.#socket.ref();
+    const timer = this.#clock.after(END_WITHIN_MS, () => this.#socket.destroy());
+    this.#socket.once("close", () => timer.cancel());
+    this.#sink.end();
+  }
+
+  destroy(failure: Failure | undefined): void {
+    if (this.#ended) return;
+    this.#finish(failure);
+  }
+
+  #finish(failure: Failure | undefined): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#socket.destroy();
+    this.receiver.ended(failure);
+  }
+
+  #read(length: number): void {
+    if (this.#ended) return;
+    const tooLong = this.#splitter.read(readBuffer, length, this.#frameMax, this.#take);
+    if (this.#ended) return;
+    if (tooLong === 0) return this.receiver.turn();
+    this.#finish(failureOf(new ConnectionError(`a frame of ${tooLong} bytes exceeds the ${this.frameMax} that are taken`)));
+  }
+
+  readonly #frameMax = (): number => this.frameMax;
+  readonly #take = (bytes: Buffer, start: number, end: number, owned: boolean): boolean => {
+    this.receiver.frame(bytes, start, end, owned);
+    return !this.#ended;
+  };
+}
+
+export const plainSink: MakeSink = (socket, _fd, drained) => new SocketSink(socket, drained);
+
+function attach(carrier: SocketCarrier, socket: net.Socket, options: SocketOptions): void {
+  const fd = (socket as unknown as HandleOwner)._handle?.fd ?? -1;
+  carrier.attach(socket, (options.makeSink ?? plainSink)(socket, fd, () => carrier.receiver.drained()));
+}
+
+/** Connects to a Unix socket. The hello is the caller's, at once, in the same turn. */
+export function connectSocket(path: string, timeoutMs: number, options: SocketOptions, connected: (carrier: Carrier) => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const carrier = new SocketCarrier(options.clock);
+    const socket = net.connect({ path, onread: carrier.onread });
+    const timer = options.clock.after(timeoutMs, () => {
+      fail(new DeadlineError(`no connection to ${path} within ${timeoutMs} ms`));
+    }, true);
+    const fail = (error: Error): void => {
+      timer.cancel();
+      socket.destroy();
+      reject(error instanceof DeadlineError ? error : new ConnectionError(`cannot connect to ${path}: ${error.message}`, {}, error));
+    };
+    socket.once("error", fail);
+    socket.once("connect", () => {
+      timer.cancel();
+      socket.removeListener("error", fail);
+      attach(carrier, socket, options);
+      connected(carrier);
+      resolve();
+    });
+  });
+}
+
+export interface SocketServer {
+  close(): Promise<void>;
+}
+
+/** Listens at a path in an existing directory; only this user can connect. */
+export function listenSocket(path: string, options: SocketOptions, accepted: (carrier: Carrier) => void): Promise<SocketServer> {
+  const server = net.createServer({ pauseOnConnect: true }, (given) => {
+    const refusal = strangerAt(given, options.peerCredentials);
+    if (refusal !== undefined) return void given.destroy();
+    const carrier = new SocketCarrier(options.clock);
+    attach(carrier, readInto(given, carrier), options);
+    accepted(carrier);
+  });
+  server.maxConnections = CONNECTIONS_MAX;
+  return bindUnix(server, path);
+}
+
+/** Binds a server to a path that only this user can connect to. Shared with gRPC over Unix sockets. */
+export function bindUnix(server: net.Server, path: string): Promise<SocketServer> {
+  return new Promise((resolve, reject) => {
+    server.once("error", (error) => reject(new InvalidArgumentError(`cannot listen at ${path}: ${error.message}`, {}, error)));
+    server.listen(path, () => {
+      chmodSync(path, 0o600);
+      server.unref();
+      resolve({ close: () => new Promise((closed) => server.close(() => closed())) });
+    });
+  });
+}
+
+/** Why the process at the other end must not talk to this one. */
+export function strangerAt(socket: net.Socket, peerCredentials: PeerCredentials | undefined): AuthenticationError | undefined {
+  const own = process.getuid?.();
+  const fd = (socket as unknown as HandleOwner)._handle?.fd;
+  if (peerCredentials === undefined || own === undefined || fd === undefined) return undefined;
+  const { uid } = peerCredentials(fd);
+  return uid === own ? undefined : new AuthenticationError(`a process of user ${uid} connected to a socket of user ${own}`);
+}
+
+/** The same connection as a socket that reads into our buffer, which only a constructor can ask for. */
+function readInto(given: net.Socket, carrier: SocketCarrier): net.Socket {
+  const owner = given as unknown as HandleOwner;
+  const handle = owner._handle;
+  owner._handle = null;
+  const socket = new net.Socket({ handle, onread: carrier.onread, readable: true, writable: true } as net.SocketConstructorOpts);
+  // The server counts its connections by the sockets it made.
+  socket.once("close", () => given.destroy());
+  return socket;
+}
