@@ -370,6 +370,7 @@ export interface AgentDetails {
   readonly address: string;
   readonly host: string;
   readonly socket: string;
+  readonly isHead: boolean;
 }
 function writeAgentDetails(writer: Writer, body: Draft<AgentDetails>): void {
   for (const key in body.total) {
@@ -391,6 +392,7 @@ function writeAgentDetails(writer: Writer, body: Draft<AgentDetails>): void {
   if (body.address) writer.string(26, body.address);
   if (body.host) writer.string(34, body.host);
   if (body.socket) writer.string(42, body.socket);
+  if (body.isHead) writer.bool(48);
 }
 function readAgentDetails(reader: Reader, end: number): AgentDetails {
   let v_total: Readonly<Record<string, number>> = NO_ENTRIES;
@@ -398,6 +400,7 @@ function readAgentDetails(reader: Reader, end: number): AgentDetails {
   let v_address: string = "";
   let v_host: string = "";
   let v_socket: string = "";
+  let v_isHead: boolean = false;
   while (reader.position < end) {
     const tag = reader.uint32();
     switch (tag) {
@@ -416,11 +419,14 @@ function readAgentDetails(reader: Reader, end: number): AgentDetails {
       case 42:
         v_socket = reader.string();
         break;
+      case 48:
+        v_isHead = reader.bool();
+        break;
       default:
         reader.skip(tag);
     }
   }
-  return { total: v_total, labels: v_labels, address: v_address, host: v_host, socket: v_socket };
+  return { total: v_total, labels: v_labels, address: v_address, host: v_host, socket: v_socket, isHead: v_isHead };
 }
 export const AgentDetails: Codec<AgentDetails> = { name: "AgentDetails", fat: false, write: writeAgentDetails, read: readAgentDetails };
 
@@ -2122,6 +2128,7 @@ export interface NodeInfo {
   readonly reason: string;
   readonly backlog: number;
   readonly isHead: boolean;
+  readonly pid: number;
 }
 function writeNodeInfo(writer: Writer, body: Draft<NodeInfo>): void {
   if (body.id) writer.string(10, body.id);
@@ -2155,6 +2162,7 @@ function writeNodeInfo(writer: Writer, body: Draft<NodeInfo>): void {
   if (body.reason) writer.string(66, body.reason);
   if (body.backlog) writer.uint64(72, body.backlog);
   if (body.isHead) writer.bool(80);
+  if (body.pid) writer.uint32(88, body.pid);
 }
 function readNodeInfo(reader: Reader, end: number): NodeInfo {
   let v_id: string = "";
@@ -2167,6 +2175,7 @@ function readNodeInfo(reader: Reader, end: number): NodeInfo {
   let v_reason: string = "";
   let v_backlog: number = 0;
   let v_isHead: boolean = false;
+  let v_pid: number = 0;
   while (reader.position < end) {
     const tag = reader.uint32();
     switch (tag) {
@@ -2200,11 +2209,14 @@ function readNodeInfo(reader: Reader, end: number): NodeInfo {
       case 80:
         v_isHead = reader.bool();
         break;
+      case 88:
+        v_pid = reader.uint32();
+        break;
       default:
         reader.skip(tag);
     }
   }
-  return { id: v_id, address: v_address, state: v_state, total: v_total, available: v_available, labels: v_labels, host: v_host, reason: v_reason, backlog: v_backlog, isHead: v_isHead };
+  return { id: v_id, address: v_address, state: v_state, total: v_total, available: v_available, labels: v_labels, host: v_host, reason: v_reason, backlog: v_backlog, isHead: v_isHead, pid: v_pid };
 }
 export const NodeInfo: Codec<NodeInfo> = { name: "NodeInfo", fat: false, write: writeNodeInfo, read: readNodeInfo };
 

@@ -15,6 +15,8 @@ export interface PooledLease<T extends PooledTask> {
   /** Expected microseconds of what is in flight; an unmeasured task counts as a whole pipeline. */
   backlogMicros: number;
   closing: boolean;
+  /** Its worker waits in a task and handed back what was queued behind it. */
+  blocked: boolean;
   /** Clock time since nothing is in flight. */
   idleSince: number;
 }
@@ -122,6 +124,7 @@ export class LeasePool<T extends PooledTask, L extends PooledLease<T>> {
     for (const lease of this.leases.values()) {
       if (lease.closing) continue;
       if (lease.inFlight.size === 0) return lease;
+      if (lease.blocked) continue;
       if (lease.inFlight.size >= PIPELINE_TASKS_MAX || lease.backlogMicros + cost(task) > PIPELINE_MICROS) continue;
       if (best === undefined || lease.inFlight.size < best.inFlight.size) best = lease;
     }

@@ -1,0 +1,164 @@
+// The caller's side of one actor: which calls go out, in which order, and what a lost connection means for them.
+//
+// Pure. Calls of one caller (a task attempt, or a driver's main program) go out in submission order, each once its arguments are
+// known; other callers do not wait for them. Orders count from 1 a (caller, incarnation). When the actor is lost, calls in flight
+// either go out again, in order and before newer ones, while they have retries, or fail: whether they ran nobody can tell.
+
+export interface ActorCallLife {
+  readonly caller: number;
+  /** Arguments are known. */
+  ready: boolean;
+  /** Place in the stream of its caller to the current incarnation; 0 while not sent. */
+  order: number;
+  attempt: number;
+  /** Times it may be sent again after a loss; -1 is endless. */
+  retriesLeft: number;
+}
+
+/** unplaced: created, no address yet. alive: calls flow. lost: the connection broke and nobody said why yet. */
+export type ActorClientState = "unplaced" | "alive" | "lost" | "restarting" | "dead";
+
+interface CallerStream<C> {
+  readonly waiting: C[];
+  readonly inFlight: Set<C>;
+  nextOrder: number;
+}
+
+export class ActorCalls<C extends ActorCallLife> {
+  state: ActorClientState = "unplaced";
+  incarnation = 0;
+  #size = 0;
+  readonly #callers = new Map<number, CallerStream<C>>();
+
+  /** Calls submitted and not ended. */
+  get size(): number {
+    return this.#size;
+  }
+
+  submit(call: C): void {
+    this.#stream(call.caller).waiting.push(call);
+    this.#size += 1;
+  }
+
+  /** Calls of one caller to send now, in order; each is recorded as in flight. */
+  sendable(caller: number): C[] {
+    if (this.state !== "alive") return [];
+    const stream = this.#stream(caller);
+    const calls: C[] = [];
+    let count = 0;
+    while (count < stream.waiting.length && stream.waiting[count].ready) {
+      const call = stream.waiting[count];
+      count += 1;
+      call.order = stream.nextOrder++;
+      stream.inFlight.add(call);
+      calls.push(call);
+    }
+    if (count > 0) stream.waiting.splice(0, count);
+    return calls;
+  }
+
+  /** The fast way for the usual case: nothing of this caller waits, so the call goes out at once. Else it is submitted. */
+  sendNow(call: C): boolean {
+    const stream = this.#stream(call.caller);
+    if (this.state !== "alive" || !call.ready || stream.waiting.length > 0) {
+      this.submit(call);
+      return false;
+    }
+    call.order = stream.nextOrder++;
+    stream.inFlight.add(call);
+    this.#size += 1;
+    return true;
+  }
+
+  /** The call ended; false for a repeat. */
+  ended(call: C): boolean {
+    const stream = this.#callers.get(call.caller);
+    if (stream === undefined) return false;
+    if (!stream.inFlight.delete(call)) {
+      const index = stream.waiting.indexOf(call);
+      if (index < 0) return false;
+      stream.waiting.splice(index, 1);
+    }
+    this.#size -= 1;
+    if (stream.waiting.length === 0 && stream.inFlight.size === 0 && call.caller !== 0) this.#callers.delete(call.caller);
+    return true;
+  }
+
+  /** The actor answers under this incarnation; a new one starts every stream again. Returns the callers to pump. */
+  alive(incarnation: number): number[] {
+    if (this.state === "dead" || incarnation < this.incarnation) return [];
+    if (incarnation > this.incarnation) for (const stream of this.#callers.values()) stream.nextOrder = 1;
+    this.incarnation = incarnation;
+    this.state = "alive";
+    return [...this.#callers.keys()];
+  }
+
+  /** Sent and unanswered calls, oldest first: sent again when the connection to the same incarnation is back. */
+  unanswered(): C[] {
+    return [...this.#callers.values()].flatMap((stream) => [...stream.inFlight]);
+  }
+
+  /** The connection broke: nothing is sent until the verdict. */
+  lost(): void {
+    if (this.state === "alive") this.state = "lost";
+  }
+
+  /**
+   * The actor is restarting: calls in flight that have retries wait to be sent again, first and in order; the others are returned and
+   * have failed. Calls that were never sent wait for the new incarnation.
+   */
+  restarting(): C[] {
+    if (this.state === "dead") return [];
+    this.state = "restarting";
+    const failed: C[] = [];
+    for (const stream of this.#callers.values()) {
+      const again: C[] = [];
+      for (const call of stream.inFlight) {
+        if (call.retriesLeft === 0) {
+          failed.push(call);
+          continue;
+        }
+        if (call.retriesLeft > 0) call.retriesLeft -= 1;
+        call.attempt += 1;
+        call.order = 0;
+        again.push(call);
+      }
+      stream.inFlight.clear();
+      stream.waiting.unshift(...again);
+      stream.nextOrder = 1;
+    }
+    this.#size -= failed.length;
+    return failed;
+  }
+
+  /** The actor is dead: every call, sent or not, is returned and has failed. */
+  died(): C[] {
+    this.state = "dead";
+    const failed: C[] = [];
+    for (const stream of this.#callers.values()) failed.push(...stream.inFlight, ...stream.waiting);
+    this.#callers.clear();
+    this.#size = 0;
+    return failed;
+  }
+
+  /** Highest order of a caller below which every call has ended: the receiver may forget those results. */
+  acknowledged(caller: number): number {
+    const stream = this.#stream(caller);
+    let lowest = stream.nextOrder;
+    for (const call of stream.inFlight) {
+      // Insertion order is send order: the first is the oldest.
+      lowest = call.order;
+      break;
+    }
+    return lowest - 1;
+  }
+
+  #stream(caller: number): CallerStream<C> {
+    let stream = this.#callers.get(caller);
+    if (stream === undefined) {
+      stream = { waiting: [], inFlight: new Set(), nextOrder: 1 };
+      this.#callers.set(caller, stream);
+    }
+    return stream;
+  }
+}

@@ -1,0 +1,101 @@
+// Which nodes belong to the cluster and which are dead: the head's view.
+//
+// Pure. A node is alive while its reports come; it is dead when its link is lost or it is silent for NODE_SILENCE_MS. A dead node
+// never comes back: an agent that was declared dead and returns is refused and must join as a new node.
+
+export type NodeState = "ALIVE" | "DRAINING" | "DEAD";
+
+export interface NodeRecord {
+  readonly id: string;
+  /** Process of its agent: one incarnation. */
+  readonly process: string;
+  state: NodeState;
+  lastReport: number;
+  reason: string;
+  version: number;
+}
+
+/** Agents report every second; this many milliseconds without one are a death. */
+export const NODE_SILENCE_MS = 5000;
+export const DEAD_NODES_KEPT = 1000;
+
+export type MembershipEvent =
+  | { readonly kind: "joined"; readonly node: string; readonly process: string; readonly now: number }
+  | { readonly kind: "reported"; readonly node: string; readonly version: number; readonly now: number }
+  | { readonly kind: "linkLost"; readonly node: string; readonly reason: string }
+  | { readonly kind: "draining"; readonly node: string }
+  | { readonly kind: "tick"; readonly now: number };
+
+export type MembershipEffect =
+  | { readonly kind: "died"; readonly node: string; readonly reason: string }
+  | { readonly kind: "viewChanged" }
+  | { readonly kind: "refuse"; readonly text: string };
+
+export class Membership {
+  readonly nodes = new Map<string, NodeRecord>();
+
+  step(event: MembershipEvent): MembershipEffect[] {
+    switch (event.kind) {
+      case "joined":
+        return this.#joined(event.node, event.process, event.now);
+      case "reported":
+        return this.#reported(event.node, event.version, event.now);
+      case "linkLost":
+        return this.#died(event.node, event.reason);
+      case "draining":
+        return this.#draining(event.node);
+      case "tick":
+        return this.#tick(event.now);
+    }
+  }
+
+  #joined(node: string, process: string, now: number): MembershipEffect[] {
+    const known = this.nodes.get(node);
+    if (known?.state === "DEAD") return [{ kind: "refuse", text: `node ${node} was declared dead (${known.reason}); join as a new node` }];
+    if (known !== undefined && known.process !== process) {
+      return [{ kind: "refuse", text: `node ${node} already belongs to the cluster with another agent process` }];
+    }
+    if (known !== undefined) {
+      known.lastReport = now;
+      return [];
+    }
+    this.nodes.set(node, { id: node, process, state: "ALIVE", lastReport: now, reason: "", version: 0 });
+    return [{ kind: "viewChanged" }];
+  }
+
+  #reported(node: string, version: number, now: number): MembershipEffect[] {
+    const known = this.nodes.get(node);
+    if (known === undefined || known.state === "DEAD") return [];
+    known.lastReport = now;
+    if (version <= known.version) return [];
+    known.version = version;
+    return [{ kind: "viewChanged" }];
+  }
+
+  #draining(node: string): MembershipEffect[] {
+    const known = this.nodes.get(node);
+    if (known === undefined || known.state !== "ALIVE") return [];
+    known.state = "DRAINING";
+    return [{ kind: "viewChanged" }];
+  }
+
+  #tick(now: number): MembershipEffect[] {
+    const effects: MembershipEffect[] = [];
+    for (const node of this.nodes.values()) {
+      const silence = now - node.lastReport;
+      if (node.state === "DEAD" || silence < NODE_SILENCE_MS) continue;
+      effects.push(...this.#died(node.id, `no report for ${Math.round(silence)} ms`));
+    }
+    return effects;
+  }
+
+  #died(node: string, reason: string): MembershipEffect[] {
+    const known = this.nodes.get(node);
+    if (known === undefined || known.state === "DEAD") return [];
+    known.state = "DEAD";
+    known.reason = reason;
+    const dead = [...this.nodes.values()].filter((one) => one.state === "DEAD");
+    if (dead.length > DEAD_NODES_KEPT) this.nodes.delete(dead[0].id);
+    return [{ kind: "died", node, reason }, { kind: "viewChanged" }];
+  }
+}

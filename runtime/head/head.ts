@@ -1,0 +1,219 @@
+// The head: cluster metadata and nothing else. Membership and health of nodes, the actor directory, jobs and names.
+//
+// It sees no user value, runs no user code and knows no single object. Every agent holds one link to it; what agents report they also
+// know themselves, so a head that starts anew learns it again from their reports.
+
+import { Membership, type MembershipEffect } from "../core/membership.ts";
+import { failureOf, InvalidArgumentError } from "../errors.ts";
+import type { Seams, Timer } from "../seams.ts";
+import {
+  AgentDetails, Callee, Caller, fromBytes, HeadWelcome, toBytes,
+  type Admission, type Channel, type ChannelHandler, type Draft, type Identity, type Listener, type NodeInfo,
+  type NodeReport, type Peer, type ProcessDied,
+} from "../transport/index.ts";
+import { HeadActors } from "./head-actors.ts";
+import { HeadJobs } from "./head-jobs.ts";
+
+const TICK_MS = 500;
+/** Views are sent to agents at most this often. */
+const VIEW_EVERY_MS = 20;
+export const HEAD_CALL_TIMEOUT_MS = 30_000;
+
+export interface HeadParts {
+  readonly seams: Seams;
+  readonly identity: Identity;
+  /** Ends the head's process when the cluster is stopped. */
+  readonly stopped: () => void;
+}
+
+interface AgentLink {
+  readonly node: string;
+  readonly channel: Channel;
+  info: Draft<NodeInfo>;
+}
+
+export class Head {
+  readonly #parts: HeadParts;
+  readonly #membership = new Membership();
+  readonly #agents = new Map<string, AgentLink>();
+  readonly #deadNodes: Draft<NodeInfo>[] = [];
+  readonly caller: Caller;
+  readonly #actors: HeadActors;
+  readonly #jobs: HeadJobs;
+  readonly #listeners: Listener[] = [];
+  #viewVersion = 0;
+  #viewTimer: Timer | undefined;
+  #tick: Timer | undefined;
+
+  constructor(parts: HeadParts) {
+    this.#parts = parts;
+    this.caller = new Caller(parts.seams.clock);
+    this.#jobs = new HeadJobs(parts.seams.random);
+    this.#actors = new HeadActors({
+      clock: parts.seams.clock,
+      random: parts.seams.random,
+      caller: this.caller,
+      channelOf: (node) => this.#agents.get(node)?.channel,
+      nodes: () => [...this.#agents.values()].map((agent) => agent.info as NodeInfo),
+    });
+    this.#scheduleTick();
+  }
+
+  async listen(address: string): Promise<Listener> {
+    const { seams, identity } = this.#parts;
+    const listener = await seams.transport.listen(address, identity, (peer) => this.#admit(peer));
+    this.#listeners.push(listener);
+    return listener;
+  }
+
+  async close(): Promise<void> {
+    this.#tick?.cancel();
+    this.#viewTimer?.cancel();
+    await Promise.all(this.#listeners.map((listener) => listener.close()));
+  }
+
+  // -- agents ------------------------------------------------------------------------------------------------------
+
+  #admit(peer: Peer): Admission {
+    if (peer.kind !== "agent") {
+      return { refused: failureOf(new InvalidArgumentError(`the head takes agents; a ${peer.kind} joins through the agent of a node`)) };
+    }
+    const details = fromBytes(AgentDetails, peer.details);
+    const { clock } = this.#parts.seams;
+    const refusal = this.#membership
+      .step({ kind: "joined", node: peer.nodeId, process: peer.processId, now: clock.now() })
+      .find((effect) => effect.kind === "refuse");
+    if (refusal !== undefined) return { refused: failureOf(new InvalidArgumentError(refusal.text)) };
+    return {
+      handler: this.#handler(peer),
+      details: toBytes(HeadWelcome, { headEpoch: 1, view: this.#view() }),
+      accepted: (channel) => this.#joined(peer, channel, details),
+    };
+  }
+
+  #joined(peer: Peer, channel: Channel, details: AgentDetails): void {
+    const info = {
+      id: peer.nodeId, address: details.address, host: details.host, state: "ALIVE", total: details.total,
+      available: details.total, labels: details.labels, isHead: details.isHead, pid: peer.pid,
+    };
+    this.#agents.set(peer.nodeId, { node: peer.nodeId, channel, info });
+    this.#viewSoon();
+  }
+
+  #handler(peer: Peer): ChannelHandler {
+    const node = peer.nodeId;
+    const callee = new Callee({
+      registerJob: (body) => ({ registeredJob: this.#jobs.register(body) }),
+      createActor: ({ spec }) => this.#actors.claim(spec as NonNullable<typeof spec>),
+      resolveActor: (body) => this.#actors.resolve(body),
+      killActor: (body) => this.#actors.kill(body),
+      listState: (body) => ({ stateRows: this.#list(body.kind) }),
+      stopCluster: () => {
+        this.#stopCluster();
+        return { done: {} };
+      },
+    });
+    return {
+      messages: {
+        nodeReport: (report) => this.#reported(node, report),
+        actorReport: (report) => this.#actors.reported(report),
+        processDied: (died) => this.#processDied(died),
+        jobEnded: (ended) => this.#jobEnded(ended.jobId, ended.reason),
+        call: (call, channel) => callee.called(call, channel),
+        answer: (answer) => this.caller.answered(answer),
+        goodbye: () => {},
+      },
+      onClose: (channel, failure) => {
+        this.caller.closed(channel, failure);
+        if (this.#agents.get(node)?.channel !== channel) return;
+        const reason = failure === undefined ? "its agent left the cluster" : `the link to its agent broke: ${failure.text}`;
+        this.#do(this.#membership.step({ kind: "linkLost", node, reason }));
+      },
+    };
+  }
+
+  #reported(node: string, report: NodeReport): void {
+    const agent = this.#agents.get(node);
+    if (agent === undefined || report.node === undefined) return;
+    agent.info = { ...agent.info, available: report.node.available, total: report.node.total, backlog: report.node.backlog };
+    const now = this.#parts.seams.clock.now();
+    this.#do(this.#membership.step({ kind: "reported", node, version: report.version, now }));
+  }
+
+  #do(effects: MembershipEffect[]): void {
+    for (const effect of effects) {
+      if (effect.kind === "viewChanged") this.#viewSoon();
+      else if (effect.kind === "died") this.#nodeDied(effect.node, effect.reason);
+    }
+  }
+
+  #nodeDied(node: string, reason: string): void {
+    const agent = this.#agents.get(node);
+    this.#agents.delete(node);
+    if (agent !== undefined) this.#deadNodes.push({ ...agent.info, state: "DEAD", reason, available: {} });
+    agent?.channel.close("declared dead");
+    this.#broadcast((channel) => channel.send("nodeDied", { node, reason }));
+    this.#actors.nodeDied(node, reason);
+    for (const job of this.#jobs.ofNode(node)) this.#jobEnded(job, `its driver's node ${node} died`);
+  }
+
+  #processDied(died: ProcessDied): void {
+    this.#broadcast((channel, node) => {
+      if (node !== died.node) channel.send("processDied", died);
+    });
+    const job = this.#jobs.ofProcess(died.process);
+    if (job !== undefined) this.#jobEnded(job, "its driver ended");
+  }
+
+  #jobEnded(jobId: string, reason: string): void {
+    if (!this.#jobs.end(jobId, reason)) return;
+    this.#broadcast((channel) => channel.send("jobEnded", { jobId, reason }));
+  }
+
+  // -- view --------------------------------------------------------------------------------------------------------
+
+  #view(): { nodes: Draft<NodeInfo>[]; version: number } {
+    const nodes = [...this.#agents.values()].map((agent) => ({
+      ...agent.info,
+      state: this.#membership.nodes.get(agent.node)?.state ?? "ALIVE",
+    }));
+    return { nodes: [...nodes, ...this.#deadNodes], version: this.#viewVersion };
+  }
+
+  #viewSoon(): void {
+    this.#viewTimer ??= this.#parts.seams.clock.after(VIEW_EVERY_MS, () => {
+      this.#viewTimer = undefined;
+      this.#viewVersion += 1;
+      const view = this.#view();
+      this.#broadcast((channel) => channel.send("clusterView", view));
+    });
+  }
+
+  #scheduleTick(): void {
+    const { clock } = this.#parts.seams;
+    this.#tick = clock.after(TICK_MS, () => {
+      this.#do(this.#membership.step({ kind: "tick", now: clock.now() }));
+      this.#scheduleTick();
+    });
+  }
+
+  #list(kind: string): { json: string; total: number } {
+    const rows =
+      kind === "actors" ? this.#actors.rows() : kind === "jobs" ? this.#jobs.rows() : kind === "nodes" ? this.#view().nodes : undefined;
+    if (rows === undefined) throw new InvalidArgumentError(`list: "${kind}" is not one of nodes, actors, jobs`);
+    return { json: JSON.stringify(rows), total: rows.length };
+  }
+
+  #stopCluster(): void {
+    this.#broadcast((channel) => {
+      channel.send("exit", { reason: "the cluster was stopped" });
+      channel.flush();
+    });
+    this.#parts.seams.clock.after(TICK_MS, () => this.#parts.stopped(), true);
+  }
+
+  #broadcast(tell: (channel: Channel, node: string) => void): void {
+    for (const agent of this.#agents.values()) if (agent.channel.open) tell(agent.channel, agent.node);
+  }
+}
+

@@ -1,0 +1,346 @@
+// Actors as their callers see them: creation, address, calls in order, restarts and death.
+//
+// The shell of core/actor-calls.ts. The agent is asked where an actor lives and tells changes; calls go straight to its worker.
+// After a broken connection nothing is judged before the agent's word, or the bound on it.
+
+import { ActorCalls, type ActorCallLife } from "../core/actor-calls.ts";
+import { ActorDiedError, ActorUnavailableError, errorOf, failureOf, PendingCallsLimitExceededError } from "../errors.ts";
+import type { Clock } from "../seams.ts";
+import type { ActorInfo, BoundArg, Chain, Code, Failure, TaskDone } from "../transport/index.ts";
+import type { Link, ProcessAddress } from "./links.ts";
+import type { ObjectEntry } from "./object-ref.ts";
+import { isError, type WireValue } from "./wire-value.ts";
+
+/** A default limit on calls of one process that have not ended: "-1" is not endless (docs/architecture.md). */
+export const PENDING_CALLS_MAX = 1_000_000;
+/** A question about an actor that is not there yet waits this long at the agent, then is asked again. */
+const LONG_POLL_MS = 10_000;
+/** Between a broken connection to an actor that is said to live and the next question about it. */
+const RECHECK_MS = 50;
+
+export interface MethodTemplate {
+  readonly id: number;
+  readonly name: string;
+  readonly method: string;
+  readonly numReturns: number;
+}
+
+export class ActorCallRecord implements ActorCallLife {
+  readonly number: number;
+  readonly caller: number;
+  readonly template: MethodTemplate;
+  readonly args: Uint8Array;
+  readonly codes: Code[];
+  readonly bound: BoundArg[];
+  readonly results: readonly ObjectEntry[];
+  readonly kept: readonly ObjectEntry[];
+  readonly chain: Chain;
+  readonly retryOn: RetryOn;
+  ready = true;
+  order = 0;
+  attempt = 0;
+  retriesLeft: number;
+  unresolved = 0;
+
+  constructor(
+    number: number,
+    caller: number,
+    template: MethodTemplate,
+    args: { bytes: Uint8Array; codes: Code[] },
+    bound: BoundArg[],
+    results: readonly ObjectEntry[],
+    kept: readonly ObjectEntry[],
+    chain: Chain,
+    retries: number,
+    retryOn: RetryOn,
+  ) {
+    this.number = number;
+    this.caller = caller;
+    this.template = template;
+    this.args = args.bytes;
+    this.codes = args.codes;
+    this.bound = bound;
+    this.results = results;
+    this.kept = kept;
+    this.chain = chain;
+    this.retriesLeft = retries;
+    this.retryOn = retryOn;
+  }
+}
+
+export interface ActorClientsParts {
+  readonly clock: Clock;
+  readonly nodeId: string;
+  readonly connect: (address: ProcessAddress) => Promise<Link>;
+  /** Asks the agent for the actor's state, waiting there until it is neither pending nor restarting, within the bound. */
+  readonly resolve: (actor: string, waitMs: number) => Promise<ActorInfo>;
+  readonly settle: (entry: ObjectEntry, value: WireValue, from: Link | undefined) => void;
+  readonly released: (call: ActorCallRecord, done: TaskDone | undefined, link: Link | undefined) => void;
+  readonly discard: (values: readonly WireValue[]) => void;
+  /** Whether an error that the call's owner was sent is one that its retryExceptions covers. */
+  readonly retriable: (retryOn: RetryOn, error: WireValue) => boolean;
+}
+
+export type RetryOn = ((error: unknown) => boolean) | undefined;
+
+/** One actor at one caller process. */
+export class ActorClient {
+  readonly id: string;
+  readonly calls = new ActorCalls<ActorCallRecord>();
+  className: string;
+  maxPendingCalls = -1;
+  link: Link | undefined;
+  failure: Failure | undefined;
+  /** Readers of `ready(handle)`. */
+  waiters: ((client: ActorClient) => void)[] = [];
+  /** Kept alive until the constructor has run: its arguments. */
+  kept: readonly ObjectEntry[] = [];
+  resolving = false;
+
+  constructor(id: string, className: string) {
+    this.id = id;
+    this.className = className;
+  }
+}
+
+export class ActorClients {
+  readonly #parts: ActorClientsParts;
+  readonly #clients = new Map<string, ActorClient>();
+  readonly #pending = new Map<number, { readonly client: ActorClient; readonly call: ActorCallRecord }>();
+
+  constructor(parts: ActorClientsParts) {
+    this.#parts = parts;
+  }
+
+  get pendingCalls(): number {
+    return this.#pending.size;
+  }
+
+  /** True when a reply with this number is for a call and not for a task. */
+  owns(number: number): boolean {
+    return this.#pending.has(number);
+  }
+
+  /** Resolves when the constructor has run; rejects when the actor died first. */
+  async ready(client: ActorClient): Promise<void> {
+    if (client.calls.state === "unplaced" && !client.resolving) void this.#resolve(client, LONG_POLL_MS);
+    while (client.calls.state !== "alive" && client.calls.state !== "dead") {
+      await new Promise<unknown>((resolve) => client.waiters.push(resolve));
+    }
+    if (client.calls.state === "dead") throw errorOf(this.#deathOf(client));
+  }
+
+  /** The agent took the creation: its outcome is asked for from now on. */
+  creationAccepted(client: ActorClient, info: ActorInfo): void {
+    client.resolving = false;
+    this.changed(info);
+    if (info.state === "PENDING") void this.#resolve(client, LONG_POLL_MS);
+  }
+
+  /** The client of an actor this process creates itself; nothing is asked before the agent took the creation. */
+  created(id: string, className: string): ActorClient {
+    const client = new ActorClient(id, className);
+    client.resolving = true;
+    this.#clients.set(id, client);
+    return client;
+  }
+
+  /** The client of an actor that another process created, resolved on first use. */
+  known(id: string, className: string): ActorClient {
+    let client = this.#clients.get(id);
+    if (client === undefined) {
+      client = new ActorClient(id, className);
+      this.#clients.set(id, client);
+    }
+    return client;
+  }
+
+  call(client: ActorClient, call: ActorCallRecord): void {
+    this.#admit(client);
+    this.#pending.set(call.number, { client, call });
+    if (client.calls.state === "dead") return this.#failCall(client, call, this.#deathOf(client));
+    if (client.calls.sendNow(call)) return this.#send(client, call);
+    if (client.calls.state === "unplaced" && !client.resolving) void this.#resolve(client, LONG_POLL_MS);
+  }
+
+  argumentReady(call: ActorCallRecord): void {
+    call.unresolved -= 1;
+    if (call.unresolved > 0) return;
+    call.ready = true;
+    const found = this.#pending.get(call.number);
+    if (found !== undefined) this.#pump(found.client, call.caller);
+  }
+
+  argumentFailed(call: ActorCallRecord, error: WireValue): void {
+    const found = this.#pending.get(call.number);
+    if (found === undefined || !found.client.calls.ended(call)) return;
+    this.#end(call, undefined, undefined, () => error);
+    this.#pump(found.client, call.caller);
+  }
+
+  /** What the agent knows of an actor: the answer to a creation or a question, or a change. */
+  changed(info: ActorInfo): void {
+    const client = this.#clients.get(info.actor);
+    if (client === undefined || client.calls.state === "dead" || info.incarnation < client.calls.incarnation) return;
+    if (info.className !== "") client.className = info.className;
+    if (info.state === "DEAD") return this.died(client, info.failure as Failure | undefined);
+    if (info.state === "ALIVE") return void this.#connect(client, info);
+    if (info.state === "RESTARTING") this.#restarting(client, info);
+  }
+
+  died(client: ActorClient, failure: Failure | undefined): void {
+    client.failure = failure;
+    for (const call of client.calls.died()) this.#failCall(client, call, this.#deathOf(client));
+    this.#tellWaiters(client);
+  }
+
+  callDone(done: TaskDone, link: Link): void {
+    const found = this.#pending.get(done.task);
+    if (found === undefined || found.call.attempt !== done.attempt || found.client.link !== link) {
+      return this.#parts.discard(done.results);
+    }
+    const { client, call } = found;
+    const error = done.results[0] !== undefined && isError(done.results[0]) ? done.results[0] : undefined;
+    if (error !== undefined && call.retriesLeft !== 0 && this.#parts.retriable(call.retryOn, error)) {
+      if (!client.calls.ended(call)) return;
+      if (call.retriesLeft > 0) call.retriesLeft -= 1;
+      call.attempt += 1;
+      if (client.calls.sendNow(call)) this.#send(client, call);
+      return;
+    }
+    if (!client.calls.ended(call)) return;
+    this.#end(call, done, link, (index) => error ?? done.results[index]);
+  }
+
+  linkClosed(link: Link): void {
+    for (const client of this.#clients.values()) {
+      if (client.link !== link) continue;
+      client.link = undefined;
+      client.calls.lost();
+      void this.#resolve(client, 0);
+    }
+  }
+
+  /** The session ends. */
+  close(failure: Failure): void {
+    for (const client of this.#clients.values()) if (client.calls.state !== "dead") this.died(client, failure);
+  }
+
+  // -- inside ------------------------------------------------------------------------------------------------------
+
+  #admit(client: ActorClient): void {
+    const limit = client.maxPendingCalls < 0 ? PENDING_CALLS_MAX : client.maxPendingCalls;
+    if (client.calls.size < limit) return;
+    throw new PendingCallsLimitExceededError(
+      `actor ${client.className} (${client.id}) has ${client.calls.size} calls pending from this process; the limit is ${limit}`,
+      { actorId: client.id },
+    );
+  }
+
+  async #connect(client: ActorClient, info: ActorInfo): Promise<void> {
+    try {
+      const link = await this.#parts.connect({ process: info.worker, node: info.node });
+      if (client.calls.state === "dead" || info.incarnation < client.calls.incarnation) return;
+      client.link = link;
+      client.failure = undefined;
+      // The same incarnation over a new connection: what was not answered goes again; the receiver runs nothing twice.
+      if (info.incarnation === client.calls.incarnation) for (const call of client.calls.unanswered()) this.#send(client, call);
+      for (const caller of client.calls.alive(info.incarnation)) this.#pump(client, caller);
+      this.#tellWaiters(client);
+    } catch {
+      // Its worker is gone or out of reach: the agent will say which.
+      client.calls.lost();
+      this.#parts.clock.after(RECHECK_MS, () => void this.#resolve(client, 0), true);
+    }
+  }
+
+  #restarting(client: ActorClient, info: ActorInfo): void {
+    client.link = undefined;
+    client.failure = info.failure as Failure | undefined;
+    for (const call of client.calls.restarting()) this.#failCall(client, call, this.#unavailable(client));
+    void this.#resolve(client, LONG_POLL_MS);
+  }
+
+  /** One question at a time; asked again while the actor is neither alive nor dead. */
+  async #resolve(client: ActorClient, waitMs: number): Promise<void> {
+    if (client.resolving || client.calls.state === "dead") return;
+    client.resolving = true;
+    try {
+      const info = await this.#parts.resolve(client.id, waitMs);
+      client.resolving = false;
+      this.changed(info);
+      if (info.state === "PENDING") void this.#resolve(client, LONG_POLL_MS);
+    } catch (error) {
+      client.resolving = false;
+      this.died(client, failureOf(error) as Failure);
+    }
+  }
+
+  #pump(client: ActorClient, caller: number): void {
+    for (const call of client.calls.sendable(caller)) this.#send(client, call);
+  }
+
+  #send(client: ActorClient, call: ActorCallRecord): void {
+    const link = client.link as Link;
+    const { template } = call;
+    if (!link.templates.has(template.id)) {
+      link.templates.add(template.id);
+      link.channel.send("template", { ...template, functionId: "", code: undefined });
+    }
+    link.channel.send("actorCall", {
+      template: template.id,
+      task: call.number,
+      attempt: call.attempt,
+      actor: client.id,
+      caller: call.caller,
+      order: call.order,
+      args: call.args,
+      bound: call.bound,
+      chain: call.chain,
+      acked: client.calls.acknowledged(call.caller),
+      incarnation: client.calls.incarnation,
+      codes: call.codes,
+    });
+  }
+
+  #failCall(_client: ActorClient, call: ActorCallRecord, failure: Failure): void {
+    this.#end(call, undefined, undefined, () => ({ failure }));
+  }
+
+  #end(call: ActorCallRecord, done: TaskDone | undefined, link: Link | undefined, valueOf: (index: number) => WireValue): void {
+    this.#pending.delete(call.number);
+    call.results.forEach((entry, index) => this.#parts.settle(entry, valueOf(index), link));
+    this.#parts.released(call, done, link);
+  }
+
+  #deathOf(client: ActorClient): Failure {
+    const cause = client.failure;
+    if (cause !== undefined && cause.code !== "ACTOR_DIED" && isActorVerdict(cause.code)) return cause;
+    if (cause?.code === "ACTOR_DIED") return cause;
+    const text = cause === undefined ? "its handle is no longer valid" : cause.text;
+    const error = new ActorDiedError(`actor ${client.className} (${client.id}) is dead: ${text}`, { actorId: client.id }, cause && errorOf(cause));
+    return failureOf(error) as Failure;
+  }
+
+  #unavailable(client: ActorClient): Failure {
+    const why = client.failure === undefined ? "" : `: ${client.failure.text}`;
+    const error = new ActorUnavailableError(
+      `actor ${client.className} (${client.id}) is restarting${why}; the call was in flight and may or may not have run. ` +
+        "Set maxTaskRetries to have such calls sent again.",
+      { actorId: client.id },
+      client.failure && errorOf(client.failure),
+    );
+    return failureOf(error) as Failure;
+  }
+
+  #tellWaiters(client: ActorClient): void {
+    const { waiters } = client;
+    client.waiters = [];
+    for (const waiter of waiters) waiter(client);
+  }
+}
+
+/** Failures of a creation that every later call repeats as they are. */
+function isActorVerdict(code: string): boolean {
+  return code === "NAME_TAKEN" || code === "INFEASIBLE" || code === "NOT_FOUND";
+}

@@ -1,0 +1,146 @@
+// A typed handle to an actor: what `.remote()` of a class returns and what travels instead of the actor.
+//
+// Counted from the start: when its last handle anywhere is gone, the actor ends (unless it is detached). A handle that was looked
+// up by name does not count.
+
+import { InvalidArgumentError, ObjectFreedError } from "../errors.ts";
+import type { ActorClient } from "./actor-client.ts";
+import type { HandleGroup } from "./handle-registry.ts";
+import type { ObjectEntry, ObjectRef } from "./object-ref.ts";
+
+export const HANDLE_BRAND = Symbol.for("troupe.handle");
+const CORE = Symbol.for("troupe.handle.core");
+
+/** Options of one call, checked. */
+export interface CallOptions {
+  readonly name?: string | undefined;
+  readonly numReturns?: number | undefined;
+  readonly maxTaskRetries?: number | undefined;
+  readonly retryOn?: ((error: unknown) => boolean) | undefined;
+}
+
+/** What a handle needs of its session. */
+export interface HandleSession {
+  callActor(core: HandleCore, method: string, args: readonly unknown[], options: CallOptions): ObjectRef | ObjectRef[];
+  releaseActorHandle(core: HandleCore): void;
+}
+
+/** The state behind a handle; the handle itself is a proxy that makes `handle.method.remote(…)` of it. */
+export class HandleCore {
+  readonly session: HandleSession;
+  readonly client: ActorClient;
+  /** Undefined for a handle that does not count. */
+  readonly entry: ObjectEntry | undefined;
+  readonly methods: ReadonlySet<string>;
+  readonly options: Readonly<Record<string, unknown>>;
+  group: HandleGroup | undefined;
+  retryOn: ((error: unknown) => boolean) | undefined;
+  released = false;
+
+  constructor(
+    session: HandleSession,
+    client: ActorClient,
+    entry: ObjectEntry | undefined,
+    methods: ReadonlySet<string>,
+    options: Readonly<Record<string, unknown>>,
+  ) {
+    this.session = session;
+    this.client = client;
+    this.entry = entry;
+    this.methods = methods;
+    this.options = options;
+  }
+
+  release(): void {
+    if (this.released) return;
+    this.released = true;
+    this.session.releaseActorHandle(this);
+  }
+}
+
+/** `handle.method`: calls it, now or with options. */
+class RemoteMethod {
+  readonly #core: HandleCore;
+  readonly #method: string;
+  readonly #options: CallOptions;
+
+  constructor(core: HandleCore, method: string, options: CallOptions) {
+    this.#core = core;
+    this.#method = method;
+    this.#options = options;
+  }
+
+  remote(...args: unknown[]): ObjectRef | ObjectRef[] {
+    if (this.#core.released) {
+      const actorId = this.#core.client.id;
+      throw new ObjectFreedError(`actor ${this.#core.client.className} (${actorId}): this handle was released`, { objectId: actorId });
+    }
+    return this.#core.session.callActor(this.#core, this.#method, args, this.#options);
+  }
+
+  options(options: CallOptions): RemoteMethod {
+    return new RemoteMethod(this.#core, this.#method, { ...this.#options, ...options });
+  }
+}
+
+/** Members that are no actor methods: what the language and tools ask of any object. */
+const PROXY: ProxyHandler<{ core: HandleCore; methods: Map<string, RemoteMethod> }> = {
+  get({ core, methods }, key) {
+    if (key === CORE) return core;
+    if (key === HANDLE_BRAND) return true;
+    if (key === Symbol.dispose) return () => core.release();
+    if (key === Symbol.toStringTag) return "ActorHandle";
+    if (key === Symbol.for("nodejs.util.inspect.custom")) return () => describe(core);
+    if (typeof key === "symbol" || key === "then") return undefined;
+    let method = methods.get(key);
+    if (method === undefined) {
+      if (!core.methods.has(key)) return inherited(core, key);
+      method = new RemoteMethod(core, key, {});
+      methods.set(key, method);
+    }
+    return method;
+  },
+  has: (_target, key) => key === HANDLE_BRAND || key === CORE,
+  set(_target, key) {
+    throw new InvalidArgumentError(`an actor handle has no state of its own: "${String(key)}" can't be set; call a method`);
+  },
+  ownKeys: () => [],
+  getPrototypeOf: () => Object.prototype,
+};
+
+function inherited(core: HandleCore, key: string): unknown {
+  if (key === "toString" || key === "toJSON") return () => describe(core);
+  if (key === "valueOf" || key === "constructor" || key === "asymmetricMatch" || key === "nodeType") return undefined;
+  const known = [...core.methods].join(", ") || "none";
+  throw new InvalidArgumentError(`actor ${core.client.className} has no method "${key}" (its methods: ${known})`);
+}
+
+function describe(core: HandleCore): string {
+  return `ActorHandle(${core.client.className}, ${core.client.id})`;
+}
+
+export function handleOf(core: HandleCore): object {
+  return new Proxy({ core, methods: new Map() }, PROXY);
+}
+
+export function isHandle(value: unknown): value is object {
+  return typeof value === "object" && value !== null && HANDLE_BRAND in value;
+}
+
+export function coreOf(handle: object): HandleCore {
+  const core = (handle as Record<symbol, unknown>)[CORE];
+  if (core === undefined) throw new InvalidArgumentError("this is not an actor handle: make one with remote(Class).remote(…) or getActor(name)");
+  return core as HandleCore;
+}
+
+/** Public methods of a class: its own and inherited prototype functions, without the constructor. */
+export function methodsOf(type: Function): Set<string> {
+  const methods = new Set<string>();
+  for (let proto = type.prototype; proto !== null && proto !== Object.prototype; proto = Object.getPrototypeOf(proto)) {
+    for (const key of Object.getOwnPropertyNames(proto)) {
+      const { value } = Object.getOwnPropertyDescriptor(proto, key) as PropertyDescriptor;
+      if (key !== "constructor" && typeof value === "function") methods.add(key);
+    }
+  }
+  return methods;
+}

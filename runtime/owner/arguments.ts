@@ -1,0 +1,124 @@
+// Prepares the arguments of a call: one encoded array, refs at its top level bound to their values, large parts in the store.
+//
+// Arguments are a snapshot: when `prepare` returns, the user may change what was passed. Entries that the call needs are kept (counted)
+// until its reply was handled, so neither a ref nor what is inside it can be freed under a running task.
+
+import type { BoundArg, Code } from "../transport/index.ts";
+import type { Borrowing } from "./borrowing.ts";
+import { entryOf, isRef, type ObjectEntry } from "./object-ref.ts";
+import type { Values } from "./values.ts";
+import { isError, type WireValue } from "./wire-value.ts";
+import { failureOf } from "../errors.ts";
+
+/** An argument of a call too large for one message goes to the store alone from this size on. */
+const OWN_OBJECT_BYTES = 16 * 1024;
+
+export interface PreparedArguments {
+  readonly bytes: Uint8Array;
+  readonly codes: Code[];
+  readonly bound: BoundArg[];
+  readonly kept: readonly ObjectEntry[];
+  /** Bound arguments whose value is not known yet. */
+  readonly unresolved: readonly { readonly bound: BoundArg; readonly entry: ObjectEntry }[];
+}
+
+const NONE: never[] = [];
+/** Stands in the encoded array where a bound argument goes. */
+const HOLE = undefined;
+
+type MutableBound = { -readonly [K in keyof BoundArg]: BoundArg[K] };
+
+export class Arguments {
+  readonly #values: Values;
+  readonly #borrowing: Borrowing;
+  readonly #newEntry: () => ObjectEntry;
+
+  constructor(values: Values, borrowing: Borrowing, newEntry: () => ObjectEntry) {
+    this.#values = values;
+    this.#borrowing = borrowing;
+    this.#newEntry = newEntry;
+  }
+
+  /** Throws at the door what cannot travel; then nothing was kept. */
+  prepare(args: readonly unknown[]): PreparedArguments {
+    let rest = args;
+    let bound: BoundArg[] = NONE;
+    const kept: ObjectEntry[] = [];
+    for (let index = 0; index < args.length; index += 1) {
+      const argument = args[index];
+      if (typeof argument !== "object" || argument === null || !isRef(argument)) continue;
+      if (bound.length === 0) {
+        bound = [];
+        rest = args.slice();
+      }
+      const entry = entryOf(argument);
+      (rest as unknown[])[index] = HOLE;
+      bound.push(this.#bind(index, entry));
+      kept.push(entry);
+    }
+    const encoded = this.#values.small(rest) ?? this.#large(rest.slice(), bound === NONE ? (bound = []) : bound, kept);
+    for (const entry of kept) this.#borrowing.addLocal(entry);
+    for (const entry of encoded.contained) {
+      this.#borrowing.addLocal(entry);
+      kept.push(entry);
+    }
+    return { bytes: encoded.bytes, codes: encoded.codes, bound, kept, unresolved: unresolvedOf(bound, kept) };
+  }
+
+  /** Calls `ready` once for each unresolved argument that gets a value, or `failed` once. */
+  await(prepared: PreparedArguments, told: { ready(): void; failed(error: WireValue): void }): void {
+    let over = false;
+    for (const { bound, entry } of prepared.unresolved) {
+      const settled = () => {
+        if (over) return;
+        const value = entry.value as WireValue;
+        (bound as MutableBound).value = value as BoundArg["value"];
+        if (!isError(value)) return told.ready();
+        over = true;
+        told.failed(value);
+      };
+      if (entry.state !== "pending") settled();
+      else {
+        (entry.waiters ??= []).push(settled);
+        if (entry.shared) void this.#borrowing.subscribe(entry);
+      }
+    }
+  }
+
+  #bind(index: number, entry: ObjectEntry): BoundArg {
+    const value = entry.state === "ready" ? (entry.value as BoundArg["value"]) : undefined;
+    return { index, value, owner: entry.owner, object: entry.number };
+  }
+
+  /** Parts that are too large for a message become objects of their own, bound like refs. */
+  #large(rest: unknown[], bound: BoundArg[], kept: ObjectEntry[]): { bytes: Uint8Array; codes: Code[]; contained: readonly ObjectEntry[] } {
+    for (let index = 0; index < rest.length; index += 1) {
+      const planned = this.#values.plan(rest[index], `args[${index}]`);
+      if (planned.encoded.size < OWN_OBJECT_BYTES) continue;
+      const entry = this.#newEntry();
+      this.#borrowing.contain(entry, planned.contained);
+      const placed = this.#values.placeSnapshot(planned);
+      if (placed instanceof Promise) {
+        placed.then(
+          (value) => this.#borrowing.settle(entry, value),
+          (error: unknown) => this.#borrowing.settle(entry, { failure: failureOf(error) as never }),
+        );
+      } else this.#borrowing.settle(entry, placed);
+      rest[index] = HOLE;
+      bound.push(this.#bind(index, entry));
+      kept.push(entry);
+    }
+    const planned = this.#values.plan(rest, "args");
+    return { bytes: planned.encoded.toBytes(), codes: planned.codes, contained: planned.contained };
+  }
+}
+
+function unresolvedOf(bound: readonly BoundArg[], kept: readonly ObjectEntry[]): PreparedArguments["unresolved"] {
+  if (bound.length === 0) return NONE;
+  const unresolved: { bound: BoundArg; entry: ObjectEntry }[] = [];
+  bound.forEach((one, index) => {
+    if (one.value === undefined) unresolved.push({ bound: one, entry: kept[index] });
+  });
+  return unresolved;
+}
+

@@ -1,0 +1,340 @@
+// The object table of a process and the talk between owners and borrowers.
+//
+// An owner counts, for each shared object, its own handles and signed hand-overs a borrowing process (core/reference-count.ts). A
+// borrower counts its handles and how many hand-overs it received, and gives all of them back with one Drop when its last handle
+// is gone. Rules that keep an object alive while a ref to it is on its way:
+//   - who hands a ref in a result to process P has `Borrow{for P}` counted before it can drop its own;
+//   - a caller keeps every ref in its arguments until the reply, which lists what the executor still holds;
+//   - a container holds the refs inside it while it lives.
+
+import { stepObject, type ObjectEvent } from "../core/object-life.ts";
+import { addLocal, changeBorrower, dropLocal, forgetBorrower, isFree } from "../core/reference-count.ts";
+import { failureOf, ObjectFreedError, OwnerDiedError } from "../errors.ts";
+import type { Clock } from "../seams.ts";
+import type { Borrow, Channel, Draft, Drop, Failure, HeldRef, Resolved, Stored, Subscribe } from "../transport/index.ts";
+import { isError, type WireValue } from "./wire-value.ts";
+import { HandleRegistry, type HandleGroup } from "./handle-registry.ts";
+import type { Link, ProcessAddress } from "./links.ts";
+import { ObjectEntry, objectIdOf, type ObjectRef, type RefSession } from "./object-ref.ts";
+
+/** After a borrower's death its references stay this long: it may have handed one on in its last moment. */
+export const BORROW_GRACE_MS = 2000;
+
+export interface BorrowingParts {
+  readonly clock: Clock;
+  readonly processId: string;
+  readonly nodeId: string;
+  readonly session: RefSession;
+  readonly agent: Channel;
+  readonly connect: (address: ProcessAddress) => Promise<Link>;
+  /** The last reference to an actor's object is gone. */
+  readonly actorFreed: (number: number) => void;
+}
+
+export class Borrowing {
+  readonly #parts: BorrowingParts;
+  /** Shared objects of this process by number. */
+  readonly #own = new Map<number, ObjectEntry>();
+  /** Foreign objects by id. */
+  readonly #foreign = new Map<string, ObjectEntry>();
+  /** Who asked to be told the value of a pending object. */
+  readonly #subscribers = new Map<number, Link[]>();
+  readonly #handles: HandleRegistry;
+  /** Store objects of private entries: freed when the entry itself is collected. */
+  readonly #privateStored: FinalizationRegistry<Draft<Stored>>;
+  readonly #actors = new Set<number>();
+
+  constructor(parts: BorrowingParts) {
+    this.#parts = parts;
+    this.#handles = new HandleRegistry((entry) => this.dropLocal(entry));
+    this.#privateStored = new FinalizationRegistry((stored) => this.#freeStored(stored));
+  }
+
+  /** Shared objects that are alive, for the state API and for tests of leaks. */
+  counts(): { readonly own: number; readonly foreign: number } {
+    return { own: this.#own.size, foreign: this.#foreign.size };
+  }
+
+  entries(): ObjectEntry[] {
+    return [...this.#own.values(), ...this.#foreign.values()];
+  }
+
+  // -- local references --------------------------------------------------------------------------------------------
+
+  /** Counts handles from now on: the ref is about to be known to another process. */
+  share(ref: ObjectRef): ObjectEntry {
+    const { entry } = ref;
+    if (entry.shared) return entry;
+    entry.shared = true;
+    this.#privateStored.unregister(entry);
+    this.#own.set(entry.number, entry);
+    ref.group = this.#handles.group([entry]);
+    return entry;
+  }
+
+  /** An actor's handles are counted from the first: the last one gone ends the actor. */
+  shareActor(entry: ObjectEntry): HandleGroup {
+    this.#actors.add(entry.number);
+    entry.shared = true;
+    this.#own.set(entry.number, entry);
+    return this.#handles.group([entry]);
+  }
+
+  addLocal(entry: ObjectEntry): void {
+    addLocal(entry.count);
+  }
+
+  dropLocal(entry: ObjectEntry): void {
+    if (!dropLocal(entry.count)) return;
+    if (entry.owner === this.#parts.processId) this.#freeOwn(entry);
+    else if (entry.count.local === 0) this.#dropForeign(entry);
+  }
+
+  releaseHandle(ref: { readonly entry: ObjectEntry; group: ObjectRef["group"] }): void {
+    if (ref.group !== undefined) this.#handles.leave(ref.group, ref.entry);
+    ref.group = undefined;
+    this.dropLocal(ref.entry);
+  }
+
+  /** The entry of an object that arrived in a message, with one more local reference, whose handle joins `entries`. */
+  received(owner: string, ownerNode: string, number: number): ObjectEntry {
+    if (owner === this.#parts.processId) {
+      const own = this.#own.get(number);
+      if (own !== undefined) {
+        addLocal(own.count);
+        return own;
+      }
+      return this.#goneEntry(owner, ownerNode, number);
+    }
+    const id = objectIdOf(owner, number);
+    const known = this.#foreign.get(id);
+    if (known !== undefined) {
+      addLocal(known.count);
+      return known;
+    }
+    const entry = new ObjectEntry(this.#parts.session, owner, ownerNode, number);
+    entry.shared = true;
+    this.#foreign.set(id, entry);
+    return entry;
+  }
+
+  groupHandles(entries: (ObjectEntry | undefined)[], refs: readonly { group: ObjectRef["group"] }[]): void {
+    const group = this.#handles.group(entries);
+    for (const ref of refs) ref.group = group;
+  }
+
+  // -- values ------------------------------------------------------------------------------------------------------
+
+  /** Gives an entry its value or error, once; a repeat is discarded. */
+  settle(entry: ObjectEntry, value: WireValue): void {
+    const effect = this.#step(entry, isError(value) ? "rejected" : "resolved");
+    if (effect === "freeCopies") return this.discard([value]);
+    if (effect !== "wakeReaders") return;
+    entry.value = value;
+    if (value.contained && value.contained.length > 0) this.#containReceived(entry, value.contained as readonly HeldRef[]);
+    const { stored } = value;
+    if (stored && !entry.shared && entry.owner === this.#parts.processId) {
+      this.#privateStored.register(entry, stored, entry);
+    }
+    this.#wake(entry);
+  }
+
+  /** Keeps the refs inside an own value alive while the value lives. */
+  contain(entry: ObjectEntry, contained: readonly ObjectEntry[]): void {
+    if (contained.length === 0) return;
+    for (const inner of contained) addLocal(inner.count);
+    entry.contained = contained;
+  }
+
+  /** The refs inside a received value: counted for this process by who sent it, held by `entry` from now on. */
+  #containReceived(entry: ObjectEntry, held: readonly HeldRef[]): void {
+    entry.contained = held.map((ref) => {
+      const inner = this.received(ref.owner, ref.ownerNode, ref.object);
+      if (inner.owner !== this.#parts.processId) inner.received += 1;
+      return inner;
+    });
+  }
+
+  /** Frees what a value carries that nobody wants: its store object, and the refs inside that were counted for us. */
+  discard(values: readonly WireValue[]): void {
+    for (const value of values) {
+      if (value.stored) this.#freeStored(value.stored);
+      const refs = (value.contained ?? []) as readonly HeldRef[];
+      for (const ref of refs) {
+        const inner = this.received(ref.owner, ref.ownerNode, ref.object);
+        if (inner.owner !== this.#parts.processId) inner.received += 1;
+        this.dropLocal(inner);
+      }
+    }
+  }
+
+  /** Asks the owner of a foreign object for its value; the entry settles when it answers. */
+  async subscribe(entry: ObjectEntry): Promise<void> {
+    if (entry.subscribed || entry.owner === this.#parts.processId) return;
+    entry.subscribed = true;
+    try {
+      const link = await this.#parts.connect({ process: entry.owner, node: entry.ownerNode });
+      link.channel.send("subscribe", { objects: [entry.number] });
+    } catch (error) {
+      this.settle(entry, ownerDied(entry, `it can't be reached: ${(error as Error).message}`));
+    }
+  }
+
+  // -- hand-overs --------------------------------------------------------------------------------------------------
+
+  /** Counts process `borrower` as holding one more hand-over of the entry, at its owner. */
+  handOver(entry: ObjectEntry, borrower: ProcessAddress): void {
+    if (borrower.process === entry.owner) return;
+    if (entry.owner === this.#parts.processId) {
+      changeBorrower(entry.count, borrower.process, 1);
+      return;
+    }
+    const { owner, ownerNode, number } = entry;
+    this.#toOwner(owner, ownerNode, "borrow", {
+      objects: [number],
+      borrower: borrower.process,
+      borrowerNode: borrower.node,
+      seq: 0,
+    });
+  }
+
+  /** The same for a ref that an executor said it still holds; unknown ones were freed by nobody but us, so they are ours no more. */
+  handOverById(held: HeldRef, borrower: ProcessAddress): void {
+    const own = held.owner === this.#parts.processId;
+    const entry = own ? this.#own.get(held.object) : this.#foreign.get(objectIdOf(held.owner, held.object));
+    if (entry !== undefined) this.handOver(entry, borrower);
+  }
+
+  onBorrow(message: Borrow): void {
+    for (const number of message.objects) {
+      const entry = this.#own.get(number);
+      if (entry !== undefined && changeBorrower(entry.count, message.borrower, 1)) this.#freeOwn(entry);
+    }
+  }
+
+  onDrop(message: Drop, link: Link): void {
+    message.objects.forEach((number, index) => {
+      const entry = this.#own.get(number);
+      if (entry !== undefined && changeBorrower(entry.count, link.process, -(message.counts[index] ?? 1))) this.#freeOwn(entry);
+    });
+  }
+
+  onSubscribe(message: Subscribe, link: Link): void {
+    for (const number of message.objects) {
+      const entry = this.#own.get(number);
+      if (entry === undefined) {
+        const objectId = objectIdOf(this.#parts.processId, number);
+        const failure = failureOf(new ObjectFreedError(`object ${objectId} was freed before it was read`, { objectId })) as Failure;
+        this.#tell(link, number, { failure });
+      } else if (entry.value !== undefined) this.#tell(link, number, entry.value);
+      else this.#subscribers.set(number, [...(this.#subscribers.get(number) ?? []), link]);
+    }
+  }
+
+  onResolved(message: Resolved): void {
+    const entry = this.#foreign.get(objectIdOf(message.owner, message.object));
+    if (entry !== undefined) this.settle(entry, message.value as WireValue);
+  }
+
+  /** A process ended: as owner its unresolved objects are lost, as borrower its counts go after the grace time. */
+  processDied(process: string, text: string): void {
+    for (const entry of [...this.#foreign.values()]) {
+      if (entry.owner === process && entry.state === "pending") this.settle(entry, ownerDied(entry, text));
+    }
+    this.#parts.clock.after(BORROW_GRACE_MS, () => {
+      for (const entry of [...this.#own.values()]) if (forgetBorrower(entry.count, process)) this.#freeOwn(entry);
+    });
+  }
+
+  /** The session ends: what is still pending fails, and nothing is given back: the agent knows that this process is gone. */
+  close(failure: Failure): void {
+    for (const entry of this.entries()) if (entry.state === "pending") this.settle(entry, { failure });
+    this.#own.clear();
+    this.#foreign.clear();
+    this.#subscribers.clear();
+  }
+
+  // -- inside ------------------------------------------------------------------------------------------------------
+
+  #step(entry: ObjectEntry, event: ObjectEvent): string {
+    const { state, effect } = stepObject(entry.state, event);
+    entry.state = state;
+    return effect;
+  }
+
+  #wake(entry: ObjectEntry): void {
+    const { waiters } = entry;
+    entry.waiters = undefined;
+    if (waiters !== undefined) for (const waiter of waiters) waiter(entry);
+    if (!entry.shared) return;
+    const subscribers = this.#subscribers.get(entry.number);
+    if (subscribers === undefined || entry.owner !== this.#parts.processId) return;
+    this.#subscribers.delete(entry.number);
+    for (const link of subscribers) this.#tell(link, entry.number, entry.value as WireValue);
+  }
+
+  #tell(link: Link, object: number, value: WireValue): void {
+    if (!link.channel.open) return;
+    const contained = this.#own.get(object)?.contained ?? [];
+    for (const inner of contained) this.handOver(inner, link);
+    link.channel.send("resolved", { owner: this.#parts.processId, object, value: { ...value, contained: contained.map(heldRef) } });
+  }
+
+  #freeOwn(entry: ObjectEntry): void {
+    if (!isFree(entry.count)) return;
+    this.#own.delete(entry.number);
+    const stored = entry.value?.stored;
+    this.#privateStored.unregister(entry);
+    if (this.#step(entry, "released") === "freeCopies" && stored) this.#freeStored(stored);
+    this.#dropContained(entry);
+    if (this.#actors.delete(entry.number)) this.#parts.actorFreed(entry.number);
+  }
+
+  #dropForeign(entry: ObjectEntry): void {
+    this.#foreign.delete(entry.id);
+    this.#step(entry, "released");
+    this.#dropContained(entry);
+    if (entry.received > 0) {
+      this.#toOwner(entry.owner, entry.ownerNode, "drop", { objects: [entry.number], counts: [entry.received], seq: 0 });
+    }
+  }
+
+  #dropContained(entry: ObjectEntry): void {
+    const { contained } = entry;
+    entry.contained = undefined;
+    if (contained !== undefined) for (const inner of contained) this.dropLocal(inner);
+  }
+
+  #freeStored({ node, slot, generation }: Draft<Stored>): void {
+    if (!this.#parts.agent.open) return;
+    this.#parts.agent.send("freeObjects", { node, slots: [slot ?? 0], generations: [generation ?? 0] });
+  }
+
+  #goneEntry(owner: string, ownerNode: string, number: number): ObjectEntry {
+    const entry = new ObjectEntry(this.#parts.session, owner, ownerNode, number);
+    const failure = failureOf(new ObjectFreedError(`object ${entry.id} was freed`, { objectId: entry.id })) as Failure;
+    this.settle(entry, { failure });
+    return entry;
+  }
+
+  /** An owner that can't be reached has ended or will be told dead; its counts go with it. */
+  #toOwner(owner: string, ownerNode: string, name: "borrow", body: Borrow): void;
+  #toOwner(owner: string, ownerNode: string, name: "drop", body: Drop): void;
+  #toOwner(owner: string, ownerNode: string, name: "borrow" | "drop", body: Borrow & Drop): void {
+    this.#parts.connect({ process: owner, node: ownerNode }).then(
+      (link) => link.channel.send(name, body),
+      () => this.processDied(owner, "it can't be reached"),
+    );
+  }
+}
+
+export function heldRef(entry: ObjectEntry): HeldRef {
+  return { owner: entry.owner, ownerNode: entry.ownerNode, object: entry.number };
+}
+
+function ownerDied(entry: ObjectEntry, text: string): WireValue {
+  const error = new OwnerDiedError(`object ${entry.id} is lost: its owner, process ${entry.owner}, is gone (${text})`, {
+    objectId: entry.id,
+  });
+  return { failure: failureOf(error) as Failure };
+}

@@ -1,0 +1,10 @@
+// What drivers and workers embed: the session and its vocabulary.
+export { Session, type SessionParts } from "./session.ts";
+export { Link, processSocket, type ProcessAddress } from "./links.ts";
+export { ObjectEntry, ObjectRef, entryOf, isRef, objectIdOf, type WaitOptions } from "./object-ref.ts";
+export { coreOf, handleOf, HandleCore, isHandle, methodsOf, type CallOptions } from "./actor-handle.ts";
+export { heldRef } from "./borrowing.ts";
+export type { Attempt } from "./context.ts";
+export { TaskRecord, type SchedulingClass, type TaskLease, type TaskTemplate } from "./task-record.ts";
+export type { RetryOn } from "./actor-client.ts";
+export type { WireValue } from "./wire-value.ts";

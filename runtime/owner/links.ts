@@ -1,0 +1,130 @@
+// Channels to the other processes this one talks to directly: one a peer process, dialled on first need, kept while both live.
+//
+// Inside a machine a process is reached at its own Unix socket in the session's folder; on other machines through a relay over
+// the two agents. Which of the two it is nobody above this file knows.
+
+import { ConnectionError } from "../errors.ts";
+import type { Channel, ChannelHandler, Failure, Identity, MessageHandlers, Transport } from "../transport/index.ts";
+
+export interface ProcessAddress {
+  readonly process: string;
+  readonly node: string;
+}
+
+/** A channel and what was already said on it. */
+export class Link {
+  readonly process: string;
+  readonly node: string;
+  readonly channel: Channel;
+  /** Templates and functions this channel has carried: each is sent once. */
+  readonly templates = new Set<number>();
+  readonly functions = new Set<string>();
+
+  constructor(process: string, node: string, channel: Channel) {
+    this.process = process;
+    this.node = node;
+    this.channel = channel;
+  }
+}
+
+export interface LinkTableParts {
+  readonly transport: Transport;
+  readonly identity: Identity;
+  readonly sessionDir: string;
+  readonly dialTimeoutMs: number;
+  readonly messages: MessageHandlers;
+  /** Opens a relayed channel to a process of another machine. */
+  readonly relay: (address: ProcessAddress, handler: ChannelHandler) => Promise<Channel>;
+  readonly onTurn: (link: Link) => void;
+  readonly onClosed: (link: Link, failure: Failure | undefined) => void;
+}
+
+export function processSocket(sessionDir: string, process: string): string {
+  return `unix:${sessionDir}/${process}.sock`;
+}
+
+export class LinkTable {
+  readonly #parts: LinkTableParts;
+  readonly #links = new Map<string, Link>();
+  readonly #byChannel = new Map<Channel, Link>();
+  readonly #dialling = new Map<string, Promise<Link>>();
+  #closed = false;
+
+  constructor(parts: LinkTableParts) {
+    this.#parts = parts;
+  }
+
+  find(process: string): Link | undefined {
+    return this.#links.get(process);
+  }
+
+  /** The link of a channel; a peer's first message may overtake the end of our own dialling. */
+  of(channel: Channel): Link {
+    return this.#byChannel.get(channel) ?? this.#add(channel, channel.peer.nodeId);
+  }
+
+  /** The link to a process, dialled when there is none. Rejects with a typed error when the process can't be reached in time. */
+  connect(address: ProcessAddress): Promise<Link> {
+    const known = this.#links.get(address.process);
+    if (known !== undefined) return Promise.resolve(known);
+    const underway = this.#dialling.get(address.process);
+    if (underway !== undefined) return underway;
+    const dialling = this.#dial(address).finally(() => this.#dialling.delete(address.process));
+    this.#dialling.set(address.process, dialling);
+    return dialling;
+  }
+
+  /** The handler for a channel that a peer dialled to us. */
+  accept(): { handler: ChannelHandler; accepted: (channel: Channel) => void } {
+    return { handler: this.#handler(), accepted: (channel) => this.#add(channel, channel.peer.nodeId) };
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const channel of [...this.#byChannel.keys()]) channel.close("the session ended");
+  }
+
+  values(): IterableIterator<Link> {
+    return this.#byChannel.values();
+  }
+
+  async #dial(address: ProcessAddress): Promise<Link> {
+    const { transport, identity, sessionDir, dialTimeoutMs, relay } = this.#parts;
+    const handler = this.#handler();
+    const channel =
+      address.node === identity.nodeId
+        ? await transport.dial(processSocket(sessionDir, address.process), identity, handler, { timeoutMs: dialTimeoutMs })
+        : await relay(address, handler);
+    if (this.#closed) {
+      channel.close("the session ended");
+      throw new ConnectionError("the session ended while a process was dialled");
+    }
+    // Both sides may dial at once; each keeps using the first link it has, so each direction stays one ordered stream.
+    this.of(channel);
+    return this.#links.get(address.process) as Link;
+  }
+
+  #add(channel: Channel, node: string): Link {
+    const link = new Link(channel.peer.processId, node, channel);
+    this.#byChannel.set(channel, link);
+    if (!this.#links.has(link.process)) this.#links.set(link.process, link);
+    return link;
+  }
+
+  #handler(): ChannelHandler {
+    return {
+      messages: this.#parts.messages,
+      onTurn: (channel) => {
+        const link = this.#byChannel.get(channel);
+        if (link !== undefined) this.#parts.onTurn(link);
+      },
+      onClose: (channel, failure) => {
+        const link = this.#byChannel.get(channel);
+        if (link === undefined) return;
+        this.#byChannel.delete(channel);
+        if (this.#links.get(link.process) === link) this.#links.delete(link.process);
+        this.#parts.onClosed(link, failure);
+      },
+    };
+  }
+}

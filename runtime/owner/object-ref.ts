@@ -1,0 +1,138 @@
+// A typed handle to a value that may not exist yet, and the entry behind it.
+//
+// An entry is *private* at first: only its handles and the pending task reach it, so dropping them all frees it without any
+// registry. It becomes *shared* when its id is first encoded for another process, or when it belongs to another process: from then
+// on it is in its process's object table and every handle is counted (borrowing.ts).
+
+import { ObjectFreedError, RefUsedAsValueError } from "../errors.ts";
+import type { ObjectState } from "../core/object-life.ts";
+import type { ReferenceCount } from "../core/reference-count.ts";
+import type { WireValue } from "./wire-value.ts";
+import type { HandleGroup } from "./handle-registry.ts";
+
+export const REF_BRAND = Symbol.for("troupe.ref");
+
+export interface WaitOptions {
+  /** Milliseconds; GetTimeoutError after that. Default: no limit. */
+  readonly timeoutMs?: number | undefined;
+  /** Rejects with `signal.reason` when it aborts. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What a ref needs of the session it belongs to. */
+export interface RefSession {
+  getOne(entry: ObjectEntry, options: WaitOptions | undefined): Promise<unknown>;
+  releaseHandle(ref: ObjectRef): void;
+}
+
+export class ObjectEntry {
+  readonly session: RefSession;
+  /** Process that owns the object and its node: together with `number` the object's identity. */
+  readonly owner: string;
+  readonly ownerNode: string;
+  readonly number: number;
+  state: ObjectState = "pending";
+  /** Set once the state is ready or failed. */
+  value: WireValue | undefined;
+  /** Who is told when the state leaves pending; each once. */
+  waiters: ((entry: ObjectEntry) => void)[] | undefined;
+  readonly count: ReferenceCount = { local: 1, borrowers: undefined };
+  /** In the object table; every handle counts. */
+  shared = false;
+  /** Hand-overs this process has received for a foreign object: what its Drop takes back. */
+  received = 0;
+  /** The owner was asked to tell the value. */
+  subscribed = false;
+  /** Refs inside the stored value, held while it lives. */
+  contained: readonly ObjectEntry[] | undefined;
+  /** Mark of the last `wait` that saw it: finds duplicates without a set. */
+  stamp = 0;
+
+  constructor(session: RefSession, owner: string, ownerNode: string, number: number) {
+    this.session = session;
+    this.owner = owner;
+    this.ownerNode = ownerNode;
+    this.number = number;
+  }
+
+  get id(): string {
+    return objectIdOf(this.owner, this.number);
+  }
+}
+
+export function objectIdOf(owner: string, number: number): string {
+  return `${owner}.${number.toString(36)}`;
+}
+
+/**
+ * Handle to the result of a task or a call, or to a stored value. Not a promise: `await get(ref)` reads it. It can be sent
+ * anywhere: as an argument (top level: replaced by its value; inside a container: stays a ref), in results, to other jobs' actors.
+ */
+export class ObjectRef<T = unknown> {
+  /** A ref is not awaitable: use `await get(ref)`. */
+  declare readonly then?: never;
+  /** Carries the type only. */
+  declare readonly type?: T;
+  /** @internal */
+  readonly entry: ObjectEntry;
+  /** @internal The registration this handle belongs to, when it is counted. */
+  group: HandleGroup | undefined;
+  /** @internal */
+  released = false;
+
+  /** @internal Refs are made by `.remote()`, `put` and decoding. */
+  constructor(entry: ObjectEntry) {
+    this.entry = entry;
+  }
+
+  /** Stable id: equal ids name the same object. */
+  get id(): string {
+    return this.entry.id;
+  }
+
+  /** The same as `get(ref)`. */
+  value(options?: WaitOptions): Promise<T> {
+    return this.entry.session.getOne(entryOf(this), options) as Promise<T>;
+  }
+
+  /** Gives this handle up now instead of at the next garbage collection. Idempotent; the ref can't be used afterwards. */
+  release(): void {
+    if (this.released) return;
+    this.released = true;
+    this.entry.session.releaseHandle(this);
+  }
+
+  [Symbol.dispose](): void {
+    this.release();
+  }
+
+  [Symbol.toPrimitive](hint: "string" | "number" | "default"): string {
+    if (hint === "string") return this.toString();
+    throw new RefUsedAsValueError(`ObjectRef ${this.id} was used as a ${hint === "number" ? "number" : "value"}: await get(ref)`);
+  }
+
+  toString(): string {
+    return `ObjectRef(${this.id})`;
+  }
+
+  toJSON(): string {
+    return this.toString();
+  }
+
+  [Symbol.for("nodejs.util.inspect.custom")](): string {
+    return `ObjectRef(${this.id}, ${this.entry.state})`;
+  }
+}
+Object.defineProperty(ObjectRef.prototype, REF_BRAND, { value: true });
+
+export function isRef(value: unknown): value is ObjectRef {
+  return typeof value === "object" && value !== null && REF_BRAND in value;
+}
+
+/** The entry of a handle that may still be used. */
+export function entryOf(ref: ObjectRef): ObjectEntry {
+  if (ref.released) {
+    throw new ObjectFreedError(`ObjectRef ${ref.id}: this handle was released and can't be used any more`, { objectId: ref.id });
+  }
+  return ref.entry;
+}

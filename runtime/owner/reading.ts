@@ -1,0 +1,199 @@
+// Reading and waiting: get and wait over entries of this process and of others.
+//
+// Nothing here waits without an end it can name: a pending entry settles with a value, an error, or its owner's death; beside that
+// the caller's timeout and signal hold. While a task waits it is suspended: its worker may help, and gives its CPU back.
+
+import { GetTimeoutError, InvalidArgumentError, ObjectFetchTimeoutError } from "../errors.ts";
+import type { Clock, Timer } from "../seams.ts";
+import type { Stored } from "../transport/index.ts";
+import type { Borrowing } from "./borrowing.ts";
+import { entryOf, isRef, type ObjectEntry, type ObjectRef, type WaitOptions } from "./object-ref.ts";
+import type { Values } from "./values.ts";
+import { hasBytes, type WireValue } from "./wire-value.ts";
+
+/** Local reads in a row before the loop gets a turn: else `for (;;) await get(local)` starves timers and finalizers. */
+const READS_A_TURN = 256;
+
+/** What the running task attempt does while it waits. */
+export interface Suspender {
+  suspend(): void;
+  resume(): void;
+}
+
+export interface ReadingParts {
+  readonly clock: Clock;
+  readonly nodeId: string;
+  readonly values: Values;
+  readonly borrowing: Borrowing;
+  /** Brings a copy of a remote object into this node's store. */
+  readonly fetch: (entry: ObjectEntry, source: Stored) => Promise<Stored>;
+  readonly suspender: () => Suspender | undefined;
+  /** Keeps the process alive while something is awaited. */
+  readonly hold: (waits: number) => void;
+}
+
+export class Reading {
+  readonly #parts: ReadingParts;
+  #readsInARow = 0;
+  #waits = 0;
+  #stamp = 0;
+
+  constructor(parts: ReadingParts) {
+    this.#parts = parts;
+  }
+
+  async one(entry: ObjectEntry, options: WaitOptions | undefined): Promise<unknown> {
+    options?.signal?.throwIfAborted();
+    if (entry.state === "pending") await this.#settled([entry], options);
+    else if (++this.#readsInARow >= READS_A_TURN) await this.#yieldTurn();
+    return this.#read(entry);
+  }
+
+  async all(entries: readonly ObjectEntry[], options: WaitOptions | undefined): Promise<unknown[]> {
+    options?.signal?.throwIfAborted();
+    const pending = entries.filter((entry) => entry.state === "pending");
+    if (pending.length > 0 && !entries.some(isFailed)) await this.#settled(pending, options);
+    const failed = entries.find(isFailed);
+    if (failed !== undefined) return [await this.#read(failed)];
+    const values: unknown[] = new Array(entries.length);
+    for (let index = 0; index < entries.length; index += 1) {
+      const entry = entries[index];
+      values[index] = this.#readNow(entry) ?? (await this.#read(entry));
+    }
+    return values.map((value) => (value instanceof Box ? value.value : value));
+  }
+
+  /** Refs that are ready (or failed) and those that are not, both in input order. Never throws for a failed object. */
+  async wait<R extends ObjectRef>(
+    refs: readonly R[],
+    numReturns: number,
+    options: WaitOptions | undefined,
+  ): Promise<{ ready: R[]; pending: R[] }> {
+    options?.signal?.throwIfAborted();
+    const entries = this.#distinct(refs);
+    let settled = 0;
+    for (const entry of entries) if (entry.state !== "pending") settled += 1;
+    if (settled < numReturns && options?.timeoutMs !== 0) await this.#count(entries, numReturns - settled, options);
+    else if (++this.#readsInARow >= READS_A_TURN) await this.#yieldTurn();
+    const ready: R[] = [];
+    const pending: R[] = [];
+    for (let index = 0; index < refs.length; index += 1) {
+      const taken = ready.length < numReturns && entries[index].state !== "pending";
+      (taken ? ready : pending).push(refs[index]);
+    }
+    return { ready, pending };
+  }
+
+  // -- inside ------------------------------------------------------------------------------------------------------
+
+  #distinct(refs: readonly ObjectRef[]): ObjectEntry[] {
+    const stamp = ++this.#stamp;
+    return refs.map((ref, index) => {
+      if (!isRef(ref)) throw new InvalidArgumentError(`wait: element ${index} is not an ObjectRef`);
+      const entry = entryOf(ref);
+      if (entry.stamp === stamp) throw new InvalidArgumentError(`wait: ref ${ref.id} is given twice`);
+      entry.stamp = stamp;
+      return entry;
+    });
+  }
+
+  /** Resolves when all are settled, or one has failed; rejects at the timeout or abort. */
+  #settled(pending: readonly ObjectEntry[], options: WaitOptions | undefined): Promise<void> {
+    let left = pending.length;
+    return this.#await(pending, options, (entry) => --left === 0 || isFailed(entry), () => {
+      const open = pending.filter((entry) => entry.state === "pending");
+      const names = open.slice(0, 3).map((entry) => entry.id).join(", ");
+      return new GetTimeoutError(
+        `get: ${open.length} of ${pending.length} object${pending.length === 1 ? "" : "s"} not ready after ${options?.timeoutMs} ms ` +
+          `(${names}${open.length > 3 ? ", …" : ""})`,
+        { objectIds: open.map((entry) => entry.id) },
+      );
+    });
+  }
+
+  /** Resolves when `count` more of the entries are settled, or at the timeout. */
+  #count(entries: readonly ObjectEntry[], count: number, options: WaitOptions | undefined): Promise<void> {
+    let left = count;
+    const pending = entries.filter((entry) => entry.state === "pending");
+    return this.#await(pending, options, () => --left === 0, () => undefined);
+  }
+
+  /** The one place where this process waits for objects. `done` is asked at each that settles. */
+  #await(
+    pending: readonly ObjectEntry[],
+    options: WaitOptions | undefined,
+    done: (entry: ObjectEntry) => boolean,
+    timedOut: () => Error | undefined,
+  ): Promise<void> {
+    const { clock, borrowing, suspender, hold } = this.#parts;
+    return new Promise((resolve, reject) => {
+      const current = suspender();
+      let timer: Timer | undefined;
+      const finish = (error?: unknown) => {
+        timer?.cancel();
+        options?.signal?.removeEventListener("abort", abort);
+        for (const entry of pending) forget(entry, onSettled);
+        this.#waits -= 1;
+        hold(this.#waits);
+        current?.resume();
+        if (error === undefined) resolve();
+        else reject(error);
+      };
+      const onSettled = (entry: ObjectEntry) => {
+        if (done(entry)) finish();
+      };
+      const abort = () => finish(options?.signal?.reason ?? new Error("aborted"));
+      this.#waits += 1;
+      this.#readsInARow = 0;
+      hold(this.#waits);
+      if (options?.timeoutMs !== undefined) timer = clock.after(options.timeoutMs, () => finish(timedOut()), true);
+      options?.signal?.addEventListener("abort", abort);
+      for (const entry of pending) {
+        (entry.waiters ??= []).push(onSettled);
+        if (entry.shared) void borrowing.subscribe(entry);
+      }
+      current?.suspend();
+    });
+  }
+
+  /** The value when it can be had in this turn, boxed when it is undefined; else undefined. */
+  #readNow(entry: ObjectEntry): unknown {
+    const value = entry.value as WireValue;
+    if (entry.state !== "ready" || !value.value || !this.#parts.values.isDecodable(value.codes as never)) return undefined;
+    const decoded = this.#parts.values.decode(value.value);
+    return decoded === undefined || decoded instanceof Box ? new Box(decoded) : decoded;
+  }
+
+  async #read(entry: ObjectEntry): Promise<unknown> {
+    const value = entry.value as WireValue;
+    const { values } = this.#parts;
+    if (!values.isDecodable(value.codes as never)) await values.revive(value.codes as never);
+    if (hasBytes(value.value)) return values.decode(value.value as Uint8Array);
+    const { stored } = value;
+    if (!stored) throw values.errorIn(value) ?? new ObjectFetchTimeoutError(`object ${entry.id} has no value`, { objectId: entry.id });
+    const local = stored.node === this.#parts.nodeId ? stored : await this.#parts.fetch(entry, stored as Stored);
+    return values.readStored(local.slot ?? 0, local.generation ?? 0, entry.id);
+  }
+
+  #yieldTurn(): Promise<void> {
+    this.#readsInARow = 0;
+    return new Promise((resolve) => this.#parts.clock.soon(resolve));
+  }
+}
+
+/** Tells "undefined" from "not now" in #readNow. */
+class Box {
+  readonly value: unknown;
+  constructor(value: unknown) {
+    this.value = value;
+  }
+}
+
+function isFailed(entry: ObjectEntry): boolean {
+  return entry.state === "failed" || entry.state === "lost" || entry.state === "freed";
+}
+
+function forget(entry: ObjectEntry, waiter: (entry: ObjectEntry) => void): void {
+  const index = entry.waiters?.indexOf(waiter) ?? -1;
+  if (index >= 0) entry.waiters?.splice(index, 1);
+}

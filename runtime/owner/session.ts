@@ -1,0 +1,386 @@
+// One process's membership in a cluster: what drivers and workers have in common.
+//
+// It owns objects, submits tasks and actor calls, reads and waits, borrows from others and lends to them. All of it runs on the user's
+// event loop; nothing that is already resolved needs this loop to be read by others. The parts: values (encoding), borrowing (object
+// table), submission (tasks), actor-client (calls), reading (get, wait), links (channels). This file joins them and holds no policy.
+
+import { failureOf, NotFoundError } from "../errors.ts";
+import type { CodeShipper } from "../closure/index.ts";
+import type { Seams } from "../seams.ts";
+import type { ValueCodec } from "../serialize/index.ts";
+import type { ClaimBook, StoreClient } from "../store/index.ts";
+import type {
+  ActorSpec, Caller, Channel, Failure, Identity, Listener, MessageHandlers, Stored, TaskDone,
+} from "../transport/index.ts";
+import { ActorCallRecord, ActorClients, type MethodTemplate, type RetryOn } from "./actor-client.ts";
+import { handleOf, HandleCore, type CallOptions } from "./actor-handle.ts";
+import { Arguments } from "./arguments.ts";
+import { Borrowing } from "./borrowing.ts";
+import { RunningAttempts } from "./context.ts";
+import { Link, LinkTable, processSocket, type ProcessAddress } from "./links.ts";
+import { ObjectEntry, ObjectRef, objectIdOf, type WaitOptions } from "./object-ref.ts";
+import { Reading } from "./reading.ts";
+import { Submission } from "./submission.ts";
+import { TaskRecord, type TaskTemplate } from "./task-record.ts";
+import { travelHooks } from "./travel.ts";
+import { Values, type DecodeGroup } from "./values.ts";
+import type { WireValue } from "./wire-value.ts";
+
+/** Bounds of the session's own waits. */
+const DIAL_TIMEOUT_MS = 10_000;
+const CALL_TIMEOUT_MS = 30_000;
+/** A fetch is a copy of an object of any size over the network; the agents bound its parts. */
+const FETCH_TIMEOUT_MS = 600_000;
+
+export interface SessionParts {
+  readonly seams: Seams;
+  readonly identity: Identity;
+  readonly sessionDir: string;
+  readonly jobId: string;
+  readonly namespace: string;
+  readonly environment: string;
+  readonly agent: Channel;
+  readonly caller: Caller;
+  readonly codec: ValueCodec;
+  readonly shipper: CodeShipper;
+  readonly store: StoreClient | undefined;
+  readonly claims: ClaimBook | undefined;
+  readonly openRelay: (address: ProcessAddress, handler: Parameters<ConstructorParameters<typeof LinkTable>[0]["relay"]>[1]) => Promise<Channel>;
+  /** What a worker adds: templates, tasks, actor calls. */
+  readonly extraMessages: MessageHandlers;
+  readonly onLinkClosed?: (link: Link) => void;
+}
+
+export class Session {
+  readonly parts: SessionParts;
+  readonly attempts = new RunningAttempts();
+  readonly links: LinkTable;
+  readonly borrowing: Borrowing;
+  readonly values: Values;
+  readonly submission: Submission;
+  readonly actors: ActorClients;
+  readonly reading: Reading;
+  readonly arguments: Arguments;
+  /** Job that this process works for; a worker adopts one. */
+  jobId: string;
+  namespace: string;
+  #nextNumber = 1;
+  #nextTemplate = 1;
+  #listener: Listener | undefined;
+  #ended: Failure | undefined;
+  /** Entries decoded for the attempt whose arguments are being decoded now. */
+  #collector: ObjectEntry[] | undefined;
+
+  constructor(parts: SessionParts) {
+    this.parts = parts;
+    this.jobId = parts.jobId;
+    this.namespace = parts.namespace;
+    const { seams, identity, agent } = parts;
+    const connect = (address: ProcessAddress) => this.links.connect(address);
+    const { processId, nodeId } = identity;
+    this.links = new LinkTable({
+      transport: seams.transport,
+      identity,
+      sessionDir: parts.sessionDir,
+      dialTimeoutMs: DIAL_TIMEOUT_MS,
+      messages: { ...this.#processMessages(), ...parts.extraMessages },
+      relay: parts.openRelay,
+      onTurn: (link) => link.channel.flush(),
+      onClosed: (link) => this.#linkClosed(link),
+    });
+    this.borrowing = new Borrowing({
+      clock: seams.clock, processId, nodeId, session: this, agent, connect,
+      actorFreed: (number) => this.#actorFreed(number),
+    });
+    this.actors = new ActorClients({
+      clock: seams.clock, nodeId, connect,
+      resolve: (actor, waitMs) => this.ask("resolveActor", { actor, waitMs }, waitMs + CALL_TIMEOUT_MS),
+      settle: (entry, value) => this.borrowing.settle(entry, value),
+      released: (call, done, link) => this.#released(call.kept, done, link),
+      discard: (values) => this.borrowing.discard(values),
+      retriable: (retryOn, error) => this.#retriable(retryOn, error),
+    });
+    this.values = new Values({
+      codec: parts.codec, shipper: parts.shipper, store: parts.store, nodeId,
+      travel: travelHooks(this.borrowing, this.actors, this),
+      decoded: (group) => this.#decoded(group),
+    });
+    this.submission = new Submission({
+      clock: seams.clock, agent, nodeId, connect, environment: parts.environment,
+      jobId: () => this.jobId,
+      claimPage: (index) => parts.claims?.page(index),
+      settle: (entry, value) => this.borrowing.settle(entry, value),
+      released: (task, done, link) => this.#released(task.kept, done, link),
+      discard: (values) => this.borrowing.discard(values),
+      retriable: (retryOn, error) => this.#retriable(retryOn, error),
+    });
+    this.reading = new Reading({
+      clock: seams.clock, nodeId, values: this.values, borrowing: this.borrowing,
+      fetch: (entry, source) => this.#fetch(entry, source),
+      suspender: () => this.attempts.current(),
+      hold: (waits) => agent.hold(waits > 0),
+    });
+    this.arguments = new Arguments(this.values, this.borrowing, () => this.newEntry());
+  }
+
+  /** Accepts channels of other processes at this process's own socket. */
+  async listen(): Promise<void> {
+    const { seams, sessionDir, identity } = this.parts;
+    this.#listener = await seams.transport.listen(processSocket(sessionDir, identity.processId), identity, () => this.links.accept());
+  }
+
+  get ended(): boolean {
+    return this.#ended !== undefined;
+  }
+
+  newNumber(count = 1): number {
+    const number = this.#nextNumber;
+    this.#nextNumber += count;
+    return number;
+  }
+
+  newTemplateId(): number {
+    return this.#nextTemplate++;
+  }
+
+  newEntry(number = this.newNumber()): ObjectEntry {
+    const { processId, nodeId } = this.parts.identity;
+    return new ObjectEntry(this, processId, nodeId, number);
+  }
+
+  // -- tasks -------------------------------------------------------------------------------------------------------
+
+  submit(template: TaskTemplate, args: readonly unknown[]): ObjectRef[] {
+    this.#alive();
+    const prepared = this.arguments.prepare(args);
+    const { first, entries } = this.#resultEntries(template.numReturns);
+    const parent = this.attempts.current();
+    const chain = parent === undefined ? NO_CHAIN : { ...parent.chain, depth: parent.chain.depth + 1 };
+    const task = new TaskRecord(first, template, prepared, prepared.bound, entries, prepared.kept, chain, parent);
+    task.unresolved = prepared.unresolved.length;
+    this.submission.submit(task);
+    this.arguments.await(prepared, {
+      ready: () => this.submission.argumentReady(task),
+      failed: (error) => this.submission.argumentFailed(task, error),
+    });
+    return entries.map((entry) => new ObjectRef(entry));
+  }
+
+  // -- objects -----------------------------------------------------------------------------------------------------
+
+  async put(value: unknown): Promise<ObjectRef> {
+    this.#alive();
+    const entry = this.newEntry();
+    const encoded = this.values.encode(value, "value");
+    this.borrowing.contain(entry, encoded.contained);
+    this.borrowing.settle(entry, encoded.value instanceof Promise ? await encoded.value : encoded.value);
+    return new ObjectRef(entry);
+  }
+
+  getOne(entry: ObjectEntry, options: WaitOptions | undefined): Promise<unknown> {
+    if (this.#ended !== undefined && entry.state === "pending") return Promise.reject(this.#endedError());
+    return this.reading.one(entry, options);
+  }
+
+  releaseHandle(ref: ObjectRef): void {
+    this.borrowing.releaseHandle(ref);
+  }
+
+  // -- actors ------------------------------------------------------------------------------------------------------
+
+  /** Starts a creation; the handle is there at once. `spec` lacks only what the session knows. */
+  createActor(
+    spec: Omit<Partial<ActorSpec>, "args"> & { className: string },
+    args: readonly unknown[],
+    methods: Set<string>,
+    options: { maxPendingCalls: number; retryOn: RetryOn; travelling: Readonly<Record<string, unknown>> },
+  ): object {
+    this.#alive();
+    const prepared = this.arguments.prepare(args);
+    const entry = this.newEntry();
+    const client = this.actors.created(entry.id, spec.className);
+    client.maxPendingCalls = options.maxPendingCalls;
+    client.kept = prepared.kept;
+    const core = new HandleCore(this, client, spec.detached ? undefined : entry, methods, options.travelling);
+    core.retryOn = options.retryOn;
+    if (core.entry !== undefined) core.group = this.borrowing.shareActor(core.entry);
+    const send = () => {
+      const { processId, nodeId } = this.parts.identity;
+      const full = {
+        ...spec, actor: entry.id, args: prepared.bytes, codes: prepared.codes, bound: prepared.bound,
+        owner: processId, ownerNode: nodeId, jobId: this.jobId, environment: this.parts.environment,
+      };
+      this.ask("createActor", { spec: full }).then(
+        (info) => {
+          this.actors.creationAccepted(client, info);
+          this.actors.ready(client).then(() => this.#releaseKept(client), () => this.#releaseKept(client));
+        },
+        (error) => this.actors.died(client, failureOf(error) as Failure),
+      );
+    };
+    let unresolved = prepared.unresolved.length;
+    if (unresolved === 0) send();
+    this.arguments.await(prepared, {
+      ready: () => {
+        unresolved -= 1;
+        if (unresolved === 0) send();
+      },
+      failed: (error) => this.actors.died(client, (error.failure as Failure) ?? failureOf(this.values.errorIn(error))),
+    });
+    return handleOf(core);
+  }
+
+  callActor(core: HandleCore, method: string, args: readonly unknown[], options: CallOptions): ObjectRef | ObjectRef[] {
+    this.#alive();
+    const prepared = this.arguments.prepare(args);
+    const template = this.#methodTemplate(core, method, options);
+    const { first, entries } = this.#resultEntries(template.numReturns);
+    const current = this.attempts.current();
+    const chain = current === undefined ? NO_CHAIN : current.chain;
+    const retries = options.maxTaskRetries ?? (core.options.maxTaskRetries as number | undefined) ?? 0;
+    const call = new ActorCallRecord(
+      first, current?.caller ?? 0, template, prepared, prepared.bound, entries, prepared.kept, chain, retries,
+      options.retryOn ?? core.retryOn,
+    );
+    call.unresolved = prepared.unresolved.length;
+    call.ready = call.unresolved === 0;
+    this.actors.call(core.client, call);
+    this.arguments.await(prepared, {
+      ready: () => this.actors.argumentReady(call),
+      failed: (error) => this.actors.argumentFailed(call, error),
+    });
+    const refs = entries.map((entry) => new ObjectRef(entry));
+    return template.numReturns === 1 ? refs[0] : refs;
+  }
+
+  releaseActorHandle(core: HandleCore): void {
+    if (core.entry !== undefined) this.borrowing.releaseHandle(core as never);
+  }
+
+  /** Asks the agent; every question is bounded. */
+  ask: Caller["ask"] extends infer F ? F : never = ((name: never, body: never, timeoutMs = CALL_TIMEOUT_MS) =>
+    this.parts.caller.call(this.parts.agent, name, body, { timeoutMs })) as never;
+
+  // -- life --------------------------------------------------------------------------------------------------------
+
+  /** A process somewhere ended. */
+  processDied(process: string, text: string): void {
+    this.borrowing.processDied(process, text);
+  }
+
+  /** Ends the session: everything pending fails with `error`, refs and handles of it are dead from now on. */
+  async close(error: Error): Promise<void> {
+    if (this.#ended !== undefined) return;
+    this.#ended = failureOf(error) as Failure;
+    this.submission.close(this.#ended);
+    this.actors.close(this.#ended);
+    this.borrowing.close(this.#ended);
+    this.links.close();
+    await this.#listener?.close();
+    this.parts.store?.close();
+  }
+
+  /** Runs `decode`, and tells which refs it brought into this process. */
+  collecting<T>(decode: () => T): { readonly result: T; readonly entries: ObjectEntry[] } {
+    const entries: ObjectEntry[] = [];
+    this.#collector = entries;
+    try {
+      return { result: decode(), entries };
+    } finally {
+      this.#collector = undefined;
+    }
+  }
+
+  // -- inside ------------------------------------------------------------------------------------------------------
+
+  #processMessages(): MessageHandlers {
+    return {
+      taskDone: (done, channel) => {
+        const link = this.links.of(channel);
+        if (this.actors.owns(done.task)) this.actors.callDone(done, link);
+        else this.submission.taskDone(done, link);
+      },
+      borrow: (message) => this.borrowing.onBorrow(message),
+      drop: (message, channel) => this.borrowing.onDrop(message, this.links.of(channel)),
+      subscribe: (message, channel) => this.borrowing.onSubscribe(message, this.links.of(channel)),
+      resolved: (message) => this.borrowing.onResolved(message),
+    };
+  }
+
+  #resultEntries(count: number): { first: number; entries: ObjectEntry[] } {
+    // A task without results still has one entry: its completion.
+    const entries: ObjectEntry[] = [];
+    const first = this.newNumber(Math.max(1, count));
+    for (let index = 0; index < Math.max(1, count); index += 1) entries.push(this.newEntry(first + index));
+    return { first, entries };
+  }
+
+  readonly #methodTemplates = new Map<string, MethodTemplate>();
+
+  #methodTemplate(core: HandleCore, method: string, options: CallOptions): MethodTemplate {
+    const perMethod = (core.options.methods as Record<string, CallOptions> | undefined)?.[method];
+    const numReturns = options.numReturns ?? perMethod?.numReturns ?? 1;
+    const name = options.name ?? `${core.client.className}.${method}`;
+    const key = `${name}\n${method}\n${numReturns}`;
+    let template = this.#methodTemplates.get(key);
+    if (template === undefined) {
+      template = { id: this.newTemplateId(), name, method, numReturns };
+      this.#methodTemplates.set(key, template);
+    }
+    return template;
+  }
+
+  #retriable(retryOn: RetryOn, error: WireValue): boolean {
+    if (retryOn === undefined || !this.values.isDecodable(error.codes as never)) return false;
+    return retryOn(this.values.errorIn(error));
+  }
+
+  #decoded(group: DecodeGroup): void {
+    if (this.#collector !== undefined) for (const entry of group.entries) if (entry !== undefined) this.#collector.push(entry);
+    this.borrowing.groupHandles(group.entries, group.refs);
+  }
+
+  /** The reply of a task is handled: refs the executor still holds are counted for it, then our own are dropped. */
+  #released(kept: readonly ObjectEntry[], done: TaskDone | undefined, link: Link | undefined): void {
+    if (done !== undefined && link !== undefined) {
+      for (const held of done.held) this.borrowing.handOverById(held, link);
+    }
+    for (const entry of kept) this.borrowing.dropLocal(entry);
+  }
+
+  #releaseKept(client: { kept: readonly ObjectEntry[] }): void {
+    const { kept } = client;
+    client.kept = [];
+    for (const entry of kept) this.borrowing.dropLocal(entry);
+  }
+
+  #actorFreed(number: number): void {
+    const { processId } = this.parts.identity;
+    const actor = objectIdOf(processId, number);
+    if (this.#ended !== undefined) return;
+    this.ask("killActor", { actor, noRestart: true, graceful: true, reason: "its last handle is gone" }).catch(() => {
+      // The agent is gone, and the actor with it: there is nothing left to end.
+    });
+  }
+
+  #linkClosed(link: Link): void {
+    this.submission.linkClosed(link);
+    this.actors.linkClosed(link);
+    this.parts.onLinkClosed?.(link);
+  }
+
+  async #fetch(entry: ObjectEntry, source: Stored): Promise<Stored> {
+    return this.ask("fetchObject", { owner: entry.owner, object: entry.number, source }, FETCH_TIMEOUT_MS);
+  }
+
+  #alive(): void {
+    if (this.#ended !== undefined) throw this.#endedError();
+  }
+
+  #endedError(): Error {
+    const text = this.#ended?.code === "WORKER_CRASHED" ? `: ${this.#ended.text}` : "";
+    return new NotFoundError(`the session this belongs to has ended${text}`);
+  }
+}
+
+const NO_CHAIN = { depth: 0, remainingMs: 0, actors: [] as string[] };

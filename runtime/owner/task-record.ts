@@ -1,0 +1,104 @@
+// One submitted task at its owner, and the template it shares with all calls of the same function and options.
+
+import { newTaskLife, type TaskLife } from "../core/task-life.ts";
+import type { LeasePool, PooledLease, PooledTask } from "../core/lease-pool.ts";
+import type { BoundArg, Chain, Code } from "../transport/index.ts";
+import type { ClaimPage } from "../store/index.ts";
+import type { ObjectEntry } from "./object-ref.ts";
+import type { Link } from "./links.ts";
+
+/** What all calls of one function with one set of options have in common. */
+export interface TaskTemplate {
+  readonly id: number;
+  readonly functionId: string;
+  readonly code: Uint8Array;
+  readonly name: string;
+  readonly numReturns: number;
+  /** Set for actor methods. */
+  readonly method: string;
+  readonly maxRetries: number;
+  /** Which errors of user code use up retries like a crash; undefined: none. */
+  readonly retryOn: ((error: unknown) => boolean) | undefined;
+  readonly retryDelayMs: number;
+  readonly retryBackoff: number;
+  readonly maxRetryDelayMs: number;
+  readonly scheduling: SchedulingClass;
+  /** Moving average of the time in user code; undefined before the first result. */
+  expectedMicros: number | undefined;
+}
+
+export interface TaskLease extends PooledLease<TaskRecord> {
+  readonly link: Link;
+  readonly worker: string;
+  readonly node: string;
+  /** Undefined for a worker of another machine: its agent swaps claims for us. */
+  readonly page: ClaimPage | undefined;
+  nextSlot: number;
+}
+
+/** Tasks that need the same resources in the same environment share leases. */
+export interface SchedulingClass {
+  readonly id: number;
+  /** Fixed point, 1/10000. */
+  readonly resources: Record<string, number>;
+  readonly strategy: { kind: string; node: string; soft: boolean; labels: Record<string, string> };
+  readonly infeasibleGraceMs: number;
+  /** Of a function that uses it, for messages to people. */
+  readonly name: string;
+  readonly pool: LeasePool<TaskRecord, TaskLease>;
+  /** A lease may run un-started children of its suspended tasks: false for exclusive work. */
+  readonly shareable: boolean;
+}
+
+export class TaskRecord implements PooledTask {
+  readonly number: number;
+  readonly template: TaskTemplate;
+  readonly life: TaskLife;
+  readonly args: Uint8Array;
+  readonly codes: Code[];
+  readonly bound: BoundArg[];
+  readonly results: readonly ObjectEntry[];
+  /** Entries kept alive until the reply is handled: arguments and refs inside them. */
+  readonly kept: readonly ObjectEntry[];
+  readonly chain: Chain;
+  /** The task attempt of this process that submitted it: who may help with it while it waits. */
+  readonly parent: object | undefined;
+  unresolved = 0;
+  lease: TaskLease | undefined;
+  slot = 0;
+
+  constructor(
+    number: number,
+    template: TaskTemplate,
+    args: { bytes: Uint8Array; codes: Code[] },
+    bound: BoundArg[],
+    results: readonly ObjectEntry[],
+    kept: readonly ObjectEntry[],
+    chain: Chain,
+    parent: object | undefined,
+  ) {
+    this.number = number;
+    this.template = template;
+    this.life = newTaskLife(template.maxRetries);
+    this.args = args.bytes;
+    this.codes = args.codes;
+    this.bound = bound;
+    this.results = results;
+    this.kept = kept;
+    this.chain = chain;
+    this.parent = parent;
+  }
+
+  get expectedMicros(): number | undefined {
+    return this.template.expectedMicros;
+  }
+}
+
+/** Weight of the newest measurement in the moving average. */
+const NEWEST_WEIGHT = 0.2;
+
+export function measured(template: TaskTemplate, micros: number): void {
+  const before = template.expectedMicros;
+  // A task that suddenly takes longer counts in full, so that nothing queues behind it for an average's sake.
+  template.expectedMicros = before === undefined || micros > before * 4 ? micros : before + (micros - before) * NEWEST_WEIGHT;
+}

@@ -1,0 +1,91 @@
+// Refs and handles inside values: the bytes that stand for them, and what becomes of them in another process.
+//
+// A ref says who owns the object and where, and carries the value itself when it is known and small, or its place in a store, so
+// that nothing resolved ever needs its owner's loop to be read.
+
+import { fromBytes, toBytes, Value, type Draft } from "../transport/index.ts";
+import type { ActorClients } from "./actor-client.ts";
+import { coreOf, handleOf, HandleCore, type HandleSession } from "./actor-handle.ts";
+import type { Borrowing } from "./borrowing.ts";
+import { entryOf, ObjectEntry, ObjectRef } from "./object-ref.ts";
+import type { DecodeGroup, TravelHooks } from "./values.ts";
+import { isError, type WireValue } from "./wire-value.ts";
+
+/** A known value up to this size travels with its ref. */
+export const REF_HINT_MAX_BYTES = 4096;
+
+const HEADER_BYTES = 24;
+const NODE_BYTES = 16;
+
+/** 16 hex digits of owner, node, and a 48-bit number: 8 + 8 + 8 bytes, then the hint. */
+function writeIdentity(entry: ObjectEntry, hint: Uint8Array): Uint8Array {
+  const bytes = Buffer.allocUnsafe(HEADER_BYTES + hint.length);
+  bytes.write(entry.owner, 0, 8, "hex");
+  bytes.write(entry.ownerNode.padEnd(NODE_BYTES, "0"), 8, 8, "hex");
+  bytes.writeUIntLE(entry.number, 16, 6);
+  bytes.writeUInt16LE(0, 22);
+  bytes.set(hint, HEADER_BYTES);
+  return bytes;
+}
+
+function readIdentity(bytes: Uint8Array): { owner: string; ownerNode: string; number: number; hint: Uint8Array } {
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return {
+    owner: buffer.toString("hex", 0, 8),
+    ownerNode: buffer.toString("hex", 8, 16),
+    number: buffer.readUIntLE(16, 6),
+    hint: bytes.subarray(HEADER_BYTES),
+  };
+}
+
+const NO_HINT = new Uint8Array(0);
+
+function hintOf(value: WireValue | undefined): Uint8Array {
+  if (value === undefined || isError(value) || (value.codes?.length ?? 0) > 0 || (value.contained?.length ?? 0) > 0) return NO_HINT;
+  if (value.value && value.value.length > REF_HINT_MAX_BYTES) return NO_HINT;
+  return toBytes(Value, value as Draft<Value>);
+}
+
+export function travelHooks(borrowing: Borrowing, clients: ActorClients, session: HandleSession): TravelHooks {
+  return {
+    encodeRef(ref: ObjectRef): Uint8Array {
+      entryOf(ref);
+      const entry = borrowing.share(ref);
+      return writeIdentity(entry, entry.contained === undefined ? hintOf(entry.value) : NO_HINT);
+    },
+    decodeRef(bytes: Uint8Array, group: DecodeGroup): object {
+      const { owner, ownerNode, number, hint } = readIdentity(bytes);
+      const entry = borrowing.received(owner, ownerNode, number);
+      if (hint.length > 0 && entry.state === "pending") borrowing.settle(entry, fromBytes(Value, hint));
+      const ref = new ObjectRef(entry);
+      group.entries.push(entry);
+      group.refs.push(ref);
+      return ref;
+    },
+    encodeHandle(handle: object): Uint8Array {
+      const core = coreOf(handle);
+      const about = { actor: core.client.id, className: core.client.className, methods: [...core.methods], options: core.options };
+      const text = Buffer.from(JSON.stringify(about));
+      return core.entry === undefined ? Buffer.concat([Buffer.alloc(HEADER_BYTES), text]) : writeIdentity(core.entry, text);
+    },
+    decodeHandle(bytes: Uint8Array, group: DecodeGroup): object {
+      const { owner, ownerNode, number, hint } = readIdentity(bytes);
+      const about = JSON.parse(Buffer.from(hint).toString()) as HandleAbout;
+      const entry = number === 0 ? undefined : borrowing.received(owner, ownerNode, number);
+      const core = new HandleCore(session, clients.known(about.actor, about.className), entry, new Set(about.methods), about.options);
+      if (entry !== undefined) {
+        group.entries.push(entry);
+        group.refs.push(core as never);
+      }
+      return handleOf(core);
+    },
+    entryOfHandle: (handle) => coreOf(handle).entry,
+  };
+}
+
+interface HandleAbout {
+  readonly actor: string;
+  readonly className: string;
+  readonly methods: readonly string[];
+  readonly options: Readonly<Record<string, unknown>>;
+}

@@ -1,0 +1,216 @@
+// Turns user values into wire Values and back: small ones inline, large ones through the node's object store.
+//
+// The only place where refs, actor handles and code inside values meet the codec; everything else moves Values undecoded.
+// Encoding is synchronous and leaves two by-products for the caller: the refs inside (whose borrowers must be counted) and
+// the code inside (which the reader revives before it decodes, because reviving imports modules).
+
+import { errorOf, InvalidArgumentError, ObjectLostError } from "../errors.ts";
+import type { CodeShipper } from "../closure/index.ts";
+import type { DecodeHooks, EncodeHooks, Encoded, ValueCodec } from "../serialize/index.ts";
+import { decodeThrown } from "../serialize/index.ts";
+import type { StoreClient, WritableObject } from "../store/index.ts";
+import { INLINE_LIMIT_BYTES } from "../store/index.ts";
+import type { Code } from "../transport/index.ts";
+import type { ObjectEntry, ObjectRef } from "./object-ref.ts";
+import type { WireValue } from "./wire-value.ts";
+
+/** What the session does for refs and handles that travel inside values. */
+export interface TravelHooks {
+  encodeRef(ref: ObjectRef): Uint8Array;
+  /** Called for each ref of a value being decoded; `values` groups the handles it makes. */
+  decodeRef(bytes: Uint8Array, group: DecodeGroup): object;
+  encodeHandle(handle: object): Uint8Array;
+  decodeHandle(bytes: Uint8Array, group: DecodeGroup): object;
+  /** Undefined for a handle that does not count. */
+  entryOfHandle(handle: object): ObjectEntry | undefined;
+}
+/** Entries of the handles that one decoding makes. */
+export interface DecodeGroup {
+  readonly entries: (ObjectEntry | undefined)[];
+  readonly refs: { group: ObjectRef["group"] }[];
+}
+
+/** Bytes ready to travel, with what they contain. */
+export interface EncodedArgs {
+  readonly bytes: Uint8Array;
+  readonly contained: readonly ObjectEntry[];
+  readonly codes: Code[];
+}
+
+const NO_ENTRIES: readonly ObjectEntry[] = [];
+const NO_CODES: Code[] = [];
+
+/** A value that is planned; the caller decides whether it goes inline or to the store. */
+export interface PlannedValue {
+  readonly encoded: Encoded;
+  readonly contained: readonly ObjectEntry[];
+  readonly codes: Code[];
+}
+
+export interface ValuesParts {
+  readonly codec: ValueCodec;
+  readonly shipper: CodeShipper;
+  readonly store: StoreClient | undefined;
+  readonly nodeId: string;
+  readonly travel: TravelHooks;
+  /** Completes a group of handles after a decoding. */
+  readonly decoded: (group: DecodeGroup) => void;
+}
+
+export class Values {
+  readonly #parts: ValuesParts;
+  readonly #scratch = Buffer.allocUnsafeSlow(INLINE_LIMIT_BYTES);
+  #contained: ObjectEntry[] | undefined;
+  #codes: Code[] | undefined;
+  #group: DecodeGroup | undefined;
+  readonly #encodeHooks: EncodeHooks;
+  readonly #decodeHooks: DecodeHooks;
+
+  constructor(parts: ValuesParts) {
+    this.#parts = parts;
+    const { travel, shipper } = parts;
+    this.#encodeHooks = {
+      ref: (ref) => {
+        const bytes = travel.encodeRef(ref as ObjectRef);
+        (this.#contained ??= []).push((ref as ObjectRef).entry);
+        return bytes;
+      },
+      handle: (handle) => {
+        const bytes = travel.encodeHandle(handle);
+        const entry = travel.entryOfHandle(handle);
+        if (entry !== undefined) (this.#contained ??= []).push(entry);
+        return bytes;
+      },
+      code: (fn) => {
+        const captured = shipper.capture(fn);
+        (this.#codes ??= []).push({ id: captured.id, bytes: captured.bytes });
+        return Buffer.from(captured.id, "latin1");
+      },
+    };
+    this.#decodeHooks = {
+      ref: (bytes) => travel.decodeRef(bytes, (this.#group ??= { entries: [], refs: [] })),
+      handle: (bytes) => travel.decodeHandle(bytes, (this.#group ??= { entries: [], refs: [] })),
+      code: (bytes) => this.#knownCode(Buffer.from(bytes).toString("latin1")),
+    };
+  }
+
+  /** The fast way: an encoding of at most 64 KiB in fresh memory, or undefined when the value needs `plan`. */
+  small(value: unknown): EncodedArgs | undefined {
+    this.#reset();
+    const end = this.#parts.codec.encodeSmall(value, this.#scratch, 0, this.#encodeHooks);
+    if (end < 0) return undefined;
+    const bytes = Buffer.allocUnsafe(end);
+    this.#scratch.copy(bytes, 0, 0, end);
+    return { bytes, contained: this.#contained ?? NO_ENTRIES, codes: this.#codes ?? NO_CODES };
+  }
+
+  /** Throws SerializationError or CaptureError with the path from `root`. */
+  plan(value: unknown, root: string): PlannedValue {
+    this.#reset();
+    const encoded = this.#parts.codec.encode(value, this.#encodeHooks, root);
+    return { encoded, contained: this.#contained ?? NO_ENTRIES, codes: this.#codes ?? NO_CODES };
+  }
+
+  /** A Value of any size. Synchronous when it fits inline or a store slab is at hand. */
+  encode(value: unknown, root: string): { value: WireValue | Promise<WireValue>; contained: readonly ObjectEntry[] } {
+    const small = this.small(value);
+    if (small !== undefined) return { value: { value: small.bytes, codes: small.codes }, contained: small.contained };
+    const planned = this.plan(value, root);
+    return { value: this.place(planned), contained: planned.contained };
+  }
+
+  /** Writes a planned value inline or to the store. The user's buffers must not change until a returned promise resolves. */
+  place(planned: PlannedValue): WireValue | Promise<WireValue> {
+    const { encoded, codes } = planned;
+    if (encoded.size <= INLINE_LIMIT_BYTES) return { value: encoded.toBytes(), codes };
+    const target = this.#store().tryCreate(encoded.size);
+    if (target === undefined) return this.#placeLater(encoded, codes);
+    encoded.writeTo(target.bytes);
+    return this.#sealed(target, codes);
+  }
+
+  /** As `place`, but the user's buffers are copied before it returns. */
+  placeSnapshot(planned: PlannedValue): WireValue | Promise<WireValue> {
+    const { encoded, codes } = planned;
+    if (encoded.size <= INLINE_LIMIT_BYTES) return { value: encoded.toBytes(), codes };
+    const target = this.#store().tryCreate(encoded.size);
+    if (target !== undefined) {
+      encoded.writeTo(target.bytes);
+      return this.#sealed(target, codes);
+    }
+    const snapshot = encoded.toBytes();
+    return this.#writeLater(snapshot.length, [{ offset: 0, bytes: snapshot }], codes);
+  }
+
+  /** True when `decodeInline` may be called: no code has to be revived first. */
+  isDecodable(codes: readonly Code[] | null | undefined): boolean {
+    return codes === undefined || codes === null || codes.length === 0 || codes.every((code) => this.#parts.shipper.known(code.id));
+  }
+
+  async revive(codes: readonly Code[]): Promise<void> {
+    for (const code of codes) await this.#parts.shipper.revive(code.id, code.bytes);
+  }
+
+  /** Decodes a block: bytes of a message, or memory of the store (then large parts become views of it). */
+  decode(block: Uint8Array): unknown {
+    this.#group = undefined;
+    const value = this.#parts.codec.decode(block, this.#decodeHooks);
+    const group = this.#group as DecodeGroup | undefined;
+    if (group !== undefined) this.#parts.decoded(group);
+    return value;
+  }
+
+  /** The user's error or the system's, for a Value that is one; undefined otherwise. */
+  errorIn(value: WireValue): Error | undefined {
+    if (value.error) return decodeThrown(value.error, this.#decodeHooks);
+    if (value.failure) return errorOf(value.failure);
+    return undefined;
+  }
+
+  /** Reads an object of this node's store. Large parts of the result are views that keep the object pinned. */
+  readStored(slot: number, generation: number, objectId: string): unknown {
+    const object = this.#store().open({ slot, generation });
+    if (object === undefined) {
+      throw new ObjectLostError(`object ${objectId} is no longer in the store of node ${this.#parts.nodeId}`, { objectId });
+    }
+    return this.decode(new Uint8Array(object.buffer()));
+  }
+
+  #reset(): void {
+    this.#contained = undefined;
+    this.#codes = undefined;
+  }
+
+  #store(): StoreClient {
+    const { store } = this.#parts;
+    if (store !== undefined) return store;
+    throw new InvalidArgumentError("this process shares no object store with a node: values above 64 KiB can't be used here");
+  }
+
+  #placeLater(encoded: Encoded, codes: Code[]): Promise<WireValue> {
+    return this.#writeLater(encoded.size, encoded.parts(), codes);
+  }
+
+  async #writeLater(size: number, parts: Iterable<{ offset: number; bytes: Uint8Array }>, codes: Code[]): Promise<WireValue> {
+    const target = await this.#store().create(size);
+    try {
+      for (const part of parts) await target.write(part.offset, part.bytes);
+    } catch (error) {
+      target.abort();
+      throw error;
+    }
+    return this.#sealed(target, codes);
+  }
+
+  #sealed(target: WritableObject, codes: Code[]): WireValue {
+    const size = target.size;
+    const { slot, generation } = target.seal();
+    return { stored: { node: this.#parts.nodeId, slot, generation, size }, codes };
+  }
+
+  #knownCode(id: string): Function {
+    const fn = this.#parts.shipper.known(id);
+    if (fn === undefined) throw new InvalidArgumentError(`code ${id} was not revived before its value was decoded`);
+    return fn;
+  }
+}

@@ -1,0 +1,13 @@
+// A value on its way or at rest: inline bytes, a place in a store, or an error.
+import type { Draft, Value } from "../transport/index.ts";
+
+/** Received ones are complete; those made here leave out what they do not need. */
+export type WireValue = Draft<Value>;
+
+export function isError(value: WireValue): boolean {
+  return (value.failure !== undefined && value.failure !== null) || hasBytes(value.error);
+}
+
+export function hasBytes(bytes: Uint8Array | null | undefined): boolean {
+  return bytes !== undefined && bytes !== null && bytes.length > 0;
+}

@@ -1,0 +1,248 @@
+// Hosts one actor: constructs its instance and runs its calls, in order a caller, `maxConcurrency` at a time.
+//
+// A caller's calls start in the order of their numbers (core/call-order.ts); arguments are prepared in parallel, and a call whose
+// arguments are late holds back only its own caller. A repeat of a call never runs twice while this process lives.
+
+import type { Attempt, Link, Session } from "../owner/index.ts";
+import { objectIdOf } from "../owner/index.ts";
+import { CallOrder, WINDOW } from "../core/call-order.ts";
+import { Deque } from "../core/lease-pool.ts";
+import { ActorDiedError, ActorUnavailableError, InvalidArgumentError } from "../errors.ts";
+import type { ActorCall, ActorSpec, Channel, ConstructActor } from "../transport/index.ts";
+import { Execution, failedReply, type Arguments, type Invocation, type Reply } from "./execution.ts";
+import type { Functions } from "./functions.ts";
+import { LazyAbort, newCaller } from "./task-runner.ts";
+
+interface Received extends Invocation {
+  readonly call: ActorCall;
+  readonly method: string;
+  link: Link;
+  readonly from: Caller;
+}
+interface Caller {
+  readonly order: CallOrder<Received, Reply>;
+  /** Settles when the caller's earlier calls have their arguments. */
+  preparing: Promise<void> | undefined;
+}
+interface Runnable {
+  readonly received: Received;
+  readonly args: Arguments;
+}
+
+export interface ActorRunnerParts {
+  readonly session: Session;
+  readonly functions: Functions;
+  readonly agent: Channel;
+  readonly pid: number;
+}
+
+export class ActorRunner {
+  readonly #parts: ActorRunnerParts;
+  readonly #execution: Execution;
+  readonly #callers = new Map<string, Caller>();
+  readonly #runnable = new Deque<Runnable>();
+  #spec: ActorSpec | undefined;
+  #incarnation = 0;
+  #instance: Record<string, (...args: unknown[]) => unknown> | undefined;
+  #running = 0;
+
+  constructor(parts: ActorRunnerParts) {
+    this.#parts = parts;
+    this.#execution = new Execution(parts.session, parts.pid);
+  }
+
+  get hosted(): boolean {
+    return this.#spec !== undefined;
+  }
+
+  /** Constructs the actor and tells the agent; a repeat is answered again and constructs nothing. */
+  construct(message: ConstructActor): void {
+    const spec = message.spec as ActorSpec;
+    if (this.#spec !== undefined) {
+      if (this.#instance !== undefined) this.#constructed({});
+      return;
+    }
+    this.#spec = spec;
+    this.#incarnation = message.incarnation;
+    const call: Invocation = {
+      name: `${spec.className}.constructor`, task: 0, attempt: message.incarnation, args: spec.args, bound: spec.bound,
+      codes: spec.codes, numReturns: 0, caller: { process: spec.owner, node: spec.ownerNode }, taskId: spec.actor,
+    };
+    Promise.all([this.#parts.functions.load(spec.functionId, spec.code), this.#execution.argumentsLater(call)]).then(
+      ([type, args]) => {
+        const construct = (...values: unknown[]) => {
+          this.#instance = new (type as new (...args: unknown[]) => never)(...values);
+        };
+        this.#execution.run(call, this.#attempt(call, 0), args, construct, (reply) => this.#constructed(reply));
+      },
+      (error) => this.#constructed(this.#execution.threw(call, error)),
+    );
+  }
+
+  call(call: ActorCall, link: Link): void {
+    const template = this.#parts.functions.template(link, call.template);
+    const from = this.#caller(link.process, call.caller);
+    const received: Received = {
+      call, link, from, method: template.method, name: template.name, numReturns: template.numReturns,
+      task: call.task, attempt: call.attempt, args: call.args, bound: call.bound, codes: call.codes,
+      caller: { process: link.process, node: link.node }, taskId: objectIdOf(link.process, call.task),
+    };
+    if (call.actor !== this.#spec?.actor || call.incarnation !== this.#incarnation) return this.#refuse(received);
+    from.order.acknowledged(call.acked);
+    const arrival = from.order.arrived(call.order, received);
+    if (arrival.kind === "repeat") this.#send(received, arrival.result);
+    else if (arrival.kind === "forgotten") this.#send(received, failedReply(received, this.#maybeRan(received)));
+    else if (arrival.kind === "start") {
+      this.#admit(received);
+      for (let next = from.order.nextEarly(); next !== undefined; next = from.order.nextEarly()) this.#admit(next);
+    }
+  }
+
+  /** Runs the instance's own clean-up; the caller bounds it. */
+  async dispose(): Promise<void> {
+    const dispose = (this.#instance as Partial<AsyncDisposable> | undefined)?.[Symbol.asyncDispose];
+    if (dispose !== undefined) await dispose.call(this.#instance as never);
+  }
+
+  callerGone(process: string): void {
+    for (const key of [...this.#callers.keys()]) if (key.startsWith(process)) this.#callers.delete(key);
+  }
+
+  // -- inside ------------------------------------------------------------------------------------------------------
+
+  #constructed(reply: Reply): void {
+    const first = reply.results?.[0];
+    const failed = this.#instance === undefined;
+    this.#parts.agent.send("actorConstructed", {
+      actor: (this.#spec as ActorSpec).actor,
+      incarnation: this.#incarnation,
+      error: failed ? first?.error : undefined,
+      failure: failed ? first?.failure : undefined,
+    });
+    this.#parts.agent.flush();
+  }
+
+  #caller(process: string, caller: number): Caller {
+    const key = `${process}/${caller}`;
+    let known = this.#callers.get(key);
+    if (known === undefined) {
+      known = { order: new CallOrder(), preparing: undefined };
+      this.#callers.set(key, known);
+      // Callers are short-lived attempts: the oldest ones are long done when so many have come after them.
+      if (this.#callers.size > WINDOW) this.#callers.delete(this.#callers.keys().next().value as string);
+    }
+    return known;
+  }
+
+  /** Arguments at once or later, calls of one caller in order either way. */
+  #admit(received: Received): void {
+    const { from } = received;
+    const args = from.preparing === undefined ? this.#argumentsNow(received) : undefined;
+    if (args !== undefined) return this.#enqueue({ received, args });
+    const earlier = from.preparing ?? Promise.resolve();
+    const prepared = this.#execution.argumentsLater(received);
+    prepared.catch(reportedBelow);
+    const preparing: Promise<void> = earlier.then(() =>
+      prepared.then(
+        (later) => this.#enqueue({ received, args: later }),
+        (error) => this.#finish(received, this.#execution.threw(received, error)),
+      ),
+    );
+    from.preparing = preparing;
+    void preparing.then(() => {
+      if (from.preparing === preparing) from.preparing = undefined;
+    });
+  }
+
+  #argumentsNow(received: Received): Arguments | undefined {
+    try {
+      return this.#execution.argumentsNow(received);
+    } catch {
+      // The slow way meets the same error and reports it.
+      return undefined;
+    }
+  }
+
+  #enqueue(runnable: Runnable): void {
+    this.#runnable.pushBack(runnable);
+    this.#pump();
+  }
+
+  #pump(): void {
+    const slots = Math.max(1, this.#spec?.maxConcurrency ?? 1);
+    while (this.#running < slots) {
+      const next = this.#runnable.popFront();
+      if (next === undefined) return;
+      this.#run(next);
+    }
+  }
+
+  #run({ received, args }: Runnable): void {
+    const instance = this.#instance as NonNullable<typeof this.#instance>;
+    const method = instance[received.method];
+    if (typeof method !== "function") {
+      const className = this.#spec?.className;
+      const error = new InvalidArgumentError(`actor ${className} has no method "${received.method}"`);
+      return this.#finish(received, this.#execution.threw(received, error));
+    }
+    this.#running += 1;
+    const attempt = this.#attempt(received, received.call.chain?.depth ?? 0);
+    this.#execution.run(received, attempt, args, (...values) => method.apply(instance, values), (reply) => {
+      this.#running -= 1;
+      this.#finish(received, reply);
+      this.#pump();
+    });
+  }
+
+  #finish(received: Received, reply: Reply): void {
+    received.from.order.ended(received.call.order, reply);
+    this.#send(received, reply);
+  }
+
+  #send(received: Received, reply: Reply): void {
+    // The caller may have come back over a new channel.
+    const link = received.link.channel.open ? received.link : this.#parts.session.links.find(received.link.process);
+    if (link?.channel.open) link.channel.send("taskDone", { ...reply, task: received.task, attempt: received.call.attempt });
+  }
+
+  #refuse(received: Received): void {
+    const actorId = received.call.actor;
+    const error =
+      this.#spec?.actor === actorId
+        ? new ActorUnavailableError(`actor ${this.#spec.className} (${actorId}) was restarted; this call was for an earlier life`, { actorId })
+        : new ActorDiedError(`actor ${actorId} does not live in process ${this.#parts.session.parts.identity.processId}`, { actorId });
+    this.#send(received, failedReply(received, error));
+  }
+
+  #maybeRan(received: Received): ActorUnavailableError {
+    const actorId = received.call.actor;
+    const text = `call ${received.name} of actor ${actorId} ran once already and its result is no longer kept`;
+    return new ActorUnavailableError(text, { actorId, maybeExecuted: true });
+  }
+
+  #attempt(call: Invocation, depth: number): Attempt {
+    const spec = this.#spec as ActorSpec;
+    const controller = new LazyAbort();
+    return {
+      caller: newCaller(),
+      taskId: call.taskId,
+      name: call.name,
+      attempt: call.attempt,
+      actorId: spec.actor,
+      jobId: spec.jobId,
+      resources: spec.lifetime,
+      chain: { depth, remainingMs: 0, actors: [spec.actor] },
+      get signal() {
+        return controller.signal;
+      },
+      restarted: this.#incarnation > 0,
+      suspend: doNothing,
+      resume: doNothing,
+    };
+  }
+}
+
+/** An actor keeps what it holds for life: waiting gives nothing back. */
+function doNothing(): void {}
+/** The rejection is handled where the call is finished, in its caller's order. */
+function reportedBelow(): void {}

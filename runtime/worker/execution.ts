@@ -1,0 +1,171 @@
+// Runs one call of user code: decodes its arguments, calls it as an attempt, encodes what comes back.
+//
+// The same for tasks, actor methods and constructors. The fast way is synchronous from the message to the reply; only what has to be
+// fetched, revived or awaited leaves it.
+
+import type { Attempt, ObjectEntry, Session, WireValue } from "../owner/index.ts";
+import { heldRef } from "../owner/index.ts";
+import { failureOf, InvalidArgumentError, TroupeError } from "../errors.ts";
+import { encodeThrown } from "../serialize/index.ts";
+import type { BoundArg, Code, HeldRef, SendOf, Stored } from "../transport/index.ts";
+
+export interface Invocation {
+  readonly name: string;
+  readonly task: number;
+  readonly attempt: number;
+  readonly args: Uint8Array;
+  readonly bound: readonly BoundArg[];
+  readonly codes: readonly Code[];
+  readonly numReturns: number;
+  readonly caller: { readonly process: string; readonly node: string };
+  /** Id for messages to people. */
+  readonly taskId: string;
+}
+
+export type Reply = SendOf<"taskDone">;
+
+/** Decoded arguments, and the refs that came with them. */
+export interface Arguments {
+  readonly values: unknown[];
+  readonly entries: readonly ObjectEntry[];
+}
+
+const NO_HELD: HeldRef[] = [];
+
+export class Execution {
+  readonly #session: Session;
+  readonly #pid: number;
+
+  constructor(session: Session, pid: number) {
+    this.#session = session;
+    this.#pid = pid;
+  }
+
+  /** The arguments when nothing has to be fetched or revived; else undefined. */
+  argumentsNow(call: Invocation): Arguments | undefined {
+    const { values } = this.#session;
+    if (!values.isDecodable(call.codes)) return undefined;
+    for (const { value } of call.bound) {
+      if (!values.isDecodable(value?.codes)) return undefined;
+      if (value?.stored && value.stored.node !== this.#session.parts.identity.nodeId) return undefined;
+    }
+    return this.#decode(call, call.bound);
+  }
+
+  async argumentsLater(call: Invocation): Promise<Arguments> {
+    const { values } = this.#session;
+    await values.revive(call.codes);
+    const bound = await Promise.all(call.bound.map((one) => this.#bringHere(one)));
+    return this.#decode(call, bound);
+  }
+
+  /** Calls `code` as `attempt` and gives the reply to `done`, in the same turn when the code is synchronous. */
+  run(call: Invocation, attempt: Attempt, args: Arguments, code: (...args: unknown[]) => unknown, done: (reply: Reply) => void): void {
+    const { attempts, parts } = this.#session;
+    const started = parts.seams.clock.now();
+    const finish = (reply: Reply) => {
+      attempts.ended(attempt);
+      done({ ...reply, micros: Math.round((parts.seams.clock.now() - started) * 1000), held: held(args.entries) });
+    };
+    const failed = (error: unknown) => finish(this.threw(call, error));
+    let result: unknown;
+    try {
+      result = attempts.run(attempt, () => code(...args.values));
+    } catch (error) {
+      return failed(error);
+    }
+    if (!isPromise(result)) return this.#returned(call, result, finish, failed);
+    result.then((value) => this.#returned(call, value, finish, failed), failed);
+  }
+
+  /** The reply of a call whose code threw, or that failed before its code. */
+  threw(call: Invocation, error: unknown): Reply {
+    return { task: call.task, attempt: call.attempt, pid: this.#pid, results: [this.errorValue(call, error)] };
+  }
+
+  errorValue(call: { readonly name: string; readonly taskId: string }, error: unknown): WireValue {
+    const { values, parts } = this.#session;
+    const context = { taskName: call.name, taskId: call.taskId, workerPid: this.#pid, nodeId: parts.identity.nodeId };
+    return values.encodeError((hooks) => encodeThrown(error, hooks, context));
+  }
+
+  // -- inside ------------------------------------------------------------------------------------------------------
+
+  #decode(call: Invocation, bound: readonly BoundArg[]): Arguments {
+    const { values } = this.#session;
+    const { result, entries } = this.#session.collecting(() => {
+      const decoded = values.decode(call.args) as unknown[];
+      for (const one of bound) {
+        const value = one.value as WireValue;
+        const { stored } = value;
+        decoded[one.index] = stored
+          ? values.readStored(stored.slot ?? 0, stored.generation ?? 0, `${one.owner}.${one.object.toString(36)}`)
+          : values.decode(value.value as Uint8Array);
+      }
+      return decoded;
+    });
+    return { values: result, entries };
+  }
+
+  async #bringHere(bound: BoundArg): Promise<BoundArg> {
+    const { value } = bound;
+    await this.#session.values.revive(value?.codes ?? []);
+    if (!value?.stored || value.stored.node === this.#session.parts.identity.nodeId) return bound;
+    const stored = await this.#session.fetchStored(bound.owner, bound.object, value.stored as Stored);
+    return { ...bound, value: { ...value, stored } };
+  }
+
+  #returned(call: Invocation, result: unknown, finish: (reply: Reply) => void, failed: (error: unknown) => void): void {
+    let encoded: (WireValue | Promise<WireValue>)[];
+    try {
+      encoded = this.#results(call, result);
+    } catch (error) {
+      return failed(error);
+    }
+    const reply = (results: WireValue[]) => finish({ task: call.task, attempt: call.attempt, pid: this.#pid, results });
+    if (!encoded.some((value) => value instanceof Promise)) return reply(encoded as WireValue[]);
+    Promise.all(encoded).then(reply, failed);
+  }
+
+  #results(call: Invocation, result: unknown): (WireValue | Promise<WireValue>)[] {
+    if (call.numReturns === 1) return [this.#result(call, result)];
+    if (call.numReturns === 0) return [this.#result(call, undefined)];
+    if (!Array.isArray(result) || result.length < call.numReturns) {
+      const found = Array.isArray(result) ? `an array of ${result.length}` : typeof result;
+      throw new InvalidArgumentError(`task "${call.name}" has numReturns ${call.numReturns} but returned ${found}`);
+    }
+    return result.slice(0, call.numReturns).map((value) => this.#result(call, value));
+  }
+
+  #result(call: Invocation, value: unknown): WireValue | Promise<WireValue> {
+    const { values, borrowing } = this.#session;
+    const encoded = values.encode(value, "result");
+    if (encoded.contained.length === 0) return encoded.value;
+    // Counted for the caller before this process can drop its own references.
+    for (const entry of encoded.contained) borrowing.handOver(entry, call.caller);
+    const contained = encoded.contained.map(heldRef);
+    const value0 = encoded.value;
+    return value0 instanceof Promise ? value0.then((placed) => ({ ...placed, contained })) : { ...value0, contained };
+  }
+}
+
+/** Refs of the arguments that user code may still hold: the caller counts this process for them. */
+function held(entries: readonly ObjectEntry[]): HeldRef[] {
+  if (entries.length === 0) return NO_HELD;
+  const still: HeldRef[] = [];
+  for (const entry of entries) {
+    if (entry.count.local === 0) continue;
+    entry.received += 1;
+    still.push(heldRef(entry));
+  }
+  return still;
+}
+
+function isPromise(value: unknown): value is Promise<unknown> {
+  return typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function";
+}
+
+/** A failure of the system, not of user code, as a reply. */
+export function failedReply(call: Invocation, error: TroupeError): Reply {
+  return { task: call.task, attempt: call.attempt, results: [{ failure: failureOf(error) }] };
+}

@@ -1,0 +1,227 @@
+// Runs the tasks that owners push to this worker, one after the other, and while one waits the un-started children of those that wait.
+//
+// A pushed task starts when its claim is won in the statement before user code (docs/architecture.md, claim pages); whoever
+// recalled or cancelled it first keeps it from running. A task that waits hands what is queued behind it back to its owner.
+
+import type { Attempt, Link, Session, TaskRecord } from "../owner/index.ts";
+import { objectIdOf } from "../owner/index.ts";
+import { Deque } from "../core/lease-pool.ts";
+import { claimTag, type ClaimPage } from "../store/index.ts";
+import type { Channel, PushTask } from "../transport/index.ts";
+import { Execution, type Invocation, type Reply } from "./execution.ts";
+import type { Functions } from "./functions.ts";
+
+interface Pushed extends Invocation {
+  readonly push: PushTask;
+  readonly link: Link;
+  readonly functionId: string;
+  readonly page: ClaimPage | undefined;
+}
+
+/** Callers are numbered from 1; 0 is a driver's main program. */
+let nextCaller = 1;
+export function newCaller(): number {
+  return nextCaller++;
+}
+
+export interface TaskRunnerParts {
+  readonly session: Session;
+  readonly functions: Functions;
+  readonly agent: Channel;
+  readonly pid: number;
+  readonly claimPageOf: (lease: string) => ClaimPage | undefined;
+}
+
+export class TaskRunner {
+  readonly #parts: TaskRunnerParts;
+  readonly #execution: Execution;
+  readonly #queue = new Deque<Pushed>();
+  /** Attempts that run and do not wait. */
+  #active = 0;
+  /** The lease whose CPU was given back. */
+  #suspendedLease: string | undefined;
+  #currentLease = "";
+  #helping = false;
+
+  constructor(parts: TaskRunnerParts) {
+    this.#parts = parts;
+    this.#execution = new Execution(parts.session, parts.pid);
+  }
+
+  push(push: PushTask, link: Link): void {
+    const template = this.#parts.functions.template(link, push.template);
+    this.#queue.pushBack({
+      push, link,
+      name: template.name, functionId: template.functionId, numReturns: template.numReturns,
+      task: push.task, attempt: push.attempt, args: push.args, bound: push.bound, codes: push.codes,
+      caller: { process: link.process, node: link.node },
+      taskId: objectIdOf(link.process, push.task),
+      page: this.#parts.claimPageOf(push.lease),
+    });
+    if (this.#active === 0 && this.#suspendedLease === undefined) this.#next();
+    else if (this.#active === 0) this.#handBack();
+  }
+
+  /** Owner gone: what it queued here is not run. */
+  ownerGone(link: Link): void {
+    for (const task of this.#queue.drain()) if (task.link !== link) this.#queue.pushBack(task);
+  }
+
+  // -- inside ------------------------------------------------------------------------------------------------------
+
+  #next(): void {
+    while (this.#active === 0 && this.#suspendedLease === undefined) {
+      const task = this.#queue.popFront();
+      if (task === undefined) return;
+      this.#start(task);
+    }
+  }
+
+  #start(task: Pushed): void {
+    const fn = this.#parts.functions.ready(task.functionId);
+    const args = fn === undefined ? undefined : this.#argumentsNow(task);
+    if (fn !== undefined && args !== undefined) return this.#run(task, fn, args);
+    this.#active += 1;
+    this.#prepare(task).then(
+      ([ready, prepared]) => {
+        this.#active -= 1;
+        this.#run(task, ready, prepared);
+        this.#next();
+      },
+      (error) => {
+        this.#active -= 1;
+        this.#reply(task, this.#execution.threw(task, error));
+        this.#next();
+      },
+    );
+  }
+
+  /** A block that can't be decoded fails the task, not the worker. */
+  #argumentsNow(task: Pushed): ReturnType<Execution["argumentsNow"]> {
+    try {
+      return this.#execution.argumentsNow(task);
+    } catch {
+      // The slow way meets the same error and reports it.
+      return undefined;
+    }
+  }
+
+  #prepare(task: Pushed): Promise<[Function, NonNullable<ReturnType<Execution["argumentsNow"]>>]> {
+    return Promise.all([this.#parts.functions.whenReady(task.functionId), this.#execution.argumentsLater(task)]);
+  }
+
+  #run(task: Pushed, fn: Function, args: NonNullable<ReturnType<Execution["argumentsNow"]>>): void {
+    const { push, page } = task;
+    if (page !== undefined && !page.claim(push.slot, claimTag(push.task))) {
+      return this.#reply(task, { task: task.task, attempt: task.attempt, skipped: true });
+    }
+    this.#active += 1;
+    this.#currentLease = push.lease;
+    const attempt = this.#attempt(task, push.chain?.depth ?? 0);
+    this.#execution.run(task, attempt, args, fn as (...args: unknown[]) => unknown, (reply) => {
+      this.#active -= 1;
+      this.#reply(task, reply);
+      this.#next();
+    });
+  }
+
+  #reply(task: Pushed, reply: Reply): void {
+    if (task.link.channel.open) task.link.channel.send("taskDone", reply);
+  }
+
+  #attempt(call: Invocation, depth: number): Attempt {
+    const { session } = this.#parts;
+    const controller = new LazyAbort();
+    return {
+      caller: newCaller(),
+      taskId: call.taskId,
+      name: call.name,
+      attempt: call.attempt,
+      actorId: undefined,
+      jobId: session.jobId,
+      resources: NO_RESOURCES,
+      chain: { depth, remainingMs: 0, actors: [] },
+      get signal() {
+        return controller.signal;
+      },
+      restarted: false,
+      suspend: () => this.#suspend(),
+      resume: () => this.#resume(),
+    };
+  }
+
+  #suspend(): void {
+    this.#active -= 1;
+    this.#helpSoon();
+  }
+
+  #helpSoon(): void {
+    if (this.#active > 0 || this.#helping) return;
+    this.#helping = true;
+    queueMicrotask(() => {
+      this.#helping = false;
+      this.#help();
+    });
+  }
+
+  #resume(): void {
+    this.#active += 1;
+    if (this.#suspendedLease === undefined) return;
+    this.#parts.agent.send("resumed", { lease: this.#suspendedLease });
+    this.#suspendedLease = undefined;
+  }
+
+  /** Everything here waits: run a child of what waits, or give the CPU back. */
+  #help(): void {
+    if (this.#active > 0) return;
+    const child = this.#parts.session.submission.takeChild(() => true);
+    if (child !== undefined) return this.#runChild(child);
+    this.#handBack();
+    if (this.#suspendedLease !== undefined || this.#currentLease === "") return;
+    this.#suspendedLease = this.#currentLease;
+    this.#parts.agent.send("suspended", { lease: this.#currentLease });
+  }
+
+  #runChild(task: TaskRecord): void {
+    const { session, functions } = this.#parts;
+    const { identity } = session.parts;
+    const call: Invocation = {
+      name: task.template.name, task: task.number, attempt: task.life.attempt, args: task.args, bound: task.bound, codes: task.codes,
+      numReturns: task.template.numReturns, caller: { process: identity.processId, node: identity.nodeId },
+      taskId: objectIdOf(identity.processId, task.number),
+    };
+    this.#active += 1;
+    const done = (reply: Reply) => {
+      this.#active -= 1;
+      session.submission.finishedHere(task, reply as never);
+      // Finishing may have woken what waited for it; if not, there may be more to help with.
+      this.#helpSoon();
+    };
+    Promise.all([functions.load(task.template.functionId, task.template.code), this.#execution.argumentsLater(call)]).then(
+      ([fn, args]) => {
+        const attempt = this.#attempt(call, task.chain.depth);
+        this.#execution.run(call, attempt, args, fn as (...args: unknown[]) => unknown, done);
+      },
+      (error) => done(this.#execution.threw(call, error)),
+    );
+  }
+
+  /** Tasks queued behind one that waits go back to their owners, uncharged. */
+  #handBack(): void {
+    for (const task of this.#queue.drain()) {
+      if (task.page?.recall(task.push.slot, claimTag(task.push.task)) === false) continue;
+      this.#reply(task, { task: task.task, attempt: task.attempt, skipped: true });
+    }
+  }
+}
+
+const NO_RESOURCES: Readonly<Record<string, number>> = Object.freeze({});
+
+/** An AbortController costs a microsecond: made only for code that looks at its signal. */
+export class LazyAbort {
+  #controller: AbortController | undefined;
+
+  get signal(): AbortSignal {
+    return (this.#controller ??= new AbortController()).signal;
+  }
+}
