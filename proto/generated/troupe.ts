@@ -44,6 +44,7 @@ export interface Hello {
   readonly clusterId: string;
   readonly pid: number;
   readonly details: Uint8Array;
+  readonly resumes: boolean;
 }
 function writeHello(writer: Writer, body: Draft<Hello>): void {
   if (body.protocolVersion) writer.uint32(8, body.protocolVersion);
@@ -57,6 +58,7 @@ function writeHello(writer: Writer, body: Draft<Hello>): void {
   if (body.clusterId) writer.string(74, body.clusterId);
   if (body.pid) writer.uint32(80, body.pid);
   if (body.details && body.details.length > 0) writer.raw(90, body.details);
+  if (body.resumes) writer.bool(96);
 }
 function readHello(reader: Reader, end: number): Hello {
   let v_protocolVersion: number = 0;
@@ -70,6 +72,7 @@ function readHello(reader: Reader, end: number): Hello {
   let v_clusterId: string = "";
   let v_pid: number = 0;
   let v_details: Uint8Array = NONE;
+  let v_resumes: boolean = false;
   while (reader.position < end) {
     const tag = reader.uint32();
     switch (tag) {
@@ -106,11 +109,14 @@ function readHello(reader: Reader, end: number): Hello {
       case 90:
         v_details = reader.raw();
         break;
+      case 96:
+        v_resumes = reader.bool();
+        break;
       default:
         reader.skip(tag);
     }
   }
-  return { protocolVersion: v_protocolVersion, release: v_release, kind: v_kind, processId: v_processId, nodeId: v_nodeId, epoch: v_epoch, resumeFrom: v_resumeFrom, token: v_token, clusterId: v_clusterId, pid: v_pid, details: v_details };
+  return { protocolVersion: v_protocolVersion, release: v_release, kind: v_kind, processId: v_processId, nodeId: v_nodeId, epoch: v_epoch, resumeFrom: v_resumeFrom, token: v_token, clusterId: v_clusterId, pid: v_pid, details: v_details, resumes: v_resumes };
 }
 export const Hello: Codec<Hello> = { name: "Hello", fat: true, write: writeHello, read: readHello };
 
@@ -2644,6 +2650,7 @@ export interface ActorConstructed {
   readonly incarnation: number;
   readonly failure: Failure | undefined;
   readonly error: Uint8Array;
+  readonly text: string;
 }
 function writeActorConstructed(writer: Writer, body: Draft<ActorConstructed>): void {
   if (body.actor) writer.string(10, body.actor);
@@ -2654,12 +2661,14 @@ function writeActorConstructed(writer: Writer, body: Draft<ActorConstructed>): v
     writer.end(start, false);
   }
   if (body.error && body.error.length > 0) writer.raw(34, body.error);
+  if (body.text) writer.string(42, body.text);
 }
 function readActorConstructed(reader: Reader, end: number): ActorConstructed {
   let v_actor: string = "";
   let v_incarnation: number = 0;
   let v_failure: Failure | undefined = undefined;
   let v_error: Uint8Array = NONE;
+  let v_text: string = "";
   while (reader.position < end) {
     const tag = reader.uint32();
     switch (tag) {
@@ -2678,11 +2687,14 @@ function readActorConstructed(reader: Reader, end: number): ActorConstructed {
       case 34:
         v_error = reader.raw();
         break;
+      case 42:
+        v_text = reader.string();
+        break;
       default:
         reader.skip(tag);
     }
   }
-  return { actor: v_actor, incarnation: v_incarnation, failure: v_failure, error: v_error };
+  return { actor: v_actor, incarnation: v_incarnation, failure: v_failure, error: v_error, text: v_text };
 }
 export const ActorConstructed: Codec<ActorConstructed> = { name: "ActorConstructed", fat: true, write: writeActorConstructed, read: readActorConstructed };
 

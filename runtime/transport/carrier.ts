@@ -22,6 +22,8 @@ export interface Carrier {
   receiver: Receiver;
   /** Longest frame taken from the other side; larger ones end the carrier. */
   frameMax: number;
+  /** Bytes it wraps around a frame at most: so much shorter is the longest message. */
+  readonly overhead: number;
   /** Bytes accepted and not yet passed on. */
   readonly pendingBytes: number;
   /**

@@ -4,7 +4,7 @@
 // it is sent, so the sender may change it afterwards. The batch belongs to the channel until it is written.
 
 import { ConnectionError, failureOf, InvalidArgumentError } from "../errors.ts";
-import { FRAME_MAX, type FrameHeader, FrameWriter, brokenBy, readFrame, type FrameVisitor } from "./frame.ts";
+import { FRAME_MAX, FrameWriter, brokenBy, readFrame, type FrameVisitor } from "./frame.ts";
 import type { Carrier, Receiver } from "./carrier.ts";
 import type { Channel, ChannelHandler, Peer } from "./channel.ts";
 import type { Failure, MessageName, MessageOf, SendOf } from "./messages.ts";
@@ -75,8 +75,9 @@ export class FrameChannel implements Channel, Receiver, FrameVisitor {
     const writer = this.#writer;
     if (writer.length === 0) writer.start(this.#carrier.header?.());
     try {
-      writer.add(name, body);
+      writer.add(name, body, this.#carrier.overhead);
     } catch (error) {
+      if (writer.empty) writer.clear(false);
       throw new InvalidArgumentError(`Message ${name} cannot be sent: ${(error as Error).message}`, {}, error);
     }
     this.#sentThisTurn++;
@@ -141,10 +142,6 @@ export class FrameChannel implements Channel, Receiver, FrameVisitor {
   }
 
   // -- what the walk over a frame says -----------------------------------------------------------------------------------
-
-  header(_header: FrameHeader): boolean {
-    return true;
-  }
 
   message<N extends MessageName>(name: N, body: MessageOf<N>): boolean {
     if (this.#state !== "open") return false;

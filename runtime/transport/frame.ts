@@ -14,6 +14,8 @@ import { type Failure, MESSAGE_TABLE, type MessageEntry, type MessageName, type 
 export const PREFIX = 4;
 /** Longest frame: above the largest chunk of an object, far below what could exhaust a process. */
 export const FRAME_MAX = 64 * 1024 * 1024;
+/** Longest message: it may join a batch that is not yet full. */
+const MESSAGE_MAX = FRAME_MAX - 64 * 1024;
 /** Before the hello is accepted nobody needs more. */
 export const HELLO_FRAME_MAX = 256 * 1024;
 const BUFFER_START = 4 * 1024;
@@ -49,6 +51,7 @@ export interface FrameHeader {
 /** Collects messages into one frame after the other. */
 export class FrameWriter {
   readonly #writer = new Writer(BUFFER_START);
+  #messagesFrom = 0;
 
   /** The frame being written, from offset 0 to `length`, its prefix included. Valid until the next `add` or `start`. */
   get bytes(): Buffer {
@@ -59,18 +62,25 @@ export class FrameWriter {
     return this.#writer.position;
   }
 
+  /** True when the frame has no message yet. */
+  get empty(): boolean {
+    return this.#writer.position === this.#messagesFrom;
+  }
+
   /** Begins a frame. */
   start(header?: FrameHeader): void {
     const writer = this.#writer;
     writer.position = PREFIX;
-    if (header === undefined) return;
-    writer.uint64(TAG_EPOCH, header.epoch);
-    writer.uint64(TAG_SEQ, header.seq);
-    writer.uint64(TAG_ACK, header.ack);
+    if (header !== undefined) {
+      writer.uint64(TAG_EPOCH, header.epoch);
+      writer.uint64(TAG_SEQ, header.seq);
+      writer.uint64(TAG_ACK, header.ack);
+    }
+    this.#messagesFrom = writer.position;
   }
 
-  /** Adds a message; throws and leaves the frame as it was when the body cannot be encoded. */
-  add<N extends MessageName>(name: N, body: SendOf<N>): void {
+  /** Adds a message; throws and leaves the frame as it was when the body cannot be encoded or is too long. */
+  add<N extends MessageName>(name: N, body: SendOf<N>, overhead: number): void {
     const writer = this.#writer;
     const before = writer.position;
     const { tag, codec } = BY_NAME.get(name) as Row;
@@ -80,7 +90,9 @@ export class FrameWriter {
       codec.write(writer, body as never);
       writer.end(inner, codec.fat);
       writer.end(message, codec.fat);
-      if (writer.position - before > FRAME_MAX) throw new RangeError(`it takes ${writer.position - before} bytes of ${FRAME_MAX}`);
+      const length = writer.position - before;
+      const most = MESSAGE_MAX - overhead;
+      if (length > most) throw new RangeError(`it takes ${length} bytes, and ${most} are allowed`);
     } catch (error) {
       writer.rewind(before);
       throw error;
@@ -100,15 +112,27 @@ export class FrameWriter {
   }
 }
 
-/** What walks a frame calls. */
+/** Reads what stands before the first message. Throws WireError on malformed bytes. */
+export function readHeader(bytes: Buffer, start: number, end: number): FrameHeader {
+  const header = { epoch: 0, seq: 0, ack: 0 };
+  headerReader.open(end === bytes.length ? bytes : bytes.subarray(0, end), false, start);
+  while (headerReader.position < end) {
+    const tag = headerReader.uint32();
+    if (tag === TAG_EPOCH) header.epoch = headerReader.uint64();
+    else if (tag === TAG_SEQ) header.seq = headerReader.uint64();
+    else if (tag === TAG_ACK) header.ack = headerReader.uint64();
+    else break;
+  }
+  headerReader.close();
+  return header;
+}
+const headerReader = new Reader();
+
+/** Takes a message; false ends the walk: nothing more is to be delivered. */
 export interface FrameVisitor {
-  /** Before the first message. False passes over the frame. */
-  header(header: FrameHeader): boolean;
-  /** False ends the walk: nothing more is to be delivered. */
   message<N extends MessageName>(name: N, body: MessageOf<N>): boolean;
 }
 
-const NO_HEADER: FrameHeader = Object.freeze({ epoch: 0, seq: 0, ack: 0 });
 // Handlers run inside the walk and may cause another one (memory channels): each depth has its own reader.
 const readers: Reader[] = [];
 let depth = 0;
@@ -130,22 +154,11 @@ export function readFrame(bytes: Buffer, start: number, end: number, owned: bool
 }
 
 function walk(reader: Reader, end: number, visitor: FrameVisitor): void {
-  let epoch = 0;
-  let seq = 0;
-  let ack = 0;
-  let opened = false;
   while (reader.position < end) {
     const tag = reader.uint32();
-    if (tag === TAG_MESSAGE) {
-      if (!opened && !visitor.header(seq === 0 && epoch === 0 && ack === 0 ? NO_HEADER : { epoch, seq, ack })) return;
-      opened = true;
-      if (!readMessage(reader, end, visitor)) return;
-    } else if (tag === TAG_EPOCH) epoch = reader.uint64();
-    else if (tag === TAG_SEQ) seq = reader.uint64();
-    else if (tag === TAG_ACK) ack = reader.uint64();
-    else reader.skip(tag);
+    if (tag !== TAG_MESSAGE) reader.skip(tag);
+    else if (!readMessage(reader, end, visitor)) return;
   }
-  if (!opened) visitor.header({ epoch, seq, ack });
 }
 
 function readMessage(reader: Reader, end: number, visitor: FrameVisitor): boolean {

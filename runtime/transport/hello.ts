@@ -37,8 +37,9 @@ export interface SessionHello {
   readonly epoch: number;
   /** Highest frame received so far; 0 in a new session. */
   readonly received: number;
+  readonly resumes: boolean;
 }
-export const NO_SESSION: SessionHello = Object.freeze({ epoch: 0, received: 0 });
+export const NO_SESSION: SessionHello = Object.freeze({ epoch: 0, received: 0, resumes: false });
 
 const unknownPeer = (kind: ProcessKind): Peer =>
   ({ kind, processId: "", nodeId: "", clusterId: "", pid: 0, release: "", details: NO_DETAILS });
@@ -59,12 +60,13 @@ const versionMismatch = (theirs: { protocolVersion: number; release: string }): 
 
 export interface Greeting {
   readonly peer: Peer;
-  readonly session: SessionHello;
+  /** Highest frame of a resumed session that the listener has received. */
+  readonly received: number;
 }
 
 /**
  * Says hello over a new carrier. `welcomed` runs in the same turn as the welcome arrives, before anything that follows it, and
- * takes the channel over. The promise rejects with the typed refusal, or with `cutShort` when it fires first.
+ * takes the channel over. The promise rejects with the typed refusal, or with what broke the attempt.
  */
 export function greet(
   carrier: Carrier, identity: Identity, options: DialOptions & { readonly clock: Clock; readonly session?: SessionHello },
@@ -86,7 +88,7 @@ export function greet(
           const wrong = wrongWelcome(said, identity);
           if (wrong !== undefined) return fail(wrong);
           timer.cancel();
-          welcomed(channel, { peer: peerOf(said), session: { epoch: said.epoch, received: said.resumeFrom } });
+          welcomed(channel, { peer: peerOf(said), received: said.resumeFrom });
           resolve();
         },
         refused: (said) => fail(refusalOf(said)),
@@ -104,7 +106,7 @@ function helloOf(identity: Identity, session: SessionHello, details: Uint8Array 
   const { processId, nodeId, clusterId, token } = identity;
   return {
     protocolVersion: PROTOCOL_VERSION, release: RELEASE, kind: KINDS.indexOf(identity.kind), processId, nodeId, clusterId, token,
-    epoch: session.epoch, resumeFrom: session.received, pid: process.pid, details: details ?? NO_DETAILS,
+    epoch: session.epoch, resumeFrom: session.received, resumes: session.resumes, pid: process.pid, details: details ?? NO_DETAILS,
   };
 }
 
@@ -120,7 +122,13 @@ const wrongCluster = (asked: string, actual: string): ConnectionError =>
 
 function refusalOf(said: Refused): TroupeError {
   if (said.protocolVersion !== 0 && said.protocolVersion !== PROTOCOL_VERSION) return versionMismatch(said);
-  return errorOf({ code: said.code, text: said.text });
+  return errorOf({ code: said.code, text: said.text, fields: JSON.stringify({ refused: true }) });
+}
+
+/** True when asking again cannot help: the other side answered, and the answer was no. */
+export function isRefusal(error: unknown): boolean {
+  if (error instanceof AuthenticationError || error instanceof VersionMismatchError) return true;
+  return error instanceof ConnectionError && (error as { refused?: unknown }).refused === true;
 }
 
 // -- who listens -------------------------------------------------------------------------------------------------------
@@ -134,13 +142,18 @@ export interface Host {
   /** Told of every refusal, for logs. */
   readonly refused?: (error: TroupeError, peer: Peer) => void;
   /**
-   * For a hello with a session: takes the channel over and says what was received, or refuses. Without it sessions are refused.
+   * For a hello with a session: finds or makes it, or refuses. Without it sessions are refused.
    */
-  readonly session?: (peer: Peer, session: SessionHello, channel: FrameChannel) => SessionOutcome;
+  readonly session?: (peer: Peer, session: SessionHello) => SessionOutcome;
 }
 export type SessionOutcome =
   | { readonly refused: Failure }
-  | { readonly received: number; readonly details: Uint8Array; attach(carrier: Carrier): void };
+  | {
+      readonly received: number;
+      readonly details: Uint8Array | undefined;
+      /** The welcome has been sent: the session goes on over this carrier. */
+      attach(carrier: Carrier): void;
+    };
 
 /** Answers the hello over a carrier that somebody else opened. */
 export function receive(carrier: Carrier, host: Host): FrameChannel {
@@ -207,11 +220,11 @@ export function accept(channel: FrameChannel, peer: Peer, admission: Admitted, s
 }
 
 function welcomeSession(channel: FrameChannel, said: Hello, host: Host, refuse: (failure: Failure) => void): void {
-  const session = { epoch: said.epoch, received: said.resumeFrom };
-  const outcome = host.session?.(peerOf(said), session, channel)
+  const session = { epoch: said.epoch, received: said.resumeFrom, resumes: said.resumes };
+  const outcome = host.session?.(peerOf(said), session)
     ?? { refused: failureOf(new ConnectionError("resumable sessions are not served here")) };
   if ("refused" in outcome) return refuse(outcome.refused);
-  channel.send("welcome", welcomeOf(host.identity, { epoch: said.epoch, received: outcome.received }, outcome.details));
+  channel.send("welcome", welcomeOf(host.identity, { ...session, received: outcome.received }, outcome.details));
   outcome.attach(channel.release());
 }
 

@@ -8,5 +8,6 @@ export {
 export { describePeer } from "./frame-channel.ts";
 export { RELEASE } from "./hello.ts";
 export { type Delivery, type MemoryTransport, type MemoryTransportOptions, memoryTransport } from "./memory-channel.ts";
-export type { PeerCredentials } from "./socket-channel.ts";
+export { RelayHub, type RelayHubOptions } from "./relay-channel.ts";
+export type { MakeSink, PeerCredentials } from "./socket-channel.ts";
 export { type SystemTransportOptions, systemTransport } from "./transport.ts";

@@ -33,10 +33,11 @@ export interface MemoryTransport extends Transport {
 
 type Item = Buffer | "end";
 
-class MemoryCarrier implements Carrier {
+export class MemoryCarrier implements Carrier {
   receiver!: Receiver;
   frameMax = FRAME_MAX;
   readonly late = false;
+  readonly overhead = 0;
   pendingBytes = 0;
   #other!: MemoryCarrier;
   #queue: Item[] = [];

@@ -41,6 +41,7 @@ const readBuffer = Buffer.allocUnsafeSlow(READ_BYTES);
 export class SocketCarrier implements Carrier {
   receiver!: Receiver;
   frameMax = FRAME_MAX;
+  readonly overhead = 0;
   #socket!: net.Socket;
   #sink!: ByteSink;
   readonly #clock: Clock;

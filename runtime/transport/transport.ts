@@ -1,75 +1,125 @@
 // The real transport: Unix sockets inside a machine, gRPC between machines, behind one interface.
+//
+//   unix:/path      framed socket; in mode "grpc" a plain gRPC stream over the same socket
+//   tcp:host:port   a resumable link over gRPC
 
-import { InvalidArgumentError } from "../errors.ts";
-import type { Clock } from "../seams.ts";
-import { systemClock } from "../system.ts";
-import { placeOf } from "./address.ts";
+import type { Clock, Random } from "../seams.ts";
+import { systemClock, systemRandom } from "../system.ts";
+import { addressOf, placeOf, type Place } from "./address.ts";
 import type { Carrier } from "./carrier.ts";
 import type { Admission, Address, Channel, ChannelHandler, DialOptions, Identity, Listener, Peer, Transport } from "./channel.ts";
 import type { FrameChannel } from "./frame-channel.ts";
-import { greet, receive } from "./hello.ts";
-import { connectSocket, listenSocket, type PeerCredentials, type SocketOptions } from "./socket-channel.ts";
+import { greet, type Host, receive } from "./hello.ts";
+import { dialLink, LinkSessions, type LinkSettings } from "./link-session.ts";
+import { connectSocket, listenSocket, type MakeSink, type PeerCredentials } from "./socket-channel.ts";
+
+/** A link without a connection for this long is lost: the time after which a silent machine counts as dead. */
+const LOSE_AFTER_MS = 10_000;
 
 export interface SystemTransportOptions {
   readonly clock?: Clock;
+  readonly random?: Random;
+  /** "grpc": Unix sockets carry gRPC too. Default "auto", unless TROUPE_TRANSPORT says grpc. */
+  readonly mode?: "auto" | "grpc";
   /** Given: a Unix socket refuses processes of other users. */
   readonly peerCredentials?: PeerCredentials;
-  /** Told of every hello that was refused, for logs. */
-  readonly refused?: (error: Error, peer: Peer) => void;
+  /** Where the bytes of Unix sockets go. Absent: net.Socket. */
+  readonly makeSink?: MakeSink;
+  /** Allows plain text to and from other machines. Only for networks that nobody else can reach. */
+  readonly trustedNetwork?: boolean;
+  /** How long a channel between machines lives without a connection. */
+  readonly loseAfterMs?: number;
+  /** Told of every hello or stream that was refused, for logs. The peer is what it claimed to be, if it said so. */
+  readonly refused?: (error: Error, peer: Peer | undefined) => void;
+}
+
+/** Channels accepted and still open. */
+class Accepted {
+  readonly #channels = new Set<FrameChannel>();
+
+  add(channel: FrameChannel): void {
+    this.#channels.add(channel);
+    channel.gone = () => void this.#channels.delete(channel);
+  }
+
+  close(reason: string): void {
+    for (const channel of [...this.#channels]) channel.close(reason);
+  }
 }
 
 class SystemTransport implements Transport {
-  readonly #clock: Clock;
-  readonly #socket: SocketOptions;
-  readonly #options: SystemTransportOptions;
+  readonly #options: SystemTransportOptions & LinkSettings;
+  readonly #everywhereGrpc: boolean;
 
   constructor(options: SystemTransportOptions) {
-    this.#options = options;
-    this.#clock = options.clock ?? systemClock;
-    this.#socket = { clock: this.#clock, peerCredentials: options.peerCredentials };
+    this.#options = { clock: systemClock, random: systemRandom, loseAfterMs: LOSE_AFTER_MS, ...options };
+    this.#everywhereGrpc = (options.mode ?? process.env.TROUPE_TRANSPORT) === "grpc";
   }
 
   async dial(address: Address, identity: Identity, handler: ChannelHandler, options: DialOptions): Promise<Channel> {
     const place = placeOf(address);
-    if (place.kind !== "unix") throw new InvalidArgumentError(`${address} cannot be dialled`);
-    const began = this.#clock.now();
-    let greeted: Promise<Channel> | undefined;
-    await connectSocket(place.path, options.timeoutMs, this.#socket, (carrier) => {
-      const left = Math.max(1, options.timeoutMs - (this.#clock.now() - began));
-      greeted = this.#greet(carrier, address, identity, handler, { ...options, timeoutMs: left });
-    });
-    return greeted as Promise<Channel>;
+    if (place.kind === "unix" && !this.#everywhereGrpc) return this.#dialSocket(place.path, address, identity, handler, options);
+    const { connectGrpc } = await import("./grpc-channel.ts");
+    const connect = (): Promise<Carrier> => connectGrpc(place, identity.token, this.#options);
+    // On gRPC the token is in the stream's metadata only.
+    const tokenless = { ...identity, token: "" };
+    if (place.kind === "tcp") return dialLink(connect, tokenless, address, handler, options, this.#options);
+    return this.#greet(await connect(), address, tokenless, handler, options);
   }
 
   async listen(address: Address, identity: Identity, admit: (peer: Peer) => Admission): Promise<Listener> {
     const place = placeOf(address);
-    if (place.kind !== "unix") throw new InvalidArgumentError(`${address} cannot be listened at`);
-    const channels = new Set<FrameChannel>();
-    const server = await listenSocket(place.path, this.#socket, (carrier) => {
-      const channel = receive(carrier, { identity, clock: this.#clock, admit, refused: this.#options.refused });
-      channels.add(channel);
-      channel.gone = () => channels.delete(channel);
+    const { clock, refused } = this.#options;
+    const accepted = new Accepted();
+    if (place.kind === "unix" && !this.#everywhereGrpc) {
+      const host: Host = { identity, clock, admit, refused };
+      const server = await listenSocket(place.path, this.#options, (carrier) => accepted.add(receive(carrier, host)));
+      return listenerOf(place, [accepted], server);
+    }
+    const { listenGrpc } = await import("./grpc-channel.ts");
+    const sessions = new LinkSessions(this.#options, admit);
+    const host: Host = { identity, clock, admit, refused, authenticated: true, session: (peer, session) => sessions.find(peer, session) };
+    const server = await listenGrpc(place, identity.token, this.#options, (carrier) => accepted.add(receive(carrier, host)));
+    return listenerOf(server.place, [sessions, accepted], server);
+  }
+
+  async #dialSocket(
+    path: string, address: Address, identity: Identity, handler: ChannelHandler, options: DialOptions,
+  ): Promise<Channel> {
+    const { clock } = this.#options;
+    const began = clock.now();
+    let greeted: Promise<Channel> | undefined;
+    await connectSocket(path, options.timeoutMs, this.#options, (carrier) => {
+      const timeoutMs = Math.max(1, options.timeoutMs - (clock.now() - began));
+      greeted = this.#greet(carrier, address, identity, handler, { ...options, timeoutMs });
     });
-    return {
-      address,
-      close: async () => {
-        const closed = server.close();
-        for (const channel of [...channels]) channel.close(`the listener at ${address} closes`);
-        await closed;
-      },
-    };
+    return greeted as Promise<Channel>;
   }
 
   async #greet(
     carrier: Carrier, address: Address, identity: Identity, handler: ChannelHandler, options: DialOptions,
   ): Promise<Channel> {
     let made!: Channel;
-    await greet(carrier, identity, { ...options, clock: this.#clock }, address, (channel, { peer }) => {
+    await greet(carrier, identity, { ...options, clock: this.#options.clock }, address, (channel, { peer }) => {
       channel.become(peer, handler);
       made = channel;
     });
     return made;
   }
+}
+
+function listenerOf(place: Place, holders: readonly { close(reason: string): void }[], server: { close(): Promise<void> }): Listener {
+  const address = addressOf(place);
+  let closing: Promise<void> | undefined;
+  return {
+    address,
+    close: () => {
+      if (closing !== undefined) return closing;
+      for (const holder of holders) holder.close(`the listener at ${address} closes`);
+      closing = server.close();
+      return closing;
+    },
+  };
 }
 
 export function systemTransport(options: SystemTransportOptions = {}): Transport {

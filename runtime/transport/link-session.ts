@@ -1,0 +1,104 @@
+// Both ends of links: who dials one, and the sessions of who listens.
+
+import { ConnectionError, DeadlineError, failureOf } from "../errors.ts";
+import type { Clock, Random } from "../seams.ts";
+import type { Admission, Channel, ChannelHandler, DialOptions, Identity, Peer } from "./channel.ts";
+import type { Carrier } from "./carrier.ts";
+import { FrameChannel } from "./frame-channel.ts";
+import { greet, type SessionHello, type SessionOutcome } from "./hello.ts";
+import { Link } from "./link.ts";
+
+export interface LinkSettings {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly loseAfterMs: number;
+}
+
+/** Makes a carrier to the listener; the hello follows. Called again for every connection of the link. */
+export type Connect = (timeoutMs: number) => Promise<Carrier>;
+
+/** Dials a resumable channel. The first connection must succeed; later ones are the link's own affair. */
+export async function dialLink(
+  connect: Connect, identity: Identity, target: string, handler: ChannelHandler, options: DialOptions, settings: LinkSettings,
+): Promise<Channel> {
+  const { clock } = settings;
+  const epoch = Number.parseInt(settings.random.hex(6), 16) || 1;
+  const greetOver = async (
+    session: SessionHello, timeoutMs: number, welcomed: (carrier: Carrier, peer: Peer, received: number) => void,
+  ): Promise<void> => {
+    const began = clock.now();
+    const carrier = await connect(timeoutMs);
+    const left = timeoutMs - (clock.now() - began);
+    if (left <= 0) {
+      carrier.destroy(undefined);
+      throw new DeadlineError(`no connection to ${target} within ${timeoutMs} ms`);
+    }
+    await greet(carrier, identity, { details: options.details, timeoutMs: left, clock, session }, target, (greeting, said) => {
+      welcomed(greeting.release(), said.peer, said.received);
+    });
+  };
+
+  let link!: Link;
+  let channel!: FrameChannel;
+  const reconnect = (session: SessionHello, timeoutMs: number): Promise<void> =>
+    greetOver(session, timeoutMs, (carrier, _peer, received) => link.attach(carrier, received));
+  await greetOver({ epoch, received: 0, resumes: false }, options.timeoutMs, (carrier, peer, received) => {
+    link = new Link({ ...settings, epoch, target, reconnect });
+    channel = new FrameChannel(link, peer, handler);
+    link.attach(carrier, received);
+  });
+  return channel;
+}
+
+interface Session {
+  readonly link: Link;
+  readonly channel: FrameChannel;
+}
+
+/** The sessions of one listener. */
+export class LinkSessions {
+  readonly #sessions = new Map<string, Session>();
+  readonly #settings: LinkSettings;
+  readonly #admit: (peer: Peer) => Admission;
+
+  constructor(settings: LinkSettings, admit: (peer: Peer) => Admission) {
+    this.#settings = settings;
+    this.#admit = admit;
+  }
+
+  /** For Host.session. */
+  find(peer: Peer, session: SessionHello): SessionOutcome {
+    const key = `${peer.processId} ${session.epoch}`;
+    const known = this.#sessions.get(key);
+    if (known !== undefined) {
+      const { link } = known;
+      return { received: link.received, details: undefined, attach: (carrier) => link.attach(carrier, session.received) };
+    }
+    if (session.resumes) {
+      return { refused: failureOf(new ConnectionError("the session is not known here any more: its other end ended it or was restarted")) };
+    }
+    return this.#begin(key, peer, session.epoch);
+  }
+
+  /** Says goodbye on every one. */
+  close(reason: string): void {
+    for (const { channel } of [...this.#sessions.values()]) channel.close(reason);
+  }
+
+  #begin(key: string, peer: Peer, epoch: number): SessionOutcome {
+    const admission = this.#admit(peer);
+    if ("refused" in admission) return admission;
+    return {
+      received: 0,
+      details: admission.details,
+      attach: (carrier) => {
+        const target = `${peer.kind} ${peer.processId}`;
+        const link = new Link({ ...this.#settings, epoch, target, gone: () => this.#sessions.delete(key) });
+        const channel = new FrameChannel(link, peer, admission.handler);
+        this.#sessions.set(key, { link, channel });
+        link.attach(carrier, 0);
+        admission.accepted?.(channel);
+      },
+    };
+  }
+}
