@@ -1,0 +1,17 @@
+// Pure scheduling decisions: what fits where, and who is next. No clock, no randomness, no input or output.
+
+export {
+  addResources, amountOf, coverResources, emptyResources, formatResources, missingResources, NO_RESOURCES, type ParsedResources,
+  parseResources, resourceAmounts, type Resources, resourcesEqual, resourcesFit, resourcesKey, subtractResources, UNITS_PER_ONE,
+  unitsPerOne,
+} from "./resources.ts";
+export { ResourcePool } from "./resource-pool.ts";
+export { type LabelSelector, labelsMatch, parseSelectors } from "./policy/labels.ts";
+export {
+  type Choice, type NodeView, nodeEligible, type Placement, placementOf, type Strategy, utilisation,
+} from "./placement.ts";
+export { infeasibleText, selectNode, type Selection } from "./select.ts";
+export type { LeaseEffect, LeaseEvent, LeaseOrder, OrderName, RefusalCode } from "./lease-messages.ts";
+export type { Lease, PlacedActor } from "./lease-table.ts";
+export type { Worker, WorkerState } from "./worker-roster.ts";
+export { LeaseQueue, type LeaseQueueOptions, type WaitingOrder, SLICE_MS } from "./lease-queue.ts";

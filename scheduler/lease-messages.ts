@@ -1,0 +1,80 @@
+// What the lease queue is told and what it answers: its whole interface with the agent that carries it out.
+
+import type { NodeView, Strategy } from "./placement.ts";
+import type { Resources } from "./resources.ts";
+
+/** Names one standing order: a scheduling class of one process. */
+export interface OrderName {
+  readonly origin: string;
+  readonly schedulingClass: number;
+}
+
+/**
+ * A standing order: "for this class I want `wanted` leases in all". Repeating it changes nothing, a new number replaces the
+ * old one, 0 withdraws it. Leases that are held count, wherever they were granted.
+ */
+export interface LeaseOrder extends OrderName {
+  readonly resources: Resources;
+  readonly wanted: number;
+  readonly strategy: Strategy | undefined;
+  readonly jobId: string;
+  readonly environment: string;
+  /** Of the function, for messages to people. */
+  readonly name: string;
+  /** 0 from the origin itself, 1 when its home agent passed it on: then it is served here or refused, not passed on again. */
+  readonly hops: number;
+  /** How long to hope for a node when none can ever serve it; Infinity hopes for ever. */
+  readonly graceMs: number;
+  /** The lease is for an actor: it may have a worker beyond the cap, since a waiting caller may need it to go on. */
+  readonly forActor?: boolean;
+}
+
+export type LeaseEvent =
+  | ({ readonly kind: "requested" } & LeaseOrder)
+  /** A worker process was started: for the oldest unanswered `startWorker`, else a blank one in advance. */
+  | { readonly kind: "workerStarting"; readonly worker: string }
+  /** It can be leased. Without a job it is blank and may be given to anyone; without an environment it can adopt any. */
+  | { readonly kind: "workerReady"; readonly worker: string; readonly jobId?: string; readonly environment?: string }
+  | { readonly kind: "workerDied"; readonly worker: string }
+  /** By its owner, for a lease granted here or on a node the order was passed on to. */
+  | { readonly kind: "leaseReturned"; readonly lease: string }
+  | { readonly kind: "suspended"; readonly lease: string }
+  | { readonly kind: "resumed"; readonly lease: string }
+  /** All nodes of the cluster as last heard; this one's own entry is ignored. */
+  | { readonly kind: "viewChanged"; readonly nodes: readonly NodeView[] }
+  | { readonly kind: "processGone"; readonly origin: string }
+  /** The lease became an actor: it now holds `lifetime` instead, and its order wants one less. */
+  | { readonly kind: "actorPlaced"; readonly lease: string; readonly actor: string; readonly lifetime: Resources }
+  | { readonly kind: "actorGone"; readonly actor: string }
+  | ({ readonly kind: "graceElapsed" } & OrderName)
+  | { readonly kind: "sliceElapsed" }
+  | { readonly kind: "draining" }
+  /** The node an order was passed on to granted a lease (the origin gets that unchanged), or refused the order (it does not). */
+  | ({ readonly kind: "forwardGranted"; readonly node: string; readonly lease: string } & OrderName)
+  | ({ readonly kind: "forwardRefused"; readonly node: string } & OrderName);
+
+export type RefusalCode = "INFEASIBLE" | "INVALID_ARGUMENT" | "WORKER_CRASHED";
+
+export type LeaseEffect =
+  /** `adopt` is set when the worker is blank: it belongs to that job and environment from now on. */
+  | ({
+    readonly kind: "grant"; readonly lease: string; readonly worker: string;
+    readonly adopt: { readonly jobId: string; readonly environment: string } | undefined;
+  } & OrderName)
+  /** Answered by `workerStarting` in the same turn, also when the start fails (then `workerDied` follows). */
+  | { readonly kind: "startWorker"; readonly jobId: string; readonly environment: string }
+  /** An idle worker of another job makes room. It is given to nobody any more. */
+  | { readonly kind: "stopWorker"; readonly worker: string }
+  /** Upsert of an order at another node's agent. */
+  | { readonly kind: "forward"; readonly node: string; readonly request: LeaseOrder }
+  | ({ readonly kind: "refuse"; readonly code: RefusalCode; readonly text: string } & OrderName)
+  /**
+   * demand: back as soon as it is idle. share: finish what has started and send no more, others have waited too long.
+   * drain: the same, the node leaves.
+   */
+  | ({ readonly kind: "askBack"; readonly lease: string; readonly reason: "demand" | "share" | "drain" } & OrderName)
+  /** Its owner is gone: stop what runs there and report `leaseReturned` or `workerDied`. Resources stay taken until then. */
+  | { readonly kind: "reclaim"; readonly lease: string; readonly worker: string }
+  | ({ readonly kind: "armGrace"; readonly ms: number } & OrderName)
+  /** Answered by one `sliceElapsed` after that time. */
+  | { readonly kind: "armSlice"; readonly ms: number };

@@ -1,0 +1,474 @@
+// Leases of one node: which standing order gets which worker next, which orders go to other nodes, how many workers to have.
+//
+// Pure: `step(events) -> effects`. The agent feeds it everything that happens and does what it answers; ids and random numbers
+// are given at construction. Each step applies its events, then serves the waiting orders in one pass:
+//
+//   fair       round robin over jobs, then shapes of a job, then orders of a shape (order-book.ts). An order that fits passes
+//              one that does not.
+//   no hunger  an order that 32 grants have passed because it had no room gets a reservation (node-chooser.ts).
+//   spillback  an order stays here while the node is less than half full, else goes where select.ts says (spillback.ts). It is
+//              passed on once, and taken back when the view shows that it is stuck there.
+//   demand     while something waits, leases of others are asked back as soon as they are idle, and after each slice those who
+//              hold more than their share give up some (fair-share.ts).
+//
+// A lease whose worker still boots holds its room during the pass, so the one who waits for a process is not overtaken for ever.
+
+import { assert } from "./assert.ts";
+import { ClusterView } from "./cluster-view.ts";
+import { leasesToMove } from "./fair-share.ts";
+import type { LeaseEffect, LeaseEvent, LeaseOrder, OrderName, RefusalCode } from "./lease-messages.ts";
+import { type Lease, LeaseTable, type PlacedActor } from "./lease-table.ts";
+import { NodeChooser } from "./node-chooser.ts";
+import { away, nameOf, type Order, OrderBook, type Shape } from "./order-book.ts";
+import type { NodeView } from "./placement.ts";
+import { ResourcePool } from "./resource-pool.ts";
+import { amountOf, type Resources, UNITS_PER_ONE } from "./resources.ts";
+import { Spillback } from "./spillback.ts";
+import { type Worker, WorkerRoster } from "./worker-roster.ts";
+
+/** How long others may hold more than their share while something waits. */
+export const SLICE_MS = 20;
+/** Workers in a row that may die before they are ready until those who wait for one are told. */
+export const BOOT_FAILURES_MAX = 3;
+/** Default cap on worker processes: for tasks that ask for less than a CPU each. */
+export const WORKERS_PER_CPU = 4;
+export const WORKERS_BASE = 32;
+
+export interface LeaseQueueOptions {
+  readonly nodeId: string;
+  readonly total: Resources;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly workersMax?: number;
+  readonly nextLease: () => string;
+  /** In [0, 1). */
+  readonly nextRandom: () => number;
+}
+
+/** What waits, for reports and for `explain`. */
+export interface WaitingOrder extends OrderName {
+  readonly name: string;
+  readonly jobId: string;
+  readonly resources: Resources;
+  readonly unmet: number;
+  /** infeasible: no node can ever; resources: no node has room now; worker: a process is starting or the cap is reached. */
+  readonly reason: "infeasible" | "resources" | "worker";
+  readonly text: string;
+}
+
+export class LeaseQueue {
+  readonly pool: ResourcePool;
+  readonly #nextLease: () => string;
+  readonly #view: ClusterView;
+  readonly #roster: WorkerRoster;
+  readonly #book = new OrderBook();
+  readonly #table: LeaseTable;
+  readonly #chooser: NodeChooser;
+  readonly #spillback: Spillback;
+  /** Units of this pass that count on a worker that boots. */
+  readonly #promised = new Map<Order, number>();
+  readonly #bootFailures = new Map<string, number>();
+  #effects: LeaseEffect[] = [];
+  #grants = 0;
+  #ordersExamined = 0;
+  #sliceArmed = false;
+
+  constructor(options: LeaseQueueOptions) {
+    const { nodeId, labels, nextRandom, total } = options;
+    const cpus = Math.max(1, Math.ceil(amountOf(total, "CPU") / UNITS_PER_ONE));
+    this.pool = new ResourcePool(total);
+    this.#nextLease = options.nextLease;
+    this.#roster = new WorkerRoster({ cpus, workersMax: options.workersMax ?? WORKERS_BASE + WORKERS_PER_CPU * cpus });
+    this.#view = new ClusterView(nodeId);
+    this.#table = new LeaseTable(this.pool);
+    const parts = { pool: this.pool, view: this.#view, table: this.#table, book: this.#book };
+    this.#chooser = new NodeChooser({ nodeId, labels, nextRandom, ...parts });
+    this.#spillback = new Spillback(this.#book);
+  }
+
+  /** What arrived together belongs in one call: an owner that returns a lease and lowers its order is served nothing between. */
+  step(...events: readonly LeaseEvent[]): LeaseEffect[] {
+    for (const event of events) this.#apply(event);
+    this.#serve();
+    this.#askBack();
+    const effects = [...this.#effects, ...this.#spillback.takeEffects()];
+    this.#effects = [];
+    return effects;
+  }
+
+  /** Orders and nodes looked at since the start: the cost of deciding, for metrics and tests. */
+  get examined(): number {
+    return this.#ordersExamined + this.#chooser.examined;
+  }
+
+  get backlog(): number {
+    let unmet = 0;
+    for (const shape of this.#book.waitingShapes()) for (const order of shape.waiting) unmet += this.#book.unmet(order);
+    return unmet;
+  }
+
+  get workers(): ReadonlyMap<string, Readonly<Worker>> {
+    return this.#roster.workers;
+  }
+
+  get leases(): ReadonlyMap<string, Readonly<Lease>> {
+    return this.#table.leases;
+  }
+
+  get actors(): ReadonlyMap<string, PlacedActor> {
+    return this.#table.actors;
+  }
+
+  waiting(limit: number): WaitingOrder[] {
+    const rows: WaitingOrder[] = [];
+    for (const shape of this.#book.waitingShapes()) {
+      const reason = shape.infeasible !== undefined ? "infeasible" : this.#chooser.mayTake(shape) ? "worker" : "resources";
+      for (const order of shape.waiting) {
+        if (rows.length >= limit) return rows;
+        const { name, jobId } = order.request;
+        const text = shape.infeasible ?? WAITING_TEXT[reason];
+        const { resources } = shape.placement;
+        rows.push({ ...nameOf(order), name, jobId, resources, unmet: this.#book.unmet(order), reason, text });
+      }
+    }
+    return rows;
+  }
+
+  validate(): void {
+    this.#book.validate();
+    this.#roster.validate();
+    this.#table.validate();
+    const held = new Map<Order, number>();
+    for (const { order } of this.#table.leases.values()) held.set(order, (held.get(order) ?? 0) + 1);
+    for (const order of this.#book.orders.values()) assert(order.held === (held.get(order) ?? 0), `held leases of ${order.key}`);
+    const leased = [...this.#roster.workers.values()].filter((worker) => worker.state === "leased");
+    assert(leased.length === this.#table.leases.size, "a leased worker without a lease");
+    this.#spillback.validate();
+    assert(this.#promised.size === 0, "a promise outlives its pass");
+  }
+
+  // -- events ------------------------------------------------------------------------------------------------------
+
+  #apply(event: LeaseEvent): void {
+    switch (event.kind) {
+      case "requested": return this.#requested(event);
+      case "workerStarting": return this.#roster.starting(event.worker);
+      case "workerReady": return this.#workerReady(event.worker, event.jobId, event.environment);
+      case "workerDied": return this.#workerDied(event.worker);
+      case "leaseReturned": return this.#leaseReturned(event.lease);
+      case "suspended": return this.#suspend(event.lease, true);
+      case "resumed": return this.#suspend(event.lease, false);
+      case "viewChanged": return this.#viewChanged(event.nodes);
+      case "processGone": return this.#processGone(event.origin);
+      case "actorPlaced": return this.#actorPlaced(event.lease, event.actor, event.lifetime);
+      case "actorGone": return this.#actorGone(event.actor);
+      case "graceElapsed": return this.#graceElapsed(event);
+      case "sliceElapsed": return this.#sliceElapsed();
+      case "draining": return this.#drain();
+      case "forwardGranted": return this.#forwardGranted(event, event.node, event.lease);
+      case "forwardRefused": return this.#forwardRefused(event, event.node);
+    }
+  }
+
+  #requested(event: LeaseOrder): void {
+    if (event.wanted === 0 && this.#book.find(event) === undefined) return;
+    const { origin, schedulingClass, resources, wanted, strategy, jobId, environment, name, hops, graceMs, forActor } = event;
+    const order = this.#book.upsert(
+      { origin, schedulingClass, resources, wanted, strategy, jobId, environment, name, hops, graceMs, forActor },
+    );
+    if ("text" in order) {
+      this.#effects.push({ kind: "refuse", origin, schedulingClass, code: "INVALID_ARGUMENT", text: order.text });
+      return;
+    }
+    this.#spillback.withdraw(order, order.held + away(order) - order.wanted);
+    this.#book.settle(order);
+    if (order.shape.infeasible !== undefined && this.#book.unmet(order) > 0) this.#hopeOrRefuse(order);
+  }
+
+  #workerReady(id: string, jobId: string | undefined, environment: string | undefined): void {
+    const bootKey = this.#roster.workers.get(id)?.bootKey;
+    if (bootKey !== undefined) this.#bootFailures.delete(bootKey);
+    this.#roster.ready(id, jobId, environment);
+  }
+
+  #workerDied(id: string): void {
+    const worker = this.#roster.workers.get(id);
+    if (worker === undefined) return;
+    const lease = this.#table.ofWorker(worker);
+    if (lease !== undefined) this.#endLease(lease);
+    const actor = this.#table.actorOf(worker);
+    if (actor !== undefined) this.#table.endActor(actor);
+    const { bootKey } = worker;
+    this.#roster.died(id);
+    if (bootKey !== undefined) this.#bootFailed(bootKey);
+  }
+
+  #bootFailed(bootKey: string): void {
+    const failures = (this.#bootFailures.get(bootKey) ?? 0) + 1;
+    this.#bootFailures.set(bootKey, failures);
+    if (failures < BOOT_FAILURES_MAX) return;
+    this.#bootFailures.delete(bootKey);
+    const text = `${failures} worker processes in a row ended before they were ready; their last lines are in the node's log.`;
+    for (const shapes of this.#book.turns()) {
+      for (const shape of shapes) {
+        if (!this.#roster.isKeyOf(bootKey, shape.jobId, shape.environment)) continue;
+        for (const order of [...shape.waiting]) this.#refuse(order, "WORKER_CRASHED", text);
+      }
+    }
+  }
+
+  #leaseReturned(id: string): void {
+    const lease = this.#table.leases.get(id);
+    if (lease !== undefined) {
+      this.#endLease(lease);
+      this.#roster.giveBack(lease.worker);
+      return;
+    }
+    this.#spillback.returned(id);
+  }
+
+  #endLease(lease: Lease): void {
+    this.#table.end(lease);
+    lease.order.held -= 1;
+    this.#book.settle(lease.order);
+  }
+
+  #suspend(id: string, suspended: boolean): void {
+    const lease = this.#table.leases.get(id);
+    if (lease === undefined) return;
+    if (suspended) this.#table.suspend(lease);
+    else this.#table.resume(lease);
+    this.#roster.suspend(lease.worker, suspended);
+  }
+
+  #viewChanged(nodes: readonly NodeView[]): void {
+    this.#view.replace(nodes);
+    for (const shape of this.#book.waitingShapes()) shape.shunned.clear();
+    for (const order of this.#spillback.orders) {
+      for (const [id, forward] of [...order.forwards]) {
+        const node = this.#view.get(id);
+        if (node === undefined) this.#spillback.nodeGone(order, id);
+        else if (forward.asked > forward.held && this.#chooser.stuckAt(order.shape, node)) {
+          this.#spillback.withdrawFrom(order, id);
+        }
+      }
+    }
+  }
+
+  #processGone(origin: string): void {
+    for (const order of this.#book.ofOrigin(origin)) {
+      order.wanted = 0;
+      this.#spillback.originGone(order);
+      this.#book.settle(order);
+    }
+    for (const lease of this.#table.leases.values()) {
+      if (lease.order.request.origin !== origin || lease.orphaned) continue;
+      lease.orphaned = true;
+      this.#effects.push({ kind: "reclaim", lease: lease.id, worker: lease.worker.id });
+    }
+  }
+
+  #actorPlaced(leaseId: string, actor: string, lifetime: Resources): void {
+    const lease = this.#table.leases.get(leaseId);
+    if (lease === undefined || this.#table.actors.has(actor)) return;
+    this.#table.place(lease, actor, lifetime);
+    this.#roster.becomeActor(lease.worker, amountOf(lifetime, "CPU") > 0);
+    lease.order.held -= 1;
+    lease.order.wanted = Math.max(0, lease.order.wanted - 1);
+    this.#book.settle(lease.order);
+  }
+
+  #actorGone(id: string): void {
+    const actor = this.#table.actors.get(id);
+    if (actor !== undefined) this.#table.endActor(actor);
+  }
+
+  #graceElapsed(name: OrderName): void {
+    const order = this.#book.find(name);
+    if (order === undefined || !order.graceArmed) return;
+    order.graceArmed = false;
+    const { infeasible } = order.shape;
+    if (infeasible !== undefined && this.#book.unmet(order) > 0) this.#refuse(order, "INFEASIBLE", infeasible);
+  }
+
+  #sliceElapsed(): void {
+    this.#sliceArmed = false;
+    const waiting = this.#contended();
+    if (waiting.length === 0) return;
+    const workersShort = this.#roster.booting === 0 && waiting.every((shape) => this.#chooser.mayTake(shape));
+    const { available } = this.pool;
+    const { reserved } = this.#chooser;
+    const moved = leasesToMove({ leases: this.#table.leases.values(), waiting, available, reserved, workersShort });
+    for (const lease of moved) this.#ask(lease, "share");
+  }
+
+  #drain(): void {
+    if (this.#chooser.draining) return;
+    this.#chooser.draining = true;
+    for (const shape of this.#book.waitingShapes()) shape.nowhereElse = -1;
+    for (const lease of this.#table.leases.values()) this.#ask(lease, "drain");
+  }
+
+  #forwardGranted(name: OrderName, node: string, lease: string): void {
+    const order = this.#book.find(name);
+    if (order !== undefined) this.#spillback.granted(order, node, lease);
+  }
+
+  #forwardRefused(name: OrderName, node: string): void {
+    const order = this.#book.find(name);
+    if (order === undefined || !order.forwards.has(node)) return;
+    order.shape.shunned.add(node);
+    order.shape.nowhereElse = -1;
+    this.#spillback.withdrawFrom(order, node);
+  }
+
+  // -- serving -----------------------------------------------------------------------------------------------------
+
+  #serve(): void {
+    do {
+      this.#pass();
+      // A reservation that ended may have been all that stood in somebody's way.
+    } while (this.#chooser.reserve(this.#grants));
+  }
+
+  #pass(): void {
+    this.#roster.beginPass();
+    const promises: Resources[] = [];
+    let rounds = this.#book.turns();
+    while (rounds.length > 0) rounds = rounds.filter((shapes) => this.#serveJob(shapes, promises));
+    for (const resources of promises) this.pool.release(resources);
+    this.#promised.clear();
+  }
+
+  /** One turn of a job: the first of its shapes that gets anything goes last, those that cannot are dropped from the pass. */
+  #serveJob(shapes: Shape[], promises: Resources[]): boolean {
+    for (let shape = shapes.shift(); shape !== undefined; shape = shapes.shift()) {
+      const order = this.#nextOrder(shape);
+      if (order === undefined || !this.#serveOrder(order, promises)) continue;
+      shapes.push(shape);
+      return true;
+    }
+    return false;
+  }
+
+  #nextOrder(shape: Shape): Order | undefined {
+    for (const order of shape.waiting) {
+      this.#ordersExamined += 1;
+      if (this.#book.unmet(order) > (this.#promised.get(order) ?? 0)) return order;
+    }
+    return undefined;
+  }
+
+  #serveOrder(order: Order, promises: Resources[]): boolean {
+    const { shape } = order;
+    const place = this.#chooser.placeFor(shape);
+    this.#setInfeasible(shape, place.kind === "infeasible" ? place.text : undefined);
+    if (place.kind === "infeasible") return false;
+    if (place.kind === "full") {
+      shape.blockedSince ??= this.#grants;
+      return false;
+    }
+    if (place.kind === "there") {
+      this.#spillback.forward(order, place.node, this.#view.book(place.node, shape.placement, this.#book.unmet(order)));
+      this.#book.served(order);
+      return true;
+    }
+    const { jobId, environment } = order.request;
+    const taken = this.#roster.take(jobId, environment);
+    if (taken !== undefined) {
+      this.#grant(order, taken.worker, taken.wasBlank);
+      return true;
+    }
+    if (!this.#roster.claimBooting(jobId, environment) && !this.#startWorker(order)) return false;
+    const { resources } = shape.placement;
+    assert(this.pool.acquire(resources), "a promise without room");
+    promises.push(resources);
+    this.#promised.set(order, (this.#promised.get(order) ?? 0) + 1);
+    return true;
+  }
+
+  #grant(order: Order, worker: Worker, wasBlank: boolean): void {
+    const { jobId, environment } = order.request;
+    const lease = this.#table.grant(this.#nextLease(), order, worker);
+    order.held += 1;
+    this.#grants += 1;
+    order.shape.blockedSince = undefined;
+    this.#book.served(order);
+    this.#book.settle(order);
+    const adopt = wasBlank ? { jobId, environment } : undefined;
+    this.#effects.push({ kind: "grant", ...nameOf(order), lease: lease.id, worker: worker.id, adopt });
+  }
+
+  #startWorker(order: Order): boolean {
+    const { jobId, environment } = order.request;
+    if (this.#roster.mayStart(order.request.forActor === true)) {
+      this.#roster.startRequested(jobId, environment);
+      this.#effects.push({ kind: "startWorker", jobId, environment });
+      return true;
+    }
+    const evicted = this.#roster.evict();
+    if (evicted !== undefined) this.#effects.push({ kind: "stopWorker", worker: evicted.id });
+    return false;
+  }
+
+  // -- waiting -----------------------------------------------------------------------------------------------------
+
+  #setInfeasible(shape: Shape, text: string | undefined): void {
+    const before = shape.infeasible;
+    shape.infeasible = text;
+    if (before !== undefined || text === undefined) return;
+    for (const order of [...shape.waiting]) this.#hopeOrRefuse(order);
+  }
+
+  #hopeOrRefuse(order: Order): void {
+    const { graceMs } = order.request;
+    if (graceMs <= 0) {
+      this.#refuse(order, "INFEASIBLE", order.shape.infeasible as string);
+    } else if (!order.graceArmed && graceMs !== Infinity) {
+      order.graceArmed = true;
+      this.#effects.push({ kind: "armGrace", ...nameOf(order), ms: graceMs });
+    }
+  }
+
+  /** What is not served by now never will be; what is held stays. */
+  #refuse(order: Order, code: RefusalCode, text: string): void {
+    order.wanted = order.held + away(order);
+    this.#book.settle(order);
+    this.#effects.push({ kind: "refuse", ...nameOf(order), code, text });
+  }
+
+  // -- leases of others --------------------------------------------------------------------------------------------
+
+  /** Shapes that wait for something that leases here could free. */
+  #contended(): Shape[] {
+    const shapes = [...this.#book.waitingShapes()];
+    return shapes.filter((shape) => shape.infeasible === undefined && this.#chooser.couldServe(shape.placement));
+  }
+
+  #askBack(): void {
+    if (this.#table.leases.size === 0) return;
+    const waiting = this.#contended();
+    if (waiting.length === 0) return;
+    const only = waiting.length === 1 && waiting[0].waiting.size === 1 ? [...waiting[0].waiting][0] : undefined;
+    let others = false;
+    for (const lease of this.#table.leases.values()) {
+      if (lease.order === only) continue;
+      others = true;
+      if (lease.asked === undefined && !lease.suspended) this.#ask(lease, "demand");
+    }
+    if (!others || this.#sliceArmed) return;
+    this.#sliceArmed = true;
+    this.#effects.push({ kind: "armSlice", ms: SLICE_MS });
+  }
+
+  #ask(lease: Lease, reason: "demand" | "share" | "drain"): void {
+    if (lease.orphaned || lease.asked === reason || lease.asked === "drain") return;
+    lease.asked = reason;
+    this.#effects.push({ kind: "askBack", ...nameOf(lease.order), lease: lease.id, reason });
+  }
+}
+
+const WAITING_TEXT = {
+  infeasible: "no node can ever hold it",
+  resources: "no node has room for it now",
+  worker: "waits for a worker process to start",
+} as const;

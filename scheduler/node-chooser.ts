@@ -1,0 +1,155 @@
+// Where the next lease of a shape is to come from: this node, another one, or nowhere for now.
+//
+// Local room is decided from exact numbers, other nodes from the view. A reservation makes this node full for everybody else:
+// when enough leases have passed an order without room, what it needs is kept for it (one at a time, the longest wait first).
+
+import type { ClusterView } from "./cluster-view.ts";
+import type { LeaseTable } from "./lease-table.ts";
+import type { OrderBook, Shape } from "./order-book.ts";
+import { type NodeView, nodeEligible, type Placement, utilisation } from "./placement.ts";
+import { UTILISATION_THRESHOLD } from "./policy/hybrid.ts";
+import type { ResourcePool } from "./resource-pool.ts";
+import { amountOf, NO_RESOURCES, type Resources, resourcesFit } from "./resources.ts";
+import { infeasibleText, selectNode } from "./select.ts";
+
+/** Grants that may pass an order without room before room is reserved for it. */
+export const PASSES_MAX = 32;
+
+/** full: this node could serve it and has no room. */
+export type Place =
+  | { readonly kind: "here" }
+  | { readonly kind: "there"; readonly node: string }
+  | { readonly kind: "full" }
+  | { readonly kind: "infeasible"; readonly text: string };
+
+const HERE: Place = { kind: "here" };
+const FULL: Place = { kind: "full" };
+
+export interface ChooserParts {
+  readonly nodeId: string;
+  readonly labels: Readonly<Record<string, string>>;
+  /** In [0, 1). */
+  readonly nextRandom: () => number;
+  readonly pool: ResourcePool;
+  readonly view: ClusterView;
+  readonly table: LeaseTable;
+  readonly book: OrderBook;
+}
+
+export class NodeChooser {
+  readonly #parts: ChooserParts;
+  #spreadCursor: string;
+  #reserved: Shape | undefined;
+  draining = false;
+  /** Nodes looked at since the start. */
+  examined = 0;
+
+  constructor(parts: ChooserParts) {
+    this.#parts = parts;
+    this.#spreadCursor = parts.nodeId;
+  }
+
+  get reserved(): Shape | undefined {
+    return this.#reserved;
+  }
+
+  placeFor(shape: Shape): Place {
+    const { placement } = shape;
+    const could = this.couldServe(placement);
+    const fits = could && this.mayTake(shape);
+    if (shape.hops > 0 || this.#parts.view.size === 0) {
+      if (could) return fits ? HERE : FULL;
+      return { kind: "infeasible", text: infeasibleText(placement, [this.#localView(this.#parts.pool.available)]) };
+    }
+    if (fits && this.#preferHere(placement)) return HERE;
+    if (shape.nowhereElse !== this.#parts.view.version) return this.#choose(shape, could, fits);
+    // Nothing has become free elsewhere since this was asked last.
+    if (fits) return HERE;
+    return shape.infeasible === undefined ? FULL : { kind: "infeasible", text: shape.infeasible };
+  }
+
+  /** Whether this node, empty, could serve it. */
+  couldServe(placement: Placement): boolean {
+    const { nodeId, pool } = this.#parts;
+    if (placement.kind === "node" && !placement.soft && placement.node !== nodeId) return false;
+    return nodeEligible(placement, this.#localView(pool.available)) && pool.feasible(placement.resources);
+  }
+
+  /** Room for it now, leaving alone what is reserved for another. */
+  mayTake(shape: Shape): boolean {
+    const { pool } = this.#parts;
+    const { resources } = shape.placement;
+    if (!pool.fits(resources)) return false;
+    if (this.#reserved === undefined || this.#reserved === shape || this.#reserved.blockedSince === undefined) return true;
+    const kept = this.#reserved.placement.resources;
+    for (const name in resources) {
+      const keep = amountOf(kept, name);
+      if (keep > 0 && resources[name] > amountOf(pool.available, name) - keep) return false;
+    }
+    return true;
+  }
+
+  /** What was asked for at that node has no room there, while this or another node has. */
+  stuckAt(shape: Shape, node: NodeView): boolean {
+    const { pool, view } = this.#parts;
+    const { placement } = shape;
+    if (node.state !== "ALIVE") return true;
+    if (placement.kind === "node" || resourcesFit(placement.resources, node.available)) return false;
+    if (nodeEligible(placement, this.#localView(pool.available)) && this.mayTake(shape)) return true;
+    this.examined += view.size;
+    const candidates = view.others(shape.shunned).filter((other) => nodeEligible(placement, other));
+    return candidates.some((other) => resourcesFit(placement.resources, other.available));
+  }
+
+  /** After a pass: gives the reservation to the longest wait of more than PASSES_MAX `grants`. True when one has ended. */
+  reserve(grants: number): boolean {
+    const held = this.#reserved;
+    if (held !== undefined && held.blockedSince !== undefined && this.#reservable(held)) return false;
+    this.#reserved = undefined;
+    let since = grants - PASSES_MAX + 1;
+    for (const shape of this.#parts.book.waitingShapes()) {
+      if (shape.blockedSince === undefined || shape.blockedSince >= since || !this.#reservable(shape)) continue;
+      since = shape.blockedSince;
+      this.#reserved = shape;
+    }
+    return held !== undefined;
+  }
+
+  /** Only what returning leases can free is worth waiting for; else the reservation could be waiting for itself. */
+  #reservable(shape: Shape): boolean {
+    return this.couldServe(shape.placement) && resourcesFit(shape.placement.resources, this.#parts.table.reclaimable);
+  }
+
+  /** Less than half full, and not a machine with GPUs that this does not need. */
+  #preferHere(placement: Placement): boolean {
+    const { nodeId, pool } = this.#parts;
+    if (placement.kind === "node") return placement.node === nodeId;
+    if (placement.kind === "spread" || utilisation(pool) >= UTILISATION_THRESHOLD) return false;
+    return amountOf(pool.total, "GPU") === 0 || amountOf(placement.resources, "GPU") > 0;
+  }
+
+  #choose(shape: Shape, could: boolean, fits: boolean): Place {
+    const { nodeId, pool, view, nextRandom } = this.#parts;
+    const { placement } = shape;
+    const room = fits || !pool.fits(placement.resources) ? pool.available : NO_RESOURCES;
+    const nodes = [this.#localView(room), ...view.others(shape.shunned)];
+    this.examined += nodes.length;
+    const choice = selectNode({ placement, nodes, local: nodeId, random: nextRandom(), cursor: this.#spreadCursor });
+    if (choice.kind === "infeasible") {
+      shape.nowhereElse = view.version;
+      return choice;
+    }
+    if (choice.kind === "wait" && could && placement.kind !== "node") {
+      shape.nowhereElse = view.version;
+      return FULL;
+    }
+    if (placement.kind === "spread") this.#spreadCursor = choice.node;
+    if (choice.node !== nodeId) return { kind: "there", node: choice.node };
+    return choice.kind === "node" ? HERE : FULL;
+  }
+
+  #localView(available: Resources): NodeView {
+    const { nodeId, labels, pool } = this.#parts;
+    return { id: nodeId, state: this.draining ? "DRAINING" : "ALIVE", total: pool.total, available, labels };
+  }
+}

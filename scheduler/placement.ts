@@ -1,0 +1,73 @@
+// What a decision is about: the nodes as they are known, and what is to be placed on one of them.
+
+import { type LabelSelector, labelsMatch, parseSelectors } from "./policy/labels.ts";
+import { amountOf, type Resources } from "./resources.ts";
+
+/** A node as some agent last heard of it: `available` of others is as old as the last report, and may be below zero. */
+export interface NodeView {
+  readonly id: string;
+  readonly state: "ALIVE" | "DRAINING" | "DEAD";
+  readonly total: Resources;
+  readonly available: Resources;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+/** The strategy as it travels: `kind` is checked when it becomes a Placement. */
+export interface Strategy {
+  /** default | spread | node */
+  readonly kind: string;
+  /** Only for kind "node". */
+  readonly node?: string;
+  /** Only for kind "node": elsewhere when that node cannot take it. */
+  readonly soft?: boolean;
+  readonly labels?: Readonly<Record<string, string>>;
+}
+
+/** A request, checked and ready to be matched against nodes many times. */
+export interface Placement {
+  readonly resources: Resources;
+  readonly kind: "default" | "spread" | "node";
+  readonly node: string;
+  readonly soft: boolean;
+  readonly selectors: readonly LabelSelector[];
+}
+
+/** Where to go now; where to queue because nobody has room now; or that nobody ever can. */
+export type Choice =
+  | { readonly kind: "node"; readonly node: string }
+  | { readonly kind: "wait"; readonly node: string }
+  | { readonly kind: "infeasible"; readonly text: string };
+
+export type ParsedPlacement = { readonly placement: Placement } | { readonly text: string };
+
+export function placementOf(resources: Resources, strategy: Strategy | undefined): ParsedPlacement {
+  const kind = strategy?.kind || "default";
+  if (kind !== "default" && kind !== "spread" && kind !== "node") {
+    return { text: `schedulingStrategy: ${JSON.stringify(kind)} is not one of default, spread and node` };
+  }
+  const node = strategy?.node ?? "";
+  if (kind === "node" && node === "") return { text: "schedulingStrategy: onNode needs the id of a node" };
+  const parsed = parseSelectors(strategy?.labels ?? {});
+  if ("text" in parsed) return parsed;
+  return { placement: { resources, kind, node, soft: strategy?.soft ?? false, selectors: parsed.selectors } };
+}
+
+/** Alive, and with the labels that were asked for. */
+export function nodeEligible(placement: Placement, node: NodeView): boolean {
+  return node.state === "ALIVE" && labelsMatch(placement.selectors, node.labels);
+}
+
+/**
+ * Share of the scarcest of CPU and memory that is taken. Custom resources do not count, as in Ray: a node whose one licence is
+ * in use is not a busy node.
+ */
+export function utilisation(node: Pick<NodeView, "total" | "available">): number {
+  let highest = 0;
+  for (const name of CRITICAL) {
+    const total = amountOf(node.total, name);
+    if (total > 0) highest = Math.max(highest, (total - amountOf(node.available, name)) / total);
+  }
+  return highest;
+}
+
+const CRITICAL = ["CPU", "memory"] as const;
