@@ -1,0 +1,12 @@
+// Marks by which the codec knows the SDK's own things without importing them. They hold across copies of the package.
+
+/** On ObjectRef.prototype: encoded by `EncodeHooks.ref`. */
+export const REF_BRAND: unique symbol = Symbol.for("troupe.ref");
+/** On the prototype of handles (also on a handle that is a proxy or a function): encoded by `EncodeHooks.handle`. */
+export const HANDLE_BRAND: unique symbol = Symbol.for("troupe.handle");
+/** A method that supplies a stand-in: `[restore, args]`; the copy is `restore(...args)`. */
+export const REDUCE_BRAND: unique symbol = Symbol.for("troupe.reduce");
+
+export interface Reducible {
+  [REDUCE_BRAND](): readonly [restore: Function, args: readonly unknown[]];
+}

@@ -1,0 +1,79 @@
+// The codec: encoders and the scratch memory they write to, reused from value to value.
+
+import { Buffer } from "node:buffer";
+import { TroupeError } from "../errors.ts";
+import { finish } from "./buffer-plan.ts";
+import { OVERFLOW } from "./byte-writer.ts";
+import type { DecodeHooks, EncodeHooks, Encoded, ValueCodec } from "./contract.ts";
+import { decodeBlock } from "./decoder.ts";
+import { Encoder } from "./encoder.ts";
+import { LARGE_HEADER_BYTES, MAGIC, PLAIN_BLOCK, SMALL_HEADER_BYTES } from "./format.ts";
+import { Refusal, messageOf, serializationError } from "./refusal.ts";
+
+const SCRATCH_BYTES = 64 * 1024;
+
+/** Not shared between threads. Getters and serializers of a value being encoded may encode others. */
+export function createCodec(): ValueCodec {
+  return new Codec();
+}
+
+class Codec implements ValueCodec {
+  /** One in the pool, unless encodings are nested. */
+  readonly #idle: Encoder[] = [];
+  #scratch: Buffer | undefined = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
+
+  encode(value: unknown, hooks: EncodeHooks, root = "value"): Encoded {
+    const encoder = this.#idle.pop() ?? new Encoder();
+    const scratch = this.#scratch ?? Buffer.allocUnsafeSlow(SCRATCH_BYTES);
+    this.#scratch = undefined;
+    encoder.hooks = hooks;
+    encoder.allowBuffers = true;
+    encoder.out.grow(scratch, LARGE_HEADER_BYTES);
+    try {
+      encoder.root(value);
+      const { bytes, at } = encoder.out;
+      const structure = bytes === scratch ? Buffer.from(bytes.subarray(0, at)) : bytes;
+      return finish(structure, at, encoder.buffers.entries);
+    } catch (error) {
+      throw outward(error, value, root);
+    } finally {
+      encoder.out.grow(scratch, 0);
+      encoder.clear();
+      this.#scratch = scratch;
+      this.#idle.push(encoder);
+    }
+  }
+
+  encodeSmall(value: unknown, target: Uint8Array, offset: number, hooks: EncodeHooks): number {
+    if (target.length - offset < SMALL_HEADER_BYTES) return -1;
+    const encoder = this.#idle.pop() ?? new Encoder();
+    encoder.hooks = hooks;
+    encoder.allowBuffers = false;
+    const { out } = encoder;
+    out.aim(target, offset);
+    try {
+      out.byte(MAGIC);
+      out.byte(PLAIN_BLOCK);
+      encoder.root(value);
+      return out.at;
+    } catch (error) {
+      // A refusal too: `encode` will find it again and has the name of the root for its path.
+      if (error === OVERFLOW || error instanceof Refusal) return -1;
+      throw outward(error, value, "value");
+    } finally {
+      encoder.clear();
+      this.#idle.push(encoder);
+    }
+  }
+
+  decode(block: Uint8Array, hooks: DecodeHooks): unknown {
+    return decodeBlock(block, hooks);
+  }
+}
+
+/** Refusals get their path; Troupe's own errors pass; what a getter threw is named as such. */
+function outward(error: unknown, value: unknown, root: string): unknown {
+  if (error instanceof Refusal) return serializationError(error, value, root);
+  if (error instanceof TroupeError) return error;
+  return serializationError(new Refusal(value, "cannot be read", messageOf(error), "", error), value, root);
+}
