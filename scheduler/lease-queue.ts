@@ -242,7 +242,10 @@ export class LeaseQueue {
 
   #viewChanged(nodes: readonly NodeView[]): void {
     this.#view.replace(nodes);
-    for (const shape of this.#book.waitingShapes()) shape.shunned.clear();
+    for (const shape of this.#book.waitingShapes()) {
+      shape.shunned.clear();
+      shape.dueHere = 0;
+    }
     for (const order of this.#spillback.orders) {
       for (const [id, forward] of [...order.forwards]) {
         const node = this.#view.get(id);
@@ -304,7 +307,10 @@ export class LeaseQueue {
   #drain(): void {
     if (this.#chooser.draining) return;
     this.#chooser.draining = true;
-    for (const shape of this.#book.waitingShapes()) shape.nowhereElse = -1;
+    for (const shape of this.#book.waitingShapes()) {
+      shape.nowhereElse = -1;
+      shape.dueHere = 0;
+    }
     for (const lease of this.#table.leases.values()) this.#ask(lease, "drain");
   }
 
@@ -326,21 +332,24 @@ export class LeaseQueue {
   #serve(): void {
     do {
       this.#pass();
-      // A reservation that ended may have been all that stood in somebody's way.
+      // A reservation that is given up may have been all that stood in somebody's way.
     } while (this.#chooser.reserve(this.#grants));
   }
 
   #pass(): void {
     this.#roster.beginPass();
-    const promises: Resources[] = [];
+    const promises: Shape[] = [];
     let rounds = this.#book.turns();
     while (rounds.length > 0) rounds = rounds.filter((shapes) => this.#serveJob(shapes, promises));
-    for (const resources of promises) this.pool.release(resources);
+    for (const shape of promises) {
+      this.pool.release(shape.placement.resources);
+      shape.promised = 0;
+    }
     this.#promised.clear();
   }
 
   /** One turn of a job: the first of its shapes that gets anything goes last, those that cannot are dropped from the pass. */
-  #serveJob(shapes: Shape[], promises: Resources[]): boolean {
+  #serveJob(shapes: Shape[], promises: Shape[]): boolean {
     for (let shape = shapes.shift(); shape !== undefined; shape = shapes.shift()) {
       const order = this.#nextOrder(shape);
       if (order === undefined || !this.#serveOrder(order, promises)) continue;
@@ -358,9 +367,10 @@ export class LeaseQueue {
     return undefined;
   }
 
-  #serveOrder(order: Order, promises: Resources[]): boolean {
+  #serveOrder(order: Order, promises: Shape[]): boolean {
     const { shape } = order;
-    const place = this.#chooser.placeFor(shape);
+    const due = shape.dueHere > shape.promised;
+    const place = due ? this.#chooser.placeHere(shape) : this.#chooser.placeFor(shape);
     this.#setInfeasible(shape, place.kind === "infeasible" ? place.text : undefined);
     if (place.kind === "infeasible") return false;
     if (place.kind === "full") {
@@ -375,13 +385,16 @@ export class LeaseQueue {
     const { jobId, environment } = order.request;
     const taken = this.#roster.take(jobId, environment);
     if (taken !== undefined) {
+      if (due) shape.dueHere -= 1;
       this.#grant(order, taken.worker, taken.wasBlank);
       return true;
     }
     if (!this.#roster.claimBooting(jobId, environment) && !this.#startWorker(order)) return false;
     const { resources } = shape.placement;
     assert(this.pool.acquire(resources), "a promise without room");
-    promises.push(resources);
+    promises.push(shape);
+    shape.promised += 1;
+    if (!due && shape.placement.kind === "spread") shape.dueHere += 1;
     this.#promised.set(order, (this.#promised.get(order) ?? 0) + 1);
     return true;
   }
@@ -391,7 +404,7 @@ export class LeaseQueue {
     const lease = this.#table.grant(this.#nextLease(), order, worker);
     order.held += 1;
     this.#grants += 1;
-    order.shape.blockedSince = undefined;
+    this.#chooser.served(order.shape);
     this.#book.served(order);
     this.#book.settle(order);
     const adopt = wasBlank ? { jobId, environment } : undefined;

@@ -53,6 +53,11 @@ export class NodeChooser {
     return this.#reserved;
   }
 
+  /** This node and no other has the turn. */
+  placeHere(shape: Shape): Place {
+    return this.mayTake(shape) ? HERE : FULL;
+  }
+
   placeFor(shape: Shape): Place {
     const { placement } = shape;
     const could = this.couldServe(placement);
@@ -80,7 +85,7 @@ export class NodeChooser {
     const { pool } = this.#parts;
     const { resources } = shape.placement;
     if (!pool.fits(resources)) return false;
-    if (this.#reserved === undefined || this.#reserved === shape || this.#reserved.blockedSince === undefined) return true;
+    if (this.#reserved === undefined || this.#reserved === shape) return true;
     const kept = this.#reserved.placement.resources;
     for (const name in resources) {
       const keep = amountOf(kept, name);
@@ -101,7 +106,13 @@ export class NodeChooser {
     return candidates.some((other) => resourcesFit(placement.resources, other.available));
   }
 
-  /** After a pass: gives the reservation to the longest wait of more than PASSES_MAX `grants`. True when one has ended. */
+  /** The shape got a lease: its wait is over, and what was kept for it is free. */
+  served(shape: Shape): void {
+    shape.blockedSince = undefined;
+    if (this.#reserved === shape) this.#reserved = undefined;
+  }
+
+  /** After a pass: gives the reservation to the longest wait of more than PASSES_MAX `grants`. True when one was given up. */
   reserve(grants: number): boolean {
     const held = this.#reserved;
     if (held !== undefined && held.blockedSince !== undefined && this.#reservable(held)) return false;

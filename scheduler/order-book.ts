@@ -45,6 +45,10 @@ export interface Shape {
   infeasible: string | undefined;
   /** Version of the view in which no other node had room. */
   nowhereElse: number;
+  /** Leases that "spread" gave to this node and that wait for a worker: their turn is not taken again. */
+  dueHere: number;
+  /** Leases of this pass that count on a worker that boots. */
+  promised: number;
   /** Nodes that refused it in this view. */
   readonly shunned: Set<string>;
 }
@@ -161,6 +165,7 @@ export class OrderBook {
     const { shape } = order;
     if (!shape.waiting.delete(order) || shape.waiting.size > 0) return;
     shape.blockedSince = undefined;
+    shape.dueHere = 0;
     const job = this.#jobs.get(shape.jobId);
     if (job === undefined || !job.shapes.delete(shape) || job.shapes.size > 0) return;
     this.#jobs.delete(job.id);
@@ -180,7 +185,8 @@ export class OrderBook {
     if (shape === undefined) {
       shape = {
         key, jobId: request.jobId, environment: request.environment, placement: parsed.placement, hops: request.hops,
-        waiting: new Set(), blockedSince: undefined, infeasible: undefined, nowhereElse: -1, shunned: new Set(),
+        waiting: new Set(), blockedSince: undefined, infeasible: undefined, nowhereElse: -1, dueHere: 0, promised: 0,
+        shunned: new Set(),
       };
       this.#shapes.set(key, shape);
     }

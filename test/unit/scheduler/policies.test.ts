@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from "vitest";
 import {
-  labelsMatch, type NodeView, parseSelectors, type Placement, placementOf, selectNode, type Strategy, UNITS_PER_ONE,
+  type Choice, labelsMatch, type NodeView, parseSelectors, type Placement, placementOf, selectNode, type Strategy, UNITS_PER_ONE,
 } from "../../../scheduler/index.ts";
 
 function node(id: string, cpus: number, used = 0, more: Partial<NodeView> = {}): NodeView {
@@ -21,8 +21,14 @@ function asks(cpus: number, strategy?: Strategy, extra: Record<string, number> =
   return parsed.placement;
 }
 
-function select(placement: Placement, nodes: readonly NodeView[], options: { local?: string; random?: number; cursor?: string } = {}) {
-  return selectNode({ placement, nodes, local: options.local, random: options.random ?? 0, cursor: options.cursor ?? "" });
+interface Chance {
+  readonly local?: string;
+  readonly random?: number;
+  readonly cursor?: string;
+}
+
+function select(placement: Placement, nodes: readonly NodeView[], { local, random = 0, cursor = "" }: Chance = {}): Choice {
+  return selectNode({ placement, nodes, local, random, cursor });
 }
 
 describe("default", () => {
@@ -68,10 +74,11 @@ describe("default", () => {
   });
 
   test("says what was asked and what exists when nobody can ever hold it", () => {
-    const choice = select(asks(64, { kind: "default", labels: { zone: "x" } }), [node("a", 4), node("b", 8, 0, { labels: { zone: "x" } })]);
-    expect(choice).toEqual({
+    const nodes = [node("a", 4), node("b", 8, 0, { labels: { zone: "x" } })];
+    expect(select(asks(64, { kind: "default", labels: { zone: "x" } }), nodes)).toEqual({
       kind: "infeasible",
-      text: "no node can ever hold {CPU: 64}, labels zone=x. There are: node a {CPU: 4}: has labels none; node b {CPU: 8}: too little CPU.",
+      text: "no node can ever hold {CPU: 64}, labels zone=x. "
+        + "There are: node a {CPU: 4}: has labels none; node b {CPU: 8}: too little CPU.",
     });
     expect(select(asks(1), [])).toEqual({ kind: "infeasible", text: "no node can ever hold {CPU: 1}. There are no nodes." });
   });
@@ -105,7 +112,7 @@ describe("a named node", () => {
     expect(select(asks(1, { kind: "node", node: "a" }), nodes)).toEqual({ kind: "wait", node: "a" });
     expect(select(asks(3, { kind: "node", node: "a" }), nodes).kind).toBe("infeasible");
     const gone = select(asks(1, { kind: "node", node: "z" }), nodes);
-    expect(gone.kind === "infeasible" && gone.text).toContain("{CPU: 1}, node z. There are: node a {CPU: 2}: is not the node asked for");
+    expect(gone.kind === "infeasible" && gone.text).toContain("{CPU: 1}, node z. There are: node a {CPU: 2}: is not the node");
     expect(select(asks(1, { kind: "node", node: "c" }), nodes).kind).toBe("infeasible");
   });
 

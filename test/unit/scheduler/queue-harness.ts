@@ -13,8 +13,8 @@ export function units(amounts: Record<string, number>): Resources {
 
 export function order(more: Partial<LeaseOrder> = {}): LeaseEvent & { kind: "requested" } {
   return {
-    kind: "requested", origin: "driver", schedulingClass: 1, resources: units({ CPU: 1 }), wanted: 1, strategy: undefined, jobId: "job",
-    environment: "", name: "f", hops: 0, graceMs: 1000, ...more,
+    kind: "requested", origin: "driver", schedulingClass: 1, resources: units({ CPU: 1 }), wanted: 1, strategy: undefined,
+    jobId: "job", environment: "", name: "f", hops: 0, graceMs: 1000, ...more,
   };
 }
 
@@ -57,7 +57,7 @@ export class QueueHarness {
     return effects.filter((effect): effect is Of<K> => effect.kind === kind);
   }
 
-  /** The owner gives a lease back; by default one of this class that has been held longest. */
+  /** The owner gives a lease back and keeps its order. */
   giveBack(lease: string): LeaseEffect[] {
     this.granted.delete(lease);
     return this.step({ kind: "leaseReturned", lease });
