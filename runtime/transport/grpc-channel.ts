@@ -204,7 +204,8 @@ function insecureCredentials(library: typeof grpc): { credentials: grpc.ChannelC
 function errorOfStatus(library: typeof grpc, error: grpc.ServiceError, target: Address): TroupeError {
   if (error.code === library.status.UNAUTHENTICATED) return new AuthenticationError(error.details);
   const name = library.status[error.code] ?? String(error.code);
-  return new ConnectionError(`the connection to ${target} failed: ${error.details} (${name})`, {}, error);
+  const details = error.details.replace(/\.? Resolution note:\s*$/, "");
+  return new ConnectionError(`the connection to ${target} failed: ${details} (${name})`, {}, error);
 }
 
 // -- listening ---------------------------------------------------------------------------------------------------------

@@ -126,7 +126,7 @@ export class MemoryCarrier implements Carrier {
 
 /** A world of its own: an address of one transport means nothing in another. */
 export function memoryTransport(options: MemoryTransportOptions): MemoryTransport {
-  const schedule = options.schedule ?? ((deliver) => void setImmediate(deliver));
+  const schedule = options.schedule ?? ((deliver) => options.clock.soon(deliver));
   const listeners = new Map<Address, { identity: Identity; accept(): MemoryCarrier }>();
   const carriers = new Set<MemoryCarrier>();
   const gone = (carrier: MemoryCarrier): void => void carriers.delete(carrier);
