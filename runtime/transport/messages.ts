@@ -47,7 +47,7 @@ export {
 } from "../../proto/generated/troupe.ts";
 export type {
   ActorAck, ActorCall, ActorChanged, ActorConstructed, ActorInfo, ActorReport, AdoptJob, AllocateObject, Answer, Borrow, BorrowAck,
-  BoundArg, Call, Chain, Chunk, ClusterView, ConstructActor, CreateActor, DeathCause, DescribeProcess, DescriptorGrant, Done, Drop,
+  BoundArg, Call, Chain, Chunk, ClusterView, Code, ConstructActor, CreateActor, DeathCause, DescribeProcess, DescriptorGrant, Done, Drop,
   Exit, FetchObject, FreeObjects, Goodbye, GrantDescriptors, GrantSlab, HeldRef, Hello, JobEnded, KillActor, LeaseGranted,
   LeaseRefused, LeaseRequest, LeaseReturned, LeaseRevoked, ListState, LogLines, LookUpProcess, NodeDied, NodeInfo, NodeReport,
   ObjectGrant, Ping, PlaceActor, Pong, ProcessDied, PushTask, ReadChunk, RegisteredJob, RegisteredNode, RegisterJob, RegisterNode,

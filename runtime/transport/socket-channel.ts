@@ -11,6 +11,7 @@ import { type ByteSink, SocketSink } from "./byte-sink.ts";
 import type { Carrier, Receiver } from "./carrier.ts";
 import { FRAME_MAX } from "./frame.ts";
 import { FrameSplitter } from "./frame-splitter.ts";
+import type { LoopPoller } from "./loop-poller.ts";
 import type { Failure } from "./messages.ts";
 
 const READ_BYTES = 256 * 1024;
@@ -29,6 +30,7 @@ export interface SocketOptions {
   readonly peerCredentials?: PeerCredentials;
   /** Absent: through net.Socket. */
   readonly makeSink?: MakeSink;
+  readonly poller?: LoopPoller;
 }
 
 /** The parts of a socket's handle that have no public face. */
@@ -45,12 +47,14 @@ export class SocketCarrier implements Carrier {
   #socket!: net.Socket;
   #sink!: ByteSink;
   readonly #clock: Clock;
+  readonly #poller: LoopPoller | undefined;
   readonly #splitter = new FrameSplitter();
   #ended = false;
   #failure: Failure | undefined;
 
-  constructor(clock: Clock) {
-    this.#clock = clock;
+  constructor(options: SocketOptions) {
+    this.#clock = options.clock;
+    this.#poller = options.poller;
   }
 
   get late(): boolean {
@@ -84,6 +88,7 @@ export class SocketCarrier implements Carrier {
 
   write(bytes: Buffer, length: number, now: boolean): boolean {
     if (this.#ended) return false;
+    this.#poller?.expect();
     return this.#sink.write(bytes, 0, length, now);
   }
 
@@ -121,6 +126,7 @@ export class SocketCarrier implements Carrier {
 
   #read(length: number): void {
     if (this.#ended) return;
+    this.#poller?.arrived();
     const tooLong = this.#splitter.read(readBuffer, length, this.#frameMax, this.#take);
     if (this.#ended) return;
     if (tooLong === 0) return this.receiver.turn();
@@ -144,7 +150,7 @@ function attach(carrier: SocketCarrier, socket: net.Socket, options: SocketOptio
 /** Connects to a Unix socket. The hello is the caller's, at once, in the same turn. */
 export function connectSocket(path: string, timeoutMs: number, options: SocketOptions, connected: (carrier: Carrier) => void): Promise<void> {
   return new Promise((resolve, reject) => {
-    const carrier = new SocketCarrier(options.clock);
+    const carrier = new SocketCarrier(options);
     const socket = net.connect({ path, onread: carrier.onread });
     const timer = options.clock.after(timeoutMs, () => {
       fail(new DeadlineError(`no connection to ${path} within ${timeoutMs} ms`));
@@ -174,7 +180,7 @@ export function listenSocket(path: string, options: SocketOptions, accepted: (ca
   const server = net.createServer({ pauseOnConnect: true }, (given) => {
     const refusal = strangerAt(given, options.peerCredentials);
     if (refusal !== undefined) return void given.destroy();
-    const carrier = new SocketCarrier(options.clock);
+    const carrier = new SocketCarrier(options);
     attach(carrier, readInto(given, carrier), options);
     accepted(carrier);
   });

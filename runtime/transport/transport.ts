@@ -11,6 +11,7 @@ import type { Admission, Address, Channel, ChannelHandler, DialOptions, Identity
 import type { FrameChannel } from "./frame-channel.ts";
 import { greet, type Host, receive } from "./hello.ts";
 import { dialLink, LinkSessions, type LinkSettings } from "./link-session.ts";
+import { LoopPoller } from "./loop-poller.ts";
 import { connectSocket, listenSocket, type MakeSink, type PeerCredentials } from "./socket-channel.ts";
 
 /** A link without a connection for this long is lost: the time after which a silent machine counts as dead. */
@@ -25,6 +26,8 @@ export interface SystemTransportOptions {
   readonly peerCredentials?: PeerCredentials;
   /** Where the bytes of Unix sockets go. Absent: net.Socket. */
   readonly makeSink?: MakeSink;
+  /** False: a thread that awaits an answer over a Unix socket sleeps at once. Default true, unless TROUPE_POLL is 0. */
+  readonly poll?: boolean;
   /** Allows plain text to and from other machines. Only for networks that nobody else can reach. */
   readonly trustedNetwork?: boolean;
   /** How long a channel between machines lives without a connection. */
@@ -48,11 +51,13 @@ class Accepted {
 }
 
 class SystemTransport implements Transport {
-  readonly #options: SystemTransportOptions & LinkSettings;
+  readonly #options: SystemTransportOptions & LinkSettings & { readonly poller: LoopPoller };
   readonly #everywhereGrpc: boolean;
 
   constructor(options: SystemTransportOptions) {
-    this.#options = { clock: systemClock, random: systemRandom, loseAfterMs: LOSE_AFTER_MS, ...options };
+    const clock = options.clock ?? systemClock;
+    const poller = new LoopPoller(clock, options.poll ?? process.env.TROUPE_POLL !== "0");
+    this.#options = { random: systemRandom, loseAfterMs: LOSE_AFTER_MS, ...options, clock, poller };
     this.#everywhereGrpc = (options.mode ?? process.env.TROUPE_TRANSPORT) === "grpc";
   }
 

@@ -206,8 +206,7 @@ describe.each(Object.entries(WORLDS))("channel over %s", (_name, make) => {
     });
 
     it("fails typed and in time where nobody listens", async () => {
-      const nowhere = { memory: "memory:none", socket: "unix:/nonexistent/s", relay: "nobody@node-9" }[world.name]
-        ?? (world.name === "grpc over unix" ? "unix:/nonexistent/s" : "tcp:127.0.0.1:1");
+      const nowhere = { memory: "memory:none", relay: "nobody@node-9", "link over grpc": "tcp:127.0.0.1:1" }[world.name] ?? "unix:/nonexistent/s";
       await expect(world.dial(nowhere, identityOf("driver"), near, { timeoutMs: 2_000 })).rejects.toBeInstanceOf(ConnectionError);
       expect(near.closes).toEqual([]);
     });
