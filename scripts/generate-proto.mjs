@@ -31,7 +31,7 @@ const PACKED = { uint32: "packedUint32", uint64: "packedUint64" };
 
 function scalarOf(field) {
   const scalar = field.resolvedType instanceof protobuf.Enum ? SCALARS.uint32 : SCALARS[field.type];
-  if (!scalar) throw new Error(`${field.fullName}: type ${field.type} is not supported; add it to this script and to proto/wire.ts`);
+  if (!scalar) throw new Error(`${field.fullName}: ${field.type} is not supported; teach it to this script and to proto/wire.ts`);
   return scalar;
 }
 const isMessage = (field) => field.resolvedType instanceof protobuf.Type;
@@ -58,7 +58,8 @@ const emptyOf = (field) =>
 function* membersOf(type) {
   for (const oneof of type.oneofsArray) {
     const names = oneof.fieldsArray.map((field) => JSON.stringify(field.name)).join(" | ");
-    yield { name: oneof.name, type: `${names} | undefined`, empty: "undefined", note: `Which of them is set. Ignored when sent.` };
+    const note = "Which of them is set. Ignored when sent.";
+    yield { name: oneof.name, type: `${names} | undefined`, empty: "undefined", note };
   }
   for (const field of type.fieldsArray) yield { name: field.name, type: typeOf(field), empty: emptyOf(field), field };
 }
@@ -109,7 +110,8 @@ function writeRepeated(field) {
 
 function writeSingle(field) {
   const value = `body.${field.name}`;
-  if (isMessage(field)) return [`  if (${value} !== undefined && ${value} !== null) {`, ...writeNested(field, value, "    "), "  }"];
+  const given = `${value} !== undefined && ${value} !== null`;
+  if (isMessage(field)) return [`  if (${given}) {`, ...writeNested(field, value, "    "), "  }"];
   const scalar = scalarOf(field);
   const tag = tagOf(field, scalar.wire);
   if (field.partOf) {
@@ -121,11 +123,13 @@ function writeSingle(field) {
   return [`  if (${value}) writer.${scalar.write}(${tag}, ${value});`];
 }
 
+const writeField = (field) => (field.map ? writeMap(field) : field.repeated ? writeRepeated(field) : writeSingle(field));
+
 function writerOf(type) {
   const used = type.fieldsArray.length > 0 ? ["writer", "body"] : ["_writer", "_body"];
   return [
     `function write${type.name}(${used[0]}: Writer, ${used[1]}: Draft<${type.name}>): void {`,
-    ...type.fieldsArray.flatMap((field) => (field.map ? writeMap(field) : field.repeated ? writeRepeated(field) : writeSingle(field))),
+    ...type.fieldsArray.flatMap(writeField),
     "}",
   ];
 }

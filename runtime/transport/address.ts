@@ -16,7 +16,8 @@ export function placeOf(address: Address): Place {
     const path = address.slice(5);
     const length = Buffer.byteLength(path);
     if (length > PATH_MAX) {
-      throw new InvalidArgumentError(`The socket path ${path} has ${length} bytes; the system allows ${PATH_MAX}. Use a shorter directory.`);
+      const text = `The socket path ${path} has ${length} bytes; the system allows ${PATH_MAX}. Use a shorter directory.`;
+      throw new InvalidArgumentError(text);
     }
     return { kind: "unix", path };
   }

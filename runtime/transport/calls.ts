@@ -1,8 +1,8 @@
 // Asking and answering over any channel: Call {id, attempt, body} and at most one Answer {id}.
 //
 // A Caller belongs to a process and outlives its channels: ids are unique in the process, every wait is bounded, and what is
-// pending on a channel either fails with the channel's real failure or is sent again on the next one. A Callee runs each call of an
-// origin once: a repeat gets the remembered answer, or waits for the one that is being made.
+// pending on a channel either fails with the channel's real failure or is sent again on the next one. A Callee runs each call
+// of an origin once: a repeat gets the remembered answer, or waits for the one that is being made.
 
 import {
   ConnectionError, DeadlineError, errorOf, failureOf, InvalidArgumentError, TaskCancelledError, type TroupeError,
@@ -60,7 +60,8 @@ export class Caller {
     const answer = await this.ask(channel, name, body, options);
     const found = answer[expected];
     if (found === undefined) {
-      throw new ConnectionError(`${describePeer(channel.peer)} answered ${name} with ${answer.body ?? "nothing"} instead of ${expected}`);
+      const peer = describePeer(channel.peer);
+      throw new ConnectionError(`${peer} answered ${name} with ${answer.body ?? "nothing"} instead of ${expected}`);
     }
     return found as AnswerOf<A>;
   }
@@ -78,7 +79,8 @@ export class Caller {
       const id = ++this.#lastId;
       const abort = (): void => this.#settle(id, undefined, cancelled(name, peer, signal as AbortSignal));
       const timer = this.#clock.after(timeoutMs, () => {
-        this.#settle(id, undefined, new DeadlineError(`${peer} did not answer ${name} within ${timeoutMs} ms`, { call: name, timeoutMs }));
+        const text = `${peer} did not answer ${name} within ${timeoutMs} ms`;
+        this.#settle(id, undefined, new DeadlineError(text, { call: name, timeoutMs }));
       });
       const pending: Pending = {
         id, name, body: body as Pending["body"], origin: options.origin ?? "", attempt: 1, channel, timer,
@@ -188,7 +190,9 @@ export class Callee {
     }
     const name = call.body;
     const handle = name === undefined ? undefined : (this.#handlers[name] as CallHandler | undefined);
-    if (name === undefined || handle === undefined) return refuse(channel, call.id, `${name ?? "an unknown call"} is not answered here`);
+    if (name === undefined || handle === undefined) {
+      return refuse(channel, call.id, `${name ?? "an unknown call"} is not answered here`);
+    }
     if (this.#running.size >= RUNNING_MAX) return refuse(channel, call.id, `${RUNNING_MAX} calls are in execution here`);
     this.#run(key, call, name, handle, { channel, origin, id: call.id, attempt: call.attempt });
   }

@@ -41,8 +41,9 @@ export interface Channel {
   /** Bytes accepted by `send` and not yet taken by the operating system: the sender's brake. */
   readonly bufferedBytes: number;
   /**
-   * Queues a message. The first four of a turn leave at once, later ones when 32 KiB are full or the turn ends. The body is encoded
-   * before this returns. After the end it does nothing: onClose says so. A body that cannot be encoded is an InvalidArgumentError.
+   * Queues a message. The first four of a turn leave at once, later ones when 32 KiB are full or the turn ends. The body is
+   * encoded before this returns. After the end it does nothing: onClose says so. A body that cannot be encoded is an
+   * InvalidArgumentError.
    */
   send<N extends MessageName>(name: N, body: SendOf<N>): void;
   /** Sends what is queued now. */

@@ -137,7 +137,8 @@ export class FrameChannel implements Channel, Receiver, FrameVisitor {
 
   ended(failure: Failure | undefined): void {
     if (this.#state !== "open") return;
-    this.#failure = failure ?? failureOf(new ConnectionError(`${describePeer(this.#peer)} ended the connection without a goodbye`));
+    const text = `${describePeer(this.#peer)} ended the connection without a goodbye`;
+    this.#failure = failure ?? failureOf(new ConnectionError(text));
     this.#finish();
   }
 

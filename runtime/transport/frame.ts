@@ -175,6 +175,12 @@ function readMessage(reader: Reader, end: number, visitor: FrameVisitor): boolea
 
 /** Why a channel ends after `error` came out of reading or handling a frame. */
 export function brokenBy(error: unknown, peer: string): Failure {
-  if (error instanceof WireError) return failureOf(new ConnectionError(`${peer} sent bytes that are not of the contract: ${error.message}`));
-  return failureOf(new TroupeError(`A message of ${peer} could not be handled: ${(error as Error)?.message ?? error}`, {}, error));
+  const text = error instanceof Error ? error.message : String(error);
+  if (error instanceof WireError) return failureOf(new ConnectionError(`${peer} sent bytes that are not of the contract: ${text}`));
+  return failureOf(new TroupeError(`A message of ${peer} could not be handled: ${text}`, {}, error));
+}
+
+/** Why a carrier ends that was sent a frame beyond its bound. */
+export function tooLong(length: number, most: number): Failure {
+  return failureOf(new ConnectionError(`a frame of ${length} bytes exceeds the ${most} that are taken`));
 }

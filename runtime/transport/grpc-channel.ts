@@ -11,7 +11,7 @@ import type { Clock } from "../seams.ts";
 import { addressOf, isLoopback, type Place } from "./address.ts";
 import type { Address } from "./channel.ts";
 import type { Carrier, Receiver } from "./carrier.ts";
-import { FRAME_MAX, PREFIX } from "./frame.ts";
+import { FRAME_MAX, PREFIX, tooLong } from "./frame.ts";
 import { HELLO_WITHIN_MS, sameToken } from "./hello.ts";
 import { Hold } from "./hold.ts";
 import type { Failure } from "./messages.ts";
@@ -131,7 +131,7 @@ class GrpcCarrier implements Carrier {
   #take(frame: Buffer): void {
     if (this.#ended) return;
     if (frame.length > this.frameMax) {
-      return this.destroy(failureOf(new ConnectionError(`a frame of ${frame.length} bytes exceeds the ${this.frameMax} that are taken`)));
+      return this.destroy(tooLong(frame.length, this.frameMax));
     }
     this.receiver.frame(frame, 0, frame.length, true);
     if (!this.#ended) this.receiver.turn();
@@ -155,8 +155,8 @@ class GrpcCarrier implements Carrier {
 function refuseExposure(place: Place, trusted: boolean | undefined, what: string): void {
   if (place.kind === "unix" || trusted || isLoopback(place.host)) return;
   throw new InvalidArgumentError(
-    `${what} ${addressOf(place)} would send the cluster's token and all data unencrypted beyond this machine, where anybody who reads ` +
-      "them can run code. Use a loopback address, or set trustedNetwork for a network that nobody else can reach.",
+    `${what} ${addressOf(place)} would send the cluster's token and all data unencrypted beyond this machine, where anybody ` +
+      "who reads them can run code. Use a loopback address, or set trustedNetwork for a network that nobody else can reach.",
   );
 }
 
@@ -295,8 +295,9 @@ function bindTcp(server: net.Server, host: string, port: number): Promise<{ clos
 function serverCarrier(library: typeof grpc, call: grpc.ServerDuplexStream<Buffer, Buffer>, clock: Clock): Carrier {
   const abort = (text: string): void => void call.emit("error", { code: library.status.ABORTED, details: text });
   const carrier = new GrpcCarrier(call, clock, abort, () => {});
-  call.on("error", (error: Error) => carrier.broke(failureOf(new ConnectionError(`the stream failed: ${error.message}`, {}, error))));
-  call.on("cancelled", () => carrier.broke(failureOf(new ConnectionError("the connection of the other side broke"))));
+  const broke = (text: string, cause?: Error): void => carrier.broke(failureOf(new ConnectionError(text, {}, cause)));
+  call.on("error", (error: Error) => broke(`the stream failed: ${error.message}`, error));
+  call.on("cancelled", () => broke("the connection of the other side broke"));
   // Tells the dialler that the stream is open before the first frame.
   call.sendMetadata(new library.Metadata());
   return carrier;
@@ -313,7 +314,7 @@ function authenticate(library: typeof grpc, token: string, refused: GrpcOptions[
           return pass(metadata);
         }
         const error = new AuthenticationError(
-          given === undefined || given === "" ? "This cluster requires its token, and none was given" : "The token given is not this cluster's",
+          given ? "The token given is not this cluster's" : "This cluster requires its token, and none was given",
         );
         refused?.(error, undefined);
         call.sendStatus({ code: library.status.UNAUTHENTICATED, details: error.message });

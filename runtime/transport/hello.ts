@@ -53,7 +53,10 @@ const versionMismatch = (theirs: { protocolVersion: number; release: string }): 
   new VersionMismatchError(
     `This process speaks protocol ${PROTOCOL_VERSION} (release ${RELEASE}), the other one protocol ${theirs.protocolVersion} ` +
       `(release ${theirs.release || "unknown"}). Install the same release on both sides.`,
-    { protocolVersion: PROTOCOL_VERSION, release: RELEASE, peerProtocolVersion: theirs.protocolVersion, peerRelease: theirs.release },
+    {
+      protocolVersion: PROTOCOL_VERSION, release: RELEASE,
+      peerProtocolVersion: theirs.protocolVersion, peerRelease: theirs.release,
+    },
   );
 
 // -- who dials ---------------------------------------------------------------------------------------------------------
@@ -106,7 +109,8 @@ function helloOf(identity: Identity, session: SessionHello, details: Uint8Array 
   const { processId, nodeId, clusterId, token } = identity;
   return {
     protocolVersion: PROTOCOL_VERSION, release: RELEASE, kind: KINDS.indexOf(identity.kind), processId, nodeId, clusterId, token,
-    epoch: session.epoch, resumeFrom: session.received, resumes: session.resumes, pid: process.pid, details: details ?? NO_DETAILS,
+    epoch: session.epoch, resumeFrom: session.received, resumes: session.resumes,
+    pid: process.pid, details: details ?? NO_DETAILS,
   };
 }
 
@@ -230,7 +234,8 @@ function welcomeSession(channel: FrameChannel, said: Hello, host: Host, refuse: 
 
 function welcomeOf(self: Identity, session: SessionHello, details: Uint8Array | undefined): SendOf<"welcome"> {
   return {
-    protocolVersion: PROTOCOL_VERSION, release: RELEASE, kind: KINDS.indexOf(self.kind), processId: self.processId, nodeId: self.nodeId,
-    clusterId: self.clusterId, epoch: session.epoch, resumeFrom: session.received, pid: process.pid, details: details ?? NO_DETAILS,
+    protocolVersion: PROTOCOL_VERSION, release: RELEASE, kind: KINDS.indexOf(self.kind), processId: self.processId,
+    nodeId: self.nodeId, clusterId: self.clusterId, epoch: session.epoch, resumeFrom: session.received,
+    pid: process.pid, details: details ?? NO_DETAILS,
   };
 }

@@ -75,7 +75,8 @@ export class LinkSessions {
       return { received: link.received, details: undefined, attach: (carrier) => link.attach(carrier, session.received) };
     }
     if (session.resumes) {
-      return { refused: failureOf(new ConnectionError("the session is not known here any more: its other end ended it or was restarted")) };
+      const text = "the session is not known here any more: its other end ended it or was restarted";
+      return { refused: failureOf(new ConnectionError(text)) };
     }
     return this.#begin(key, peer, session.epoch);
   }

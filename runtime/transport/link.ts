@@ -141,10 +141,12 @@ export class Link implements Carrier, Receiver {
     try {
       header = readHeader(bytes, start, end);
     } catch (error) {
-      return this.destroy(failureOf(new ConnectionError(`${this.#options.target} sent a malformed frame: ${(error as Error).message}`)));
+      const text = `${this.#options.target} sent a malformed frame: ${(error as Error).message}`;
+      return this.destroy(failureOf(new ConnectionError(text)));
     }
-    if (header.epoch !== this.#options.epoch) return this.#broken(this.#connection, `a frame belongs to session ${header.epoch}`);
-    if (!this.#sent.confirm(header.ack)) return this.#broken(this.#connection, `it confirms frame ${header.ack}, which was never sent`);
+    const connection = this.#connection;
+    if (header.epoch !== this.#options.epoch) return this.#broken(connection, `a frame belongs to session ${header.epoch}`);
+    if (!this.#sent.confirm(header.ack)) return this.#broken(connection, `it confirms frame ${header.ack}, which was never sent`);
     if (header.seq !== 0) {
       const arrival = this.#arrived.arrive(header.seq, end - start);
       if (arrival === "gap") return this.#reconnectAfterGap(header.seq);

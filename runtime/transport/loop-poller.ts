@@ -1,9 +1,10 @@
 // Waiting for a prompt answer without going to sleep.
 //
-// Most of a short call inside a machine is the kernel waking two sleeping processes: 55 µs a round trip, against 9 µs when both loops
-// keep looking. So after a write the loop is kept turning for a moment (a pending setImmediate makes it poll instead of sleep). It
-// must pay: a moment in which nothing arrived is a miss, and after n misses in a row the next 2^n - 1 moments are left out. Tasks of
-// milliseconds therefore cost next to nothing, calls in quick succession are answered at once. One a thread, for all sockets.
+// Most of a short call inside a machine is the kernel waking two sleeping processes: 55 µs a round trip, against 9 µs when both
+// loops keep looking. So after a write the loop is kept turning for a moment (a pending setImmediate makes it poll instead of
+// sleep). It must pay: a moment in which nothing arrived is a miss, and after n misses in a row the next 2^n - 1 moments are
+// left out. Tasks of milliseconds therefore cost next to nothing, calls in quick succession are answered at once. One a thread,
+// for all sockets.
 
 import { availableParallelism } from "node:os";
 import type { Clock } from "../seams.ts";

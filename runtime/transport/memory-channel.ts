@@ -9,7 +9,7 @@ import type { Admission, Address, Channel, ChannelHandler, DialOptions, Identity
 import type { Carrier, Receiver } from "./carrier.ts";
 import type { FrameChannel } from "./frame-channel.ts";
 import { greet, receive } from "./hello.ts";
-import { FRAME_MAX, PREFIX } from "./frame.ts";
+import { FRAME_MAX, PREFIX, tooLong } from "./frame.ts";
 import type { Failure } from "./messages.ts";
 
 /** One delivery, as the simulator sees it. */
@@ -116,7 +116,7 @@ export class MemoryCarrier implements Carrier {
     }
     this.pendingBytes -= item.length;
     if (item.length > other.frameMax) {
-      return other.destroy(failureOf(new ConnectionError(`a frame of ${item.length} bytes exceeds ${other.frameMax}`)));
+      return other.destroy(tooLong(item.length, other.frameMax));
     }
     other.receiver.frame(item, 0, item.length, true);
     if (!other.#ended) other.receiver.turn();

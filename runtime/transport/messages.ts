@@ -1,8 +1,8 @@
 // The wire contract as types, and the table that leads from a message's name to its codec.
 //
-// A received body is `MessageOf<N>`: every scalar, list and map is there (its default when the sender left it out), nested messages
-// and members of a oneof are there or undefined. A body to be sent is `SendOf<N>`: every field optional. What was received may be
-// sent as it is. Maps have no prototype; 64-bit fields are numbers up to 2^53-1.
+// A received body is `MessageOf<N>`: every scalar, list and map is there (its default when the sender left it out), nested
+// messages and members of a oneof are there or undefined. A body to be sent is `SendOf<N>`: every field optional. What was
+// received may be sent as it is. Maps have no prototype; 64-bit fields are numbers up to 2^53-1.
 
 import type { FailureData } from "../errors.ts";
 import { MESSAGES } from "../../proto/generated/troupe.ts";
@@ -46,11 +46,12 @@ export {
   ActorSpec, AgentDetails, DriverDetails, HeadWelcome, ProcessWelcome, StoreGrant, Value, WorkerDetails,
 } from "../../proto/generated/troupe.ts";
 export type {
-  ActorAck, ActorCall, ActorChanged, ActorConstructed, ActorInfo, ActorReport, AdoptJob, AllocateObject, Answer, Borrow, BorrowAck,
-  BoundArg, Call, Chain, Chunk, ClusterView, Code, ConstructActor, CreateActor, DeathCause, DescribeProcess, DescriptorGrant, Done, Drop,
-  Exit, FetchObject, FreeObjects, Goodbye, GrantDescriptors, GrantSlab, HeldRef, Hello, JobEnded, KillActor, LeaseGranted,
-  LeaseRefused, LeaseRequest, LeaseReturned, LeaseRevoked, ListState, LogLines, LookUpProcess, NodeDied, NodeInfo, NodeReport,
-  ObjectGrant, Ping, PlaceActor, Pong, ProcessDied, PushTask, ReadChunk, RegisteredJob, RegisteredNode, RegisterJob, RegisterNode,
-  Relay, RelayClosed, ReleaseClaims, ResolveActor, Resolved, Resumed, Refused, SlabGrant, StateRows, StopCluster, Stored, Strategy,
-  Subscribe, Suspended, SwapClaim, Swapped, TaskDone, Template, Welcome, WriteChunk,
+  ActorAck, ActorCall, ActorChanged, ActorConstructed, ActorInfo, ActorReport, AdoptJob, AllocateObject, Answer, Borrow,
+  BorrowAck, BoundArg, Call, Chain, Chunk, ClusterView, Code, ConstructActor, CreateActor, DeathCause, DescribeProcess,
+  DescriptorGrant, Done, Drop, Exit, FetchObject, FreeObjects, Goodbye, GrantDescriptors, GrantSlab, HeldRef, Hello,
+  JobEnded, KillActor, LeaseGranted, LeaseRefused, LeaseRequest, LeaseReturned, LeaseRevoked, ListState, LogLines,
+  LookUpProcess, NodeDied, NodeInfo, NodeReport, ObjectGrant, Ping, PlaceActor, Pong, ProcessDied, PushTask, ReadChunk,
+  RegisteredJob, RegisteredNode, RegisterJob, RegisterNode, Relay, RelayClosed, ReleaseClaims, ResolveActor, Resolved,
+  Resumed, Refused, SlabGrant, StateRows, StopCluster, Stored, Strategy, Subscribe, Suspended, SwapClaim, Swapped, TaskDone,
+  Template, Welcome, WriteChunk,
 } from "../../proto/generated/troupe.ts";

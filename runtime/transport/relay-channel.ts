@@ -1,14 +1,14 @@
 // Relayed channels: between processes on different machines, which never connect to each other.
 //
-// Each frame travels inside a `relay` message over the channel a process has to its own agent; the agents pass it on without looking
-// inside. Both ends run the ordinary hello. A RelayHub belongs to one process; the channel to its agent may be replaced, but
-// what was under way on the old one is lost, so every relayed channel ends with it.
+// Each frame travels inside a `relay` message over the channel a process has to its own agent; the agents pass it on without
+// looking inside. Both ends run the ordinary hello. A RelayHub belongs to one process; the channel to its agent may be
+// replaced, but what was under way on the old one is lost, so every relayed channel ends with it.
 
 import { ConnectionError, failureOf, InvalidArgumentError } from "../errors.ts";
 import type { Clock } from "../seams.ts";
 import type { Admission, Channel, ChannelHandler, DialOptions, Identity, Peer } from "./channel.ts";
 import type { Carrier, Receiver } from "./carrier.ts";
-import { FRAME_MAX, HELLO_FRAME_MAX, PREFIX } from "./frame.ts";
+import { FRAME_MAX, HELLO_FRAME_MAX, PREFIX, tooLong } from "./frame.ts";
 import type { FrameChannel } from "./frame-channel.ts";
 import { greet, receive } from "./hello.ts";
 import { Hold } from "./hold.ts";
@@ -77,7 +77,7 @@ class RelayCarrier implements Carrier {
   take(frame: Uint8Array): void {
     if (this.#ended) return;
     if (frame.length > this.frameMax) {
-      return this.destroy(failureOf(new ConnectionError(`a frame of ${frame.length} bytes exceeds the ${this.frameMax} that are taken`)));
+      return this.destroy(tooLong(frame.length, this.frameMax));
     }
     // `frame` was copied or is a view of a frame nobody writes into again.
     this.receiver.frame(Buffer.from(frame.buffer, frame.byteOffset, frame.length), 0, frame.length, true);

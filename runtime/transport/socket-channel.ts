@@ -9,7 +9,7 @@ import { AuthenticationError, ConnectionError, DeadlineError, failureOf, Invalid
 import type { Clock } from "../seams.ts";
 import { type ByteSink, SocketSink } from "./byte-sink.ts";
 import type { Carrier, Receiver } from "./carrier.ts";
-import { FRAME_MAX } from "./frame.ts";
+import { FRAME_MAX, tooLong } from "./frame.ts";
 import { FrameSplitter } from "./frame-splitter.ts";
 import type { LoopPoller } from "./loop-poller.ts";
 import type { Failure } from "./messages.ts";
@@ -77,7 +77,9 @@ export class SocketCarrier implements Carrier {
     this.#socket = socket;
     this.#sink = sink;
     socket.unref();
-    socket.on("error", (error) => (this.#failure ??= failureOf(new ConnectionError(`the socket failed: ${error.message}`, {}, error))));
+    socket.on("error", (error) => {
+      this.#failure ??= failureOf(new ConnectionError(`the socket failed: ${error.message}`, {}, error));
+    });
     // The other side closed its half. Whatever it wanted to say has been read.
     socket.on("end", () => this.#finish(undefined));
     socket.on("close", () => {
@@ -127,10 +129,10 @@ export class SocketCarrier implements Carrier {
   #read(length: number): void {
     if (this.#ended) return;
     this.#poller?.arrived();
-    const tooLong = this.#splitter.read(readBuffer, length, this.#frameMax, this.#take);
+    const excess = this.#splitter.read(readBuffer, length, this.#frameMax, this.#take);
     if (this.#ended) return;
-    if (tooLong === 0) return this.receiver.turn();
-    this.#finish(failureOf(new ConnectionError(`a frame of ${tooLong} bytes exceeds the ${this.frameMax} that are taken`)));
+    if (excess === 0) return this.receiver.turn();
+    this.#finish(tooLong(excess, this.frameMax));
   }
 
   readonly #frameMax = (): number => this.frameMax;
@@ -148,7 +150,9 @@ function attach(carrier: SocketCarrier, socket: net.Socket, options: SocketOptio
 }
 
 /** Connects to a Unix socket. The hello is the caller's, at once, in the same turn. */
-export function connectSocket(path: string, timeoutMs: number, options: SocketOptions, connected: (carrier: Carrier) => void): Promise<void> {
+export function connectSocket(
+  path: string, timeoutMs: number, options: SocketOptions, connected: (carrier: Carrier) => void,
+): Promise<void> {
   return new Promise((resolve, reject) => {
     const carrier = new SocketCarrier(options);
     const socket = net.connect({ path, onread: carrier.onread });
@@ -158,7 +162,8 @@ export function connectSocket(path: string, timeoutMs: number, options: SocketOp
     const fail = (error: Error): void => {
       timer.cancel();
       socket.destroy();
-      reject(error instanceof DeadlineError ? error : new ConnectionError(`cannot connect to ${path}: ${error.message}`, {}, error));
+      const late = error instanceof DeadlineError;
+      reject(late ? error : new ConnectionError(`cannot connect to ${path}: ${error.message}`, {}, error));
     };
     socket.once("error", fail);
     socket.once("connect", () => {

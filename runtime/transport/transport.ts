@@ -83,7 +83,9 @@ class SystemTransport implements Transport {
     }
     const { listenGrpc } = await import("./grpc-channel.ts");
     const sessions = new LinkSessions(this.#options, admit);
-    const host: Host = { identity, clock, admit, refused, authenticated: true, session: (peer, session) => sessions.find(peer, session) };
+    const host: Host = {
+      identity, clock, admit, refused, authenticated: true, session: (peer, session) => sessions.find(peer, session),
+    };
     const server = await listenGrpc(place, identity.token, this.#options, (carrier) => accepted.add(receive(carrier, host)));
     return listenerOf(server.place, [sessions, accepted], server);
   }
@@ -113,7 +115,9 @@ class SystemTransport implements Transport {
   }
 }
 
-function listenerOf(place: Place, holders: readonly { close(reason: string): void }[], server: { close(): Promise<void> }): Listener {
+function listenerOf(
+  place: Place, holders: readonly { close(reason: string): void }[], server: { close(): Promise<void> },
+): Listener {
   const address = addressOf(place);
   let closing: Promise<void> | undefined;
   return {

@@ -6,7 +6,8 @@ import net from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { AuthenticationError, ConnectionError, DeadlineError, errorOf, InvalidArgumentError, VersionMismatchError } from "../../runtime/errors.ts";
+import { AuthenticationError, ConnectionError, DeadlineError, errorOf, InvalidArgumentError,
+  VersionMismatchError } from "../../runtime/errors.ts";
 import { type Address, type Channel, type Listener, type Peer, systemTransport } from "../../runtime/transport/index.ts";
 import { FrameWriter } from "../../runtime/transport/frame.ts";
 import { identityOf, Recorder, TcpProxy, TOKEN } from "./fixtures/channel-worlds.ts";
@@ -33,11 +34,13 @@ function closing<T extends { close(): unknown }>(closer: T): T {
 }
 
 function childOf(role: string, address: Address, mode: string): ChildProcess {
-  const child = fork(CHILD, [role, address, mode], { execArgv: ["--import", "tsx"], stdio: ["ignore", "inherit", "inherit", "ipc"] });
+  const child = fork(CHILD, [role, address, mode], { execArgv: ["--import", "tsx"],
+    stdio: ["ignore", "inherit", "inherit", "ipc"] });
   children.push(child);
   return child;
 }
-const said = (child: ChildProcess): Promise<Address> => new Promise((resolve) => child.once("message", (address) => resolve(address as Address)));
+const said = (child: ChildProcess): Promise<Address> =>
+  new Promise((resolve) => child.once("message", (address) => resolve(address as Address)));
 
 const KINDS = [
   ["socket", "auto", () => `unix:${directory}/s`],
@@ -134,7 +137,8 @@ describe("unix sockets", () => {
     let asked = 0;
     const checking = systemTransport({ mode: "auto", peerCredentials: (fd) => (asked++, { uid: fd > 2 ? 12_345 : 0 }) });
     closing(await checking.listen(`unix:${directory}/s`, identityOf("worker"), () => ({ handler: new Recorder({}) })));
-    await expect(transport.dial(`unix:${directory}/s`, identityOf("driver"), new Recorder({}), DIAL)).rejects.toBeInstanceOf(ConnectionError);
+    await expect(transport.dial(`unix:${directory}/s`, identityOf("driver"), new Recorder({}), DIAL))
+      .rejects.toBeInstanceOf(ConnectionError);
     expect(asked).toBe(1);
   });
 
@@ -148,7 +152,8 @@ describe("unix sockets", () => {
   it("a half that is closed without a goodbye closes the channel with a failure", async () => {
     const far = new Recorder({});
     let peer: Peer | undefined;
-    const listener = closing(await transport.listen(`unix:${directory}/s`, identityOf("worker"), (from) => ((peer = from), { handler: far })));
+    const listener = closing(await transport.listen(`unix:${directory}/s`, identityOf("worker"), (from) =>
+      ((peer = from), { handler: far })));
     const socket = net.connect(listener.address.slice(5));
     socket.on("error", () => {});
     socket.write(helloBytes({ token: TOKEN }));
@@ -290,14 +295,16 @@ describe("exposure", () => {
   const transport = systemTransport();
   const handler = new Recorder({});
 
-  it.each(["tcp:0.0.0.0:0", "tcp:[::]:0", "tcp:example.test:0", "tcp:192.168.1.1:0"])("refuses to listen at %s without TLS, and says why", async (address) => {
+  it.each(["tcp:0.0.0.0:0", "tcp:[::]:0", "tcp:example.test:0", "tcp:192.168.1.1:0"])(
+    "refuses to listen at %s without TLS, and says why", async (address) => {
     const listening = transport.listen(address, identityOf("head"), () => ({ handler }));
     await expect(listening).rejects.toThrow(/unencrypted.*trustedNetwork/);
     await expect(transport.dial(address, identityOf("driver"), handler, DIAL)).rejects.toBeInstanceOf(InvalidArgumentError);
   });
 
   it("does when the network is declared trusted", async () => {
-    const listener = closing(await systemTransport({ trustedNetwork: true }).listen("tcp:0.0.0.0:0", identityOf("head"), () => ({ handler })));
+    const listener = closing(await systemTransport({ trustedNetwork: true })
+      .listen("tcp:0.0.0.0:0", identityOf("head"), () => ({ handler })));
     expect(listener.address).toMatch(/^tcp:0\.0\.0\.0:\d+$/);
   });
 });
@@ -308,7 +315,8 @@ describe("gRPC authentication", () => {
     const { LINK_SERVICE, listenGrpc } = await import("../../runtime/transport/grpc-channel.ts");
     const { systemClock } = await import("../../runtime/system.ts");
     let handled = 0;
-    const server = closing(await listenGrpc({ kind: "tcp", host: "127.0.0.1", port: 0 }, TOKEN, { clock: systemClock }, () => void handled++));
+    const server = closing(await listenGrpc({ kind: "tcp", host: "127.0.0.1", port: 0 }, TOKEN, { clock: systemClock }, () =>
+      void handled++));
     const port = (server.place as { port: number }).port;
     const client = new grpc.Client(`127.0.0.1:${port}`, grpc.credentials.createInsecure());
     closing(client);
@@ -320,7 +328,8 @@ describe("gRPC authentication", () => {
         if (token !== undefined) metadata.set("troupe-token", token);
         const stream = client.makeBidiStreamRequest(method.path, method.requestSerialize, method.requestDeserialize, metadata);
         for (let i = 0; i < 4; i++) stream.write(Buffer.alloc(1024 * 1024));
-        const status = await new Promise<number>((resolve) => stream.on("error", (error: { code: number }) => resolve(error.code)));
+        const status = await new Promise<number>((resolve) =>
+          stream.on("error", (error: { code: number }) => resolve(error.code)));
         expect(status).toBe(grpc.status.UNAUTHENTICATED);
       }
     }

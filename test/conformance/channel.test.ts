@@ -32,7 +32,8 @@ describe.each(Object.entries(WORLDS))("channel over %s", (_name, make) => {
       return { handler: far, details: Buffer.from("welcome") };
     });
     const channel = await world.dial(listener.address, identityOf("driver"), near, { details: Buffer.from("register") });
-    expect(seen).toMatchObject({ kind: "driver", processId: "driver-0001", nodeId: "node-1", clusterId: "cluster-1", pid: process.pid });
+    expect(seen).toMatchObject({ kind: "driver", processId: "driver-0001", nodeId: "node-1", clusterId: "cluster-1",
+      pid: process.pid });
     expect(Buffer.from(seen!.details).toString()).toBe("register");
     expect(channel.peer).toMatchObject({ kind: "worker", processId: "worker-0001", clusterId: "cluster-1", pid: process.pid });
     expect(Buffer.from(channel.peer.details).toString()).toBe("welcome");
@@ -156,7 +157,8 @@ describe.each(Object.entries(WORLDS))("channel over %s", (_name, make) => {
 
   it("closing the listener closes its channels", async () => {
     let accepted!: Channel;
-    const listener = await world.listen(identityOf("worker"), () => ({ handler: far, accepted: (channel) => (accepted = channel) }));
+    const listener = await world.listen(identityOf("worker"), () =>
+      ({ handler: far, accepted: (channel) => (accepted = channel) }));
     await world.dial(listener.address, identityOf("driver"), near);
     expect(accepted.open).toBe(true);
     await listener.close();
@@ -191,7 +193,8 @@ describe.each(Object.entries(WORLDS))("channel over %s", (_name, make) => {
 
     it("refuses another cluster's process", async () => {
       const listener = await world.listen(identityOf("worker"), admit);
-      await expect(world.dial(listener.address, identityOf("driver", { clusterId: "cluster-2" }), near)).rejects.toThrow(/cluster-2.*cluster-1/);
+      await expect(world.dial(listener.address, identityOf("driver", { clusterId: "cluster-2" }), near))
+        .rejects.toThrow(/cluster-2.*cluster-1/);
     });
 
     it("takes a process that does not know the cluster yet", async () => {
@@ -201,12 +204,15 @@ describe.each(Object.entries(WORLDS))("channel over %s", (_name, make) => {
     });
 
     it("passes on the refusal of `admit`, typed", async () => {
-      const listener = await world.listen(identityOf("worker"), () => ({ refused: { code: "PERMISSION_DENIED", text: "not you" } }));
-      await expect(world.dial(listener.address, identityOf("driver"), near)).rejects.toMatchObject({ code: "PERMISSION_DENIED", message: "not you" });
+      const listener = await world.listen(identityOf("worker"), () =>
+        ({ refused: { code: "PERMISSION_DENIED", text: "not you" } }));
+      await expect(world.dial(listener.address, identityOf("driver"), near))
+        .rejects.toMatchObject({ code: "PERMISSION_DENIED", message: "not you" });
     });
 
     it("fails typed and in time where nobody listens", async () => {
-      const nowhere = { memory: "memory:none", relay: "nobody@node-9", "link over grpc": "tcp:127.0.0.1:1" }[world.name] ?? "unix:/nonexistent/s";
+      const nowhere = { memory: "memory:none", relay: "nobody@node-9", "link over grpc": "tcp:127.0.0.1:1" }[world.name] ??
+        "unix:/nonexistent/s";
       await expect(world.dial(nowhere, identityOf("driver"), near, { timeoutMs: 2_000 })).rejects.toBeInstanceOf(ConnectionError);
       expect(near.closes).toEqual([]);
     });

@@ -172,7 +172,8 @@ describe("a callee", () => {
     const callee = calleeOf();
     callee.called(call({ id: 1, killActor: {} }), wire);
     callee.called(call({ id: 1, killActor: {} }), wire);
-    expect(wire.answers.map((answer) => answer.failure)).toMatchObject([{ code: "NOT_FOUND", text: "run 1" }, { code: "NOT_FOUND", text: "run 1" }]);
+    expect(wire.answers.map((answer) => answer.failure)).toMatchObject(
+      [{ code: "NOT_FOUND", text: "run 1" }, { code: "NOT_FOUND", text: "run 1" }]);
   });
 
   it("called again while it runs waits for the same result and answers where it was asked last, once", async () => {
@@ -221,6 +222,7 @@ describe("a callee", () => {
   it("says what it does not answer", () => {
     calleeOf().called(call({ id: 1, stopCluster: {} }), wire);
     calleeOf().called(call({ id: 2 }), wire);
-    expect(wire.answers.map((answer) => answer.failure?.text)).toEqual(["stopCluster is not answered here", "an unknown call is not answered here"]);
+    expect(wire.answers.map((answer) => answer.failure?.text))
+      .toEqual(["stopCluster is not answered here", "an unknown call is not answered here"]);
   });
 });

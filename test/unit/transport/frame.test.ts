@@ -10,14 +10,17 @@ import { FrameSplitter } from "../../../runtime/transport/frame-splitter.ts";
 import type { Failure, MessageName } from "../../../runtime/transport/index.ts";
 import { randomOf } from "./seeded.ts";
 
-const frameType = new protobuf.Root().loadSync(new URL("../../../proto/troupe.proto", import.meta.url).pathname).lookupType("troupe.v1.Frame");
+const frameType = new protobuf.Root().loadSync(new URL("../../../proto/troupe.proto", import.meta.url).pathname)
+  .lookupType("troupe.v1.Frame");
 
 function frameOf(count: number, argsBytes = 20, header = false): Buffer {
   const writer = new FrameWriter();
   writer.start(header ? { epoch: 77, seq: 5, ack: 3 } : undefined);
   for (let task = 1; task <= count; task++) {
-    writer.add("pushTask", { task, template: 3, lease: "0123456789abcdef", args: Buffer.alloc(argsBytes, task), chain: { depth: 2, actors: ["a", "b"] } }, 0);
-    writer.add("taskDone", { task, results: [{ stored: { node: "n", size: 5 } }, { failure: { code: "X", cause: { code: "Y" } } }] }, 0);
+    writer.add("pushTask", { task, template: 3, lease: "0123456789abcdef", args: Buffer.alloc(argsBytes, task),
+      chain: { depth: 2, actors: ["a", "b"] } }, 0);
+    writer.add("taskDone", { task, results: [{ stored: { node: "n", size: 5 } },
+      { failure: { code: "X", cause: { code: "Y" } } }] }, 0);
     writer.add("call", { id: task, createActor: { spec: { actor: "a", placement: { CPU: 10_000 } } } }, 0);
   }
   writer.finish();
@@ -38,7 +41,8 @@ describe("a frame", () => {
       epoch: number; seq: number; ack: number; messages: { body: string; pushTask?: { task: number } }[];
     };
     expect([frame.epoch, frame.seq, frame.ack]).toEqual([77, 5, 3]);
-    expect(frame.messages.map((message) => message.body)).toEqual(["pushTask", "taskDone", "call", "pushTask", "taskDone", "call"]);
+    expect(frame.messages.map((message) => message.body)).toEqual(
+      ["pushTask", "taskDone", "call", "pushTask", "taskDone", "call"]);
     expect(frame.messages[3].pushTask!.task).toBe(2);
     expect(readHeader(bytes, PREFIX, bytes.length)).toEqual({ epoch: 77, seq: 5, ack: 3 });
   });
@@ -73,7 +77,8 @@ describe("the splitter", () => {
       for (let at = 0; at < stream.length; ) {
         const size = Math.min(stream.length - at, 1 + random.below(random.pick([3, 50, 5_000, 300_000])));
         stream.copy(lent, 0, at, at + size);
-        splitter.read(lent, size, () => FRAME_MAX, (bytes, start, end) => found.push(Buffer.from(bytes.subarray(start, end))) > 0);
+        splitter.read(lent, size, () => FRAME_MAX, (bytes, start, end) =>
+          found.push(Buffer.from(bytes.subarray(start, end))) > 0);
         at += size;
       }
       expect(found.length).toBe(frames.length);
@@ -84,7 +89,8 @@ describe("the splitter", () => {
   it("reports a frame beyond the bound before it gathers it", () => {
     const splitter = new FrameSplitter();
     const bytes = Buffer.from([0, 0, 0, 4, 1]);
-    const read = (from: number, to: number): number => splitter.read(bytes.subarray(from), to - from, () => FRAME_MAX, () => true);
+    const read = (from: number, to: number): number =>
+      splitter.read(bytes.subarray(from), to - from, () => FRAME_MAX, () => true);
     expect(read(0, 3)).toBe(0);
     expect(read(3, 5)).toBe(0);
     expect(new FrameSplitter().read(Buffer.from([1, 0, 0, 4]), 4, () => FRAME_MAX, () => true)).toBe(FRAME_MAX + 1);
@@ -133,7 +139,8 @@ describe("hostile bytes", () => {
       frame[PREFIX + random.below(frame.length - PREFIX)] ^= 1 + random.below(255);
       const carrier = new DeafCarrier();
       const ignore = (): void => {};
-      const peer = { kind: "worker", processId: "p", nodeId: "n", clusterId: "c", pid: 1, release: "", details: new Uint8Array(0) } as const;
+      const peer = { kind: "worker", processId: "p", nodeId: "n", clusterId: "c", pid: 1, release: "",
+        details: new Uint8Array(0) } as const;
       const channel = new FrameChannel(carrier, peer, {
         messages: { pushTask: ignore, taskDone: ignore, call: ignore }, onClose: (_channel, failure) => closes.push(failure),
       });

@@ -40,7 +40,8 @@ function bodyOf(type: protobuf.Type, depth: number): Record<string, unknown> {
     const nested = field.resolvedType instanceof protobuf.Type ? field.resolvedType : undefined;
     if (nested && depth > 3) continue;
     const one = (): unknown => (nested ? bodyOf(nested, depth + 1) : scalarOf(field.type));
-    if (field.map) body[field.name] = Object.fromEntries(Array.from({ length: random.below(4) }, (_, i) => [TEXTS[i + 1], one()]));
+    if (field.map) body[field.name] = Object.fromEntries(
+      Array.from({ length: random.below(4) }, (_, i) => [TEXTS[i + 1], one()]));
     else if (field.repeated) body[field.name] = Array.from({ length: random.below(4) }, one);
     else body[field.name] = one();
   }
@@ -92,7 +93,8 @@ describe("generated codecs", () => {
 
   it("passes over fields it does not know", () => {
     const known = Buffer.from(toBytes(contract.Suspended, { lease: "abc" }));
-    const unknown = Buffer.from([0xf8, 0x7f, 0x05, 0xfa, 0x7f, 0x02, 1, 2, 0xfd, 0x7f, 1, 2, 3, 4, 0xf9, 0x7f, 1, 2, 3, 4, 5, 6, 7, 8]);
+    const unknown = Buffer.from([0xf8, 0x7f, 0x05, 0xfa, 0x7f, 0x02, 1, 2, 0xfd, 0x7f, 1, 2, 3, 4, 0xf9, 0x7f, 1, 2, 3, 4, 5,
+      6, 7, 8]);
     expect(fromBytes(contract.Suspended, Buffer.concat([unknown, known, unknown])).lease).toBe("abc");
   });
 
