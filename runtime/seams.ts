@@ -15,6 +15,8 @@ export interface Clock {
   wallNow(): number;
   /** Runs `callback` once, after `delayMs`. Does not keep the process alive unless `hold` is true. */
   after(delayMs: number, callback: () => void, hold?: boolean): Timer;
+  /** Runs `callback` after what is ready now had its turn: the next turn of the event loop. */
+  soon(callback: () => void): void;
 }
 
 export interface Random {
@@ -45,6 +47,8 @@ export interface SpawnRequest {
   readonly environment?: Readonly<Record<string, string>>;
   readonly nodeArgs?: readonly string[];
   onLine?(stream: "stdout" | "stderr", line: string): void;
+  /** What the program says of itself once it is up, e.g. its address. */
+  onReady?(said: Readonly<Record<string, unknown>>): void;
   /** Exactly once, also when the start itself failed. */
   onExit(exit: ChildExit): void;
 }

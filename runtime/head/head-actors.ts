@@ -51,7 +51,7 @@ export class HeadActors {
     );
   }
 
-  reported({ info, spec }: ActorReport): void {
+  reported({ info, spec }: Pick<ActorReport, "info" | "spec">): void {
     if (info === undefined) return;
     if (spec !== undefined) this.#specs.set(info.actor, spec);
     if (!this.#directory.reported(info)) return;
@@ -97,7 +97,7 @@ export class HeadActors {
         this.#declareDead(loss.info, failure);
         continue;
       }
-      const info = { ...loss.info, state: "RESTARTING", node: "", worker: "", failure, incarnation: loss.incarnation, restarts: loss.restarts };
+      const info = { ...loss.info, state: "RESTARTING", node: "", worker: "", failure, incarnation: loss.incarnation, restarts: loss.restarts } as ActorInfo;
       this.reported({ info, spec: undefined });
       this.#place(spec, info);
     }
@@ -111,7 +111,7 @@ export class HeadActors {
 
   #declareDead(info: ActorInfo, cause: Failure): void {
     const error = new ActorDiedError(`actor ${info.className} (${info.actor}) died: ${cause.text}`, { actorId: info.actor });
-    this.reported({ info: { ...info, state: "DEAD", failure: { ...(failureOf(error) as Failure), cause } }, spec: undefined });
+    this.reported({ info: { ...info, state: "DEAD", failure: { ...(failureOf(error) as Failure), cause } } as ActorInfo, spec: undefined });
   }
 
   /** Asks nodes that can hold it, one after the other, until one takes it. */

@@ -28,7 +28,8 @@ export class HeadJobs {
   register({ details, processId, nodeId }: RegisterJob): { jobId: string; namespace: string } {
     const known = [...this.#jobs.values()].find((job) => job.process === processId);
     if (known !== undefined) return { jobId: known.id, namespace: known.namespace };
-    const id = `job-${this.#random.hex(4)}`;
+    // The id tells the driver's node, so that any agent knows where the job's log lines go.
+    const id = `job-${this.#random.hex(4)}-${nodeId}`;
     // A driver without a namespace has one of its own.
     const namespace = details?.namespace || `ns-${this.#random.hex(8)}`;
     const job: Job = {

@@ -221,6 +221,11 @@ export class ActorClients {
     }
   }
 
+  /** Actors of that node are restarting elsewhere or dead: the head knows which. */
+  nodeDied(node: string): void {
+    for (const client of this.#clients.values()) if (client.link?.node === node) client.link.channel.close("the node died");
+  }
+
   /** The session ends. */
   close(failure: Failure): void {
     for (const client of this.#clients.values()) if (client.calls.state !== "dead") this.died(client, failure);

@@ -246,6 +246,13 @@ export class Borrowing {
     });
   }
 
+  /** Owners on that node are gone, and copies that lay there. */
+  nodeDied(node: string, reason: string): void {
+    const owners = new Set<string>();
+    for (const entry of this.#foreign.values()) if (entry.ownerNode === node) owners.add(entry.owner);
+    for (const owner of owners) this.processDied(owner, `its node ${node} died: ${reason}`);
+  }
+
   /** The session ends: what is still pending fails, and nothing is given back: the agent knows that this process is gone. */
   close(failure: Failure): void {
     for (const entry of this.entries()) if (entry.state === "pending") this.settle(entry, { failure });

@@ -29,13 +29,12 @@ export interface ReadingParts {
   readonly fetch: (entry: ObjectEntry, source: Stored) => Promise<Stored>;
   readonly suspender: () => Suspender | undefined;
   /** Keeps the process alive while something is awaited. */
-  readonly hold: (waits: number) => void;
+  readonly hold: (change: 1 | -1) => void;
 }
 
 export class Reading {
   readonly #parts: ReadingParts;
   #readsInARow = 0;
-  #waits = 0;
   #stamp = 0;
 
   constructor(parts: ReadingParts) {
@@ -133,8 +132,7 @@ export class Reading {
         timer?.cancel();
         options?.signal?.removeEventListener("abort", abort);
         for (const entry of pending) forget(entry, onSettled);
-        this.#waits -= 1;
-        hold(this.#waits);
+        hold(-1);
         current?.resume();
         if (error === undefined) resolve();
         else reject(error);
@@ -143,9 +141,8 @@ export class Reading {
         if (done(entry)) finish();
       };
       const abort = () => finish(options?.signal?.reason ?? new Error("aborted"));
-      this.#waits += 1;
       this.#readsInARow = 0;
-      hold(this.#waits);
+      hold(1);
       if (options?.timeoutMs !== undefined) timer = clock.after(options.timeoutMs, () => finish(timedOut()), true);
       options?.signal?.addEventListener("abort", abort);
       for (const entry of pending) {

@@ -10,7 +10,8 @@ import type { Seams } from "../seams.ts";
 import type { ValueCodec } from "../serialize/index.ts";
 import type { ClaimBook, StoreClient } from "../store/index.ts";
 import type {
-  ActorSpec, Caller, Channel, Failure, Identity, Listener, MessageHandlers, Stored, TaskDone,
+  ActorInfo, ActorSpec, AnswerName, AnswerOf, Caller, CallName, CallOf, Channel, ChannelHandler, Draft, Failure, Identity, Listener,
+  MessageHandlers, Stored, TaskDone,
 } from "../transport/index.ts";
 import { ActorCallRecord, ActorClients, type MethodTemplate, type RetryOn } from "./actor-client.ts";
 import { handleOf, HandleCore, type CallOptions } from "./actor-handle.ts";
@@ -45,7 +46,7 @@ export interface SessionParts {
   readonly shipper: CodeShipper;
   readonly store: StoreClient | undefined;
   readonly claims: ClaimBook | undefined;
-  readonly openRelay: (address: ProcessAddress, handler: Parameters<ConstructorParameters<typeof LinkTable>[0]["relay"]>[1]) => Promise<Channel>;
+  readonly openRelay: (address: ProcessAddress, handler: ChannelHandler) => Promise<Channel>;
   /** What a worker adds: templates, tasks, actor calls. */
   readonly extraMessages: MessageHandlers;
   readonly onLinkClosed?: (link: Link) => void;
@@ -68,6 +69,7 @@ export class Session {
   #nextTemplate = 1;
   #listener: Listener | undefined;
   #ended: Failure | undefined;
+  #waits = 0;
   /** Entries decoded for the attempt whose arguments are being decoded now. */
   #collector: ObjectEntry[] | undefined;
 
@@ -94,7 +96,7 @@ export class Session {
     });
     this.actors = new ActorClients({
       clock: seams.clock, nodeId, connect,
-      resolve: (actor, waitMs) => this.ask("resolveActor", { actor, waitMs }, waitMs + CALL_TIMEOUT_MS),
+      resolve: (actor, waitMs) => this.resolveActor({ actor }, waitMs),
       settle: (entry, value) => this.borrowing.settle(entry, value),
       released: (call, done, link) => this.#released(call.kept, done, link),
       discard: (values) => this.borrowing.discard(values),
@@ -116,9 +118,9 @@ export class Session {
     });
     this.reading = new Reading({
       clock: seams.clock, nodeId, values: this.values, borrowing: this.borrowing,
-      fetch: (entry, source) => this.#fetch(entry, source),
+      fetch: (entry, source) => this.fetchStored(entry.owner, entry.number, source),
       suspender: () => this.attempts.current(),
-      hold: (waits) => agent.hold(waits > 0),
+      hold: (change) => this.#hold(change),
     });
     this.arguments = new Arguments(this.values, this.borrowing, () => this.newEntry());
   }
@@ -210,7 +212,7 @@ export class Session {
         ...spec, actor: entry.id, args: prepared.bytes, codes: prepared.codes, bound: prepared.bound,
         owner: processId, ownerNode: nodeId, jobId: this.jobId, environment: this.parts.environment,
       };
-      this.ask("createActor", { spec: full }).then(
+      this.ask("createActor", { spec: full }, "actor").then(
         (info) => {
           this.actors.creationAccepted(client, info);
           this.actors.ready(client).then(() => this.#releaseKept(client), () => this.#releaseKept(client));
@@ -257,9 +259,25 @@ export class Session {
     if (core.entry !== undefined) this.borrowing.releaseHandle(core as never);
   }
 
+  /** A copy of a remote object in this node's store. */
+  fetchStored(owner: string, object: number, source: Stored): Promise<Stored> {
+    return this.ask("fetchObject", { owner, object, source }, "stored", FETCH_TIMEOUT_MS);
+  }
+
   /** Asks the agent; every question is bounded. */
-  ask: Caller["ask"] extends infer F ? F : never = ((name: never, body: never, timeoutMs = CALL_TIMEOUT_MS) =>
-    this.parts.caller.call(this.parts.agent, name, body, { timeoutMs })) as never;
+  ask<N extends CallName, A extends AnswerName>(name: N, body: Draft<CallOf<N>>, expected: A, timeoutMs = CALL_TIMEOUT_MS): Promise<AnswerOf<A>> {
+    this.#hold(1);
+    return this.parts.caller.call(this.parts.agent, name, body, expected, { timeoutMs }).finally(() => this.#hold(-1));
+  }
+
+  /** What the cluster knows of an actor, by id or by name. */
+  resolveActor(which: { actor?: string; name?: string; namespace?: string }, waitMs = 0): Promise<ActorInfo> {
+    return this.ask("resolveActor", { ...which, waitMs }, "actor", waitMs + CALL_TIMEOUT_MS);
+  }
+
+  async killActor(actor: string, noRestart: boolean): Promise<void> {
+    await this.ask("killActor", { actor, noRestart, reason: "it was killed" }, "done");
+  }
 
   // -- life --------------------------------------------------------------------------------------------------------
 
@@ -289,6 +307,13 @@ export class Session {
     } finally {
       this.#collector = undefined;
     }
+  }
+
+  /** The process stays alive while something is awaited, and only then. */
+  #hold(change: 1 | -1): void {
+    this.#waits += change;
+    if (this.#waits === 0) this.parts.agent.hold(false);
+    else if (this.#waits === 1 && change === 1) this.parts.agent.hold(true);
   }
 
   // -- inside ------------------------------------------------------------------------------------------------------
@@ -358,7 +383,7 @@ export class Session {
     const { processId } = this.parts.identity;
     const actor = objectIdOf(processId, number);
     if (this.#ended !== undefined) return;
-    this.ask("killActor", { actor, noRestart: true, graceful: true, reason: "its last handle is gone" }).catch(() => {
+    this.ask("killActor", { actor, noRestart: true, graceful: true, reason: "its last handle is gone" }, "done").catch(() => {
       // The agent is gone, and the actor with it: there is nothing left to end.
     });
   }
@@ -369,9 +394,6 @@ export class Session {
     this.parts.onLinkClosed?.(link);
   }
 
-  async #fetch(entry: ObjectEntry, source: Stored): Promise<Stored> {
-    return this.ask("fetchObject", { owner: entry.owner, object: entry.number, source }, FETCH_TIMEOUT_MS);
-  }
 
   #alive(): void {
     if (this.#ended !== undefined) throw this.#endedError();

@@ -4,7 +4,7 @@
 // Encoding is synchronous and leaves two by-products for the caller: the refs inside (whose borrowers must be counted) and
 // the code inside (which the reader revives before it decodes, because reviving imports modules).
 
-import { errorOf, InvalidArgumentError, ObjectLostError } from "../errors.ts";
+import { errorOf, type FailureData, InvalidArgumentError, ObjectLostError } from "../errors.ts";
 import type { CodeShipper } from "../closure/index.ts";
 import type { DecodeHooks, EncodeHooks, Encoded, ValueCodec } from "../serialize/index.ts";
 import { decodeThrown } from "../serialize/index.ts";
@@ -147,6 +147,13 @@ export class Values {
     return codes === undefined || codes === null || codes.length === 0 || codes.every((code) => this.#parts.shipper.known(code.id));
   }
 
+  /** An encoded error of user code, with the code of its class. */
+  encodeError(encode: (hooks: EncodeHooks) => Uint8Array): WireValue {
+    this.#reset();
+    const error = encode(this.#encodeHooks);
+    return { error, codes: this.#codes ?? NO_CODES };
+  }
+
   async revive(codes: readonly Code[]): Promise<void> {
     for (const code of codes) await this.#parts.shipper.revive(code.id, code.bytes);
   }
@@ -163,7 +170,7 @@ export class Values {
   /** The user's error or the system's, for a Value that is one; undefined otherwise. */
   errorIn(value: WireValue): Error | undefined {
     if (value.error) return decodeThrown(value.error, this.#decodeHooks);
-    if (value.failure) return errorOf(value.failure);
+    if (value.failure) return errorOf(value.failure as FailureData);
     return undefined;
   }
 

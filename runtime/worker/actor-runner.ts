@@ -24,6 +24,7 @@ interface Caller {
   /** Settles when the caller's earlier calls have their arguments. */
   preparing: Promise<void> | undefined;
 }
+type Instance = Record<string, (...args: unknown[]) => unknown>;
 interface Runnable {
   readonly received: Received;
   readonly args: Arguments;
@@ -43,7 +44,7 @@ export class ActorRunner {
   readonly #runnable = new Deque<Runnable>();
   #spec: ActorSpec | undefined;
   #incarnation = 0;
-  #instance: Record<string, (...args: unknown[]) => unknown> | undefined;
+  #instance: Instance | undefined;
   #running = 0;
 
   constructor(parts: ActorRunnerParts) {
@@ -178,7 +179,7 @@ export class ActorRunner {
   }
 
   #run({ received, args }: Runnable): void {
-    const instance = this.#instance as NonNullable<typeof this.#instance>;
+    const instance = this.#instance as Instance;
     const method = instance[received.method];
     if (typeof method !== "function") {
       const className = this.#spec?.className;
@@ -187,7 +188,7 @@ export class ActorRunner {
     }
     this.#running += 1;
     const attempt = this.#attempt(received, received.call.chain?.depth ?? 0);
-    this.#execution.run(received, attempt, args, (...values) => method.apply(instance, values), (reply) => {
+    this.#execution.run(received, attempt, args, (...values: unknown[]) => method.apply(instance, values), (reply) => {
       this.#running -= 1;
       this.#finish(received, reply);
       this.#pump();

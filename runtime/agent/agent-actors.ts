@@ -1,0 +1,229 @@
+// The actors that live on this node: the shell of core/actor-life.ts.
+//
+// An ordinary actor is created by the agent of its creator's node on a lease, like a task; when the scheduler sends the request to
+// another node, that node's agent takes the actor over. The hosting agent restarts it in place after a crash and reports every change
+// to the head; the head starts it elsewhere when the node dies.
+
+import { newActorLife, stepActor, type ActorEffect, type ActorEvent, type ActorLife } from "../core/actor-life.ts";
+import { ActorDiedError, errorOf, failureOf, InfeasibleError } from "../errors.ts";
+import type { Clock, Timer } from "../seams.ts";
+import type {
+  ActorConstructed, ActorInfo, ActorSpec, AnswerBody, Channel, DeathCause, Draft, Failure, KillActor, ResolveActor,
+} from "../transport/index.ts";
+
+/** A graceful end runs the instance's own clean-up for at most this long. */
+export const GRACEFUL_END_MS = 30_000;
+
+export interface AgentActorsParts {
+  readonly clock: Clock;
+  readonly nodeId: string;
+  /** Asks the scheduler for a worker; `granted` or `refused` follows. Idempotent. */
+  readonly place: (spec: ActorSpec) => void;
+  /** Stops asking, or gives back what it got. */
+  readonly unplace: (actor: string) => void;
+  readonly workerOf: (process: string) => { readonly channel: Channel | undefined; readonly pid: number } | undefined;
+  readonly killWorker: (process: string, reason: string) => void;
+  readonly report: (info: Draft<ActorInfo>, spec: ActorSpec | undefined) => void;
+  readonly placed: (actor: string, worker: string, spec: ActorSpec) => void;
+}
+
+interface Hosted {
+  readonly spec: ActorSpec;
+  readonly life: ActorLife;
+  worker: string;
+  failure: Failure | undefined;
+  waiters: { readonly answer: () => void; readonly timer: Timer }[];
+  ending: Timer | undefined;
+}
+
+const ENDED_KEPT = 1000;
+
+export class AgentActors {
+  readonly #parts: AgentActorsParts;
+  readonly #hosted = new Map<string, Hosted>();
+  /** Dead ones, for who asks late; the head keeps more. */
+  readonly #ended = new Map<string, Draft<ActorInfo>>();
+
+  constructor(parts: AgentActorsParts) {
+    this.#parts = parts;
+  }
+
+  has(actor: string): boolean {
+    return this.#hosted.has(actor) || this.#ended.has(actor);
+  }
+
+  /** Takes a new actor, or one whose earlier life was lost with its node. A repeat changes nothing. */
+  create(spec: ActorSpec, incarnation: number, restarts: number): AnswerBody {
+    const known = this.#hosted.get(spec.actor);
+    if (known !== undefined) return { actor: this.#info(known) };
+    const ended = this.#ended.get(spec.actor);
+    if (ended !== undefined && (ended.incarnation ?? 0) >= incarnation) return { actor: ended };
+    const left = spec.maxRestarts < 0 ? -1 : Math.max(0, spec.maxRestarts - restarts);
+    const hosted: Hosted = {
+      spec, life: newActorLife(left, incarnation, restarts), worker: "", failure: undefined, waiters: [], ending: undefined,
+    };
+    this.#hosted.set(spec.actor, hosted);
+    this.#parts.report(this.#info(hosted), spec.maxRestarts === 0 && !spec.detached ? undefined : spec);
+    this.#parts.place(spec);
+    return { actor: this.#info(hosted) };
+  }
+
+  /** The scheduler sent the request to another node: that agent has it now. */
+  handedOver(actor: string): ActorSpec | undefined {
+    const hosted = this.#hosted.get(actor);
+    if (hosted === undefined) return undefined;
+    this.#hosted.delete(actor);
+    this.#answerWaiters(hosted);
+    return hosted.spec;
+  }
+
+  granted(actor: string, worker: string): void {
+    const hosted = this.#hosted.get(actor);
+    if (hosted === undefined) return this.#parts.unplace(actor);
+    hosted.worker = worker;
+    this.#step(hosted, { kind: "placed", incarnation: hosted.life.incarnation });
+  }
+
+  refused(actor: string, text: string): void {
+    const hosted = this.#hosted.get(actor);
+    if (hosted === undefined) return;
+    hosted.failure = failureOf(new InfeasibleError(`actor ${hosted.spec.className}: ${text}`, { actorId: actor })) as Failure;
+    this.#step(hosted, { kind: "refused" });
+  }
+
+  constructed(message: ActorConstructed): void {
+    const hosted = this.#hosted.get(message.actor);
+    if (hosted === undefined || hosted.life.incarnation !== message.incarnation) return;
+    const threw = message.error.length > 0 || message.failure !== undefined;
+    if (!threw) return this.#step(hosted, { kind: "constructed", incarnation: message.incarnation });
+    const { className, actor } = hosted.spec;
+    const cause = message.failure === undefined ? undefined : errorOf(message.failure);
+    const error = new ActorDiedError(`the constructor of actor ${className} (${actor}) threw: ${message.text}`, { actorId: actor }, cause);
+    hosted.failure = failureOf(error) as Failure;
+    this.#step(hosted, { kind: "constructorThrew", incarnation: message.incarnation });
+  }
+
+  workerDied(process: string, cause: DeathCause): void {
+    for (const hosted of this.#hosted.values()) {
+      if (hosted.worker !== process) continue;
+      hosted.worker = "";
+      const { className, actor } = hosted.spec;
+      if (hosted.ending === undefined) {
+        const fields = {
+          actorId: actor, exitCode: cause.signal === "" ? cause.exitCode : undefined, signal: cause.signal || undefined,
+          stderrTail: cause.stderrTail, reason: cause.reason,
+        };
+        hosted.failure = failureOf(new ActorDiedError(`actor ${className} (${actor}) died: ${cause.text}`, fields)) as Failure;
+        this.#step(hosted, { kind: "workerDied", incarnation: hosted.life.incarnation });
+      } else {
+        hosted.ending.cancel();
+        this.#step(hosted, { kind: "end" });
+      }
+    }
+  }
+
+  kill({ actor, noRestart, graceful, reason }: KillActor): AnswerBody {
+    const hosted = this.#hosted.get(actor);
+    if (hosted === undefined) return { done: {} };
+    if (graceful) this.#endGracefully(hosted, reason);
+    else {
+      hosted.failure = this.#death(hosted, reason || "it was killed");
+      this.#step(hosted, { kind: "kill", restart: !noRestart });
+    }
+    return { done: {} };
+  }
+
+  /** Its creator or its job is gone. */
+  endWhere(ends: (spec: ActorSpec) => boolean, reason: string): void {
+    for (const hosted of [...this.#hosted.values()]) {
+      if (hosted.spec.detached || !ends(hosted.spec)) continue;
+      hosted.failure = this.#death(hosted, reason);
+      this.#step(hosted, { kind: "end" });
+    }
+  }
+
+  /** Only for actors this agent hosts or has seen end. */
+  resolve({ actor, waitMs }: ResolveActor): AnswerBody | Promise<AnswerBody> {
+    const hosted = this.#hosted.get(actor);
+    if (hosted === undefined) return { actor: this.#ended.get(actor) as Draft<ActorInfo> };
+    if (hosted.life.state === "alive" || waitMs === 0) return { actor: this.#info(hosted) };
+    return new Promise((resolve) => {
+      const answer = () => {
+        waiter.timer.cancel();
+        hosted.waiters = hosted.waiters.filter((one) => one !== waiter);
+        resolve({ actor: this.#ended.get(actor) ?? this.#info(hosted) });
+      };
+      const waiter = { answer, timer: this.#parts.clock.after(waitMs, answer) };
+      hosted.waiters.push(waiter);
+    });
+  }
+
+  // -- inside ------------------------------------------------------------------------------------------------------
+
+  #step(hosted: Hosted, event: ActorEvent): void {
+    for (const effect of stepActor(hosted.life, event)) this.#do(hosted, effect);
+  }
+
+  #do(hosted: Hosted, effect: ActorEffect): void {
+    const { spec, life } = hosted;
+    switch (effect) {
+      case "construct": {
+        this.#parts.placed(spec.actor, hosted.worker, spec);
+        this.#parts.workerOf(hosted.worker)?.channel?.send("constructActor", { spec, incarnation: life.incarnation });
+        return;
+      }
+      case "place":
+        return this.#parts.place(spec);
+      case "endWorker": {
+        const { worker } = hosted;
+        hosted.worker = "";
+        return this.#parts.killWorker(worker, hosted.failure?.text ?? "its actor ended");
+      }
+      case "release":
+        return this.#parts.unplace(spec.actor);
+      case "announce":
+        return this.#announce(hosted);
+    }
+  }
+
+  #announce(hosted: Hosted): void {
+    const info = this.#info(hosted);
+    if (hosted.life.state === "dead") {
+      this.#parts.unplace(hosted.spec.actor);
+      this.#hosted.delete(hosted.spec.actor);
+      this.#ended.set(hosted.spec.actor, info);
+      if (this.#ended.size > ENDED_KEPT) this.#ended.delete(this.#ended.keys().next().value as string);
+    }
+    this.#parts.report(info, undefined);
+    if (hosted.life.state !== "restarting") this.#answerWaiters(hosted);
+  }
+
+  #answerWaiters(hosted: Hosted): void {
+    for (const waiter of [...hosted.waiters]) waiter.answer();
+  }
+
+  #endGracefully(hosted: Hosted, reason: string): void {
+    hosted.failure = this.#death(hosted, reason);
+    const worker = hosted.worker === "" ? undefined : this.#parts.workerOf(hosted.worker);
+    if (worker?.channel === undefined || hosted.life.state !== "alive") return this.#step(hosted, { kind: "end" });
+    if (hosted.ending !== undefined) return;
+    worker.channel.send("exit", { reason });
+    hosted.ending = this.#parts.clock.after(GRACEFUL_END_MS, () => this.#step(hosted, { kind: "end" }));
+  }
+
+  #death(hosted: Hosted, reason: string): Failure {
+    const { className, actor } = hosted.spec;
+    return failureOf(new ActorDiedError(`actor ${className} (${actor}) ended: ${reason}`, { actorId: actor })) as Failure;
+  }
+
+  #info({ spec, life, worker, failure }: Hosted): Draft<ActorInfo> {
+    return {
+      actor: spec.actor, state: STATES[life.state], node: this.#parts.nodeId, worker, incarnation: life.incarnation,
+      restarts: life.restarts, failure, name: spec.name, namespace: spec.namespace, className: spec.className,
+      pid: this.#parts.workerOf(worker)?.pid ?? 0, jobId: spec.jobId, owner: spec.owner, options: spec.options,
+      detached: spec.detached, maxRestarts: spec.maxRestarts,
+    };
+  }
+}
+
+const STATES = { pending: "PENDING", starting: "PENDING", alive: "ALIVE", restarting: "RESTARTING", dead: "DEAD" } as const;

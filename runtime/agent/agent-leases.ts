@@ -1,0 +1,253 @@
+// Leases of this node's workers: the shell of scheduler/lease-queue.ts.
+//
+// Orders come from processes of this node and, passed on, from other agents; actors ask as origin "actor:<id>". Grants and refusals go
+// back the way the order came.
+
+import { failureOf, InfeasibleError, WorkerCrashedError } from "../errors.ts";
+import type { Clock, Random } from "../seams.ts";
+import type { ClaimBook } from "../store/index.ts";
+import type { ActorSpec, Channel, LeaseGranted, LeaseRefused, LeaseRequest, NodeInfo, SendOf } from "../transport/index.ts";
+import { LeaseQueue, type LeaseEffect, type LeaseEvent, type NodeView, type Resources } from "../../scheduler/index.ts";
+import type { WorkerPool } from "./worker-pool.ts";
+
+const ACTOR_ORIGIN = "actor:";
+/** "Wait for nodes to come" on the wire. */
+export const GRACE_ENDLESS = 0xffffffff;
+
+export interface AgentLeasesParts {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly nodeId: string;
+  readonly processId: string;
+  readonly total: Resources;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly workers: WorkerPool;
+  readonly claims: ClaimBook;
+  readonly channelOf: (process: string) => Channel | undefined;
+  readonly connectPeer: (node: string) => Promise<Channel>;
+  readonly actorGranted: (actor: string, worker: string) => void;
+  readonly actorRefused: (actor: string, text: string) => void;
+  /** The scheduler wants the actor on another node. */
+  readonly actorForwarded: (actor: string, node: string) => void;
+  /** What is available changed. */
+  readonly changed: () => void;
+}
+
+export class AgentLeases {
+  readonly #parts: AgentLeasesParts;
+  readonly #queue: LeaseQueue;
+  readonly #actorLeases = new Map<string, string>();
+  readonly #pages = new Map<string, number>();
+  readonly #leaseOf = new Map<string, string>();
+  /** Nodes whose agents passed a process's orders on to this one: answers go back that way. */
+  readonly #via = new Map<string, string>();
+
+  constructor(parts: AgentLeasesParts) {
+    this.#parts = parts;
+    let leases = 0;
+    this.#queue = new LeaseQueue({
+      nodeId: parts.nodeId,
+      total: parts.total,
+      labels: parts.labels,
+      nextLease: () => `${parts.processId}-${++leases}`,
+      nextRandom: () => parts.random.next(),
+    });
+  }
+
+  get available(): Resources {
+    return this.#queue.pool.available;
+  }
+
+  get backlog(): number {
+    return this.#queue.backlog;
+  }
+
+  /** The claim page of a worker's current lease, for its cause of death. */
+  leaseOfWorker(worker: string): string | undefined {
+    return this.#leaseOf.get(worker);
+  }
+
+  pageOf(lease: string): number | undefined {
+    return this.#pages.get(lease);
+  }
+
+  requested(request: LeaseRequest, origin: string, via: string): void {
+    if (via !== "") this.#via.set(origin, via);
+    this.#step({
+      kind: "requested", origin, schedulingClass: request.schedulingClass, resources: request.resources, wanted: request.wanted,
+      strategy: request.strategy, jobId: request.jobId, environment: request.environment, name: request.name, hops: request.hops,
+      graceMs: graceOf(request.infeasibleGraceMs),
+    });
+  }
+
+  /** A worker for an actor; asked again it changes nothing. */
+  placeActor(spec: ActorSpec): void {
+    this.#step({
+      kind: "requested", origin: ACTOR_ORIGIN + spec.actor, schedulingClass: 0, resources: spec.placement, wanted: 1,
+      strategy: spec.strategy, jobId: spec.jobId, environment: spec.environment, name: spec.className, hops: 0,
+      graceMs: graceOf(spec.infeasibleGraceMs), forActor: true,
+    });
+  }
+
+  actorPlaced(actor: string, lifetime: Resources): void {
+    const lease = this.#actorLeases.get(actor);
+    if (lease !== undefined) this.#step({ kind: "actorPlaced", lease, actor, lifetime });
+  }
+
+  actorGone(actor: string): void {
+    this.#actorLeases.delete(actor);
+    this.#step({ kind: "processGone", origin: ACTOR_ORIGIN + actor });
+    this.#step({ kind: "actorGone", actor });
+  }
+
+  workerReady(worker: string, jobId: string, environment: string): void {
+    this.#step({ kind: "workerReady", worker, jobId: jobId || undefined, environment: environment || undefined });
+  }
+
+  workerStarted(worker: string): void {
+    this.#step({ kind: "workerStarting", worker });
+  }
+
+  workerDied(worker: string): void {
+    const lease = this.#leaseOf.get(worker);
+    if (lease !== undefined) this.#endLease(lease, worker);
+    this.#step({ kind: "workerDied", worker });
+  }
+
+  returned(lease: string): void {
+    for (const [worker, held] of this.#leaseOf) if (held === lease) this.#endLease(lease, worker);
+    this.#step({ kind: "leaseReturned", lease });
+  }
+
+  suspended(lease: string): void {
+    this.#step({ kind: "suspended", lease });
+  }
+
+  resumed(lease: string): void {
+    this.#step({ kind: "resumed", lease });
+  }
+
+  processGone(process: string): void {
+    this.#step({ kind: "processGone", origin: process });
+    this.#via.delete(process);
+  }
+
+  viewChanged(nodes: readonly NodeInfo[]): void {
+    this.#step({ kind: "viewChanged", nodes: nodes as unknown as NodeView[] });
+  }
+
+  /** Another node answered an order that was passed on to it. */
+  forwardGranted(granted: LeaseGranted, node: string): void {
+    const { origin, schedulingClass, lease } = granted;
+    this.#step({ kind: "forwardGranted", node, lease, origin, schedulingClass });
+    this.#parts.channelOf(origin)?.send("leaseGranted", granted);
+  }
+
+  forwardRefused(refused: LeaseRefused, node: string): void {
+    const { origin, schedulingClass } = refused;
+    this.#step({ kind: "forwardRefused", node, origin, schedulingClass });
+    this.#parts.channelOf(origin)?.send("leaseRefused", refused);
+  }
+
+  drain(): void {
+    this.#step({ kind: "draining" });
+  }
+
+  // -- inside ------------------------------------------------------------------------------------------------------
+
+  #step(event: LeaseEvent): void {
+    for (const effect of this.#queue.step(event)) this.#do(effect);
+    this.#parts.changed();
+  }
+
+  #do(effect: LeaseEffect): void {
+    switch (effect.kind) {
+      case "grant":
+        return this.#grant(effect);
+      case "startWorker": {
+        const worker = this.#parts.workers.start(effect.jobId, effect.environment);
+        return this.workerStarted(worker.process);
+      }
+      case "stopWorker":
+        return this.#parts.workers.kill(effect.worker, "it was idle and its place was needed");
+      case "forward":
+        return this.#forward(effect.node, effect.request);
+      case "refuse":
+        return this.#refuse(effect);
+      case "askBack":
+        return this.#answer(effect, "leaseRevoked", { lease: effect.lease, reason: effect.reason, origin: effect.origin });
+      case "reclaim":
+        return this.#parts.workers.kill(effect.worker, "the process it worked for is gone");
+      case "armGrace": {
+        const { origin, schedulingClass } = effect;
+        this.#parts.clock.after(effect.ms, () => this.#step({ kind: "graceElapsed", origin, schedulingClass }));
+        return;
+      }
+      case "armSlice":
+        this.#parts.clock.after(effect.ms, () => this.#step({ kind: "sliceElapsed" }));
+    }
+  }
+
+  #grant(effect: LeaseEffect & { kind: "grant" }): void {
+    const { lease, worker, adopt, origin, schedulingClass } = effect;
+    const pooled = this.#parts.workers.get(worker);
+    if (adopt !== undefined && pooled !== undefined) {
+      pooled.jobId = adopt.jobId;
+      pooled.channel?.send("adoptJob", { jobId: adopt.jobId, environment: adopt.environment });
+    }
+    if (origin.startsWith(ACTOR_ORIGIN)) {
+      const actor = origin.slice(ACTOR_ORIGIN.length);
+      this.#actorLeases.set(actor, lease);
+      return this.#parts.actorGranted(actor, worker);
+    }
+    const claimPage = this.#parts.claims.lease(lease);
+    this.#pages.set(lease, claimPage);
+    this.#leaseOf.set(worker, lease);
+    pooled?.channel?.send("leaseGranted", { lease, claimPage, worker });
+    pooled?.channel?.flush();
+    this.#answer(effect, "leaseGranted", { schedulingClass, lease, worker, node: this.#parts.nodeId, claimPage, origin });
+  }
+
+  #endLease(lease: string, worker: string): void {
+    this.#leaseOf.delete(worker);
+    if (this.#pages.delete(lease)) this.#parts.claims.release(lease);
+  }
+
+  #refuse(effect: LeaseEffect & { kind: "refuse" }): void {
+    const { origin, schedulingClass, text } = effect;
+    if (origin.startsWith(ACTOR_ORIGIN)) return this.#parts.actorRefused(origin.slice(ACTOR_ORIGIN.length), text);
+    const error = effect.code === "INFEASIBLE" ? new InfeasibleError(text) : new WorkerCrashedError(text, { reason: "never-started" });
+    this.#answer(effect, "leaseRefused", { schedulingClass, failure: failureOf(error), origin });
+  }
+
+  /** Back the way the order came: to the process itself, or to the agent that passed it on. */
+  #answer<N extends "leaseGranted" | "leaseRefused" | "leaseRevoked">({ origin }: { origin: string }, name: N, body: SendOf<N>): void {
+    const via = this.#via.get(origin);
+    if (via === undefined) return this.#parts.channelOf(origin)?.send(name, body);
+    this.#parts.connectPeer(via).then(
+      (channel) => channel.send(name, body),
+      // That node is gone, and the process that asked with it; its death reclaims the lease.
+      () => {},
+    );
+  }
+
+  #forward(node: string, request: (LeaseEffect & { kind: "forward" })["request"]): void {
+    if (request.origin.startsWith(ACTOR_ORIGIN)) {
+      if (request.wanted > 0) this.#parts.actorForwarded(request.origin.slice(ACTOR_ORIGIN.length), node);
+      return;
+    }
+    const { graceMs, strategy, ...rest } = request;
+    const body = { ...rest, strategy: strategy as never, infeasibleGraceMs: Number.isFinite(graceMs) ? graceMs : GRACE_ENDLESS };
+    this.#parts.connectPeer(node).then(
+      (channel) => channel.send("leaseRequest", body),
+      () => {
+        // Out of reach counts as a refusal by that node: the queue looks for another.
+        this.#step({ kind: "forwardRefused", node, origin: request.origin, schedulingClass: request.schedulingClass });
+      },
+    );
+  }
+}
+
+function graceOf(onWire: number): number {
+  return onWire === GRACE_ENDLESS ? Number.POSITIVE_INFINITY : onWire;
+}

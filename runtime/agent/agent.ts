@@ -1,0 +1,494 @@
+// The agent: one a machine. It grants leases on its workers, is their parent, runs the node's object store, moves objects between
+// nodes and relays frames between processes of different machines.
+//
+// It never decodes user values. Local processes reach it at one Unix socket, other agents at one TCP port. This file joins the
+// parts; each part holds its own policy.
+
+import { failureOf, InvalidArgumentError } from "../errors.ts";
+import type { ChildExit, ChildProcess, Seams, Timer } from "../seams.ts";
+import type { ClaimBook, StoreBroker, StoreClient, StoreGrant, StoreHost } from "../store/index.ts";
+import {
+  Callee, Caller, ProcessWelcome, toBytes,
+  type ActorSpec, type Admission, type AnswerBody, type CallHandlers, type Channel, type ChannelHandler, type DeathCause, type Draft,
+  type Identity, type Listener, type LogLines, type MessageHandlers, type NodeInfo, type Peer, type ProcessDied,
+} from "../transport/index.ts";
+import type { Resources } from "../../scheduler/index.ts";
+import { AgentActors } from "./agent-actors.ts";
+import { AgentLeases } from "./agent-leases.ts";
+import { AgentObjects } from "./agent-objects.ts";
+import { HeadLink } from "./head-link.ts";
+import { Peers } from "./peers.ts";
+import { relay, relayClosed } from "./relays.ts";
+import { WorkerPool, type PooledWorker } from "./worker-pool.ts";
+
+const CALL_TIMEOUT_MS = 30_000;
+/** Freed ranges that were pinned are looked at again this often. */
+const SWEEP_EVERY_MS = 500;
+
+export interface AgentParts {
+  readonly seams: Seams;
+  readonly identity: Identity;
+  readonly sessionDir: string;
+  readonly headAddress: string;
+  readonly isHead: boolean;
+  /** Where other agents dial; "" in a private cluster. */
+  readonly listen: string;
+  readonly host: string;
+  readonly total: Resources;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly store: StoreHost;
+  readonly openStore: (grant: StoreGrant, broker: StoreBroker) => StoreClient;
+  readonly claims: ClaimBook;
+  readonly workerConfig: (process: string) => unknown;
+  /** Told of each worker's process group, so that it ends with this process whatever happens. */
+  readonly workerStarted: (pid: number) => void;
+  readonly workerEnded: (pid: number) => void;
+  /** The agent has to end, because of this. Called once. */
+  readonly ended: (reason: string) => void;
+}
+
+/** A driver or worker of this node. */
+interface LocalProcess {
+  readonly peer: Peer;
+  readonly channel: Channel;
+  readonly storeClient: number | undefined;
+  readonly callee: Callee;
+}
+
+export class Agent {
+  readonly #parts: AgentParts;
+  readonly caller: Caller;
+  readonly workers: WorkerPool;
+  readonly #leases: AgentLeases;
+  readonly #actors: AgentActors;
+  readonly #objects: AgentObjects;
+  readonly #peers: Peers;
+  readonly #head: HeadLink;
+  readonly #processes = new Map<string, LocalProcess>();
+  /** Jobs of the drivers of this node. */
+  readonly #jobs = new Map<string, string>();
+  readonly #listeners: Listener[] = [];
+  #sweep: Timer | undefined;
+  #ending = false;
+  #address = "";
+
+  constructor(parts: AgentParts) {
+    this.#parts = parts;
+    const { seams, identity } = parts;
+    const { clock, random, spawner, transport } = seams;
+    const { nodeId, processId } = identity;
+    this.caller = new Caller(clock);
+    this.#peers = new Peers(transport, identity, (node) => this.#peerHandler(node));
+    this.workers = new WorkerPool({
+      clock, random, spawner, nodeId, config: parts.workerConfig, started: parts.workerStarted,
+      died: (worker, cause) => this.#workerDied(worker, cause),
+      logs: (lines) => this.#logs(lines),
+    });
+    const connect = (node: string) => this.#peers.connect(node);
+    this.#leases = new AgentLeases({
+      clock, random, nodeId, processId, total: parts.total, labels: parts.labels, workers: this.workers, claims: parts.claims,
+      channelOf: (process) => this.#processes.get(process)?.channel,
+      connectPeer: connect,
+      actorGranted: (actor, worker) => this.#actors.granted(actor, worker),
+      actorRefused: (actor, text) => this.#actors.refused(actor, text),
+      actorForwarded: (actor, node) => this.#forwardActor(actor, node),
+      changed: () => this.#head.changed(),
+    });
+    this.#actors = new AgentActors({
+      clock, nodeId,
+      place: (spec) => this.#leases.placeActor(spec),
+      unplace: (actor) => this.#leases.actorGone(actor),
+      workerOf: (process) => this.#workerOf(process),
+      killWorker: (process, reason) => this.workers.kill(process, reason),
+      report: (info, spec) => this.#head.send("actorReport", { info, spec }),
+      placed: (actor, worker, spec) => this.#actorPlaced(actor, worker, spec),
+    });
+    const grant = parts.store.admit(processId);
+    const client = parts.openStore(grant, this.#ownBroker(grant.client));
+    this.#objects = new AgentObjects({
+      clock, nodeId, host: parts.store, client, caller: this.caller, connect, peer: (node) => this.#peers.find(node),
+    });
+    this.#head = new HeadLink({
+      clock, transport, identity, address: parts.headAddress, caller: this.caller,
+      messages: this.#headMessages(),
+      node: () => this.#nodeInfo(),
+      view: ({ nodes }) => this.#viewChanged(nodes),
+      lost: (reason) => this.end(reason),
+      details: () => ({
+        total: parts.total, labels: parts.labels, address: this.#address, host: parts.host, isHead: parts.isHead,
+      }),
+    });
+  }
+
+  /** Listens, joins the head, starts the first worker. */
+  async start(): Promise<void> {
+    const { seams, sessionDir, identity, listen } = this.#parts;
+    const admit = (peer: Peer) => this.#admit(peer);
+    this.#listeners.push(await seams.transport.listen(`unix:${sessionDir}/agent.sock`, identity, admit));
+    if (listen !== "") {
+      const listener = await seams.transport.listen(listen, identity, admit);
+      this.#address = listener.address;
+      this.#listeners.push(listener);
+    }
+    await this.#head.join();
+    this.#scheduleSweep();
+  }
+
+  get address(): string {
+    return this.#address;
+  }
+
+  /** A worker that was spawned before this agent existed. */
+  adoptWorker(process: string, child: ChildProcess): { onLine: (s: "stdout" | "stderr", l: string) => void; onExit: (e: ChildExit) => void } {
+    this.workers.adopt(process, child);
+    this.#leases.workerStarted(process);
+    return {
+      onLine: (stream, line) => this.workers.lineOf(process, stream, line),
+      onExit: (exit) => this.workers.exitOf(process, exit),
+    };
+  }
+
+  /** Ends the node: workers first, then everything this process holds. Idempotent. */
+  end(reason: string): void {
+    if (this.#ending) return;
+    this.#ending = true;
+    this.#sweep?.cancel();
+    this.workers.killAll(reason);
+    for (const local of this.#processes.values()) local.channel.close(reason);
+    this.#peers.close();
+    this.#head.close(reason);
+    void Promise.all(this.#listeners.map((listener) => listener.close())).then(() => {
+      this.#parts.store.close();
+      this.#parts.ended(reason);
+    });
+  }
+
+  // -- processes of this node, and other agents ----------------------------------------------------------------------
+
+  #admit(peer: Peer): Admission {
+    switch (peer.kind) {
+      case "agent":
+        return { handler: this.#peerHandler(peer.nodeId), accepted: (channel) => this.#peers.accepted(peer.nodeId, channel) };
+      case "worker":
+        return this.#admitWorker(peer);
+      case "driver":
+        return this.#admitDriver(peer);
+      default:
+        return { refused: failureOf(new InvalidArgumentError(`an agent takes no ${peer.kind}`)) };
+    }
+  }
+
+  #admitWorker(peer: Peer): Admission {
+    const worker = this.workers.get(peer.processId);
+    if (worker === undefined) return { refused: failureOf(new InvalidArgumentError(`worker ${peer.processId} was not started by this agent`)) };
+    const { handler, welcome, add } = this.#local(peer, { jobId: "", namespace: "" });
+    return {
+      handler, details: welcome,
+      accepted: (channel) => {
+        add(channel);
+        this.workers.reported(peer.processId, channel);
+        this.#leases.workerReady(peer.processId, worker.jobId, worker.environment);
+      },
+    };
+  }
+
+  #admitDriver(peer: Peer): Admission {
+    // The job is asked for in a call, once the channel stands: the head answers it.
+    const { handler, welcome, add } = this.#local(peer, { jobId: "", namespace: "" });
+    return { handler, details: welcome, accepted: add };
+  }
+
+  #local(peer: Peer, job: { jobId: string; namespace: string }) {
+    const { store, sessionDir, claims } = this.#parts;
+    const grant = store.admit(peer.processId);
+    const welcome = toBytes(ProcessWelcome, { ...job, store: grant, sessionDir, claimsPath: claims.path });
+    const callee = new Callee(this.#processCalls(peer, grant.client));
+    const handler: ChannelHandler = {
+      messages: { ...this.#processMessages(peer), call: (call, channel) => callee.called(call, channel) },
+      onTurn: (channel) => channel.flush(),
+      onClose: (channel, failure) => {
+        this.caller.closed(channel, failure);
+        store.expel(grant.client);
+        this.#processes.delete(peer.processId);
+        if (peer.kind === "driver") this.#driverGone(peer);
+      },
+    };
+    const add = (channel: Channel) => {
+      this.#processes.set(peer.processId, { peer, channel, storeClient: grant.client, callee });
+    };
+    return { handler, welcome, add };
+  }
+
+  #processMessages(peer: Peer): MessageHandlers {
+    const from = peer.processId;
+    return {
+      leaseRequest: (request) => this.#leases.requested(request, from, ""),
+      leaseReturned: ({ lease, node }) => this.#leaseReturned(lease, node),
+      suspended: ({ lease }) => this.#leases.suspended(lease),
+      resumed: ({ lease }) => this.#leases.resumed(lease),
+      freeObjects: (message) => this.#objects.free(message, false),
+      actorConstructed: (message) => this.#actors.constructed(message),
+      relay: (message) => relay(message, this.#relays()),
+      relayClosed: (message) => relayClosed(message, this.#relays()),
+      answer: (answer) => this.caller.answered(answer),
+      goodbye: () => {},
+    };
+  }
+
+  #processCalls(peer: Peer, client: number): CallHandlers {
+    return {
+      registerJob: async ({ details }) => {
+        const body = { details, processId: peer.processId, nodeId: this.#nodeId };
+        const registeredJob = await this.#askHead("registerJob", body, "registeredJob");
+        this.#jobs.set(peer.processId, registeredJob.jobId);
+        return { registeredJob };
+      },
+      createActor: ({ spec }) => this.#createActor(spec as ActorSpec),
+      resolveActor: (body) => this.#resolveActor(body),
+      killActor: (body) => (this.#actors.has(body.actor) ? this.#actors.kill(body) : this.#killElsewhere(body)),
+      listState: async (body) => ({ stateRows: await this.#list(body) }),
+      stopCluster: async (body) => ({ done: await this.#askHead("stopCluster", body, "done") }),
+      grantSlab: (body) => this.#objects.slab(client, body),
+      grantDescriptors: (body) => this.#objects.descriptors(client, body),
+      allocateObject: (body) => this.#objects.allocate(client, body),
+      fetchObject: (body) => this.#objects.fetch(body),
+      readChunk: (body) => this.#readChunk(body),
+    };
+  }
+
+  #peerHandler(node: string): ChannelHandler {
+    const callee = new Callee({
+      createActor: ({ spec }) => this.#actors.create(spec as ActorSpec, 0, 0),
+      readChunk: (body) => this.#objects.read(body, node),
+    });
+    return {
+      messages: {
+        leaseRequest: (request) => this.#leases.requested(request, request.origin, node),
+        leaseReturned: ({ lease }) => this.#leases.returned(lease),
+        leaseGranted: (granted) => this.#leases.forwardGranted(granted, node),
+        leaseRefused: (refused) => this.#leases.forwardRefused(refused, node),
+        leaseRevoked: (revoked) => this.#processes.get(revoked.origin)?.channel.send("leaseRevoked", revoked),
+        freeObjects: (message) => this.#objects.free(message, message.node !== this.#nodeId),
+        logLines: (lines) => this.#deliverLogs(lines),
+        relay: (message) => relay(message, this.#relays()),
+        relayClosed: (message) => relayClosed(message, this.#relays()),
+        call: (call, channel) => callee.called(call, channel),
+        answer: (answer) => this.caller.answered(answer),
+        goodbye: () => {},
+      },
+      onClose: (channel, failure) => {
+        this.caller.closed(channel, failure);
+        this.#peers.closed(node, channel);
+      },
+    };
+  }
+
+  #headMessages(): MessageHandlers {
+    const callee = new Callee({
+      placeActor: ({ spec, incarnation, restarts }) => {
+        this.#actors.create(spec as ActorSpec, incarnation, restarts);
+        return { done: {} };
+      },
+      killActor: (body) => this.#actors.kill(body),
+    });
+    return {
+      call: (call, channel) => callee.called(call, channel),
+      processDied: (died) => this.#processDiedElsewhere(died),
+      nodeDied: ({ node, reason }) => this.#nodeDied(node, reason),
+      jobEnded: ({ jobId, reason }) => this.#jobEnded(jobId, reason),
+      exit: ({ reason }) => this.end(reason),
+      goodbye: () => {},
+    };
+  }
+
+  // -- deaths --------------------------------------------------------------------------------------------------------
+
+  #workerDied(worker: PooledWorker, cause: DeathCause): void {
+    const lease = this.#leases.leaseOfWorker(worker.process) ?? "";
+    this.#parts.workerEnded(worker.child.pid);
+    const { process } = worker;
+    const died = { process, node: this.#nodeId, cause, lease, pid: worker.child.pid };
+    for (const local of this.#processes.values()) local.channel.send("processDied", died);
+    if (worker.channel !== undefined) this.#head.send("processDied", died);
+    this.#leases.workerDied(process);
+    this.#leases.processGone(process);
+    this.#actors.workerDied(process, cause);
+    this.#actors.endWhere((spec) => spec.owner === process, `its creator, worker ${process}, died`);
+  }
+
+  #processDiedElsewhere(died: ProcessDied): void {
+    for (const local of this.#processes.values()) local.channel.send("processDied", died);
+    this.#leases.processGone(died.process);
+    this.#actors.endWhere((spec) => spec.owner === died.process, `its creator, process ${died.process}, ended`);
+  }
+
+  #driverGone(peer: Peer): void {
+    this.#jobs.delete(peer.processId);
+    const text = `driver process ${peer.pid} ended`;
+    const cause = { reason: "exited", exitCode: -1, signal: "", stderrTail: [], text };
+    const died = { process: peer.processId, node: this.#nodeId, cause, pid: peer.pid };
+    for (const local of this.#processes.values()) local.channel.send("processDied", died);
+    this.#head.send("processDied", died);
+    this.#leases.processGone(peer.processId);
+    this.#actors.endWhere((spec) => spec.owner === peer.processId, text);
+  }
+
+  #nodeDied(node: string, reason: string): void {
+    if (node === this.#nodeId) return this.end(`this node was declared dead: ${reason}`);
+    this.#peers.find(node)?.close("the node was declared dead");
+    this.#objects.nodeDied(node);
+    for (const local of this.#processes.values()) local.channel.send("nodeDied", { node, reason });
+    this.#actors.endWhere((spec) => spec.ownerNode === node, `its creator's node ${node} died`);
+  }
+
+  #jobEnded(jobId: string, reason: string): void {
+    this.#actors.endWhere((spec) => spec.jobId === jobId, `its job ended: ${reason}`);
+    for (const worker of this.workers.all()) {
+      if (worker.jobId === jobId && !this.#hostsDetached(worker)) this.workers.kill(worker.process, `its job ended: ${reason}`);
+    }
+  }
+
+  #hostsDetached(worker: PooledWorker): boolean {
+    return worker.detachedActor;
+  }
+
+  // -- actors --------------------------------------------------------------------------------------------------------
+
+  async #createActor(spec: ActorSpec): Promise<AnswerBody> {
+    if (spec.name !== "") {
+      const holder = await this.#askHead("createActor", { spec }, "actor");
+      if (holder.actor !== spec.actor || holder.state !== "PENDING") return { actor: holder };
+    }
+    return this.#actors.create(spec, 0, 0);
+  }
+
+  #forwardActor(actor: string, node: string): void {
+    const spec = this.#actors.handedOver(actor);
+    this.#leases.actorGone(actor);
+    if (spec === undefined) return;
+    this.#peers
+      .connect(node)
+      .then((channel) => this.caller.call(channel, "createActor", { spec }, "actor", { timeoutMs: CALL_TIMEOUT_MS }))
+      // That node can't take it: it is placed here, or sent on, anew.
+      .catch(() => this.#actors.create(spec, 0, 0));
+  }
+
+  #actorPlaced(actor: string, process: string, spec: ActorSpec): void {
+    this.#leases.actorPlaced(actor, spec.lifetime);
+    const worker = this.workers.get(process);
+    if (worker === undefined) return;
+    worker.actor = actor;
+    worker.detachedActor = spec.detached;
+  }
+
+  async #resolveActor(body: Parameters<AgentActors["resolve"]>[0]): Promise<AnswerBody> {
+    if (body.actor !== "" && this.#actors.has(body.actor)) return this.#actors.resolve(body);
+    const timeoutMs = body.waitMs + CALL_TIMEOUT_MS;
+    return { actor: await this.caller.call(this.#head.channel, "resolveActor", body, "actor", { timeoutMs }) };
+  }
+
+  async #killElsewhere(body: Parameters<AgentActors["kill"]>[0]): Promise<AnswerBody> {
+    return { done: await this.#askHead("killActor", body, "done") };
+  }
+
+  // -- the rest ------------------------------------------------------------------------------------------------------
+
+  get #nodeId(): string {
+    return this.#parts.identity.nodeId;
+  }
+
+  #askHead: <N extends Parameters<Caller["call"]>[1], A extends Parameters<Caller["call"]>[3]>(
+    name: N, body: Parameters<typeof this.caller.call<N, A>>[2], expected: A,
+  ) => ReturnType<typeof this.caller.call<N, A>> = (name, body, expected) =>
+    this.caller.call(this.#head.channel, name, body, expected, { timeoutMs: CALL_TIMEOUT_MS });
+
+  #leaseReturned(lease: string, node: string): void {
+    this.#leases.returned(lease);
+    if (node === this.#nodeId || node === "") return;
+    // A node that can't be reached is dead or dying, and its leases with it.
+    this.#peers.connect(node).then((channel) => channel.send("leaseReturned", { lease, node, reason: "" }), () => {});
+  }
+
+  #readChunk(body: Parameters<AgentObjects["read"]>[0]): Promise<AnswerBody> | AnswerBody {
+    if (body.node === this.#nodeId || body.node === "") return this.#objects.read(body, "");
+    return this.#peers
+      .connect(body.node)
+      .then((channel) => this.caller.call(channel, "readChunk", body, "chunk", { timeoutMs: CALL_TIMEOUT_MS }))
+      .then((chunk) => ({ chunk }));
+  }
+
+  #workerOf(process: string): { channel: Channel | undefined; pid: number } | undefined {
+    const worker = this.workers.get(process);
+    return worker === undefined ? undefined : { channel: worker.channel, pid: worker.child.pid };
+  }
+
+  #relays() {
+    return {
+      nodeId: this.#nodeId,
+      local: (process: string) => this.#processes.get(process)?.channel,
+      connect: (node: string) => this.#peers.connect(node),
+    };
+  }
+
+  #logs(lines: LogLines): void {
+    this.#deliverLogs(lines);
+    const driverNode = nodeOfJob(lines.jobId);
+    // A driver out of reach has ended or will be told so; its log lines have no reader.
+    if (driverNode !== this.#nodeId) this.#peers.connect(driverNode).then((channel) => channel.send("logLines", lines), () => {});
+  }
+
+  #deliverLogs(lines: LogLines): void {
+    for (const { peer, channel } of this.#processes.values()) {
+      if (peer.kind === "driver" && this.#jobs.get(peer.processId) === lines.jobId) channel.send("logLines", lines);
+    }
+  }
+
+  async #list(body: { kind: string }): Promise<{ json: string; total: number }> {
+    if (body.kind !== "workers") return this.#askHead("listState", body, "stateRows");
+    const rows = this.workers.all().map((worker) => ({
+      id: worker.process, pid: worker.child.pid, nodeId: this.#nodeId,
+      state: worker.channel === undefined ? "STARTING" : worker.actor !== undefined ? "ACTOR" : this.#leases.leaseOfWorker(worker.process) ? "LEASED" : "IDLE",
+      jobId: worker.jobId,
+    }));
+    return { json: JSON.stringify(rows), total: rows.length };
+  }
+
+  #viewChanged(nodes: readonly NodeInfo[]): void {
+    this.#peers.viewChanged(nodes);
+    this.#leases.viewChanged(nodes);
+  }
+
+  #nodeInfo(): Draft<NodeInfo> {
+    const { total, labels, host, isHead } = this.#parts;
+    return {
+      id: this.#nodeId, address: this.#address, state: "ALIVE", total, available: this.#leases.available, labels, host, isHead,
+      backlog: this.#leases.backlog,
+    };
+  }
+
+  /** The agent is a client of its own store: it writes copies of remote objects. */
+  #ownBroker(client: number): StoreBroker {
+    const bodyOf = <T>(answer: Promise<AnswerBody>, name: string) => answer.then((body) => (body as Record<string, unknown>)[name] as T);
+    return {
+      slab: (sizeClass) => bodyOf(this.#objects.slab(client, { sizeClass }), "slab"),
+      descriptors: (count) =>
+        this.#objects.descriptors(client, { count }).then((body) => {
+          const { slots, generations } = (body as { descriptors: { slots: number[]; generations: number[] } }).descriptors;
+          return slots.map((slot, index) => ({ slot, generation: generations[index] }));
+        }),
+      allocate: (bytes) => bodyOf(this.#objects.allocate(client, { bytes, waitMs: 0 }), "object"),
+    };
+  }
+
+  #scheduleSweep(): void {
+    this.#sweep = this.#parts.seams.clock.after(SWEEP_EVERY_MS, () => {
+      this.#parts.store.sweep();
+      this.#scheduleSweep();
+    });
+  }
+}
+
+/** A job's id ends with the node of its driver. */
+function nodeOfJob(jobId: string): string {
+  return jobId.slice(jobId.lastIndexOf("-") + 1);
+}

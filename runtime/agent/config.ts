@@ -1,0 +1,41 @@
+// What an agent is told when it starts: the first line at its lifeline.
+
+export interface AgentConfig {
+  readonly clusterId: string;
+  readonly token: string;
+  readonly nodeId: string;
+  readonly processId: string;
+  readonly sessionDir: string;
+  /** embedded: in this process (private clusters). child: a process of its own, restarted by this agent. Else the head's address. */
+  readonly head: "embedded" | "child" | { readonly address: string };
+  /** Where other agents and remote drivers dial: `tcp:host:port`; "" for nowhere. */
+  readonly listen: string;
+  /** The parent's end is this node's end. */
+  readonly lifeline: boolean;
+  readonly node: {
+    /** Fixed point, 1/10000. */
+    readonly total: Readonly<Record<string, number>>;
+    readonly labels: Readonly<Record<string, string>>;
+    /** Bytes. */
+    readonly objectStoreMemory: number;
+    readonly host: string;
+    /** Processes to start before anybody asks. */
+    readonly warmWorkers: number;
+  };
+}
+
+export interface WorkerConfig {
+  readonly clusterId: string;
+  readonly token: string;
+  readonly nodeId: string;
+  readonly processId: string;
+  readonly sessionDir: string;
+}
+
+export interface HeadConfig {
+  readonly clusterId: string;
+  readonly token: string;
+  readonly processId: string;
+  readonly sessionDir: string;
+  readonly listen: string;
+}

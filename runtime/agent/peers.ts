@@ -1,0 +1,67 @@
+// Links to the agents of other nodes: dialled on first need at the address the head's view tells.
+
+import { ConnectionError, NodeDiedError } from "../errors.ts";
+import type { Channel, ChannelHandler, Identity, NodeInfo, Transport } from "../transport/index.ts";
+
+const DIAL_TIMEOUT_MS = 5000;
+
+export class Peers {
+  readonly #transport: Transport;
+  readonly #identity: Identity;
+  readonly #handler: (node: string) => ChannelHandler;
+  readonly #channels = new Map<string, Channel>();
+  readonly #dialling = new Map<string, Promise<Channel>>();
+  #nodes = new Map<string, NodeInfo>();
+
+  constructor(transport: Transport, identity: Identity, handler: (node: string) => ChannelHandler) {
+    this.#transport = transport;
+    this.#identity = identity;
+    this.#handler = handler;
+  }
+
+  viewChanged(nodes: readonly NodeInfo[]): void {
+    this.#nodes = new Map(nodes.map((node) => [node.id, node]));
+    for (const node of nodes) if (node.state === "DEAD") this.#channels.get(node.id)?.close("the node was declared dead");
+  }
+
+  nodes(): NodeInfo[] {
+    return [...this.#nodes.values()];
+  }
+
+  find(node: string): Channel | undefined {
+    return this.#channels.get(node);
+  }
+
+  /** A peer dialled us. */
+  accepted(node: string, channel: Channel): void {
+    if (!this.#channels.has(node)) this.#channels.set(node, channel);
+  }
+
+  closed(node: string, channel: Channel): void {
+    if (this.#channels.get(node) === channel) this.#channels.delete(node);
+  }
+
+  connect(node: string): Promise<Channel> {
+    const known = this.#channels.get(node);
+    if (known?.open) return Promise.resolve(known);
+    const underway = this.#dialling.get(node);
+    if (underway !== undefined) return underway;
+    const dialling = this.#dial(node).finally(() => this.#dialling.delete(node));
+    this.#dialling.set(node, dialling);
+    return dialling;
+  }
+
+  close(): void {
+    for (const channel of this.#channels.values()) channel.close("the agent ends");
+  }
+
+  async #dial(node: string): Promise<Channel> {
+    const info = this.#nodes.get(node);
+    if (info === undefined) throw new ConnectionError(`node ${node} is not known to this one`, { nodeId: node });
+    if (info.state === "DEAD") throw new NodeDiedError(`node ${node} died: ${info.reason}`, { nodeId: node });
+    if (info.address === "") throw new ConnectionError(`node ${node} has no address`, { nodeId: node });
+    const channel = await this.#transport.dial(info.address, this.#identity, this.#handler(node), { timeoutMs: DIAL_TIMEOUT_MS });
+    this.accepted(node, channel);
+    return this.#channels.get(node) ?? channel;
+  }
+}

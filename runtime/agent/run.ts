@@ -1,0 +1,98 @@
+// Puts an agent together from real parts, with its head where the configuration says.
+
+import { writeSync } from "node:fs";
+import { Head } from "../head/index.ts";
+import { LIFELINE_FD } from "../spawner.ts";
+import { watchLifeline } from "../lifeline.ts";
+import { systemClock, systemRandom } from "../system.ts";
+import type { Seams, Spawner } from "../seams.ts";
+import { createClaims, createStore, openStore } from "../store/index.ts";
+import { memoryTransport, systemTransport, type Identity, type Transport } from "../transport/index.ts";
+import { Agent } from "./agent.ts";
+import type { AgentConfig, HeadConfig, WorkerConfig } from "./config.ts";
+import type { EarlyWorker } from "./early-worker.ts";
+
+const HEAD_ADDRESS = "memory:head";
+const HEAD_START_TIMEOUT_MS = 30_000;
+
+export async function runAgent(config: AgentConfig, spawner: Spawner, early: readonly EarlyWorker[]): Promise<void> {
+  const { clusterId, token, nodeId, processId, sessionDir, node } = config;
+  const identity: Identity = { kind: "agent", processId, nodeId, clusterId, token };
+  const seams: Seams = { clock: systemClock, random: systemRandom, transport: systemTransport({ clock: systemClock }), spawner };
+  const lifeline = watchLifeline({ watched: config.lifeline, sessionDir });
+  const head = await startHead(config, seams);
+  const store = createStore({ capacity: node.objectStoreMemory });
+  const claims = createClaims();
+  const agent = new Agent({
+    seams: head.transport === undefined ? seams : { ...seams, transport: withHead(seams.transport, head.transport) },
+    identity, sessionDir,
+    headAddress: head.address,
+    isHead: typeof config.head === "string",
+    listen: config.listen,
+    host: node.host,
+    total: node.total,
+    labels: node.labels,
+    store, claims,
+    openStore: (grant, broker) => openStore(grant, broker, processId),
+    workerConfig: (worker): WorkerConfig => ({ clusterId, token, nodeId, sessionDir, processId: worker }),
+    workerStarted: (pid) => lifeline.add(pid),
+    workerEnded: (pid) => lifeline.remove(pid),
+    ended: (reason) => void head.close().then(() => end(reason)),
+  });
+  for (const worker of early) worker.adoptedBy(agent.adoptWorker(worker.process, worker.child));
+  await agent.start();
+  for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => agent.end(`the agent received ${signal}`));
+  writeSync(LIFELINE_FD, `${JSON.stringify({ address: agent.address, nodeId })}\n`);
+
+  function end(reason: string): void {
+    lifeline.cleanUp();
+    if (!reason.startsWith("the agent received")) process.stderr.write(`troupe agent of node ${nodeId} ends: ${reason}\n`);
+    process.exit(0);
+  }
+}
+
+interface RunningHead {
+  readonly address: string;
+  /** Only for one in this process. */
+  readonly transport: Transport | undefined;
+  close(): Promise<void>;
+}
+
+async function startHead(config: AgentConfig, seams: Seams): Promise<RunningHead> {
+  if (typeof config.head === "object") return { address: config.head.address, transport: undefined, close: async () => {} };
+  if (config.head === "child") return startHeadProcess(config, seams);
+  const transport = memoryTransport({ clock: seams.clock });
+  const { clusterId, token } = config;
+  const identity: Identity = { kind: "head", processId: seams.random.hex(8), nodeId: "", clusterId, token };
+  const head = new Head({ seams: { ...seams, transport }, identity, stopped: () => {} });
+  await head.listen(HEAD_ADDRESS);
+  return { address: HEAD_ADDRESS, transport, close: () => head.close() };
+}
+
+/** The head as a child of this agent. */
+function startHeadProcess(config: AgentConfig, seams: Seams): Promise<RunningHead> {
+  const { clusterId, token, sessionDir } = config;
+  const head: HeadConfig = { clusterId, token, sessionDir, processId: seams.random.hex(8), listen: `unix:${sessionDir}/head.sock` };
+  return new Promise((resolve, reject) => {
+    const timer = seams.clock.after(HEAD_START_TIMEOUT_MS, () => reject(new Error(`the head did not start within ${HEAD_START_TIMEOUT_MS} ms`)));
+    const child = seams.spawner.spawn({
+      program: "head",
+      config: head,
+      onLine: (stream, line) => process[stream].write(`${line}\n`),
+      onReady: () => {
+        timer.cancel();
+        resolve({ address: head.listen, transport: undefined, close: async () => child.kill() });
+      },
+      onExit: (exit) => reject(new Error(`the head ended (${exit.signal ?? exit.exitCode}): ${exit.stderrTail.join("\n")}`)),
+    });
+  });
+}
+
+/** One transport that knows the embedded head beside everything else. */
+function withHead(system: Transport, memory: Transport): Transport {
+  return {
+    dial: (address, identity, handler, options) =>
+      (address.startsWith("memory:") ? memory : system).dial(address, identity, handler, options),
+    listen: (address, identity, admit) => system.listen(address, identity, admit),
+  };
+}

@@ -1,0 +1,148 @@
+// The agent's worker processes: started, watched as their parent, and told of their true end.
+//
+// The agent is the parent of every worker, so it knows exactly how each died (exit code, signal, last lines of stderr) the moment the
+// kernel does. A worker that does not report within START_TIMEOUT_MS is killed.
+
+import type { ChildExit, ChildProcess, Clock, Random, Spawner, Timer } from "../seams.ts";
+import type { Channel, DeathCause, LogLines } from "../transport/index.ts";
+
+export const START_TIMEOUT_MS = 60_000;
+
+export interface PooledWorker {
+  readonly process: string;
+  readonly child: ChildProcess;
+  readonly environment: string;
+  readonly startedAt: number;
+  channel: Channel | undefined;
+  jobId: string;
+  /** Why the agent ends it, when it does. */
+  endReason: string;
+  /** Client slot in the object store. */
+  storeClient: number | undefined;
+  actor: string | undefined;
+  /** Its actor outlives the job. */
+  detachedActor: boolean;
+}
+
+export interface WorkerPoolParts {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly spawner: Spawner;
+  readonly nodeId: string;
+  /** What every worker's configuration has in common. */
+  readonly config: (process: string) => unknown;
+  readonly started: (pid: number) => void;
+  readonly died: (worker: PooledWorker, cause: DeathCause) => void;
+  readonly logs: (lines: LogLines) => void;
+}
+
+export class WorkerPool {
+  readonly #parts: WorkerPoolParts;
+  readonly #workers = new Map<string, PooledWorker>();
+  readonly #timers = new Map<string, Timer>();
+
+  constructor(parts: WorkerPoolParts) {
+    this.#parts = parts;
+  }
+
+  get(process: string): PooledWorker | undefined {
+    return this.#workers.get(process);
+  }
+
+  all(): PooledWorker[] {
+    return [...this.#workers.values()];
+  }
+
+  /** Starts a process; its end is reported through `died`, also when it never came up. */
+  start(jobId: string, environment: string): PooledWorker {
+    const process = this.#parts.random.hex(8);
+    const child = this.#parts.spawner.spawn({
+      program: "worker",
+      config: this.#parts.config(process),
+      onLine: (stream, line) => this.#line(process, stream === "stderr", line),
+      onExit: (exit) => this.#exited(process, exit),
+    });
+    return this.#track(process, child, jobId, environment);
+  }
+
+  /** A worker that was started before the agent was there to do it. */
+  adopt(process: string, child: ChildProcess): PooledWorker {
+    return this.#track(process, child, "", "");
+  }
+
+  /** For children that were started elsewhere: their output and their end. */
+  lineOf(process: string, stream: "stdout" | "stderr", line: string): void {
+    this.#line(process, stream === "stderr", line);
+  }
+  exitOf(process: string, exit: ChildExit): void {
+    this.#exited(process, exit);
+  }
+
+  reported(process: string, channel: Channel): PooledWorker | undefined {
+    const worker = this.#workers.get(process);
+    if (worker === undefined || worker.channel !== undefined) return undefined;
+    this.#timers.get(process)?.cancel();
+    this.#timers.delete(process);
+    worker.channel = channel;
+    return worker;
+  }
+
+  /** Ends a worker abruptly; `reason` becomes part of its cause of death. */
+  kill(process: string, reason: string): void {
+    const worker = this.#workers.get(process);
+    if (worker === undefined) return;
+    worker.endReason ||= reason;
+    worker.child.kill();
+  }
+
+  killAll(reason: string): void {
+    for (const worker of this.#workers.values()) this.kill(worker.process, reason);
+  }
+
+  // -- inside ------------------------------------------------------------------------------------------------------
+
+  #track(process: string, child: ChildProcess, jobId: string, environment: string): PooledWorker {
+    const worker: PooledWorker = {
+      process, child, environment, jobId, startedAt: this.#parts.clock.now(), channel: undefined, endReason: "", storeClient: undefined,
+      actor: undefined, detachedActor: false,
+    };
+    this.#workers.set(process, worker);
+    this.#parts.started(child.pid);
+    const timer = this.#parts.clock.after(START_TIMEOUT_MS, () => this.kill(process, `it did not start within ${START_TIMEOUT_MS} ms`));
+    this.#timers.set(process, timer);
+    return worker;
+  }
+
+  #exited(process: string, exit: ChildExit): void {
+    const worker = this.#workers.get(process);
+    if (worker === undefined) return;
+    this.#workers.delete(process);
+    this.#timers.get(process)?.cancel();
+    this.#timers.delete(process);
+    this.#parts.died(worker, causeOf(worker, exit));
+  }
+
+  #line(process: string, stderr: boolean, line: string): void {
+    const worker = this.#workers.get(process);
+    if (worker === undefined) return;
+    const { pid } = worker.child;
+    this.#parts.logs({ process, pid, jobId: worker.jobId, stderr, lines: [line], node: this.#parts.nodeId });
+  }
+}
+
+/** How it died, in words and as data. */
+export function causeOf(worker: PooledWorker, exit: ChildExit): DeathCause {
+  const { exitCode, signal, stderrTail } = exit;
+  const lastLine = stderrTail.length === 0 ? "" : ` Last line on stderr: ${stderrTail[stderrTail.length - 1]}`;
+  const how = signal === undefined ? `exited with code ${exitCode ?? -1}` : `was ended by ${signal}`;
+  const why = worker.endReason === "" ? "" : ` because ${worker.endReason}`;
+  const heap = signal === "SIGABRT" && stderrTail.some((line) => line.includes("heap out of memory"));
+  const reason =
+    worker.channel === undefined ? "never-started"
+      : heap ? "out-of-memory"
+        : worker.endReason !== "" ? "killed" : signal === undefined ? "exited" : "signaled";
+  return {
+    reason, exitCode: exitCode ?? -1, signal: signal ?? "", stderrTail: [...stderrTail],
+    text: `worker process ${worker.child.pid} ${how}${why}.${lastLine}`,
+  };
+}

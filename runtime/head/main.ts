@@ -1,0 +1,22 @@
+// The head's program: a child of the agent on its machine.
+
+import { writeSync } from "node:fs";
+import { readConfig } from "../lifeline-config.ts";
+import { watchLifeline } from "../lifeline.ts";
+import { mainOf } from "../programs.ts";
+import { LIFELINE_FD, systemSpawner } from "../spawner.ts";
+import { systemClock, systemRandom } from "../system.ts";
+import { systemTransport } from "../transport/index.ts";
+import type { HeadConfig } from "../agent/index.ts";
+import { Head } from "./head.ts";
+
+const { clusterId, token, processId, sessionDir, listen } = readConfig<HeadConfig>();
+watchLifeline({ watched: true, sessionDir });
+const clock = systemClock;
+const head = new Head({
+  seams: { clock, random: systemRandom, transport: systemTransport({ clock }), spawner: systemSpawner({ mainOf }) },
+  identity: { kind: "head", processId, nodeId: "", clusterId, token },
+  stopped: () => process.exit(0),
+});
+const listener = await head.listen(listen);
+writeSync(LIFELINE_FD, `${JSON.stringify({ address: listener.address })}\n`);

@@ -1,0 +1,33 @@
+// The worker's program.
+
+import { readConfig } from "../lifeline-config.ts";
+import { watchLifeline } from "../lifeline.ts";
+import { mainOf } from "../programs.ts";
+import { systemSpawner } from "../spawner.ts";
+import { systemClock, systemRandom } from "../system.ts";
+import { systemTransport } from "../transport/index.ts";
+import type { WorkerConfig } from "../agent/index.ts";
+import { setSession } from "../owner/index.ts";
+import { startWorker } from "./worker.ts";
+
+const { clusterId, token, nodeId, processId, sessionDir } = readConfig<WorkerConfig>();
+const lifeline = watchLifeline({ watched: true, sessionDir, socket: `${sessionDir}/${processId}.sock` });
+const seams = {
+  clock: systemClock,
+  random: systemRandom,
+  transport: systemTransport({ clock: systemClock }),
+  spawner: systemSpawner({ mainOf }),
+};
+const session = await startWorker({
+  seams,
+  identity: { kind: "worker", processId, nodeId, clusterId, token },
+  agentAddress: `unix:${sessionDir}/agent.sock`,
+  pid: process.pid,
+  exit: (code) => {
+    lifeline.cleanUp();
+    process.exit(code);
+  },
+});
+setSession(session);
+// Idle or not, the worker lives until its agent ends it.
+session.parts.agent.hold(true);

@@ -1,0 +1,82 @@
+// The worker: a process that runs tasks or hosts one actor.
+
+import { join, type Link, type Session } from "../owner/index.ts";
+import type { Seams } from "../seams.ts";
+import { toBytes, WorkerDetails, type Identity } from "../transport/index.ts";
+import { ActorRunner } from "./actor-runner.ts";
+import { Functions } from "./functions.ts";
+import { TaskRunner } from "./task-runner.ts";
+
+export interface WorkerParts {
+  readonly seams: Seams;
+  readonly identity: Identity;
+  readonly agentAddress: string;
+  readonly pid: number;
+  /** The worker is to end: its agent is gone or said so. */
+  readonly exit: (code: number, reason: string) => void;
+}
+
+export async function startWorker(parts: WorkerParts): Promise<Session> {
+  let tasks: TaskRunner;
+  let actor: ActorRunner;
+  let functions: Functions;
+  /** Claim pages of the leases this worker was granted under. */
+  const pages = new Map<string, number>();
+  const session = await join({
+    seams: parts.seams,
+    identity: parts.identity,
+    agentAddress: parts.agentAddress,
+    details: toBytes(WorkerDetails, { socket: "" }),
+    processMessages: (current) => {
+      const linkOf = (channel: Parameters<Session["links"]["of"]>[0]): Link => current().links.of(channel);
+      return {
+        template: (template, channel) => functions.onTemplate(template, linkOf(channel)),
+        pushTask: (push, channel) => tasks.push(push, linkOf(channel)),
+        actorCall: (call, channel) => actor.call(call, linkOf(channel)),
+      };
+    },
+    agentMessages: (current) => {
+      functions = new Functions(current.parts.shipper);
+      const common = { session: current, functions, agent: current.parts.agent, pid: parts.pid };
+      actor = new ActorRunner(common);
+      tasks = new TaskRunner({
+        ...common,
+        claimPageOf: (lease) => {
+          const page = pages.get(lease);
+          return page === undefined ? undefined : current.parts.claims?.page(page);
+        },
+      });
+      return {
+        // The same word an owner gets: this worker now serves that lease.
+        leaseGranted: (granted) => {
+          if (granted.worker !== parts.identity.processId) return current.submission.leaseGranted(granted);
+          pages.clear();
+          pages.set(granted.lease, granted.claimPage);
+        },
+        adoptJob: ({ jobId, namespace }) => {
+          current.jobId = jobId;
+          current.namespace = namespace;
+        },
+        constructActor: (message) => actor.construct(message),
+        exit: ({ reason }) => void endGracefully(reason),
+      };
+    },
+    onLinkClosed: (link) => {
+      functions.forget(link);
+      tasks.ownerGone(link);
+      actor.callerGone(link.process);
+    },
+    onLost: (error) => parts.exit(1, error.message),
+  });
+
+  async function endGracefully(reason: string): Promise<void> {
+    try {
+      await actor.dispose();
+    } catch (error) {
+      // The instance's own clean-up failed: said on stderr, and the end goes on.
+      process.stderr.write(`clean-up of the actor failed: ${(error as Error).stack ?? String(error)}\n`);
+    }
+    parts.exit(0, reason);
+  }
+  return session;
+}

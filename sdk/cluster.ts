@@ -1,0 +1,83 @@
+// The cluster this process is in, as its driver sees it.
+
+import { ConnectionError } from "../runtime/errors.ts";
+import type { PrivateCluster } from "../runtime/driver/index.ts";
+import { clearSession, type Session } from "../runtime/owner/index.ts";
+import type { NodeInfo } from "../runtime/transport/index.ts";
+import { resourceAmounts } from "../scheduler/index.ts";
+
+export interface NodeRow {
+  readonly id: string;
+  readonly state: "ALIVE" | "DRAINING" | "DEAD";
+  readonly labels: Readonly<Record<string, string>>;
+  /** What it has in all. */
+  readonly resources: Readonly<Record<string, number>>;
+  readonly available: Readonly<Record<string, number>>;
+  readonly address: string;
+  readonly host: string;
+  readonly isHead: boolean;
+}
+
+/** Given by init(). `await using` or `shutdown()` leaves it; a private cluster then ends. */
+export class Cluster implements AsyncDisposable {
+  readonly address: string;
+  readonly #session: Session;
+  readonly #host: PrivateCluster | undefined;
+  #ended: Promise<void> | undefined;
+
+  /** @internal */
+  constructor(session: Session, host: PrivateCluster | undefined, address: string) {
+    this.#session = session;
+    this.#host = host;
+    this.address = address;
+  }
+
+  get jobId(): string {
+    return this.#session.jobId;
+  }
+
+  get namespace(): string {
+    return this.#session.namespace;
+  }
+
+  async nodes(): Promise<NodeRow[]> {
+    const { json } = await this.#session.ask("listState", { kind: "nodes" }, "stateRows");
+    return (JSON.parse(json) as NodeInfo[]).map((node) => ({
+      id: node.id, state: node.state as NodeRow["state"], labels: node.labels, resources: resourceAmounts(node.total),
+      available: resourceAmounts(node.available), address: node.address, host: node.host, isHead: node.isHead,
+    }));
+  }
+
+  /** Sum over the living nodes. */
+  async resources(): Promise<Record<string, number>> {
+    return sum((await this.nodes()).filter((node) => node.state === "ALIVE").map((node) => node.resources));
+  }
+
+  /** What of it is free now, as last reported. */
+  async availableResources(): Promise<Record<string, number>> {
+    return sum((await this.nodes()).filter((node) => node.state === "ALIVE").map((node) => node.available));
+  }
+
+  /** Leaves the cluster: what is pending fails, refs are dead. Idempotent. */
+  shutdown(): Promise<void> {
+    this.#ended ??= this.#end();
+    return this.#ended;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.shutdown();
+  }
+
+  async #end(): Promise<void> {
+    clearSession(this.#session);
+    await this.#session.close(new ConnectionError("the cluster was shut down by this process"));
+    this.#session.parts.agent.close("the driver leaves");
+    await this.#host?.stop();
+  }
+}
+
+function sum(rows: readonly Readonly<Record<string, number>>[]): Record<string, number> {
+  const total: Record<string, number> = {};
+  for (const row of rows) for (const [name, value] of Object.entries(row)) total[name] = (total[name] ?? 0) + value;
+  return total;
+}

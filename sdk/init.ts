@@ -1,0 +1,204 @@
+// init() and shutdown(): this process joins a cluster, or has one of its own.
+
+import { availableParallelism, freemem, hostname } from "node:os";
+import { readFileSync } from "node:fs";
+import { AlreadyInitializedError, InvalidArgumentError, NotFoundError } from "../runtime/errors.ts";
+import type { Seams } from "../runtime/seams.ts";
+import { startDriver, startPrivateCluster, type PrivateCluster } from "../runtime/driver/index.ts";
+import { clearSession, findSession, setSession, type Session } from "../runtime/owner/index.ts";
+import { mainOf } from "../runtime/programs.ts";
+import { systemSpawner } from "../runtime/spawner.ts";
+import { systemClock, systemRandom } from "../runtime/system.ts";
+import { systemTransport, type LogLines } from "../runtime/transport/index.ts";
+import { parseResources } from "../scheduler/index.ts";
+import { Cluster } from "./cluster.ts";
+import { bytesOf } from "./options.ts";
+
+export interface InitOptions {
+  /** `host:port` or `unix:PATH` of an agent of a running cluster, or 'auto' for the one on this machine. Default: TROUPE_ADDRESS, else a private cluster. */
+  address?: string | undefined;
+  /** Secret of that cluster; default TROUPE_TOKEN, or the file `tokenFile`. */
+  token?: string | undefined;
+  tokenFile?: string | undefined;
+  namespace?: string | undefined;
+  jobName?: string | undefined;
+  /** CPUs of the private cluster; default those of the machine. */
+  numCpus?: number | undefined;
+  numGpus?: number | undefined;
+  resources?: Readonly<Record<string, number>> | undefined;
+  labels?: Readonly<Record<string, string>> | undefined;
+  /** Bytes for scheduling; a number or "2GiB". */
+  memory?: number | string | undefined;
+  /** Bytes of shared memory for objects; default 30 % of what is free. */
+  objectStoreMemory?: number | string | undefined;
+  /** Lines that workers print appear here. Default true. */
+  logToDriver?: boolean | undefined;
+  /** A second init() gives the cluster there is instead of AlreadyInitializedError. */
+  ignoreReinit?: boolean | undefined;
+}
+
+const KNOWN = new Set([
+  "address", "token", "tokenFile", "namespace", "jobName", "numCpus", "numGpus", "resources", "labels", "memory", "objectStoreMemory",
+  "logToDriver", "ignoreReinit",
+]);
+
+const INIT_TIMEOUT_MS = 120_000;
+
+let current: Cluster | undefined;
+
+/**
+ * Joins or starts a cluster. A private cluster dies with this process, kill -9 included, and leaves nothing behind.
+ *
+ * @throws AlreadyInitializedError for a second one; InvalidArgumentError for wrong options; AuthenticationError, VersionMismatchError
+ * and ConnectionError from a cluster that can't be joined.
+ */
+export async function init(options: InitOptions = {}): Promise<Cluster> {
+  check(options);
+  if (current !== undefined && findSession() !== undefined) {
+    if (options.ignoreReinit) return current;
+    throw new AlreadyInitializedError("init: this process is in a cluster already; call shutdown() first, or pass ignoreReinit: true");
+  }
+  const address = options.address ?? process.env.TROUPE_ADDRESS;
+  const seams = systemSeams();
+  // Nothing else keeps the process alive while it joins; every step is bounded by itself.
+  const alive = seams.clock.after(INIT_TIMEOUT_MS, () => {}, true);
+  try {
+    current = address === undefined ? await startPrivate(seams, options) : await joinRunning(seams, address, options);
+  } finally {
+    alive.cancel();
+  }
+  return current;
+}
+
+/** Leaves the cluster; a private one ends. Idempotent. */
+export async function shutdown(): Promise<void> {
+  await current?.shutdown();
+}
+
+/** True between a successful init() and shutdown(). */
+export function isInitialized(): boolean {
+  return findSession() !== undefined;
+}
+
+export function systemSeams(): Seams {
+  return {
+    clock: systemClock,
+    random: systemRandom,
+    transport: systemTransport({ clock: systemClock }),
+    spawner: systemSpawner({ mainOf }),
+  };
+}
+
+async function startPrivate(seams: Seams, options: InitOptions): Promise<Cluster> {
+  // The first statement that matters: the host boots while the rest of this is loaded.
+  const host = startPrivateCluster(seams, nodeOf(options, 1));
+  try {
+    await host.ready;
+    return await connect(seams, host, options, host);
+  } catch (error) {
+    await host.stop();
+    throw error;
+  }
+}
+
+async function joinRunning(seams: Seams, address: string, options: InitOptions): Promise<Cluster> {
+  for (const name of ["numCpus", "numGpus", "resources", "labels", "memory", "objectStoreMemory"] as const) {
+    if (options[name] !== undefined) throw new InvalidArgumentError(`init: ${name} describes a private cluster and can't be given with an address`);
+  }
+  const target = address === "auto" ? findLocal() : { agentAddress: dialAddress(address), token: tokenOf(options) };
+  return connect(seams, { clusterId: "", nodeId: "", ...target }, options, undefined);
+}
+
+interface Target {
+  readonly agentAddress: string;
+  readonly clusterId: string;
+  readonly nodeId: string;
+  readonly token: string;
+}
+
+async function connect(seams: Seams, target: Target, options: InitOptions, host: PrivateCluster | undefined): Promise<Cluster> {
+  const { agentAddress, clusterId, nodeId, token } = target;
+  let session: Session | undefined;
+  session = await startDriver({
+    seams, agentAddress, token, clusterId, nodeId,
+    processId: seams.random.hex(8),
+    namespace: options.namespace ?? "",
+    jobName: options.jobName ?? "",
+    entry: process.argv[1] ?? "",
+    onLog: options.logToDriver === false ? () => {} : printLog,
+    onLost: () => {
+      if (session !== undefined) clearSession(session);
+    },
+  });
+  setSession(session);
+  const cluster = new Cluster(session, host, agentAddress);
+  return cluster;
+}
+
+/** Worker output, marked with where it came from. */
+function printLog({ pid, stderr, lines }: LogLines): void {
+  const stream = stderr ? process.stderr : process.stdout;
+  for (const line of lines) stream.write(`(pid=${pid}) ${line}\n`);
+}
+
+/** What a node offers, from options and the machine. */
+export function nodeOf(options: InitOptions, warmWorkers: number) {
+  const cpus = options.numCpus ?? availableParallelism();
+  const free = freemem();
+  const memory = options.memory === undefined ? Math.floor(free * MEMORY_SHARE) : (bytesOf(options.memory) as number);
+  const parsed = parseResources({ CPU: cpus, GPU: options.numGpus ?? 0, memory, ...options.resources });
+  if ("text" in parsed) throw new InvalidArgumentError(`init: ${parsed.text}`);
+  const objectStoreMemory = options.objectStoreMemory === undefined ? Math.floor(free * STORE_SHARE) : (bytesOf(options.objectStoreMemory) as number);
+  return {
+    total: { ...parsed.resources }, labels: { ...options.labels }, objectStoreMemory, host: hostname(), warmWorkers: cpus >= 1 ? warmWorkers : 0,
+  };
+}
+/** Ray's defaults: 70 % of free memory for heaps, 30 % for objects. */
+const MEMORY_SHARE = 0.7;
+const STORE_SHARE = 0.3;
+
+function check(options: InitOptions): void {
+  for (const [name, value] of Object.entries(options)) {
+    if (value === undefined) continue;
+    if (!KNOWN.has(name)) throw new InvalidArgumentError(`init option ${name} is not known; known are: ${[...KNOWN].sort().join(", ")}`);
+  }
+  for (const name of ["memory", "objectStoreMemory"] as const) {
+    if (options[name] !== undefined && bytesOf(options[name]) === undefined) {
+      throw new InvalidArgumentError(`init option ${name} must be bytes as a number, or text such as "512MiB", not ${String(options[name])}`);
+    }
+  }
+  for (const name of ["address", "token", "tokenFile", "namespace", "jobName"] as const) {
+    const value = options[name];
+    if (value !== undefined && (typeof value !== "string" || value === "")) {
+      throw new InvalidArgumentError(`init option ${name} must be a non-empty string, not ${JSON.stringify(value)}`);
+    }
+  }
+}
+
+function dialAddress(address: string): string {
+  return /^(unix|tcp):/.test(address) ? address : `tcp:${address}`;
+}
+
+function tokenOf(options: InitOptions): string {
+  const given = options.token ?? process.env.TROUPE_TOKEN;
+  if (given !== undefined) return given;
+  const file = options.tokenFile ?? process.env.TROUPE_TOKEN_FILE;
+  if (file === undefined) throw new InvalidArgumentError("init: joining a cluster needs its token: pass token or tokenFile, or set TROUPE_TOKEN_FILE");
+  return readToken(file);
+}
+
+export function readToken(file: string): string {
+  let token: string;
+  try {
+    token = readFileSync(file, "utf8").trim();
+  } catch (error) {
+    throw new InvalidArgumentError(`the token file ${file} can't be read`, {}, error);
+  }
+  if (token === "") throw new InvalidArgumentError(`the token file ${file} is empty`);
+  return token;
+}
+
+function findLocal(): { agentAddress: string; token: string } {
+  throw new NotFoundError("init: no running cluster was found on this machine (troupe start --head starts one)");
+}
+

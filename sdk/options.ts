@@ -1,0 +1,214 @@
+// Options of tasks, actors and calls: their types, defaults and checks at the door.
+//
+// Every option is checked where it is given; one clear error names the option, the value and what is allowed. An option that this
+// release does not carry out is refused, never ignored.
+
+import { InvalidArgumentError } from "../runtime/errors.ts";
+import { parseResources } from "../scheduler/index.ts";
+
+type ErrorClass = abstract new (...args: never[]) => unknown;
+/** Which errors of user code are retried like a crash. */
+export type RetryExceptions = boolean | readonly ErrorClass[] | ((error: unknown) => boolean);
+
+export interface NodeStrategy {
+  readonly kind: "node";
+  readonly node: string;
+  readonly soft: boolean;
+}
+/** Runs it on one node; with `soft` elsewhere when that node is gone or can't hold it. */
+export function onNode(nodeId: string, options: { soft?: boolean } = {}): NodeStrategy {
+  if (typeof nodeId !== "string" || nodeId === "") throw new InvalidArgumentError("onNode: the node's id must be a non-empty string");
+  return { kind: "node", node: nodeId, soft: options.soft ?? false };
+}
+
+export interface ResourceOptions {
+  /** CPUs held while it runs; fractions from 0.0001. Default 1 for tasks; actors need 1 to be placed and hold 0. */
+  numCpus?: number | undefined;
+  numGpus?: number | undefined;
+  /** Bytes, for scheduling only. A number or "512MiB". */
+  memory?: number | string | undefined;
+  /** Custom resources by name. */
+  resources?: Readonly<Record<string, number>> | undefined;
+  /** Node labels it needs: `v`, `!v`, `in(a,b)`, `!in(a,b)`. */
+  labelSelector?: Readonly<Record<string, string>> | undefined;
+  schedulingStrategy?: "default" | "spread" | NodeStrategy | undefined;
+  /** False: wait for nodes that can hold it; default: fail with InfeasibleError after `infeasibleGraceMs`. */
+  throwOnInfeasible?: boolean | undefined;
+  /** Default 30000. */
+  infeasibleGraceMs?: number | undefined;
+}
+
+export interface TaskOptions extends ResourceOptions {
+  /** For messages and lists; default the function's name. */
+  name?: string | undefined;
+  /** Refs that `.remote()` returns; the function then returns an array. Default 1. */
+  numReturns?: number | undefined;
+  /** Further attempts after a crash of worker or node; -1 endless. Default 3. */
+  maxRetries?: number | undefined;
+  /** Default false. */
+  retryExceptions?: RetryExceptions | undefined;
+  retryDelayMs?: number | undefined;
+  retryBackoff?: number | undefined;
+  maxRetryDelayMs?: number | undefined;
+  /** Never shares its worker with another task, not even with its own children. */
+  exclusive?: boolean | undefined;
+  /** How the function travels. Default 'auto': by reference where it can be imported, else by value. */
+  capture?: "auto" | "value" | "reference" | undefined;
+}
+
+export interface ActorOptions extends ResourceOptions {
+  /** Unique in its namespace; `getActor(name)` finds it. */
+  name?: string | undefined;
+  namespace?: string | undefined;
+  /** 'detached' outlives its creator until it is killed. Default 'job'. */
+  lifetime?: "job" | "detached" | undefined;
+  /** With a name: the living actor of that name, if there is one. */
+  getIfExists?: boolean | undefined;
+  /** Restarts after crashes; -1 endless. Default 0. */
+  maxRestarts?: number | undefined;
+  /** Calls that are sent again after a crash. Default 0: a call runs at most once. */
+  maxTaskRetries?: number | undefined;
+  retryExceptions?: RetryExceptions | undefined;
+  /** Calls that may run at once. Default 1, also for async methods. */
+  maxConcurrency?: number | undefined;
+  /** Calls of one process that may be pending; then PendingCallsLimitExceededError. -1: a million. */
+  maxPendingCalls?: number | undefined;
+  /** Options by method. */
+  methods?: Readonly<Record<string, CallOptions>> | undefined;
+  capture?: "auto" | "value" | "reference" | undefined;
+}
+
+export interface CallOptions {
+  name?: string | undefined;
+  numReturns?: number | undefined;
+  maxTaskRetries?: number | undefined;
+  retryExceptions?: RetryExceptions | undefined;
+}
+
+// -- checks ------------------------------------------------------------------------------------------------------------
+
+type Check = (value: unknown) => string | undefined;
+
+const bool: Check = (value) => (typeof value === "boolean" ? undefined : "true or false");
+const text: Check = (value) => (typeof value === "string" && value.length > 0 ? undefined : "a non-empty string");
+const amount: Check = (value) => (typeof value === "number" && value >= 0 && Number.isFinite(value) ? undefined : "a number of 0 or more");
+const millis = amount;
+const bytes: Check = (value) => (bytesOf(value) === undefined ? 'bytes as a number, or text such as "512MiB"' : undefined);
+const object: Check = (value) => (typeof value === "object" && value !== null && !Array.isArray(value) ? undefined : "an object");
+
+function integer(least: number, most = Number.MAX_SAFE_INTEGER): Check {
+  return (value) =>
+    Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most
+      ? undefined
+      : `a whole number of ${least} or more${most < Number.MAX_SAFE_INTEGER ? `, at most ${most}` : ""}`;
+}
+function oneOf(...allowed: readonly string[]): Check {
+  return (value) => (allowed.includes(value as string) ? undefined : `one of ${allowed.map((one) => `'${one}'`).join(", ")}`);
+}
+const strategy: Check = (value) =>
+  value === "default" || value === "spread" || (object(value) === undefined && (value as NodeStrategy).kind === "node")
+    ? undefined
+    : "'default', 'spread' or onNode(id)";
+const retryExceptions: Check = (value) =>
+  typeof value === "boolean" || typeof value === "function" || (Array.isArray(value) && value.every((one) => typeof one === "function"))
+    ? undefined
+    : "true, false, a list of error classes, or a function of the error";
+const selector: Check = (value) =>
+  object(value) === undefined && Object.values(value as object).every((one) => typeof one === "string") ? undefined : "an object of strings";
+
+const RESOURCE_CHECKS: Record<string, Check> = {
+  numCpus: amount, numGpus: amount, memory: bytes, resources: object, labelSelector: selector, schedulingStrategy: strategy,
+  throwOnInfeasible: bool, infeasibleGraceMs: millis,
+};
+const CALL_CHECKS: Record<string, Check> = {
+  name: text, numReturns: integer(0, 10_000), maxTaskRetries: integer(-1), retryExceptions,
+};
+const TASK_CHECKS: Record<string, Check> = {
+  ...RESOURCE_CHECKS, name: text, numReturns: integer(0, 10_000), maxRetries: integer(-1), retryExceptions, retryDelayMs: millis,
+  retryBackoff: amount, maxRetryDelayMs: millis, exclusive: bool, capture: oneOf("auto", "value", "reference"),
+};
+const ACTOR_CHECKS: Record<string, Check> = {
+  ...RESOURCE_CHECKS, name: text, namespace: text, lifetime: oneOf("job", "detached"), getIfExists: bool, maxRestarts: integer(-1),
+  maxTaskRetries: integer(-1), retryExceptions, maxConcurrency: integer(1, 10_000), maxPendingCalls: integer(-1), methods: object,
+  capture: oneOf("auto", "value", "reference"),
+};
+
+/** In the contract, not in this release: refused by name rather than ignored. */
+const LATER = new Set([
+  "timeoutMs", "attemptTimeoutMs", "signal", "scope", "runtimeEnv", "maxCalls", "streamBackpressure", "concurrencyGroups",
+  "concurrencyGroup", "allowOutOfOrder", "isolation", "heapLimit", "reentrant",
+]);
+
+export function checkTaskOptions(options: TaskOptions): TaskOptions {
+  return check("task", options, TASK_CHECKS);
+}
+
+export function checkCallOptions(options: CallOptions): CallOptions {
+  return check("call", options, CALL_CHECKS);
+}
+
+export function checkActorOptions(options: ActorOptions): ActorOptions {
+  const checked = check("actor", options, ACTOR_CHECKS);
+  if (checked.getIfExists && checked.name === undefined) throw new InvalidArgumentError("actor option getIfExists needs a name");
+  for (const [method, call] of Object.entries(checked.methods ?? {})) check(`method ${method}`, call, CALL_CHECKS);
+  return checked;
+}
+
+/** Options without those that were given as undefined; throws for unknown names and wrong values. */
+function check<T extends object>(what: string, options: T, checks: Record<string, Check>): T {
+  if (object(options) !== undefined) throw new InvalidArgumentError(`${what} options must be an object, not ${describe(options)}`);
+  const given: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(options)) {
+    if (value === undefined) continue;
+    const rule = Object.hasOwn(checks, name) ? checks[name] : undefined;
+    if (rule === undefined) throw new InvalidArgumentError(unknownOption(what, name, checks));
+    const allowed = rule(value);
+    if (allowed !== undefined) throw new InvalidArgumentError(`${what} option ${name} must be ${allowed}, not ${describe(value)}`);
+    given[name] = value;
+  }
+  return given as T;
+}
+
+function unknownOption(what: string, name: string, checks: Record<string, Check>): string {
+  if (LATER.has(name)) return `${what} option ${name} is not available in this release`;
+  return `${what} option ${name} is not known; known are: ${Object.keys(checks).sort().join(", ")}`;
+}
+
+function describe(value: unknown): string {
+  if (typeof value === "string") return JSON.stringify(value);
+  if (typeof value === "function") return "a function";
+  return typeof value === "object" && value !== null ? (Array.isArray(value) ? "an array" : "an object") : String(value);
+}
+
+const UNITS: Record<string, number> = { "": 1, b: 1, k: 1e3, kb: 1e3, m: 1e6, mb: 1e6, g: 1e9, gb: 1e9, kib: 2 ** 10, mib: 2 ** 20, gib: 2 ** 30, tib: 2 ** 40 };
+
+/** Bytes of a size as users write it; undefined when it is none. */
+export function bytesOf(size: unknown): number | undefined {
+  if (typeof size === "number") return Number.isSafeInteger(size) && size >= 0 ? size : undefined;
+  const match = typeof size === "string" ? /^\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*$/i.exec(size) : null;
+  const unit = match === null ? undefined : UNITS[match[2].toLowerCase()];
+  return match === null || unit === undefined ? undefined : Math.round(Number(match[1]) * unit);
+}
+
+/** Fixed-point resources of a request; throws for what is no amount. */
+export function resourcesOf(options: ResourceOptions, defaultCpus: number): Record<string, number> {
+  const { resources = {} } = options;
+  for (const reserved of ["CPU", "GPU", "memory"]) {
+    if (Object.hasOwn(resources, reserved)) {
+      const own = { CPU: "numCpus", GPU: "numGpus", memory: "memory" }[reserved];
+      throw new InvalidArgumentError(`resources: ${reserved} is given by the option ${own}`);
+    }
+  }
+  const memory = options.memory === undefined ? 0 : (bytesOf(options.memory) ?? 0);
+  const parsed = parseResources({ CPU: options.numCpus ?? defaultCpus, GPU: options.numGpus ?? 0, memory, ...resources });
+  if ("text" in parsed) throw new InvalidArgumentError(parsed.text);
+  return { ...parsed.resources };
+}
+
+/** The predicate of a retryExceptions option. */
+export function retryPredicate(option: RetryExceptions | undefined): ((error: unknown) => boolean) | undefined {
+  if (option === undefined || option === false) return undefined;
+  if (option === true) return () => true;
+  if (typeof option === "function") return option as (error: unknown) => boolean;
+  return (error) => option.some((type) => error instanceof (type as never));
+}

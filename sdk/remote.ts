@@ -1,0 +1,200 @@
+// remote(): makes a function or class of the user run in the cluster.
+
+import { InvalidArgumentError } from "../runtime/errors.ts";
+import { LeasePool } from "../runtime/core/lease-pool.ts";
+import { methodsOf, type ObjectRef, type SchedulingClass, type Session, type TaskTemplate } from "../runtime/owner/index.ts";
+import { resourcesKey } from "../scheduler/index.ts";
+import { currentSession } from "../runtime/owner/index.ts";
+import {
+  checkActorOptions, checkTaskOptions, resourcesOf, retryPredicate, type ActorOptions, type CallOptions, type ResourceOptions,
+  type TaskOptions,
+} from "./options.ts";
+import type { RemoteClass, RemoteFunction } from "./types.ts";
+
+/** Ray's retry default: tasks are expected to be safe to run again after a crash. */
+const MAX_RETRIES = 3;
+const INFEASIBLE_GRACE_MS = 30_000;
+const MAX_RETRY_DELAY_MS = 60_000;
+/** "Wait for nodes to come" on the wire. */
+export const GRACE_ENDLESS = 0xffffffff;
+
+/**
+ * A function, as one that runs in the cluster, or a class, as one whose instances are actors. Cheap, and possible before init();
+ * the code is captured once, at the first `.remote()`.
+ *
+ * @throws InvalidArgumentError for anything else, and for wrong options.
+ */
+export function remote<A extends unknown[], R, N extends number = 1>(
+  fn: (...args: A) => R,
+  options?: TaskOptions & { numReturns?: N },
+): RemoteFunction<A, R, N>;
+export function remote<C extends abstract new (...args: never[]) => unknown>(type: C, options?: ActorOptions): RemoteClass<C>;
+export function remote(target: unknown, options: TaskOptions | ActorOptions = {}): unknown {
+  if (typeof target !== "function") {
+    throw new InvalidArgumentError(`remote: expected a function or a class, not ${target === null ? "null" : typeof target}`);
+  }
+  if (isClass(target)) return new ActorClass(target, checkActorOptions(options as ActorOptions));
+  if (isGenerator(target)) {
+    throw new InvalidArgumentError(`remote: "${target.name}" is a generator function; streams of results are not available in this release`);
+  }
+  return new TaskFunction(target as (...args: never[]) => unknown, checkTaskOptions(options as TaskOptions));
+}
+
+function isClass(target: Function): boolean {
+  return /^class\b/.test(Function.prototype.toString.call(target));
+}
+
+function isGenerator(target: Function): boolean {
+  return /^(?:Async)?GeneratorFunction$/.test(Object.prototype.toString.call(target).slice(8, -1));
+}
+
+export const REMOTE_FUNCTION_BRAND = Symbol.for("troupe.remote-function");
+export const REMOTE_CLASS_BRAND = Symbol.for("troupe.remote-class");
+const REDUCE = Symbol.for("troupe.reduce");
+
+class TaskFunction {
+  readonly #fn: (...args: never[]) => unknown;
+  readonly #options: TaskOptions;
+  #template: TaskTemplate | undefined;
+  #session: Session | undefined;
+
+  constructor(fn: (...args: never[]) => unknown, options: TaskOptions) {
+    this.#fn = fn;
+    this.#options = options;
+    // Resources are wrong at the door, not at the first call.
+    resourcesOf(options, 1);
+  }
+
+  remote(...args: unknown[]): ObjectRef | ObjectRef[] {
+    const session = currentSession();
+    if (this.#session !== session) this.#bind(session);
+    const refs = session.submit(this.#template as TaskTemplate, args);
+    return this.#options.numReturns === undefined || this.#options.numReturns <= 1 ? refs[0] : refs;
+  }
+
+  options(options: TaskOptions): TaskFunction {
+    return new TaskFunction(this.#fn, { ...this.#options, ...checkTaskOptions(options) });
+  }
+
+  local(...args: never[]): unknown {
+    return this.#fn(...args);
+  }
+
+  [REDUCE](): { restore: Function; args: unknown[] } {
+    return { restore: remote, args: [this.#fn, this.#options] };
+  }
+
+  #bind(session: Session): void {
+    const options = this.#options;
+    const captured = session.parts.shipper.capture(this.#fn, { mode: options.capture ?? "auto" });
+    const name = options.name ?? (this.#fn.name || "anonymous");
+    this.#template = {
+      id: session.newTemplateId(),
+      functionId: captured.id,
+      code: captured.bytes,
+      name,
+      method: "",
+      numReturns: options.numReturns ?? 1,
+      maxRetries: options.maxRetries ?? MAX_RETRIES,
+      retryOn: retryPredicate(options.retryExceptions),
+      retryDelayMs: options.retryDelayMs ?? 0,
+      retryBackoff: options.retryBackoff ?? 2,
+      maxRetryDelayMs: options.maxRetryDelayMs ?? MAX_RETRY_DELAY_MS,
+      scheduling: schedulingClass(session, options, name, !options.exclusive && options.maxRetries !== 0 && !options.numGpus),
+      expectedMicros: undefined,
+    };
+    this.#session = session;
+  }
+}
+Object.defineProperty(TaskFunction.prototype, REMOTE_FUNCTION_BRAND, { value: true });
+
+class ActorClass {
+  readonly #type: Function;
+  readonly #options: ActorOptions;
+
+  constructor(type: Function, options: ActorOptions) {
+    this.#type = type;
+    this.#options = options;
+    resourcesOf(options, 1);
+  }
+
+  remote(...args: unknown[]): object {
+    const session = currentSession();
+    const options = this.#options;
+    const captured = session.parts.shipper.capture(this.#type, { mode: options.capture ?? "auto" });
+    const methods = methodsOf(this.#type);
+    const holdsNothing = options.numCpus === undefined && options.numGpus === undefined && options.resources === undefined;
+    const spec = {
+      className: this.#type.name || "anonymous",
+      functionId: captured.id,
+      code: captured.bytes,
+      placement: resourcesOf(options, 1),
+      lifetime: resourcesOf(options, holdsNothing ? 0 : (options.numCpus ?? 0)),
+      maxRestarts: options.maxRestarts ?? 0,
+      maxConcurrency: options.maxConcurrency ?? 1,
+      name: options.name ?? "",
+      namespace: options.namespace ?? session.namespace,
+      detached: options.lifetime === "detached",
+      strategy: strategyOf(options),
+      getIfExists: options.getIfExists ?? false,
+      infeasibleGraceMs: graceOf(options),
+      options: Buffer.from(JSON.stringify({ methods: [...methods] })),
+    };
+    const travelling = { maxTaskRetries: options.maxTaskRetries ?? 0, methods: plainMethods(options.methods) };
+    return session.createActor(spec, args, methods, {
+      maxPendingCalls: options.maxPendingCalls ?? -1,
+      retryOn: retryPredicate(options.retryExceptions),
+      travelling,
+    });
+  }
+
+  options(options: ActorOptions): ActorClass {
+    return new ActorClass(this.#type, checkActorOptions({ ...this.#options, ...options }));
+  }
+
+  [REDUCE](): { restore: Function; args: unknown[] } {
+    return { restore: remote, args: [this.#type, this.#options] };
+  }
+}
+Object.defineProperty(ActorClass.prototype, REMOTE_CLASS_BRAND, { value: true });
+
+/** The part of method options that travels with the handle. */
+function plainMethods(methods: Readonly<Record<string, CallOptions>> | undefined): Record<string, unknown> {
+  const plain: Record<string, unknown> = {};
+  for (const [name, { numReturns, maxTaskRetries }] of Object.entries(methods ?? {})) plain[name] = { numReturns, maxTaskRetries };
+  return plain;
+}
+
+function graceOf(options: ResourceOptions): number {
+  return options.throwOnInfeasible === false ? GRACE_ENDLESS : (options.infeasibleGraceMs ?? INFEASIBLE_GRACE_MS);
+}
+
+function strategyOf(options: ResourceOptions): SchedulingClass["strategy"] {
+  const { schedulingStrategy = "default", labelSelector = {} } = options;
+  const labels = { ...labelSelector };
+  if (typeof schedulingStrategy === "string") return { kind: schedulingStrategy, node: "", soft: false, labels };
+  return { ...schedulingStrategy, labels };
+}
+
+const CLASSES = new WeakMap<Session, Map<string, SchedulingClass>>();
+let nextClass = 1;
+
+/** Tasks with equal needs share one class, and so its leases. */
+function schedulingClass(session: Session, options: ResourceOptions, name: string, shareable: boolean): SchedulingClass {
+  const resources = resourcesOf(options, 1);
+  const strategy = strategyOf(options);
+  const infeasibleGraceMs = graceOf(options);
+  const key = `${resourcesKey(resources)}|${JSON.stringify(strategy)}|${infeasibleGraceMs}|${shareable}`;
+  let classes = CLASSES.get(session);
+  if (classes === undefined) {
+    classes = new Map();
+    CLASSES.set(session, classes);
+  }
+  let found = classes.get(key);
+  if (found === undefined) {
+    found = { id: nextClass++, resources, strategy, infeasibleGraceMs, name, pool: new LeasePool(), shareable };
+    classes.set(key, found);
+  }
+  return found;
+}
+
