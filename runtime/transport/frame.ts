@@ -176,7 +176,9 @@ function readMessage(reader: Reader, end: number, visitor: FrameVisitor): boolea
 /** Why a channel ends after `error` came out of reading or handling a frame. */
 export function brokenBy(error: unknown, peer: string): Failure {
   const text = error instanceof Error ? error.message : String(error);
-  if (error instanceof WireError) return failureOf(new ConnectionError(`${peer} sent bytes that are not of the contract: ${text}`));
+  if (error instanceof WireError) {
+    return failureOf(new ConnectionError(`${peer} sent bytes that are not of the contract: ${text}`));
+  }
   return failureOf(new TroupeError(`A message of ${peer} could not be handled: ${text}`, {}, error));
 }
 
