@@ -4,6 +4,7 @@
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { SerializationError } from "../errors.ts";
+import { checkArrowStream } from "./arrow-check.ts";
 import { ARROW_BATCH, ARROW_TABLE, ARROW_VECTOR } from "./format.ts";
 import { Refusal } from "./refusal.ts";
 
@@ -52,11 +53,11 @@ export function encodeArrow(value: object): ArrowData {
   for (const { kind, load } of candidates()) {
     const module = tryLoad(load);
     if (module === undefined) continue;
-    if (value instanceof module.Table) return { form: ARROW_TABLE, kind, pieces: write(module, value) };
-    if (value instanceof module.RecordBatch) {
+    if (isMadeBy(module.Table, value)) return { form: ARROW_TABLE, kind, pieces: write(module, value) };
+    if (isMadeBy(module.RecordBatch, value)) {
       return { form: ARROW_BATCH, kind, pieces: write(module, new module.Table([value])) };
     }
-    if (value instanceof module.Vector) {
+    if (isMadeBy(module.Vector, value)) {
       return { form: ARROW_VECTOR, kind, pieces: write(module, new module.Table({ vector: value })) };
     }
   }
@@ -65,6 +66,11 @@ export function encodeArrow(value: object): ArrowData {
     "is an Apache Arrow value whose apache-arrow package cannot be found from the program",
     "install apache-arrow beside it (on Node 22 use 22.12 or newer), or send tableToIPC(table)",
   );
+}
+
+/** By prototype: apache-arrow's own `instanceof` holds between its copies. */
+function isMadeBy(Class: Constructor, value: object): boolean {
+  return Object.prototype.isPrototypeOf.call(Class.prototype as object, value);
 }
 
 function write(module: ArrowModule, table: object): readonly Uint8Array[] {
@@ -77,6 +83,7 @@ function write(module: ArrowModule, table: object): readonly Uint8Array[] {
 
 /** `bytes` are read in place. Throws whatever apache-arrow makes of bad ones. */
 export function decodeArrow(form: number, kind: number, bytes: Uint8Array): object {
+  checkArrowStream(bytes);
   const table = moduleToRead(kind).tableFromIPC(bytes);
   if (form === ARROW_TABLE) return table;
   const part = form === ARROW_BATCH ? table.batches[0] : form === ARROW_VECTOR ? table.getChildAt(0) : undefined;

@@ -67,9 +67,7 @@ function examine(value: object, prototype: object, family: Family): ClassInfo | 
   const unfit = refusalByKind(value);
   if (unfit !== undefined) return unfit;
   const constructor: unknown = Object.getOwnPropertyDescriptor(prototype, "constructor")?.value;
-  if (family === "error" && Object.getOwnPropertySymbols(prototype).some((key) => key.description === "kIsNodeError")) {
-    return { family, userClass: undefined };
-  }
+  if (family === "error" && isNodeError(prototype)) return { family, userClass: undefined };
   if (typeof constructor !== "function" || constructor.prototype !== prototype) {
     return refused("has a prototype that no class has", `make it with a class, or copy what you need; ${REGISTER}`);
   }
@@ -78,6 +76,14 @@ function examine(value: object, prototype: object, family: Family): ClassInfo | 
   if (constructor === DOMException) return { family: "domexception", userClass: undefined };
   if (constructor === Buffer) return { family, userClass: undefined };
   return userClass(constructor, prototype, family);
+}
+
+/** Errors of Node's own have classes that nobody can name: their built-in base, code and message say all. */
+function isNodeError(prototype: object): boolean {
+  for (let at: object | null = prototype; at !== null; at = Object.getPrototypeOf(at)) {
+    if (Object.getOwnPropertySymbols(at).some((key) => key.description === "kIsNodeError")) return true;
+  }
+  return false;
 }
 
 /** A class written in the engine: ours if the object has what such objects have. Realms (vm contexts) have classes of their own. */
@@ -101,7 +107,8 @@ function userClass(constructor: Function, prototype: object, family: Family): Cl
     const each: unknown = Object.getOwnPropertyDescriptor(at, "constructor")?.value;
     if (typeof each !== "function") return refused(`is an instance of ${name}, part of whose prototype chain no class has`, REGISTER);
     if (isNative(each)) {
-      const fits = each.name === "Object" || family !== "user";
+      // Before classes, errors were made without the engine's help: they are objects like others.
+      const fits = each.name === "Object" || family !== "user" || each.name === "Error";
       return fits ? { family, userClass: constructor } : refused(`is ${article(name)}, a kind of ${each.name} whose contents are hidden`, REGISTER);
     }
     if (each === Buffer) continue;

@@ -44,7 +44,7 @@ class Codec implements ValueCodec {
     }
   }
 
-  encodeSmall(value: unknown, target: Uint8Array, offset: number, hooks: EncodeHooks): number {
+  encodeSmall(value: unknown, target: Uint8Array, offset: number, hooks: EncodeHooks, isOwn = false): number {
     if (target.length - offset < SMALL_HEADER_BYTES) return -1;
     const encoder = this.#idle.pop() ?? new Encoder();
     encoder.hooks = hooks;
@@ -54,7 +54,7 @@ class Codec implements ValueCodec {
     try {
       out.byte(MAGIC);
       out.byte(PLAIN_BLOCK);
-      encoder.root(value);
+      encoder.root(value, isOwn);
       return out.at;
     } catch (error) {
       // A refusal too: `encode` will find it again and has the name of the root for its path.

@@ -34,8 +34,12 @@ export interface Encoded {
 export interface ValueCodec {
   /** Throws SerializationError with the path to the value that cannot travel. `root` names the value in that path (`args`). */
   encode(value: unknown, hooks: EncodeHooks, root?: string): Encoded;
-  /** Hot path for small values: writes at `offset` of `target` and returns the end, or -1 when it does not fit or needs buffers. */
-  encodeSmall(value: unknown, target: Uint8Array, offset: number, hooks: EncodeHooks): number;
-  /** Buffers of 64 KiB and more become views of `block`'s memory; smaller ones are copied. Throws SerializationError on bad bytes. */
+  /**
+   * Hot path for small values: writes at `offset` of `target` and returns the end, or -1 when it does not fit, needs buffers or
+   * cannot travel: then `encode` says more. `isOwn`: `value` is an array the caller just made (arguments), so it need not be
+   * searched for properties beside its elements.
+   */
+  encodeSmall(value: unknown, target: Uint8Array, offset: number, hooks: EncodeHooks, isOwn?: boolean): number;
+  /** `block` is exactly one block. Buffers of 64 KiB and more become views of `block`'s memory; smaller ones are copied. Throws SerializationError on bad bytes. */
   decode(block: Uint8Array, hooks: DecodeHooks): unknown;
 }

@@ -4,6 +4,7 @@
 import { Buffer } from "node:buffer";
 import { TroupeError, errorClassOf } from "../errors.ts";
 import { decodeArrow } from "./arrow.ts";
+import { bareError, builtinPrototype, setHidden } from "./bare-error.ts";
 import { BlockBuffers } from "./block-buffers.ts";
 import { ByteReader, badBytes } from "./byte-reader.ts";
 import type { DecodeHooks } from "./contract.ts";
@@ -16,6 +17,9 @@ export class UnknownClass {}
 
 /** Bodies nest INLINE_DEPTH deep, and each scope adds at most three levels. */
 const DEPTH_MAX = f.INLINE_DEPTH + 3 * f.SCOPE_DEPTH + 10;
+const LENGTH_MAX = 2 ** 32 - 1;
+/** Loose arrays above this are kept as dictionaries. */
+const SPARSE_LENGTH = 64;
 /** Holds an object's number until the object can be made. */
 const UNMADE = Symbol("unmade");
 
@@ -224,7 +228,7 @@ class Decoder {
     const name = this.#in.text();
     if (userClass !== UnknownClass) return bareError(prototypeOf(userClass));
     const error = bareError(builtinPrototype(base));
-    Object.defineProperty(error, "name", { value: name, writable: true, configurable: true });
+    setHidden(error, "name", name);
     return error;
   }
 
@@ -243,8 +247,7 @@ class Decoder {
         for (let left = this.#in.countOf(1); left > 0; left--) (value as Set<unknown>).add(this.value(depth + 1));
         return;
       case f.LOOSE_ARRAY:
-        (value as unknown[]).length = this.#in.count();
-        this.#props(value, depth);
+        this.#looseArray(value as unknown[], depth);
         return;
       default: this.#props(value, depth);
     }
@@ -279,6 +282,15 @@ class Decoder {
       if (key === "__proto__") define(value, key, f.PLAIN_PROPERTY, item);
       else value[key] = item;
     }
+  }
+
+  /** The engine makes room for a length at once unless the array is known to be sparse: a length alone must cost nothing. */
+  #looseArray(value: unknown[], depth: number): void {
+    const length = this.#in.count();
+    if (length > LENGTH_MAX) throw badBytes("an array is too long");
+    if (length > SPARSE_LENGTH) value.length = LENGTH_MAX;
+    value.length = length;
+    this.#props(value, depth);
   }
 
   #props(value: object, depth: number): void {
@@ -388,21 +400,6 @@ function prototypeOf(userClass: unknown): object {
   const prototype: unknown = typeof userClass === "function" ? userClass.prototype : undefined;
   if (typeof prototype !== "object" || prototype === null) throw badBytes("a class is missing");
   return prototype;
-}
-
-function builtinPrototype(name: string): object {
-  const known = f.BUILTIN_ERRORS.has(name) ? (globalThis as unknown as Record<string, { prototype: object } | undefined>)[name] : undefined;
-  return (known ?? Error).prototype;
-}
-
-/** A real error of any class, without running its constructor; its stack comes with its properties. */
-function bareError(prototype: object): Error {
-  const limit = Error.stackTraceLimit;
-  Error.stackTraceLimit = 0;
-  const error = new Error();
-  Error.stackTraceLimit = limit;
-  Reflect.deleteProperty(error, "stack");
-  return Object.setPrototypeOf(error, prototype) as Error;
 }
 
 /** Never runs a setter, so no name is special. */

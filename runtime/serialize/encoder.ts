@@ -33,7 +33,7 @@ const sizeOfMap = Object.getOwnPropertyDescriptor(Map.prototype, "size")!.get!;
 const sizeOfSet = Object.getOwnPropertyDescriptor(Set.prototype, "size")!.get!;
 const SYMBOL_NAMES: ReadonlyMap<symbol, string> = new Map([...f.WELL_KNOWN_SYMBOLS].map(([name, symbol]) => [symbol, name]));
 /** Objects of the engine that look plain. */
-const NAMESPACES: ReadonlySet<object> = new Set([Math, JSON, Reflect, Atomics, Intl, WebAssembly, console, globalThis]);
+const NAMESPACES: ReadonlySet<object> = new Set([Math, JSON, Reflect, Atomics, Intl, console, globalThis]);
 
 export class Encoder {
   readonly out = new ByteWriter();
@@ -55,8 +55,10 @@ export class Encoder {
     this.#scopes = 0;
   }
 
-  root(value: unknown): void {
-    this.value(value, 0);
+  /** `isOwn`: an array that the caller just made, which has elements and nothing else. */
+  root(value: unknown, isOwn = false): void {
+    if (isOwn && Array.isArray(value)) this.#dense(value, 0);
+    else this.value(value, 0);
     if (this.#queue.length > 0) this.#drain(0);
   }
 
@@ -218,8 +220,12 @@ export class Encoder {
   #array(value: readonly unknown[], depth: number): void {
     if (isLoose(value)) {
       this.composite(f.LOOSE_ARRAY, value, depth, undefined);
-      return;
+    } else {
+      this.#dense(value, depth);
     }
+  }
+
+  #dense(value: readonly unknown[], depth: number): void {
     const { out } = this;
     const { length } = value;
     this.#memo.add(value);
@@ -391,7 +397,7 @@ export class Encoder {
   }
 
   #proxy(value: object, depth: number): void {
-    if (!this.#branded(value, depth)) {
+    if (!hasBrand(value) || !this.#branded(value, depth)) {
       throw new Refusal(value, "is a Proxy, whose handler cannot be copied", "send what it stands for, such as { ...proxy }");
     }
   }
@@ -431,5 +437,14 @@ export class Encoder {
     } catch (error) {
       throw new Refusal(value, `cannot be copied because the ${what} threw`, messageOf(error), "", error);
     }
+  }
+}
+
+/** Asks a proxy, which may be revoked or throw. */
+function hasBrand(value: object): boolean {
+  try {
+    return REF_BRAND in value || HANDLE_BRAND in value || REDUCE_BRAND in value;
+  } catch {
+    return false;
   }
 }

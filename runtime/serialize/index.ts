@@ -4,3 +4,4 @@ export { HANDLE_BRAND, REDUCE_BRAND, REF_BRAND, type Reducible } from "./brands.
 export { createCodec } from "./codec.ts";
 export type { DecodeHooks, EncodeHooks, Encoded, ValueCodec } from "./contract.ts";
 export { registerSerializer } from "./serializers.ts";
+export { decodeThrown, encodeThrown, type ReceivedContext, type ThrownContext } from "./errors.ts";

@@ -2,7 +2,7 @@
 
 import { inspect, types } from "node:util";
 
-const { getOwnPropertyNames, getOwnPropertySymbols } = Object;
+const { getOwnPropertySymbols } = Object;
 const FEW = 64;
 /** Holes cost a byte each; an array that is mostly holes is written by its indices. */
 const HOLES_MIN = 1024;
@@ -12,12 +12,12 @@ const NO_ELEMENTS = { maxArrayLength: 0, depth: 0, breakLength: Infinity, custom
 const ONLY_ELEMENTS = /^\[ \.\.\. \d+ more items?, \[length\]: \d+ \]$/;
 const ONLY_VIEW_ELEMENTS = / \[ \.\.\. \d+ more items? \]$/;
 
-/** True when an array has properties beside its elements, or is sparse. */
+/** True when an array has properties beside its elements, or is sparse. Own keys come as elements, `length`, names, symbols. */
 export function isLoose(value: readonly unknown[]): boolean {
   const { length } = value;
   if (length <= FEW) {
-    const names = getOwnPropertyNames(value);
-    return names[names.length - 1] !== "length" || getOwnPropertySymbols(value).length > 0;
+    const keys = Reflect.ownKeys(value);
+    return keys[keys.length - 1] !== "length";
   }
   if (!ONLY_ELEMENTS.test(inspect(value, { ...NO_ELEMENTS, showHidden: true })) && hasNames(value)) return true;
   let holes = 0;
@@ -28,7 +28,7 @@ export function isLoose(value: readonly unknown[]): boolean {
 }
 
 function hasNames(value: object): boolean {
-  return getOwnPropertyNames(value).at(-1) !== "length" || getOwnPropertySymbols(value).length > 0;
+  return Reflect.ownKeys(value).at(-1) !== "length";
 }
 
 /** Own properties of a built-in object beside those that its contents make. */
