@@ -8,7 +8,8 @@ import { ERROR_CODES } from "../runtime/errors.ts";
 import { catalogueProblems, headingsIn, linkProblems } from "./tidy/documents.ts";
 import { importsOf, layerProblems } from "./tidy/layers.ts";
 import {
-  anyProblems, clockProblems, exportProblems, functionsOf, leftoverProblems, nameProblems, pureProblems, sizeProblems, testProblems,
+  anyProblems, clockProblems, exportProblems, functionsOf, leftoverProblems, nameProblems, pureProblems, sizeProblems,
+  testProblems,
 } from "./tidy/rules.ts";
 import { codeOf, filesUnder, type Problem, readSource, ROOT, sourceOf } from "./tidy/source.ts";
 
@@ -71,7 +72,8 @@ describe("purity", () => {
   });
 
   test("finds each of them", () => {
-    const text = `import fs from "node:fs";\nsetTimeout(f); Date.now(); Math.random(); performance.now(); process.exit(); new Date();\n`;
+    const clocks = "setTimeout(f); Date.now(); Math.random(); performance.now();";
+    const text = `import fs from "node:fs";\n${clocks} process.exit(); new Date();\n`;
     expect(pureProblems(sourceOf("scheduler/a.ts", text))).toHaveLength(7);
     expect(clockProblems(sourceOf("runtime/agent/a.ts", text))).toHaveLength(4);
     expect(clockProblems(sourceOf("runtime/agent/a.ts", `clock.setTimeout(); "Date.now()"; // Math.random()`))).toEqual([]);
@@ -161,7 +163,8 @@ describe("documents", () => {
 
   test("every error is documented, and nothing else is", () => {
     expect(shown(catalogueProblems(readFileSync(join(ROOT, "docs/errors.md"), "utf8"), ERROR_CODES))).toEqual([]);
-    expect(catalogueProblems("### `A`\n### `B`\n### `B`\n", ["A", "C"])).toHaveLength(3);
+    const found = texts(catalogueProblems("### `A`\n### `B`\n### `B`\n### `D`\n", ["A", "B", "C"]));
+    expect(found.map((text) => text[0]).join("")).toBe("CDB");
   });
 });
 

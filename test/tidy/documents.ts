@@ -37,7 +37,10 @@ function resolve(folder: readonly string[], target: string): string {
 /** Anchors of a markdown text, as forges make them. */
 export function headingsIn(text: string): string[] {
   const headings = text.split("\n").filter((line) => /^#{1,6} /.test(line));
-  return headings.map((line) => line.replace(/^#+ /, "").trim().toLowerCase().replace(/[^\p{L}\p{N} _-]/gu, "").replace(/ /g, "-"));
+  return headings.map((line) => {
+    const title = line.replace(/^#+ /, "").trim().toLowerCase();
+    return title.replace(/[^\p{L}\p{N} _-]/gu, "").replace(/ /g, "-");
+  });
 }
 
 /** Codes that only one side has. The catalogue has one heading a code: "### `CODE`". */
@@ -47,6 +50,6 @@ export function catalogueProblems(document: string, codes: readonly string[]): P
   return [
     ...codes.filter((code) => !documented.includes(code)).map((code) => problem(`${code} is not documented`)),
     ...documented.filter((code) => !codes.includes(code)).map((code) => problem(`${code} is no error of runtime/errors.ts`)),
-    ...documented.filter((code, index) => documented.indexOf(code) !== index).map((code) => problem(`${code} is documented twice`)),
+    ...documented.filter((code, index) => documented.indexOf(code) < index).map((code) => problem(`${code} is there twice`)),
   ];
 }
