@@ -45,8 +45,15 @@ for (const [name, value] of Object.entries(cases)) {
   const isSmall = codec.encodeSmall(value, target, 0, hooks, true) >= 0;
   const block = codec.encode(value, hooks).toBytes();
   const space = new Uint8Array(block.length);
-  const encode = isSmall ? () => codec.encodeSmall(value, target, 0, hooks, true) : () => codec.encode(value, hooks).writeTo(space);
+  const encode = isSmall
+    ? () => codec.encodeSmall(value, target, 0, hooks, true)
+    : () => codec.encode(value, hooks).writeTo(space);
   const theirs = serialize(value);
-  const costs = [cost(encode), cost(() => codec.decode(block, hooks)), cost(() => serialize(value)), cost(() => deserialize(theirs))];
+  const costs = [
+    cost(encode),
+    cost(() => codec.decode(block, hooks)),
+    cost(() => serialize(value)),
+    cost(() => deserialize(theirs)),
+  ];
   console.log(`${name.padEnd(28)}${costs.map(show).join("")}`);
 }

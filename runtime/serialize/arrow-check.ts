@@ -1,5 +1,5 @@
-// Checks the bytes of an Arrow IPC stream before apache-arrow sees them: it trusts every count it reads, and a few wrong bits make
-// it loop or ask for gigabytes. What is checked is what it follows: offsets, counts and lengths, not the meaning.
+// Checks the bytes of an Arrow IPC stream before apache-arrow sees them: it trusts every count it reads, and a few wrong bits
+// make it loop or ask for gigabytes. What is checked is what it follows: offsets, counts and lengths, not the meaning.
 //
 //   stream    ┌ FFFFFFFF ┬ n i32 ┬ metadata (flatbuffer, n bytes) ┬ body ┐ …  ended by n = 0 or the end of the bytes
 //   table     at p: i32 back to its vtable ┌ u16 its size ┬ u16 the table's size ┬ u16 offset of each slot, 0 = not there ┐

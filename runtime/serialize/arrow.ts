@@ -97,7 +97,7 @@ function moduleToRead(kind: number): ArrowModule {
     const module = tryLoad(candidate.load);
     if (module !== undefined) return module;
   }
-  throw new SerializationError("the value holds Apache Arrow data, and apache-arrow is not installed here: install it", { path: "" });
+  throw new SerializationError("the value holds Apache Arrow data: install apache-arrow where it is read", { path: "" });
 }
 
 let found: readonly Candidate[] | undefined;

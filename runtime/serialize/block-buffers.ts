@@ -40,7 +40,7 @@ export class BlockBuffers {
     const data = new DataView(block.buffer, block.byteOffset, block.byteLength);
     const count = data.getUint32(4, true);
     const end = data.getFloat64(8, true);
-    if (!isCount(end) || end < LARGE_HEADER_BYTES || end > block.length) throw badBytes("the structure's end is not in the block");
+    if (!isCount(end) || end < LARGE_HEADER_BYTES || end > block.length) throw badBytes("the structure is not in the block");
     const table = align(end, 8);
     let free = table + count * TABLE_ENTRY_BYTES;
     if (free > block.length) throw badBytes("the buffer table is not in the block");

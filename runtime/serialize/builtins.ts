@@ -61,7 +61,7 @@ function encodeView(encoder: Encoder, value: ArrayBufferView): void {
     return;
   }
   const kind = VIEW_KIND_NUMBERS.get(isBuffer ? "Buffer" : types.isDataView(value) ? "DataView" : kindName(value));
-  if (kind === undefined) throw new Refusal(value, `is a ${kindName(value)}, which this release does not know`, "send a typed array");
+  if (kind === undefined) throw new Refusal(value, `is a ${kindName(value)}, which this release does not know`, "send its bytes");
   out.byte(f.VIEW);
   out.byte(kind);
   encodeSource(encoder, value, buffer as ArrayBuffer, byteOffset, byteOffset + byteLength, false);
@@ -145,7 +145,7 @@ export function encodeErrorClass(encoder: Encoder, value: object, userClass: Fun
   }
 }
 
-/** The code of one of Troupe's own classes, also of another copy of the package; a user's subclass has no code of its own there. */
+/** The code of one of Troupe's own classes, also of another copy of the package. A user's subclass travels as a user's class. */
 function catalogued(value: object, constructor: Function): string | undefined {
   if (!(value instanceof TroupeError)) return undefined;
   const code: unknown = (constructor as typeof TroupeError).code;

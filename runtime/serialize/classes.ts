@@ -26,7 +26,7 @@ export const REGISTER = "registerSerializer(Class, { serialize, deserialize }) s
 
 /** By family too: `Object.create(Map.prototype)` has a Map's prototype and not its contents. */
 const known: { readonly [family in Family]?: WeakMap<object, ClassInfo | RefusedClass> } = Object.fromEntries(
-  ["array", "map", "set", "date", "regexp", "boxed", "arraybuffer", "view", "error", "user"].map((family) => [family, new WeakMap()]),
+  ["array", "map", "set", "date", "regexp", "boxed", "arraybuffer", "view", "error", "user"].map((name) => [name, new WeakMap()]),
 );
 
 /** The class of an object that is neither a proxy nor of the plain prototype. */
@@ -86,7 +86,7 @@ function isNodeError(prototype: object): boolean {
   return false;
 }
 
-/** A class written in the engine: ours if the object has what such objects have. Realms (vm contexts) have classes of their own. */
+/** A class of the engine: known if the object has what such objects have. Realms (vm contexts) have classes of their own. */
 function nativeClass(constructor: Function, prototype: object, family: Family): ClassInfo | RefusedClass {
   if (constructor.name === "Object" && Object.getPrototypeOf(prototype) === null && family === "user") {
     return { family: "plain", userClass: undefined };
@@ -105,11 +105,12 @@ function userClass(constructor: Function, prototype: object, family: Family): Cl
   const name = constructor.name || "an unnamed class";
   for (let at: object | null = prototype; at !== null; at = Object.getPrototypeOf(at)) {
     const each: unknown = Object.getOwnPropertyDescriptor(at, "constructor")?.value;
-    if (typeof each !== "function") return refused(`is an instance of ${name}, part of whose prototype chain no class has`, REGISTER);
+    if (typeof each !== "function") return refused(`is ${article(name)} with a prototype that no class has`, REGISTER);
     if (isNative(each)) {
       // Before classes, errors were made without the engine's help: they are objects like others.
       const fits = each.name === "Object" || family !== "user" || each.name === "Error";
-      return fits ? { family, userClass: constructor } : refused(`is ${article(name)}, a kind of ${each.name} whose contents are hidden`, REGISTER);
+      if (fits) return { family, userClass: constructor };
+      return refused(`is ${article(name)}, a kind of ${each.name} whose contents are hidden`, REGISTER);
     }
     if (each === Buffer) continue;
     const home = nodeHome(each);
@@ -117,7 +118,8 @@ function userClass(constructor: Function, prototype: object, family: Family): Cl
     const secret = privateMember(Function.prototype.toString.call(each));
     if (secret !== undefined) {
       const where = each === constructor ? `class ${name}` : `class ${name} (in its base ${each.name})`;
-      return refused(`is an instance of ${where}, which has a private field ${secret} that no copy could have`, REGISTER.replace("Class", name));
+      const reason = `is an instance of ${where}, which has a private field ${secret} that no copy could have`;
+      return refused(reason, REGISTER.replace("Class", name));
     }
   }
   return { family, userClass: constructor };
@@ -125,11 +127,11 @@ function userClass(constructor: Function, prototype: object, family: Family): Cl
 
 function ofNode(name: string, nodeClass: string, home: string): RefusedClass {
   const what = name === nodeClass ? `is ${article(name)} of ${home}` : `is ${article(name)}, a kind of ${nodeClass} of ${home}`;
-  const remedy = STREAM.test(nodeClass) ? "read it first and send the data" : "create it inside the function, or keep it in an actor";
+  const remedy = DATA_SOURCE.test(nodeClass) ? "read it first, send the data" : "make it in the function, or keep it in an actor";
   return refused(`${what}, whose state is not in JavaScript`, `${remedy}; or ${REGISTER}`);
 }
 
-const STREAM = /Stream$|^Readable$|^Writable$|^Duplex$|^Transform$|^PassThrough$|^Blob$|^File$|^Response$|^Request$|^IncomingMessage$/;
+const DATA_SOURCE = /Stream$|^(?:Readable|Writable|Duplex|Transform|PassThrough|Blob|File|Response|Request|IncomingMessage)$/;
 
 /** Things the engine marks, whatever their prototype. */
 function refusalByKind(value: object): RefusedClass | undefined {
@@ -140,10 +142,10 @@ function refusalByKind(value: object): RefusedClass | undefined {
   if (types.isSharedArrayBuffer(value)) {
     return refused("is a SharedArrayBuffer", "memory is not shared between workers: put() it, or use createBuffer()");
   }
-  if (types.isGeneratorObject(value)) return refused("is a generator", "its progress cannot be copied: send its items, or the function");
-  if (types.isMapIterator(value) || types.isSetIterator(value)) return refused("is an iterator", "send the Map or Set, or [...iterator]");
+  if (types.isGeneratorObject(value)) return refused("is a generator", "its progress has no copy: send its items");
+  if (types.isMapIterator(value) || types.isSetIterator(value)) return refused("is an iterator", "send the Map or Set itself");
   if (types.isExternal(value)) return refused("is a native handle", "create it where it is used");
-  if (types.isKeyObject(value) || types.isCryptoKey(value)) return refused("is a key of node:crypto", "export it and send the bytes");
+  if (types.isKeyObject(value) || types.isCryptoKey(value)) return refused("is a key of node:crypto", "export and send its bytes");
   return undefined;
 }
 

@@ -3,7 +3,6 @@
 import { Buffer } from "node:buffer";
 import { TroupeError } from "../errors.ts";
 import { finish } from "./buffer-plan.ts";
-import { OVERFLOW } from "./byte-writer.ts";
 import type { DecodeHooks, EncodeHooks, Encoded, ValueCodec } from "./contract.ts";
 import { decodeBlock } from "./decoder.ts";
 import { Encoder } from "./encoder.ts";
@@ -57,9 +56,9 @@ class Codec implements ValueCodec {
       encoder.root(value, isOwn);
       return out.at;
     } catch (error) {
-      // A refusal too: `encode` will find it again and has the name of the root for its path.
-      if (error === OVERFLOW || error instanceof Refusal) return -1;
-      throw outward(error, value, "value");
+      // Whatever it is, `encode` finds it again and has the name of the root for its path.
+      if (error instanceof TroupeError) throw error;
+      return -1;
     } finally {
       encoder.clear();
       this.#idle.push(encoder);

@@ -40,6 +40,9 @@ export interface ValueCodec {
    * searched for properties beside its elements.
    */
   encodeSmall(value: unknown, target: Uint8Array, offset: number, hooks: EncodeHooks, isOwn?: boolean): number;
-  /** `block` is exactly one block. Buffers of 64 KiB and more become views of `block`'s memory; smaller ones are copied. Throws SerializationError on bad bytes. */
+  /**
+   * `block` is exactly one block. Buffers of 64 KiB and more become views of its memory; smaller ones are copied. Throws
+   * SerializationError on bad bytes, and passes on the TroupeErrors of hooks.
+   */
   decode(block: Uint8Array, hooks: DecodeHooks): unknown;
 }

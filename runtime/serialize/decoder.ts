@@ -106,8 +106,9 @@ class Decoder {
       case f.UTF16: return this.#in.textOf(tag);
       case f.BACK: return this.#back();
       case f.DEFER: return this.#composite(this.#in.byte(), depth, true);
-      default: return tag < f.BACK ? this.#rare(tag) : tag < f.DATE ? this.#composite(tag, depth, false) : this.#whole(tag, depth);
     }
+    if (tag < f.BACK) return this.#rare(tag);
+    return tag < f.DATE ? this.#composite(tag, depth, false) : this.#whole(tag, depth);
   }
 
   #rare(tag: number): unknown {

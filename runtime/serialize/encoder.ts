@@ -83,7 +83,8 @@ export class Encoder {
       this.#drain(depth);
     } catch (error) {
       if (!(error instanceof Refusal) || error.culprit === holder) throw error;
-      throw new Refusal(holder, error.reason, error.remedy, `${hop}${wayTo(payload, error.culprit) ?? ""}${error.rest}`, error.cause);
+      const rest = `${hop}${wayTo(payload, error.culprit) ?? ""}${error.rest}`;
+      throw new Refusal(holder, error.reason, error.remedy, rest, error.cause);
     } finally {
       this.#queue = outer;
       this.#scopes--;
@@ -326,7 +327,7 @@ export class Encoder {
 
   #symbolKey(holder: object, key: symbol): void {
     if (Symbol.keyFor(key) === undefined && !SYMBOL_NAMES.has(key)) {
-      throw new Refusal(holder, `has a property with the key ${String(key)}, a symbol unique to this process`, "use Symbol.for(name)");
+      throw new Refusal(holder, `has a property with the key ${String(key)}, a symbol of this process`, "use Symbol.for(name)");
     }
     this.symbol(key);
   }

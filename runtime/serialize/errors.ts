@@ -79,8 +79,9 @@ export function decodeThrown(bytes: Uint8Array, hooks: DecodeHooks, context: Rec
   }
   const error = record.body === null ? undefined : decodeBody(record.body, hooks);
   if (isErrorLike(error)) {
-    const result = kind === "kept" ? error : guarded(() => branded(error, fields, `${record.stack}${origin(task, context)}`), undefined);
-    if (result !== undefined) return result as TaskError;
+    if (kind === "kept") return error as TaskError;
+    const result = guarded(() => branded(error, fields, `${record.stack}${origin(task, context)}`), undefined);
+    if (result !== undefined) return result;
   }
   const plain = new TaskError(text, fields);
   setHidden(plain, "name", name);
@@ -162,7 +163,8 @@ function textAt(error: object, key: string, otherwise: string): string {
 
 function textOf(value: unknown): string {
   if (typeof value === "string") return value;
-  return guarded(() => inspect(value, { depth: 2, maxStringLength: TEXT_MAX, customInspect: false }), "a value that cannot be read");
+  const options = { depth: 2, maxStringLength: TEXT_MAX, customInspect: false };
+  return guarded(() => inspect(value, options), "a value that cannot be read");
 }
 
 /** Keeps the end too: the frames of a stack come after its message. */
@@ -240,7 +242,8 @@ class Stand {
     if (typeof value === "string") return cut(value);
     if (isErrorLike(value)) return depth < CAUSE_DEPTH_MAX ? this.of(value, depth + 1) : cut(textAt(value, "stack", "an error"));
     if (Array.isArray(value) && !types.isProxy(value) && value.some(isErrorLike)) {
-      return value.slice(0, ERRORS_MAX).map((item) => (depth < CAUSE_DEPTH_MAX ? this.#value(item, depth + 1) : cut(textOf(item))));
+      if (depth >= CAUSE_DEPTH_MAX) return cut(textOf(value));
+      return value.slice(0, ERRORS_MAX).map((item) => this.#value(item, depth + 1));
     }
     const bytes = fits(value, this.#hooks);
     return bytes !== undefined && bytes.length <= FIELD_BYTES_MAX ? value : cut(textOf(value));

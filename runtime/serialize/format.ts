@@ -151,7 +151,8 @@ export const WELL_KNOWN_SYMBOLS: ReadonlyMap<string, symbol> = new Map(
 );
 
 export const BUILTIN_ERRORS: ReadonlySet<string> = new Set([
-  "Error", "EvalError", "RangeError", "ReferenceError", "SyntaxError", "TypeError", "URIError", "AggregateError", "SuppressedError",
+  "Error", "EvalError", "RangeError", "ReferenceError", "SyntaxError", "TypeError", "URIError", "AggregateError",
+  "SuppressedError",
 ]);
 
 export function align(value: number, to: number): number {

@@ -1,4 +1,5 @@
-// Numbers of the objects written so far. The first few are found by comparing, which is cheaper than a map: most values are small.
+// Numbers of the objects written so far. The first few are found by comparing, which is cheaper than a map: most values are
+// small.
 
 const FEW = 12;
 

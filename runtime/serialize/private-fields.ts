@@ -2,7 +2,7 @@
 // those that compilers turn into weak maps. A copy without them would be broken, and nothing would say so.
 
 /** What compilers write where a class has private names and the target language has none. */
-const LOWERED = /\b__privateAdd\(this|\b__classPrivateFieldSet\(|\b_classPrivateField(?:Set2?|InitSpec)\(this|_checkPrivateRedeclaration\(/;
+const LOWERED = /\b__privateAdd\(this|\b__classPrivateFieldSet\(|\b_classPrivateField(?:Set2?|InitSpec)\(this/;
 const PRIVATE_NAME = /#[\p{ID_Start}$_]/u;
 const AFTER_VALUE = /[\w$)\]}]/;
 /** Words after which a slash starts a regular expression although they look like a value. */

@@ -47,7 +47,8 @@ export function ownExtras(value: object): readonly (string | symbol)[] {
 
 function viewExtras(value: ArrayBufferView): readonly (string | symbol)[] {
   const length = "length" in value ? (value.length as number) : 0;
-  if (length > FEW && getOwnPropertySymbols(value).length === 0 && ONLY_VIEW_ELEMENTS.test(inspect(value, NO_ELEMENTS))) return [];
+  const isMany = length > FEW && getOwnPropertySymbols(value).length === 0;
+  if (isMany && ONLY_VIEW_ELEMENTS.test(inspect(value, NO_ELEMENTS))) return [];
   const keys = Reflect.ownKeys(value);
   return keys.length === length ? [] : keys.filter((key) => typeof key === "symbol" || !isIndex(key, length));
 }

@@ -1,4 +1,5 @@
-// Why a value cannot travel, and the way from the root to it. The way is looked for only when it is needed: encoding pays nothing.
+// Why a value cannot travel, and the way from the root to it. The way is looked for only when it is needed: encoding pays
+// nothing for it.
 
 import { types } from "node:util";
 import { SerializationError } from "../errors.ts";

@@ -12,7 +12,12 @@ function stored(value: unknown): Uint8Array {
 }
 
 test("large typed arrays are views of the block at 64-byte boundaries; small ones are copies", () => {
-  const value = { big: new Float64Array(10_000).fill(1.5), middle: new Uint8Array(5000).fill(3), small: new Int16Array([1, 2]), buffer: Buffer.alloc(70_000, 9) };
+  const value = {
+    big: new Float64Array(10_000).fill(1.5),
+    middle: new Uint8Array(5000).fill(3),
+    small: new Int16Array([1, 2]),
+    buffer: Buffer.alloc(70_000, 9),
+  };
   const block = stored(value);
   const result = codec.decode(block, hooks) as typeof value;
   expect(result.big.buffer).toBe(block.buffer);
@@ -62,7 +67,10 @@ test("the large parts of a plan are the user's memory, not copies", () => {
 });
 
 test("Arrow tables, batches and vectors are read in place", () => {
-  const table = tableFromArrays({ x: new Float64Array(20_000).map((_, i) => i), name: Array.from({ length: 20_000 }, (_, i) => `n${i % 7}`) });
+  const table = tableFromArrays({
+    x: new Float64Array(20_000).map((_, i) => i),
+    name: Array.from({ length: 20_000 }, (_, i) => `n${i % 7}`),
+  });
   const block = stored({ table, again: table, vector: table.getChild("x"), batch: table.batches[0] });
   const result = codec.decode(block, hooks) as { table: typeof table; again: unknown; vector: Vector; batch: RecordBatch };
   expect(result.table).toBeInstanceOf(Table);

@@ -46,7 +46,11 @@ const revoked = Proxy.revocable({}, {});
 revoked.revoke();
 
 const cases: readonly (readonly [unknown, string, RegExp])[] = [
-  [{ items: [0, 1, 2, { cb: Promise.resolve() }] }, "args[0].items[3].cb", /is a Promise: await it first, or pass the ObjectRef$/],
+  [
+    { items: [0, 1, 2, { cb: Promise.resolve() }] },
+    "args[0].items[3].cb",
+    /is a Promise: await it first, or pass the ObjectRef$/,
+  ],
   [{ m: new Map([["k", [new WeakMap()]]]) }, 'args[0].m.get("k")[0]', /is a WeakMap/],
   [{ s: new Set([1, new WeakSet()]) }, "args[0].s.<item 1>", /is a WeakSet/],
   [new Map([[new WeakRef({}), 1]]), "args[0].<key <object>>", /is a WeakRef/],
@@ -61,7 +65,7 @@ const cases: readonly (readonly [unknown, string, RegExp])[] = [
   [{ hash: createHash("sha1") }, "args[0].hash", /Hash of node:crypto/],
   [{ key: generateKeyPairSync("ed25519").publicKey }, "args[0].key", /key of node:crypto/],
   [{ format: new Intl.NumberFormat() }, "args[0].format", /native to the engine/],
-  [{ timer: setTimeout(() => {}, 0).unref() }, "args[0].timer", /symbol unique to this process/],
+  [{ timer: setTimeout(() => {}, 0).unref() }, "args[0].timer", /symbol of this process/],
   [{ secret: new Secret() }, "args[0].secret", /class Secret, which has a private field #hidden.*registerSerializer\(Secret,/],
   [{ secret: new Derived() }, "args[0].secret", /class Derived \(in its base Secret\)/],
   [{ p: new PrivateMethod() }, "args[0].p", /private field #run/],
@@ -104,7 +108,11 @@ test("a real class is still copied after an impostor with its prototype was refu
 });
 
 test("a getter that throws is named, with its error as the cause", () => {
-  const value = { get bad(): number { throw new RangeError("no"); } };
+  const value = {
+    get bad(): number {
+      throw new RangeError("no");
+    },
+  };
   expect(() => copy(value)).toThrow(/value cannot be read: no/);
 });
 

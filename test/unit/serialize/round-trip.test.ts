@@ -34,8 +34,14 @@ test("the size of a plan is what is written, and its parts are the block", () =>
 
 test("arbitrary values with shared parts and cycles come back equal", () => {
   const leaf = fc.anything({
-    withBigInt: true, withMap: true, withSet: true, withTypedArray: true, withSparseArray: true, withNullPrototype: true,
-    withBoxedValues: true, maxDepth: 4,
+    withBigInt: true,
+    withMap: true,
+    withSet: true,
+    withTypedArray: true,
+    withSparseArray: true,
+    withNullPrototype: true,
+    withBoxedValues: true,
+    maxDepth: 4,
   });
   const value = fc.tuple(leaf, leaf, fc.array(leaf)).map(([a, b, more]) => {
     const root: Record<string, unknown> = { a, b, again: a, more, map: new Map([[b, a]]), set: new Set([a, b]) };
@@ -43,13 +49,22 @@ test("arbitrary values with shared parts and cycles come back equal", () => {
     root.list = [root, more, { a }];
     return root;
   });
-  fc.assert(fc.property(value, (it) => deepStrictEqual(copy(it), it)), { numRuns: 1500 });
+  fc.assert(
+    fc.property(value, (it) => deepStrictEqual(copy(it), it)),
+    { numRuns: 1500 },
+  );
 });
 
 test("strings of any code units are exact", () => {
-  fc.assert(fc.property(fc.string({ unit: "binary", maxLength: 200 }), (text) => copy(text) === text), { numRuns: 2000 });
+  fc.assert(
+    fc.property(fc.string({ unit: "binary", maxLength: 200 }), (text) => copy(text) === text),
+    { numRuns: 2000 },
+  );
   const units = fc.array(fc.integer({ min: 0, max: 0xffff }), { maxLength: 100 }).map((codes) => String.fromCharCode(...codes));
-  fc.assert(fc.property(units, (text) => copy({ [text]: text })[text] === text), { numRuns: 1000 });
+  fc.assert(
+    fc.property(units, (text) => copy({ [text]: text })[text] === text),
+    { numRuns: 1000 },
+  );
 });
 
 test("identity: what was one object is one object", () => {
@@ -80,9 +95,16 @@ test("sparse arrays stay sparse, and huge ones cost nothing", () => {
   expect(result.length).toBe(4_000_000_000);
   expect(Object.keys(result)).toEqual(["5", "3999999999"]);
   expect(codec.encode(huge, hooks).size).toBeLessThan(100);
-  const long = Object.assign(Array.from({ length: 500 }, (_, i) => i), { extra: "kept" });
+  const long = Object.assign(
+    Array.from({ length: 500 }, (_, i) => i),
+    { extra: "kept" },
+  );
   expect(copy(long).extra).toBe("kept");
-  const hidden = Object.defineProperty(Array.from({ length: 500 }, (_, i) => i), "secret", { value: 1 });
+  const hidden = Object.defineProperty(
+    Array.from({ length: 500 }, (_, i) => i),
+    "secret",
+    { value: 1 },
+  );
   deepStrictEqual(Object.getOwnPropertyDescriptor(copy(hidden), "secret"), Object.getOwnPropertyDescriptor(hidden, "secret"));
 });
 
@@ -94,8 +116,13 @@ test("a list of a million links, deep arrays, maps and instances go both ways", 
     }
   }
   const links: readonly ((next: unknown) => unknown)[] = [
-    (next) => ({ next }), (next) => [next], (next) => new Map([["next", next]]), (next) => new Set([next]), (next) => new Link(next),
-    (next) => Object.assign(new Tags(), { next }), (next) => new Error("deep", { cause: next }),
+    (next) => ({ next }),
+    (next) => [next],
+    (next) => new Map([["next", next]]),
+    (next) => new Set([next]),
+    (next) => new Link(next),
+    (next) => Object.assign(new Tags(), { next }),
+    (next) => new Error("deep", { cause: next }),
   ];
   for (const [index, link] of links.entries()) {
     const depth = index === 0 ? 1_000_000 : 50_000;
@@ -117,7 +144,10 @@ function nextOf(value: unknown): unknown {
 }
 
 test("wide values go both ways", () => {
-  const wide = { list: Array.from({ length: 1_000_000 }, (_, i) => i), dictionary: Object.fromEntries(Array.from({ length: 50_000 }, (_, i) => [`k${i}`, { i }])) };
+  const wide = {
+    list: Array.from({ length: 1_000_000 }, (_, i) => i),
+    dictionary: Object.fromEntries(Array.from({ length: 50_000 }, (_, i) => [`k${i}`, { i }])),
+  };
   const result = copy(wide);
   expect(result.list.length).toBe(1_000_000);
   expect(result.list[999_999]).toBe(999_999);
@@ -181,7 +211,10 @@ test("hooks carry refs, handles and functions; reduce supplies a stand-in", () =
   expect(result.handle.id).toBe(3);
   expect(result.fn).toBe(restoreReduced);
   expect(result.reduced.text).toBe("text");
-  const proxied = new Proxy(function target() {}, { has: (_, key) => key === Symbol.for("troupe.handle"), get: (_, key) => (key === "id" ? 9 : undefined) });
+  const proxied = new Proxy(function target() {}, {
+    has: (_, key) => key === Symbol.for("troupe.handle"),
+    get: (_, key) => (key === "id" ? 9 : undefined),
+  });
   expect((copy([proxied]) as unknown as Handle[])[0].id).toBe(9);
 });
 
@@ -214,7 +247,12 @@ test("registerSerializer copies what has private state, also nested and shared",
 });
 
 test("an encoder may be used inside a getter of a value that is being encoded", () => {
-  const value = { get nested(): unknown { return copy({ inner: [1, 2, 3] }); }, after: "x" };
+  const value = {
+    get nested(): unknown {
+      return copy({ inner: [1, 2, 3] });
+    },
+    after: "x",
+  };
   expect(copy(value)).toEqual({ nested: { inner: [1, 2, 3] }, after: "x" });
 });
 
