@@ -27,8 +27,8 @@ export function leasesToMove(input: ShareInput): Lease[] {
   let coming: Resources = input.available;
   for (const lease of input.leases) {
     counts.add(lease.order, 1);
-    // A suspended lease has nothing to give up, and an orphan is on its way back.
-    if (lease.suspended || lease.orphaned) continue;
+    // A suspended lease has nothing to give up, an orphan is on its way back, and one that becomes an actor gives up by itself.
+    if (lease.suspended || lease.orphaned || lease.order.request.forActor === true) continue;
     if (lease.asked === "share" || lease.asked === "drain") coming = addResources(coming, lease.resources);
     else candidates.push(lease);
   }

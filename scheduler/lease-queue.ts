@@ -68,6 +68,7 @@ export class LeaseQueue {
   readonly #promised = new Map<Order, number>();
   readonly #bootFailures = new Map<string, number>();
   #effects: LeaseEffect[] = [];
+  #starts: LeaseEffect[] = [];
   #grants = 0;
   #ordersExamined = 0;
   #sliceArmed = false;
@@ -90,8 +91,10 @@ export class LeaseQueue {
     for (const event of events) this.#apply(event);
     this.#serve();
     this.#askBack();
-    const effects = [...this.#effects, ...this.#spillback.takeEffects()];
+    // Starts come last: they are answered in the same turn, and what that causes must not overtake what was decided before.
+    const effects = [...this.#effects, ...this.#spillback.takeEffects(), ...this.#starts];
     this.#effects = [];
+    this.#starts = [];
     return effects;
   }
 
@@ -415,7 +418,7 @@ export class LeaseQueue {
     const { jobId, environment } = order.request;
     if (this.#roster.mayStart(order.request.forActor === true)) {
       this.#roster.startRequested(jobId, environment);
-      this.#effects.push({ kind: "startWorker", jobId, environment });
+      this.#starts.push({ kind: "startWorker", jobId, environment });
       return true;
     }
     const evicted = this.#roster.evict();
@@ -474,7 +477,7 @@ export class LeaseQueue {
   }
 
   #ask(lease: Lease, reason: "demand" | "share" | "drain"): void {
-    if (lease.orphaned || lease.asked === reason || lease.asked === "drain") return;
+    if (lease.orphaned || lease.order.request.forActor === true || lease.asked === reason || lease.asked === "drain") return;
     lease.asked = reason;
     this.#effects.push({ kind: "askBack", ...nameOf(lease.order), lease: lease.id, reason });
   }

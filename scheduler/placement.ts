@@ -6,7 +6,8 @@ import { amountOf, type Resources } from "./resources.ts";
 /** A node as some agent last heard of it: `available` of others is as old as the last report, and may be below zero. */
 export interface NodeView {
   readonly id: string;
-  readonly state: "ALIVE" | "DRAINING" | "DEAD";
+  /** ALIVE | DRAINING | DEAD, as on the wire. Only an ALIVE node gets work. */
+  readonly state: string;
   readonly total: Resources;
   readonly available: Resources;
   readonly labels: Readonly<Record<string, string>>;

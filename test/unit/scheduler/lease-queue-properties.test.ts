@@ -44,9 +44,19 @@ class World {
     if (event === undefined) return;
     const effects = this.node.step(event);
     if (this.node.queue.workers.size > 12 + this.actors.length) throw new Error("more workers than the cap");
+    this.#expectNobodyForgotten();
     if (event.kind === "workerDied" || event.kind === "leaseReturned" || event.kind === "actorPlaced") this.#forgetLost();
     for (const reclaim of this.node.of("reclaim", effects)) this.node.giveBack(reclaim.lease);
     this.#forgetLost();
+  }
+
+  /** Who has room and a worker is served in the same step: nothing happens later that would serve it. */
+  #expectNobodyForgotten(): void {
+    const idle = [...this.node.queue.workers.values()].filter((worker) => worker.state === "idle");
+    for (const row of this.node.queue.waiting(100).filter(({ reason }) => reason === "worker")) {
+      const fits = idle.some(({ jobId }) => jobId === undefined);
+      if (fits) throw new Error(`${row.origin} waits for a worker while a blank one is idle`);
+    }
   }
 
   #forgetLost(): void {
