@@ -489,6 +489,34 @@ function readProcessWelcome(reader: Reader, end: number): ProcessWelcome {
 }
 export const ProcessWelcome: Codec<ProcessWelcome> = { name: "ProcessWelcome", fat: true, write: writeProcessWelcome, read: readProcessWelcome };
 
+export interface AgentWelcome {
+  readonly headProcess: string;
+  readonly headNode: string;
+}
+function writeAgentWelcome(writer: Writer, body: Draft<AgentWelcome>): void {
+  if (body.headProcess) writer.string(10, body.headProcess);
+  if (body.headNode) writer.string(18, body.headNode);
+}
+function readAgentWelcome(reader: Reader, end: number): AgentWelcome {
+  let v_headProcess: string = "";
+  let v_headNode: string = "";
+  while (reader.position < end) {
+    const tag = reader.uint32();
+    switch (tag) {
+      case 10:
+        v_headProcess = reader.string();
+        break;
+      case 18:
+        v_headNode = reader.string();
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  return { headProcess: v_headProcess, headNode: v_headNode };
+}
+export const AgentWelcome: Codec<AgentWelcome> = { name: "AgentWelcome", fat: false, write: writeAgentWelcome, read: readAgentWelcome };
+
 export interface HeadWelcome {
   readonly headEpoch: number;
   readonly view: ClusterView | undefined;

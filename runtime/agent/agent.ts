@@ -8,7 +8,7 @@ import { failureOf, InvalidArgumentError } from "../errors.ts";
 import type { ChildExit, ChildProcess, Seams, Timer } from "../seams.ts";
 import type { ClaimBook, StoreBroker, StoreClient, StoreGrant, StoreHost } from "../store/index.ts";
 import {
-  Callee, Caller, ProcessWelcome, toBytes,
+  AgentWelcome, Callee, Caller, ProcessWelcome, toBytes,
   type ActorSpec, type Admission, type AnswerBody, type CallHandlers, type Channel, type ChannelHandler, type DeathCause, type Draft,
   type Identity, type Listener, type LogLines, type MessageHandlers, type NodeInfo, type Peer, type ProcessDied,
 } from "../transport/index.ts";
@@ -18,7 +18,7 @@ import { AgentLeases } from "./agent-leases.ts";
 import { AgentObjects } from "./agent-objects.ts";
 import { HeadLink } from "./head-link.ts";
 import { Peers } from "./peers.ts";
-import { relay, relayClosed } from "./relays.ts";
+import { relay, relayClosed, type RelayTarget } from "./relays.ts";
 import { WorkerPool, type PooledWorker } from "./worker-pool.ts";
 
 const CALL_TIMEOUT_MS = 30_000;
@@ -78,7 +78,7 @@ export class Agent {
     const { clock, random, spawner, transport } = seams;
     const { nodeId, processId } = identity;
     this.caller = new Caller(clock);
-    this.#peers = new Peers(transport, identity, (node) => this.#peerHandler(node));
+    this.#peers = new Peers(transport, identity, () => this.#peerHandler());
     this.workers = new WorkerPool({
       clock, random, spawner, nodeId, config: parts.workerConfig, started: parts.workerStarted,
       died: (worker, cause) => this.#workerDied(worker, cause),
@@ -111,6 +111,7 @@ export class Agent {
     this.#head = new HeadLink({
       clock, transport, identity, address: parts.headAddress, caller: this.caller,
       messages: this.#headMessages(),
+      dialAgent: (address) => this.#peers.dial(address),
       node: () => this.#nodeInfo(),
       view: ({ nodes }) => this.#viewChanged(nodes),
       lost: (reason) => this.end(reason),
@@ -168,7 +169,11 @@ export class Agent {
   #admit(peer: Peer): Admission {
     switch (peer.kind) {
       case "agent":
-        return { handler: this.#peerHandler(peer.nodeId), accepted: (channel) => this.#peers.accepted(peer.nodeId, channel) };
+        return {
+          handler: this.#peerHandler(),
+          details: toBytes(AgentWelcome, { headProcess: this.#head.process, headNode: this.#head.node }),
+          accepted: (channel) => this.#peers.accepted(peer.nodeId, channel),
+        };
       case "worker":
         return this.#admitWorker(peer);
       case "driver":
@@ -256,17 +261,18 @@ export class Agent {
     };
   }
 
-  #peerHandler(node: string): ChannelHandler {
+  #peerHandler(): ChannelHandler {
     const callee = new Callee({
       createActor: ({ spec }) => this.#actors.create(spec as ActorSpec, 0, 0),
-      readChunk: (body) => this.#objects.read(body, node),
+      readChunk: (body, { channel }) => this.#objects.read(body, channel.peer.nodeId),
     });
+    const nodeOf = (channel: Channel) => channel.peer.nodeId;
     return {
       messages: {
-        leaseRequest: (request) => this.#leases.requested(request, request.origin, node),
+        leaseRequest: (request, channel) => this.#leases.requested(request, request.origin, nodeOf(channel)),
         leaseReturned: ({ lease }) => this.#leases.returned(lease),
-        leaseGranted: (granted) => this.#leases.forwardGranted(granted, node),
-        leaseRefused: (refused) => this.#leases.forwardRefused(refused, node),
+        leaseGranted: (granted, channel) => this.#leases.forwardGranted(granted, nodeOf(channel)),
+        leaseRefused: (refused, channel) => this.#leases.forwardRefused(refused, nodeOf(channel)),
         leaseRevoked: (revoked) => this.#processes.get(revoked.origin)?.channel.send("leaseRevoked", revoked),
         freeObjects: (message) => this.#objects.free(message, message.node !== this.#nodeId),
         logLines: (lines) => this.#deliverLogs(lines),
@@ -278,7 +284,8 @@ export class Agent {
       },
       onClose: (channel, failure) => {
         this.caller.closed(channel, failure);
-        this.#peers.closed(node, channel);
+        this.#peers.closed(nodeOf(channel), channel);
+        if (this.#head.hub.via === channel) this.#head.hub.disconnect(failure);
       },
     };
   }
@@ -297,6 +304,8 @@ export class Agent {
       nodeDied: ({ node, reason }) => this.#nodeDied(node, reason),
       jobEnded: ({ jobId, reason }) => this.#jobEnded(jobId, reason),
       exit: ({ reason }) => this.end(reason),
+      relay: (message) => relay(message, this.#relays()),
+      relayClosed: (message) => relayClosed(message, this.#relays()),
       goodbye: () => {},
     };
   }
@@ -425,9 +434,18 @@ export class Agent {
   #relays() {
     return {
       nodeId: this.#nodeId,
-      local: (process: string) => this.#processes.get(process)?.channel,
+      local: (process: string) => this.#relayTarget(process),
       connect: (node: string) => this.#peers.connect(node),
     };
+  }
+
+  /** Who takes relayed frames on this node: its processes, the head, and this agent itself. */
+  #relayTarget(process: string): RelayTarget | undefined {
+    const { hub } = this.#head;
+    if (process === this.#parts.identity.processId) return { relay: (m) => hub.deliver(m), relayClosed: (m) => hub.closed(m) };
+    const channel = process === this.#head.process ? this.#head.channel : this.#processes.get(process)?.channel;
+    if (channel === undefined) return undefined;
+    return { relay: (m) => channel.send("relay", m), relayClosed: (m) => channel.send("relayClosed", m) };
   }
 
   #logs(lines: LogLines): void {

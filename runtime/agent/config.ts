@@ -33,6 +33,8 @@ export interface WorkerConfig {
 }
 
 export interface HeadConfig {
+  /** Node of its agent: where relays find it. */
+  readonly nodeId: string;
   readonly clusterId: string;
   readonly token: string;
   readonly processId: string;

@@ -2,9 +2,10 @@
 //
 // A head that is gone ends the node (the link itself bridges short breaks): it cannot know whether it was declared dead, and a node that was must stop.
 
+import { ConnectionError, failureOf } from "../errors.ts";
 import type { Clock, Timer } from "../seams.ts";
 import {
-  AgentDetails, Caller, fromBytes, HeadWelcome, toBytes,
+  AgentDetails, AgentWelcome, Caller, fromBytes, HeadWelcome, RelayHub, toBytes,
   type Channel, type ChannelHandler, type ClusterView, type Draft, type Identity, type MessageHandlers, type NodeInfo, type SendOf,
   type Transport,
 } from "../transport/index.ts";
@@ -22,6 +23,8 @@ export interface HeadLinkParts {
   readonly caller: Caller;
   readonly details: () => Draft<AgentDetails>;
   readonly messages: MessageHandlers;
+  /** Dials an agent: the way to a head on another machine. */
+  readonly dialAgent: (address: string) => Promise<Channel>;
   readonly node: () => Draft<NodeInfo>;
   readonly view: (view: ClusterView) => void;
   /** The head is gone for good, or refused this node. */
@@ -36,8 +39,12 @@ export class HeadLink {
   #soon: Timer | undefined;
   #closed = false;
 
+  readonly #hub: RelayHub;
+
   constructor(parts: HeadLinkParts) {
     this.#parts = parts;
+    const refused = { refused: failureOf(new ConnectionError("an agent takes no relayed channels")) };
+    this.#hub = new RelayHub({ identity: parts.identity, clock: parts.clock, admit: () => refused });
   }
 
   get channel(): Channel {
@@ -48,11 +55,27 @@ export class HeadLink {
   async join(): Promise<void> {
     const { transport, address, identity, details, view } = this.#parts;
     const options = { details: toBytes(AgentDetails, details()), timeoutMs: DIAL_TIMEOUT_MS };
-    this.#channel = await transport.dial(address, identity, this.#handler(), options);
+    this.#channel = address.startsWith("tcp:")
+      ? await this.#joinThroughAgent(address, options)
+      : await transport.dial(address, identity, this.#handler(), options);
     const welcome = fromBytes(HeadWelcome, this.#channel.peer.details);
     if (welcome.view !== undefined) view(welcome.view);
     this.#send();
     this.#schedule();
+  }
+
+  /** The head's process, as others name it in relays. */
+  get process(): string {
+    return this.#channel?.peer.processId ?? "";
+  }
+
+  get node(): string {
+    return this.#channel?.peer.nodeId ?? "";
+  }
+
+  /** Relays to this agent itself: frames of its own channel to the head. */
+  get hub(): RelayHub {
+    return this.#hub;
   }
 
   send<N extends "processDied" | "actorReport" | "jobEnded">(name: N, body: SendOf<N>): void {
@@ -72,6 +95,15 @@ export class HeadLink {
     this.#report?.cancel();
     this.#soon?.cancel();
     this.#channel?.close(reason);
+  }
+
+  /** One port a machine: the head of another machine is reached through any agent, over a relay. */
+  async #joinThroughAgent(address: string, options: { details: Uint8Array; timeoutMs: number }): Promise<Channel> {
+    const agent = await this.#parts.dialAgent(address);
+    const { headProcess, headNode } = fromBytes(AgentWelcome, agent.peer.details);
+    if (headProcess === "") throw new ConnectionError(`the agent at ${address} is not in a cluster yet`);
+    this.#hub.connect(agent);
+    return this.#hub.open(headProcess, headNode, this.#handler(), options);
   }
 
   #schedule(): void {

@@ -8,12 +8,12 @@ const DIAL_TIMEOUT_MS = 5000;
 export class Peers {
   readonly #transport: Transport;
   readonly #identity: Identity;
-  readonly #handler: (node: string) => ChannelHandler;
+  readonly #handler: () => ChannelHandler;
   readonly #channels = new Map<string, Channel>();
   readonly #dialling = new Map<string, Promise<Channel>>();
   #nodes = new Map<string, NodeInfo>();
 
-  constructor(transport: Transport, identity: Identity, handler: (node: string) => ChannelHandler) {
+  constructor(transport: Transport, identity: Identity, handler: () => ChannelHandler) {
     this.#transport = transport;
     this.#identity = identity;
     this.#handler = handler;
@@ -46,7 +46,7 @@ export class Peers {
     if (known?.open) return Promise.resolve(known);
     const underway = this.#dialling.get(node);
     if (underway !== undefined) return underway;
-    const dialling = this.#dial(node).finally(() => this.#dialling.delete(node));
+    const dialling = this.#dialNode(node).finally(() => this.#dialling.delete(node));
     this.#dialling.set(node, dialling);
     return dialling;
   }
@@ -55,13 +55,18 @@ export class Peers {
     for (const channel of this.#channels.values()) channel.close("the agent ends");
   }
 
-  async #dial(node: string): Promise<Channel> {
+  async #dialNode(node: string): Promise<Channel> {
     const info = this.#nodes.get(node);
     if (info === undefined) throw new ConnectionError(`node ${node} is not known to this one`, { nodeId: node });
     if (info.state === "DEAD") throw new NodeDiedError(`node ${node} died: ${info.reason}`, { nodeId: node });
     if (info.address === "") throw new ConnectionError(`node ${node} has no address`, { nodeId: node });
-    const channel = await this.#transport.dial(info.address, this.#identity, this.#handler(node), { timeoutMs: DIAL_TIMEOUT_MS });
-    this.accepted(node, channel);
-    return this.#channels.get(node) ?? channel;
+    return this.dial(info.address);
+  }
+
+  /** The agent at an address, whichever node it is. */
+  async dial(address: string): Promise<Channel> {
+    const channel = await this.#transport.dial(address, this.#identity, this.#handler(), { timeoutMs: DIAL_TIMEOUT_MS });
+    this.accepted(channel.peer.nodeId, channel);
+    return this.#channels.get(channel.peer.nodeId) ?? channel;
   }
 }

@@ -3,9 +3,15 @@
 import { failureOf, NotFoundError } from "../errors.ts";
 import type { Channel, Relay, RelayClosed, SendOf } from "../transport/index.ts";
 
+/** A process of this node. */
+export interface RelayTarget {
+  relay(message: Relay): void;
+  relayClosed(message: RelayClosed): void;
+}
+
 export interface RelayParts {
   readonly nodeId: string;
-  readonly local: (process: string) => Channel | undefined;
+  readonly local: (process: string) => RelayTarget | undefined;
   readonly connect: (node: string) => Promise<Channel>;
 }
 
@@ -18,13 +24,13 @@ export function relay(message: Relay, parts: RelayParts): void {
     return;
   }
   const target = parts.local(message.to);
-  if (target !== undefined) return target.send("relay", message);
+  if (target !== undefined) return target.relay(message);
   bounce(message, parts, new NotFoundError(`process ${message.to} is not on node ${parts.nodeId} any more`));
 }
 
 export function relayClosed(message: SendOf<"relayClosed">, parts: RelayParts): void {
   const { to, toNode } = message as RelayClosed;
-  if (toNode === parts.nodeId) return parts.local(to)?.send("relayClosed", message);
+  if (toNode === parts.nodeId) return parts.local(to)?.relayClosed(message as RelayClosed);
   // Out of reach means that the other end has ended or will be told so.
   parts.connect(toNode).then((channel) => channel.send("relayClosed", message), () => {});
 }

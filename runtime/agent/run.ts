@@ -63,7 +63,7 @@ async function startHead(config: AgentConfig, seams: Seams): Promise<RunningHead
   if (config.head === "child") return startHeadProcess(config, seams);
   const transport = memoryTransport({ clock: seams.clock });
   const { clusterId, token } = config;
-  const identity: Identity = { kind: "head", processId: seams.random.hex(8), nodeId: "", clusterId, token };
+  const identity: Identity = { kind: "head", processId: seams.random.hex(8), nodeId: config.nodeId, clusterId, token };
   const head = new Head({ seams: { ...seams, transport }, identity, stopped: () => {} });
   await head.listen(HEAD_ADDRESS);
   return { address: HEAD_ADDRESS, transport, close: () => head.close() };
@@ -71,8 +71,8 @@ async function startHead(config: AgentConfig, seams: Seams): Promise<RunningHead
 
 /** The head as a child of this agent. */
 function startHeadProcess(config: AgentConfig, seams: Seams): Promise<RunningHead> {
-  const { clusterId, token, sessionDir } = config;
-  const head: HeadConfig = { clusterId, token, sessionDir, processId: seams.random.hex(8), listen: `unix:${sessionDir}/head.sock` };
+  const { clusterId, token, sessionDir, nodeId } = config;
+  const head: HeadConfig = { clusterId, nodeId, token, sessionDir, processId: seams.random.hex(8), listen: `unix:${sessionDir}/head.sock` };
   return new Promise((resolve, reject) => {
     const timer = seams.clock.after(HEAD_START_TIMEOUT_MS, () => reject(new Error(`the head did not start within ${HEAD_START_TIMEOUT_MS} ms`)));
     const child = seams.spawner.spawn({

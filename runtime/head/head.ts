@@ -7,7 +7,7 @@ import { Membership, type MembershipEffect } from "../core/membership.ts";
 import { failureOf, InvalidArgumentError } from "../errors.ts";
 import type { Seams, Timer } from "../seams.ts";
 import {
-  AgentDetails, Callee, Caller, fromBytes, HeadWelcome, toBytes,
+  AgentDetails, Callee, Caller, fromBytes, HeadWelcome, RelayHub, toBytes,
   type Admission, type Channel, type ChannelHandler, type Draft, type Identity, type Listener, type NodeInfo,
   type NodeReport, type Peer, type ProcessDied,
 } from "../transport/index.ts";
@@ -41,6 +41,8 @@ export class Head {
   readonly #actors: HeadActors;
   readonly #jobs: HeadJobs;
   readonly #listeners: Listener[] = [];
+  /** Agents of other machines come through the agent of this one. */
+  readonly #hub: RelayHub;
   #viewVersion = 0;
   #viewTimer: Timer | undefined;
   #tick: Timer | undefined;
@@ -56,6 +58,7 @@ export class Head {
       channelOf: (node) => this.#agents.get(node)?.channel,
       nodes: () => [...this.#agents.values()].map((agent) => agent.info as NodeInfo),
     });
+    this.#hub = new RelayHub({ identity: parts.identity, clock: parts.seams.clock, admit: (peer) => this.#admit(peer) });
     this.#scheduleTick();
   }
 
@@ -96,6 +99,7 @@ export class Head {
       id: peer.nodeId, address: details.address, host: details.host, state: "ALIVE", total: details.total,
       available: details.total, labels: details.labels, isHead: details.isHead, pid: peer.pid,
     };
+    if (details.isHead) this.#hub.connect(channel);
     this.#agents.set(peer.nodeId, { node: peer.nodeId, channel, info });
     this.#viewSoon();
   }
@@ -121,6 +125,8 @@ export class Head {
         jobEnded: (ended) => this.#jobEnded(ended.jobId, ended.reason),
         call: (call, channel) => callee.called(call, channel),
         answer: (answer) => this.caller.answered(answer),
+        relay: (message) => this.#hub.deliver(message),
+        relayClosed: (message) => this.#hub.closed(message),
         goodbye: () => {},
       },
       onClose: (channel, failure) => {

@@ -10,12 +10,12 @@ import { systemTransport } from "../transport/index.ts";
 import type { HeadConfig } from "../agent/index.ts";
 import { Head } from "./head.ts";
 
-const { clusterId, token, processId, sessionDir, listen } = readConfig<HeadConfig>();
+const { clusterId, token, nodeId, processId, sessionDir, listen } = readConfig<HeadConfig>();
 watchLifeline({ watched: true, sessionDir });
 const clock = systemClock;
 const head = new Head({
   seams: { clock, random: systemRandom, transport: systemTransport({ clock }), spawner: systemSpawner({ mainOf }) },
-  identity: { kind: "head", processId, nodeId: "", clusterId, token },
+  identity: { kind: "head", processId, nodeId, clusterId, token },
   stopped: () => process.exit(0),
 });
 const listener = await head.listen(listen);

@@ -43,7 +43,7 @@ export type AnswerOf<N extends AnswerName> = NonNullable<AnswerBodies[N]>;
 export { fromBytes, toBytes, WireError } from "../../proto/wire.ts";
 export type { Codec, Draft } from "../../proto/wire.ts";
 export {
-  ActorSpec, AgentDetails, DriverDetails, HeadWelcome, ProcessWelcome, StoreGrant, Value, WorkerDetails,
+  ActorSpec, AgentDetails, AgentWelcome, DriverDetails, HeadWelcome, ProcessWelcome, StoreGrant, Value, WorkerDetails,
 } from "../../proto/generated/troupe.ts";
 export type {
   ActorAck, ActorCall, ActorChanged, ActorConstructed, ActorInfo, ActorReport, AdoptJob, AllocateObject, Answer, Borrow,

@@ -1,0 +1,176 @@
+// A real cluster for tests: a head and agents as processes of this machine, which can be killed, added and removed.
+
+import { rmSync } from "node:fs";
+import { ConnectionError, DeadlineError, InvalidArgumentError } from "../../runtime/errors.ts";
+import type { AgentConfig } from "../../runtime/agent/index.ts";
+import { makeSessionDir } from "../../runtime/driver/index.ts";
+import type { ChildProcess, Seams } from "../../runtime/seams.ts";
+import type { Cluster } from "../cluster.ts";
+import { init, nodeOf, systemSeams } from "../init.ts";
+import { childrenOf } from "./process-tree.ts";
+
+/** What a node of a test cluster offers. Defaults: 1 CPU, 256 MiB for objects. */
+export interface TestNode {
+  numCpus?: number | undefined;
+  resources?: Readonly<Record<string, number>> | undefined;
+  labels?: Readonly<Record<string, string>> | undefined;
+  objectStoreMemory?: number | string | undefined;
+  memory?: number | string | undefined;
+}
+export interface TestClusterOptions {
+  readonly head?: TestNode | undefined;
+  readonly nodes?: readonly TestNode[] | undefined;
+}
+
+interface RunningNode {
+  readonly id: string;
+  readonly agent: ChildProcess;
+  readonly sessionDir: string;
+  readonly ended: Promise<void>;
+}
+
+const START_TIMEOUT_MS = 60_000;
+const STOP_GRACE_MS = 5000;
+
+/** Starts a cluster and waits until all its nodes have joined. `await using`, or `stop()`, ends it and leaves nothing behind. */
+export async function testCluster(options: TestClusterOptions = {}): Promise<TestCluster> {
+  const cluster = new TestCluster(systemSeams());
+  try {
+    await cluster.startHead(options.head ?? {});
+    await Promise.all((options.nodes ?? []).map((node) => cluster.addNode(node)));
+  } catch (error) {
+    await cluster.stop();
+    throw error;
+  }
+  return cluster;
+}
+
+export class TestCluster implements AsyncDisposable {
+  readonly #seams: Seams;
+  readonly #clusterId: string;
+  readonly #nodes = new Map<string, RunningNode>();
+  readonly token: string;
+  #headNode: RunningNode | undefined;
+  #address = "";
+  #driver: Cluster | undefined;
+
+  /** @internal */
+  constructor(seams: Seams) {
+    this.#seams = seams;
+    this.#clusterId = seams.random.hex(8);
+    this.token = seams.random.hex(32);
+  }
+
+  /** `host:port` of the head's node, for `init({ address, token })` and `troupe start --address`. */
+  get address(): string {
+    return this.#address.replace(/^tcp:/, "");
+  }
+
+  /** @internal */
+  async startHead(node: TestNode): Promise<void> {
+    const { node: running, address } = await this.#start(node, "child");
+    this.#headNode = running;
+    this.#address = address;
+  }
+
+  /** Joins this process as a driver on the head's node. */
+  async connect(): Promise<Cluster> {
+    const head = this.#head();
+    this.#driver = await init({ address: `unix:${head.sessionDir}/agent.sock`, token: this.token });
+    return this.#driver;
+  }
+
+  /** Adds a node and waits until the cluster knows it. Returns its id. */
+  async addNode(node: TestNode = {}): Promise<string> {
+    const { node: running } = await this.#start(node, { address: this.#address });
+    return running.id;
+  }
+
+  /** Ends a node: by SIGTERM, or abruptly with `graceful: false`. */
+  async removeNode(id: string, options: { graceful?: boolean } = {}): Promise<void> {
+    const node = this.#nodes.get(id);
+    if (node === undefined) throw new InvalidArgumentError(`the test cluster has no node ${id}`);
+    if (options.graceful === false) node.agent.kill();
+    else node.agent.signal("SIGTERM");
+    await this.#ended(node);
+  }
+
+  /** Process ids by role, to signal real processes. */
+  async pids(): Promise<{ head: number; agents: Map<string, number>; workers: Map<string, number[]> }> {
+    const agents = new Map([...this.#nodes.values()].map((node) => [node.id, node.agent.pid]));
+    const workers = new Map<string, number[]>();
+    let head = 0;
+    for (const [id, pid] of agents) {
+      const children = childrenOf(pid);
+      workers.set(id, children.filter((child) => child.program === "worker").map((child) => child.pid));
+      head ||= children.find((child) => child.program === "head")?.pid ?? 0;
+    }
+    return { head, agents, workers };
+  }
+
+  /** Ends the driver's session, all nodes and the head. */
+  async stop(): Promise<void> {
+    await this.#driver?.shutdown();
+    await Promise.all([...this.#nodes.values()].filter((node) => node !== this.#headNode).map((node) => this.#stopNode(node)));
+    if (this.#headNode !== undefined) await this.#stopNode(this.#headNode);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
+  }
+
+  // -- inside ------------------------------------------------------------------------------------------------------
+
+  #head(): RunningNode {
+    if (this.#headNode === undefined) throw new ConnectionError("the test cluster has no head");
+    return this.#headNode;
+  }
+
+  async #start(node: TestNode, head: AgentConfig["head"]): Promise<{ node: RunningNode; address: string }> {
+    const { clock, random, spawner } = this.#seams;
+    const sessionDir = makeSessionDir();
+    const id = random.hex(8);
+    const config: AgentConfig = {
+      clusterId: this.#clusterId, token: this.token, nodeId: id, processId: random.hex(8), sessionDir, head,
+      listen: "tcp:127.0.0.1:0", lifeline: true,
+      node: nodeOf({ numCpus: 1, objectStoreMemory: "256MiB", memory: "1GiB", ...node }, 1),
+    };
+    let gone: () => void = () => {};
+    const ended = new Promise<void>((resolve) => (gone = resolve));
+    const address = await new Promise<string>((resolve, reject) => {
+      const timer = clock.after(START_TIMEOUT_MS, () => reject(new DeadlineError(`a node did not start in ${START_TIMEOUT_MS} ms`)), true);
+      const agent = spawner.spawn({
+        program: "agent",
+        config,
+        onLine: (stream, line) => process[stream].write(`${line}\n`),
+        onReady: (said) => {
+          timer.cancel();
+          resolve(String(said.address));
+        },
+        onExit: (exit) => {
+          timer.cancel();
+          rmSync(sessionDir, { recursive: true, force: true });
+          reject(new ConnectionError(`a node ended while it started (${exit.signal ?? exit.exitCode}): ${exit.stderrTail.join("\n")}`));
+          gone();
+        },
+      });
+      this.#nodes.set(id, { id, agent, sessionDir, ended });
+    });
+    return { node: this.#nodes.get(id) as RunningNode, address };
+  }
+
+  async #stopNode(node: RunningNode): Promise<void> {
+    node.agent.signal("SIGTERM");
+    const force = this.#seams.clock.after(STOP_GRACE_MS, () => node.agent.kill(), true);
+    await this.#ended(node);
+    force.cancel();
+  }
+
+  async #ended(node: RunningNode): Promise<void> {
+    const alive = this.#seams.clock.after(STOP_GRACE_MS * 2, () => {}, true);
+    await node.ended;
+    alive.cancel();
+    this.#nodes.delete(node.id);
+  }
+}
+
