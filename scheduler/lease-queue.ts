@@ -70,6 +70,8 @@ export class LeaseQueue {
   #effects: LeaseEffect[] = [];
   #starts: LeaseEffect[] = [];
   #grants = 0;
+  /** Grants, and orders passed on. */
+  #moves = 0;
   #ordersExamined = 0;
   #sliceArmed = false;
 
@@ -332,11 +334,16 @@ export class LeaseQueue {
 
   // -- serving -----------------------------------------------------------------------------------------------------
 
+  /** Until nothing moves any more, so that the same event again finds nothing to do. */
   #serve(): void {
-    do {
+    let moved = true;
+    while (moved) {
+      const before = this.#moves;
       this.#pass();
       // A reservation that is given up may have been all that stood in somebody's way.
-    } while (this.#chooser.reserve(this.#grants));
+      const freed = this.#chooser.reserve(this.#grants);
+      moved = freed || this.#moves !== before;
+    }
   }
 
   #pass(): void {
@@ -372,7 +379,8 @@ export class LeaseQueue {
 
   #serveOrder(order: Order, promises: Shape[]): boolean {
     const { shape } = order;
-    const due = shape.dueHere > shape.promised;
+    // Decided before, for a worker that boots: not decided again, unless the room was lost meanwhile and others may have some.
+    const due = shape.dueHere > shape.promised && (shape.placement.kind === "spread" || this.#chooser.mayTake(shape));
     const place = due ? this.#chooser.placeHere(shape) : this.#chooser.placeFor(shape);
     this.#setInfeasible(shape, place.kind === "infeasible" ? place.text : undefined);
     if (place.kind === "infeasible") return false;
@@ -383,6 +391,8 @@ export class LeaseQueue {
     if (place.kind === "there") {
       this.#spillback.forward(order, place.node, this.#view.book(place.node, shape.placement, this.#book.unmet(order)));
       this.#book.served(order);
+      this.#moves += 1;
+      if (shape.placement.kind !== "spread") shape.dueHere = 0;
       return true;
     }
     const { jobId, environment } = order.request;
@@ -392,12 +402,12 @@ export class LeaseQueue {
       this.#grant(order, taken.worker, taken.wasBlank);
       return true;
     }
+    if (!due) shape.dueHere += 1;
     if (!this.#roster.claimBooting(jobId, environment) && !this.#startWorker(order)) return false;
     const { resources } = shape.placement;
     assert(this.pool.acquire(resources), "a promise without room");
     promises.push(shape);
     shape.promised += 1;
-    if (!due && shape.placement.kind === "spread") shape.dueHere += 1;
     this.#promised.set(order, (this.#promised.get(order) ?? 0) + 1);
     return true;
   }
@@ -407,6 +417,7 @@ export class LeaseQueue {
     const lease = this.#table.grant(this.#nextLease(), order, worker);
     order.held += 1;
     this.#grants += 1;
+    this.#moves += 1;
     this.#chooser.served(order.shape);
     this.#book.served(order);
     this.#book.settle(order);

@@ -45,7 +45,7 @@ export interface Shape {
   infeasible: string | undefined;
   /** Version of the view in which no other node had room. */
   nowhereElse: number;
-  /** Leases that "spread" gave to this node and that wait for a worker: their turn is not taken again. */
+  /** Leases that are to be granted here and wait for a worker: where they go is not decided again. */
   dueHere: number;
   /** Leases of this pass that count on a worker that boots. */
   promised: number;
