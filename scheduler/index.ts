@@ -11,7 +11,7 @@ export {
   type Choice, type NodeView, nodeEligible, type Placement, placementOf, type Strategy, utilisation,
 } from "./placement.ts";
 export { infeasibleText, selectNode, type Selection } from "./select.ts";
-export type { LeaseEffect, LeaseEvent, LeaseOrder, OrderName, RefusalCode } from "./lease-messages.ts";
+export type { LeaseEffect, LeaseEvent, LeaseOrder, OrderName, RefusalCode, WaitingOrder } from "./lease-messages.ts";
 export type { Lease, PlacedActor } from "./lease-table.ts";
 export type { Worker, WorkerState } from "./worker-roster.ts";
-export { LeaseQueue, type LeaseQueueOptions, type WaitingOrder, SLICE_MS } from "./lease-queue.ts";
+export { LeaseQueue, type LeaseQueueOptions, SLICE_MS } from "./lease-queue.ts";

@@ -78,3 +78,14 @@ export type LeaseEffect =
   | ({ readonly kind: "armGrace"; readonly ms: number } & OrderName)
   /** Answered by one `sliceElapsed` after that time. */
   | { readonly kind: "armSlice"; readonly ms: number };
+
+/** What waits, for reports and for `explain`. */
+export interface WaitingOrder extends OrderName {
+  readonly name: string;
+  readonly jobId: string;
+  readonly resources: Resources;
+  readonly unmet: number;
+  /** infeasible: no node can ever; resources: no node has room now; worker: a process is starting or the cap is reached. */
+  readonly reason: "infeasible" | "resources" | "worker";
+  readonly text: string;
+}

@@ -16,7 +16,7 @@
 import { assert } from "./assert.ts";
 import { ClusterView } from "./cluster-view.ts";
 import { leasesToMove } from "./fair-share.ts";
-import type { LeaseEffect, LeaseEvent, LeaseOrder, OrderName, RefusalCode } from "./lease-messages.ts";
+import type { LeaseEffect, LeaseEvent, LeaseOrder, OrderName, RefusalCode, WaitingOrder } from "./lease-messages.ts";
 import { type Lease, LeaseTable, type PlacedActor } from "./lease-table.ts";
 import { NodeChooser } from "./node-chooser.ts";
 import { away, nameOf, type Order, OrderBook, type Shape } from "./order-book.ts";
@@ -42,17 +42,6 @@ export interface LeaseQueueOptions {
   readonly nextLease: () => string;
   /** In [0, 1). */
   readonly nextRandom: () => number;
-}
-
-/** What waits, for reports and for `explain`. */
-export interface WaitingOrder extends OrderName {
-  readonly name: string;
-  readonly jobId: string;
-  readonly resources: Resources;
-  readonly unmet: number;
-  /** infeasible: no node can ever; resources: no node has room now; worker: a process is starting or the cap is reached. */
-  readonly reason: "infeasible" | "resources" | "worker";
-  readonly text: string;
 }
 
 export class LeaseQueue {

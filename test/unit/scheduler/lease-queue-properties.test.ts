@@ -49,8 +49,8 @@ class World {
     if (event === undefined) return undefined;
     const effects = this.node.step(event);
     if (event.kind === "requested") this.#forActors ||= event.forActor === true;
-    // Workers for actors may exceed it, and so may those that the test itself starts in advance.
-    const most = WORKERS_MAX + this.#started;
+    // Workers for actors may exceed it, those of actors without CPU do not count, and the test itself starts some in advance.
+    const most = WORKERS_MAX + this.#started + this.actors.length;
     if (!this.#forActors && this.node.queue.workers.size > most) throw new Error("more workers than the cap");
     this.#expectNobodyForgotten();
     if (event.kind === "workerDied" || event.kind === "leaseReturned" || event.kind === "actorPlaced") this.#forgetLost();
