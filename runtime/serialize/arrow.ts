@@ -2,7 +2,8 @@
 // the reading side makes values of the classes its user compares with. The package is loaded only when a value is met.
 
 import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
+import { dirname, isAbsolute, join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { SerializationError } from "../errors.ts";
 import { checkArrowStream } from "./arrow-check.ts";
 import { ARROW_BATCH, ARROW_TABLE, ARROW_VECTOR } from "./format.ts";
@@ -33,6 +34,8 @@ const IMPORTED = 1;
 interface Candidate {
   readonly kind: number;
   readonly load: () => ArrowModule;
+  /** Of an imported copy. */
+  readonly path?: string;
 }
 
 export interface ArrowData {
@@ -48,15 +51,16 @@ export function looksLikeArrow(value: object): boolean {
   return "type" in value && "data" in value && "isValid" in value;
 }
 
-/** Throws Refusal when the package that made the value cannot be found from the program. */
+/**
+ * Written by the copy that made the value and by no other: apache-arrow's `instanceof` holds between its copies, but what one
+ * writes of another's values is broken. Throws Refusal when that copy cannot be found from the program.
+ */
 export function encodeArrow(value: object): ArrowData {
   for (const { kind, load } of candidates()) {
     const module = tryLoad(load);
     if (module === undefined) continue;
     if (isMadeBy(module.Table, value)) return { form: ARROW_TABLE, kind, pieces: write(module, value) };
-    if (isMadeBy(module.RecordBatch, value)) {
-      return { form: ARROW_BATCH, kind, pieces: write(module, new module.Table([value])) };
-    }
+    if (isMadeBy(module.RecordBatch, value)) return { form: ARROW_BATCH, kind, pieces: write(module, new module.Table([value])) };
     if (isMadeBy(module.Vector, value)) {
       return { form: ARROW_VECTOR, kind, pieces: write(module, new module.Table({ vector: value })) };
     }
@@ -68,7 +72,6 @@ export function encodeArrow(value: object): ArrowData {
   );
 }
 
-/** By prototype: apache-arrow's own `instanceof` holds between its copies. */
 function isMadeBy(Class: Constructor, value: object): boolean {
   return Object.prototype.isPrototypeOf.call(Class.prototype as object, value);
 }
@@ -100,6 +103,23 @@ function moduleToRead(kind: number): ArrowModule {
   throw new SerializationError("the value holds Apache Arrow data: install apache-arrow where it is read", { path: "" });
 }
 
+const LOADER_OPTION = /--(?:import|loader|experimental-loader|require)\b|(?:^| )-r /;
+
+/**
+ * Under a loader such as tsx, require() gives another copy of apache-arrow than the program's import, and only an import, which
+ * takes a turn, reaches that. For start-up: does nothing without a loader or without the package.
+ */
+export async function preloadArrow(): Promise<void> {
+  if (!LOADER_OPTION.test([...process.execArgv, process.env.NODE_OPTIONS ?? ""].join(" "))) return;
+  const all = [...candidates()];
+  for (const [index, { kind, path }] of all.entries()) {
+    if (path === undefined) continue;
+    const module = (await import(pathToFileURL(path).href)) as ArrowModule;
+    all[index] = { kind, path, load: () => module };
+  }
+  found = all;
+}
+
 let found: readonly Candidate[] | undefined;
 
 /** The copies reachable from the program, the working folder and this package, in this order. */
@@ -107,15 +127,18 @@ function candidates(): readonly Candidate[] {
   if (found !== undefined && found.length > 0) return found;
   const all: Candidate[] = [];
   const paths = new Set<string>();
-  for (const from of [process.argv[1], join(process.cwd(), "index.js"), import.meta.filename ?? import.meta.url]) {
-    if (from === undefined || from === "") continue;
+  for (const from of [process.argv[1], join(process.cwd(), "index.js"), import.meta.url]) {
+    if (from === undefined || !(isAbsolute(from) || from.startsWith("file:"))) continue;
     const requireFrom = createRequire(from);
-    const path = resolved(requireFrom);
-    if (path === undefined || paths.has(path)) continue;
-    paths.add(path);
-    const module = (requireFrom(join(dirname(path), "package.json")) as { module?: string }).module;
-    if (module !== undefined) all.push({ kind: IMPORTED, load: () => requireFrom(join(dirname(path), module)) as ArrowModule });
-    all.push({ kind: REQUIRED, load: () => requireFrom(path) as ArrowModule });
+    const required = resolved(requireFrom);
+    if (required === undefined || paths.has(required)) continue;
+    paths.add(required);
+    const { module } = requireFrom(join(dirname(required), "package.json")) as { module?: string };
+    if (module !== undefined) {
+      const path = join(dirname(required), module);
+      all.push({ kind: IMPORTED, path, load: () => requireFrom(path) as ArrowModule });
+    }
+    all.push({ kind: REQUIRED, load: () => requireFrom(required) as ArrowModule });
   }
   found = all;
   return all;

@@ -5,3 +5,4 @@ export { createCodec } from "./codec.ts";
 export type { DecodeHooks, EncodeHooks, Encoded, ValueCodec } from "./contract.ts";
 export { registerSerializer } from "./serializers.ts";
 export { decodeThrown, encodeThrown, type ReceivedContext, type ThrownContext } from "./errors.ts";
+export { preloadArrow } from "./arrow.ts";

@@ -1,5 +1,7 @@
 import { tableFromArrays, Table, Vector, vectorFromArray, makeVector, RecordBatch } from "apache-arrow";
+import { execFileSync } from "node:child_process";
 import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import { codec, copy, hooks } from "./fixtures.ts";
 
@@ -97,3 +99,12 @@ test("small Arrow data, many batches, nulls and the other copy of the package", 
   const other = copy(required.tableFromArrays({ a: new Int32Array([1]) }));
   expect(other).toBeInstanceOf(required.Table);
 });
+
+test("a program under a loader has its own copy of apache-arrow written and read", () => {
+  const program = fileURLToPath(new URL("./arrow-program.fixture.ts", import.meta.url));
+  const output = execFileSync(process.execPath, ["--import", "tsx", program], {
+    encoding: "utf8",
+    env: { ...process.env, NODE_OPTIONS: "" },
+  });
+  expect(output).toBe("true true true\n");
+}, 30_000);
