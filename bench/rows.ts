@@ -1,0 +1,23 @@
+// The table of all rows, and what a row is.
+
+import { ownRows } from "./own-rows.ts";
+import { rateRows } from "./rate-rows.ts";
+import type { Windows } from "./timing.ts";
+
+export interface Row {
+  readonly name: string;
+  readonly unit: string;
+  readonly better: "higher" | "lower";
+  /** Brings its own clusters, in child processes; the others run in the one there is. */
+  readonly alone?: boolean;
+  /** One figure for each window or repetition. */
+  measure(windows: Windows): Promise<number[]>;
+}
+
+export const rows: readonly Row[] = [...rateRows, ...ownRows];
+
+/** Rows whose name has the pattern in it; `^name$` is exactly one. */
+export function rowsLike(pattern: string): Row[] {
+  const wanted = new RegExp(pattern);
+  return rows.filter(({ name }) => wanted.test(name));
+}
