@@ -145,7 +145,7 @@ function refusalByKind(value: object): RefusedClass | undefined {
   if (types.isGeneratorObject(value)) return refused("is a generator", "its progress has no copy: send its items");
   if (types.isMapIterator(value) || types.isSetIterator(value)) return refused("is an iterator", "send the Map or Set itself");
   if (types.isExternal(value)) return refused("is a native handle", "create it where it is used");
-  if (types.isKeyObject(value) || types.isCryptoKey(value)) return refused("is a key of node:crypto", "export and send its bytes");
+  if (types.isKeyObject(value) || types.isCryptoKey(value)) return refused("is a key of node:crypto", "export it first");
   return undefined;
 }
 
