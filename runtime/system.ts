@@ -11,6 +11,9 @@ export const systemClock: Clock = {
     if (!hold) timer.unref();
     return { cancel: () => clearTimeout(timer) };
   },
+  soon(callback: () => void): void {
+    setImmediate(callback);
+  },
 };
 
 export const systemRandom: Random = {

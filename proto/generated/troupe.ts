@@ -2677,7 +2677,6 @@ export interface ActorConstructed {
   readonly actor: string;
   readonly incarnation: number;
   readonly failure: Failure | undefined;
-  readonly error: Uint8Array;
   readonly text: string;
 }
 function writeActorConstructed(writer: Writer, body: Draft<ActorConstructed>): void {
@@ -2688,14 +2687,12 @@ function writeActorConstructed(writer: Writer, body: Draft<ActorConstructed>): v
     writeFailure(writer, body.failure);
     writer.end(start, false);
   }
-  if (body.error && body.error.length > 0) writer.raw(34, body.error);
   if (body.text) writer.string(42, body.text);
 }
 function readActorConstructed(reader: Reader, end: number): ActorConstructed {
   let v_actor: string = "";
   let v_incarnation: number = 0;
   let v_failure: Failure | undefined = undefined;
-  let v_error: Uint8Array = NONE;
   let v_text: string = "";
   while (reader.position < end) {
     const tag = reader.uint32();
@@ -2712,9 +2709,6 @@ function readActorConstructed(reader: Reader, end: number): ActorConstructed {
         reader.leave(inner);
         break;
       }
-      case 34:
-        v_error = reader.raw();
-        break;
       case 42:
         v_text = reader.string();
         break;
@@ -2722,9 +2716,9 @@ function readActorConstructed(reader: Reader, end: number): ActorConstructed {
         reader.skip(tag);
     }
   }
-  return { actor: v_actor, incarnation: v_incarnation, failure: v_failure, error: v_error, text: v_text };
+  return { actor: v_actor, incarnation: v_incarnation, failure: v_failure, text: v_text };
 }
-export const ActorConstructed: Codec<ActorConstructed> = { name: "ActorConstructed", fat: true, write: writeActorConstructed, read: readActorConstructed };
+export const ActorConstructed: Codec<ActorConstructed> = { name: "ActorConstructed", fat: false, write: writeActorConstructed, read: readActorConstructed };
 
 export interface ActorReport {
   readonly info: ActorInfo | undefined;

@@ -94,11 +94,10 @@ export class AgentActors {
   constructed(message: ActorConstructed): void {
     const hosted = this.#hosted.get(message.actor);
     if (hosted === undefined || hosted.life.incarnation !== message.incarnation) return;
-    const threw = message.error.length > 0 || message.failure !== undefined;
-    if (!threw) return this.#step(hosted, { kind: "constructed", incarnation: message.incarnation });
+    if (message.failure === undefined) return this.#step(hosted, { kind: "constructed", incarnation: message.incarnation });
     const { className, actor } = hosted.spec;
-    const cause = message.failure === undefined ? undefined : errorOf(message.failure);
-    const error = new ActorDiedError(`the constructor of actor ${className} (${actor}) threw: ${message.text}`, { actorId: actor }, cause);
+    const text = `the constructor of actor ${className} (${actor}) threw: ${message.text}`;
+    const error = new ActorDiedError(text, { actorId: actor }, errorOf(message.failure));
     hosted.failure = failureOf(error) as Failure;
     this.#step(hosted, { kind: "constructorThrew", incarnation: message.incarnation });
   }

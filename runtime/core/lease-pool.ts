@@ -90,10 +90,10 @@ export class LeasePool<T extends PooledTask, L extends PooledLease<T>> {
   /** Leases to give back now: closing and empty ones, and those idle for longer than they are kept. */
   takeIdle(now: number, all: boolean): L[] {
     const idle: L[] = [];
-    if (this.#queue.size > 0 && !all) return idle;
+    const surplus = this.#queue.size === 0;
     for (const lease of this.leases.values()) {
       if (lease.inFlight.size > 0) continue;
-      if (all || lease.closing || now - lease.idleSince >= IDLE_KEEP_MS) idle.push(lease);
+      if (all || lease.closing || (surplus && now - lease.idleSince >= IDLE_KEEP_MS)) idle.push(lease);
     }
     for (const lease of idle) this.leases.delete(lease.id);
     return idle;

@@ -96,6 +96,8 @@ export class ActorClient {
   /** Kept alive until the constructor has run: its arguments. */
   kept: readonly ObjectEntry[] = [];
   resolving = false;
+  /** Set when a creation found that the actor exists already: everything goes to that client from then on. */
+  existing: ActorClient | undefined;
 
   constructor(id: string, className: string) {
     this.id = id;
@@ -122,19 +124,36 @@ export class ActorClients {
   }
 
   /** Resolves when the constructor has run; rejects when the actor died first. */
-  async ready(client: ActorClient): Promise<void> {
+  async ready(asked: ActorClient): Promise<void> {
+    let client = asked.existing ?? asked;
     if (client.calls.state === "unplaced" && !client.resolving) void this.#resolve(client, LONG_POLL_MS);
     while (client.calls.state !== "alive" && client.calls.state !== "dead") {
       await new Promise<unknown>((resolve) => client.waiters.push(resolve));
+      client = asked.existing ?? asked;
     }
     if (client.calls.state === "dead") throw errorOf(this.#deathOf(client));
   }
 
   /** The agent took the creation: its outcome is asked for from now on. */
-  creationAccepted(client: ActorClient, info: ActorInfo): void {
-    client.resolving = false;
+  creationAccepted(created: ActorClient, info: ActorInfo): void {
+    created.resolving = false;
+    const client = info.actor === created.id ? created : this.#merge(created, info);
     this.changed(info);
     if (info.state === "PENDING") void this.#resolve(client, LONG_POLL_MS);
+  }
+
+  /** getIfExists found a living actor: what waits for the one that was never made goes to it, in order. */
+  #merge(created: ActorClient, info: ActorInfo): ActorClient {
+    const existing = this.known(info.actor, info.className);
+    this.#clients.delete(created.id);
+    created.existing = existing;
+    for (const call of created.calls.died()) {
+      this.#pending.delete(call.number);
+      this.call(existing, call);
+    }
+    existing.waiters.push(...created.waiters);
+    created.waiters = [];
+    return existing;
   }
 
   /** The client of an actor this process creates itself; nothing is asked before the agent took the creation. */
@@ -155,7 +174,8 @@ export class ActorClients {
     return client;
   }
 
-  call(client: ActorClient, call: ActorCallRecord): void {
+  call(to: ActorClient, call: ActorCallRecord): void {
+    const client = to.existing ?? to;
     this.#admit(client);
     this.#pending.set(call.number, { client, call });
     if (client.calls.state === "dead") return this.#failCall(client, call, this.#deathOf(client));

@@ -7,7 +7,7 @@ import type { Attempt, Link, Session } from "../owner/index.ts";
 import { objectIdOf } from "../owner/index.ts";
 import { CallOrder, WINDOW } from "../core/call-order.ts";
 import { Deque } from "../core/lease-pool.ts";
-import { ActorDiedError, ActorUnavailableError, InvalidArgumentError } from "../errors.ts";
+import { ActorDiedError, ActorUnavailableError, failureOf, InvalidArgumentError } from "../errors.ts";
 import type { ActorCall, ActorSpec, Channel, ConstructActor } from "../transport/index.ts";
 import { Execution, failedReply, type Arguments, type Invocation, type Reply } from "./execution.ts";
 import type { Functions } from "./functions.ts";
@@ -113,12 +113,12 @@ export class ActorRunner {
 
   #constructed(reply: Reply): void {
     const first = reply.results?.[0];
-    const failed = this.#instance === undefined;
+    const error = this.#instance === undefined && first !== undefined ? this.#parts.session.values.errorIn(first) : undefined;
     this.#parts.agent.send("actorConstructed", {
       actor: (this.#spec as ActorSpec).actor,
       incarnation: this.#incarnation,
-      error: failed ? first?.error : undefined,
-      failure: failed ? first?.failure : undefined,
+      failure: error && failureOf(error),
+      text: error?.message,
     });
     this.#parts.agent.flush();
   }
