@@ -1,7 +1,7 @@
 // remote(): makes a function or class of the user run in the cluster.
 
 import { InvalidArgumentError } from "../runtime/errors.ts";
-import { LeasePool } from "../runtime/core/lease-pool.ts";
+import { LeasePool } from "../runtime/core/index.ts";
 import { methodsOf, type ObjectRef, type SchedulingClass, type Session, type TaskTemplate } from "../runtime/owner/index.ts";
 import { resourcesKey } from "../scheduler/index.ts";
 import { currentSession } from "../runtime/owner/index.ts";

@@ -4,7 +4,7 @@
 // another node, that node's agent takes the actor over. The hosting agent restarts it in place after a crash and reports every change
 // to the head; the head starts it elsewhere when the node dies.
 
-import { newActorLife, stepActor, type ActorEffect, type ActorEvent, type ActorLife } from "../core/actor-life.ts";
+import { newActorLife, stepActor, type ActorEffect, type ActorEvent, type ActorLife } from "../core/index.ts";
 import { ActorDiedError, errorOf, failureOf, InfeasibleError } from "../errors.ts";
 import type { Clock, Timer } from "../seams.ts";
 import type {

@@ -3,11 +3,11 @@
 // Orders come from processes of this node and, passed on, from other agents; actors ask as origin "actor:<id>". Grants and refusals go
 // back the way the order came.
 
-import { failureOf, InfeasibleError, WorkerCrashedError } from "../errors.ts";
+import { failureOf, InfeasibleError, InvalidArgumentError, WorkerCrashedError } from "../errors.ts";
 import type { Clock, Random } from "../seams.ts";
 import type { ClaimBook } from "../store/index.ts";
 import type { ActorSpec, Channel, LeaseGranted, LeaseRefused, LeaseRequest, NodeInfo, SendOf } from "../transport/index.ts";
-import { LeaseQueue, type LeaseEffect, type LeaseEvent, type NodeView, type Resources } from "../../scheduler/index.ts";
+import { LeaseQueue, type LeaseEffect, type LeaseEvent, type RefusalCode, type Resources } from "../../scheduler/index.ts";
 import type { WorkerPool } from "./worker-pool.ts";
 
 const ACTOR_ORIGIN = "actor:";
@@ -39,6 +39,8 @@ export class AgentLeases {
   readonly #actorLeases = new Map<string, string>();
   readonly #pages = new Map<string, number>();
   readonly #leaseOf = new Map<string, string>();
+  #events: LeaseEvent[] = [];
+  #stepping = false;
   /** Nodes whose agents passed a process's orders on to this one: answers go back that way. */
   readonly #via = new Map<string, string>();
 
@@ -133,7 +135,7 @@ export class AgentLeases {
   }
 
   viewChanged(nodes: readonly NodeInfo[]): void {
-    this.#step({ kind: "viewChanged", nodes: nodes as unknown as NodeView[] });
+    this.#step({ kind: "viewChanged", nodes });
   }
 
   /** Another node answered an order that was passed on to it. */
@@ -143,10 +145,9 @@ export class AgentLeases {
     this.#parts.channelOf(origin)?.send("leaseGranted", granted);
   }
 
-  forwardRefused(refused: LeaseRefused, node: string): void {
-    const { origin, schedulingClass } = refused;
+  /** The queue looks for another node, and refuses by itself when there is none. */
+  forwardRefused({ origin, schedulingClass }: LeaseRefused, node: string): void {
     this.#step({ kind: "forwardRefused", node, origin, schedulingClass });
-    this.#parts.channelOf(origin)?.send("leaseRefused", refused);
   }
 
   drain(): void {
@@ -155,9 +156,20 @@ export class AgentLeases {
 
   // -- inside ------------------------------------------------------------------------------------------------------
 
+  /** What arrives in one turn is decided together: a lease returned and its order lowered are one wish. */
   #step(event: LeaseEvent): void {
-    for (const effect of this.#queue.step(event)) this.#do(effect);
-    this.#parts.changed();
+    this.#events.push(event);
+    if (this.#stepping) return;
+    this.#stepping = true;
+    queueMicrotask(() => {
+      while (this.#events.length > 0) {
+        const events = this.#events;
+        this.#events = [];
+        for (const effect of this.#queue.step(...events)) this.#do(effect);
+      }
+      this.#stepping = false;
+      this.#parts.changed();
+    });
   }
 
   #do(effect: LeaseEffect): void {
@@ -216,8 +228,7 @@ export class AgentLeases {
   #refuse(effect: LeaseEffect & { kind: "refuse" }): void {
     const { origin, schedulingClass, text } = effect;
     if (origin.startsWith(ACTOR_ORIGIN)) return this.#parts.actorRefused(origin.slice(ACTOR_ORIGIN.length), text);
-    const error = effect.code === "INFEASIBLE" ? new InfeasibleError(text) : new WorkerCrashedError(text, { reason: "never-started" });
-    this.#answer(effect, "leaseRefused", { schedulingClass, failure: failureOf(error), origin });
+    this.#answer(effect, "leaseRefused", { schedulingClass, failure: failureOf(refusal(effect.code, text)), origin });
   }
 
   /** Back the way the order came: to the process itself, or to the agent that passed it on. */
@@ -246,6 +257,11 @@ export class AgentLeases {
       },
     );
   }
+}
+
+function refusal(code: RefusalCode, text: string): Error {
+  if (code === "INFEASIBLE") return new InfeasibleError(text);
+  return code === "INVALID_ARGUMENT" ? new InvalidArgumentError(text) : new WorkerCrashedError(text, { reason: "never-started" });
 }
 
 function graceOf(onWire: number): number {

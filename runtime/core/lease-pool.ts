@@ -4,6 +4,8 @@
 // follows the measured time of the task: as many as fit in one millisecond, one while nothing is known. A lease that is
 // closing gets no new task and goes back when its pipeline is empty.
 
+import { Deque } from "./deque.ts";
+
 export interface PooledTask {
   /** Expected time in user code; undefined before the first measurement of its function. */
   readonly expectedMicros: number | undefined;
@@ -15,6 +17,8 @@ export interface PooledLease<T extends PooledTask> {
   /** Expected microseconds of what is in flight; an unmeasured task counts as a whole pipeline. */
   backlogMicros: number;
   closing: boolean;
+  /** Others wait for its resources: it is not kept idle. */
+  wanted: boolean;
   /** Its worker waits in a task and handed back what was queued behind it. */
   blocked: boolean;
   /** Clock time since nothing is in flight. */
@@ -93,7 +97,7 @@ export class LeasePool<T extends PooledTask, L extends PooledLease<T>> {
     const surplus = this.#queue.size === 0;
     for (const lease of this.leases.values()) {
       if (lease.inFlight.size > 0) continue;
-      if (all || lease.closing || (surplus && now - lease.idleSince >= IDLE_KEEP_MS)) idle.push(lease);
+      if (all || lease.closing || (surplus && (lease.wanted || now - lease.idleSince >= IDLE_KEEP_MS))) idle.push(lease);
     }
     for (const lease of idle) this.leases.delete(lease.id);
     return idle;
@@ -138,62 +142,4 @@ function cost(task: PooledTask): number {
 
 function roundUp(count: number): number {
   return count <= 0 ? 0 : 2 ** Math.ceil(Math.log2(count));
-}
-
-/** A queue with two ends; amortised constant time, and memory is given back as it empties. */
-export class Deque<T> {
-  #front: T[] = [];
-  #back: T[] = [];
-  #head = 0;
-
-  get size(): number {
-    return this.#front.length + this.#back.length - this.#head;
-  }
-
-  pushBack(item: T): void {
-    this.#back.push(item);
-  }
-
-  pushFront(item: T): void {
-    this.#front.push(item);
-  }
-
-  front(): T | undefined {
-    return this.#front.length > 0 ? this.#front[this.#front.length - 1] : this.#back[this.#head];
-  }
-
-  popFront(): T | undefined {
-    if (this.#front.length > 0) return this.#front.pop();
-    if (this.#head >= this.#back.length) return undefined;
-    const item = this.#back[this.#head];
-    this.#head += 1;
-    if (this.#head >= 1024 && this.#head * 2 > this.#back.length) {
-      this.#back = this.#back.slice(this.#head);
-      this.#head = 0;
-    }
-    return item;
-  }
-
-  popBack(): T | undefined {
-    if (this.#back.length > this.#head) return this.#back.pop();
-    return this.#front.shift();
-  }
-
-  remove(item: T): boolean {
-    const inFront = this.#front.indexOf(item);
-    if (inFront >= 0) {
-      this.#front.splice(inFront, 1);
-      return true;
-    }
-    const inBack = this.#back.indexOf(item, this.#head);
-    if (inBack < 0) return false;
-    this.#back.splice(inBack, 1);
-    return true;
-  }
-
-  drain(): T[] {
-    const items: T[] = [];
-    for (let item = this.popFront(); item !== undefined; item = this.popFront()) items.push(item);
-    return items;
-  }
 }

@@ -1,6 +1,6 @@
 // The shell of the actor directory: answers who asks for an actor, and places actors of a dead node anew.
 
-import { ActorDirectory } from "../core/actor-directory.ts";
+import { ActorDirectory } from "../core/index.ts";
 import { ActorDiedError, failureOf, NameTakenError, NodeDiedError, NotFoundError } from "../errors.ts";
 import type { Clock, Random, Timer } from "../seams.ts";
 import type {

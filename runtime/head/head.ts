@@ -3,7 +3,7 @@
 // It sees no user value, runs no user code and knows no single object. Every agent holds one link to it; what agents report they also
 // know themselves, so a head that starts anew learns it again from their reports.
 
-import { Membership, type MembershipEffect } from "../core/membership.ts";
+import { Membership, type MembershipEffect } from "../core/index.ts";
 import { failureOf, InvalidArgumentError } from "../errors.ts";
 import type { Seams, Timer } from "../seams.ts";
 import {

@@ -3,7 +3,7 @@
 // The shell of core/actor-calls.ts. The agent is asked where an actor lives and tells changes; calls go straight to its worker.
 // After a broken connection nothing is judged before the agent's word, or the bound on it.
 
-import { ActorCalls, type ActorCallLife } from "../core/actor-calls.ts";
+import { ActorCalls, type ActorCallLife } from "../core/index.ts";
 import { ActorDiedError, ActorUnavailableError, errorOf, failureOf, PendingCallsLimitExceededError } from "../errors.ts";
 import type { Clock } from "../seams.ts";
 import type { ActorInfo, BoundArg, Chain, Code, Failure, TaskDone } from "../transport/index.ts";

@@ -7,8 +7,8 @@
 //   - a caller keeps every ref in its arguments until the reply, which lists what the executor still holds;
 //   - a container holds the refs inside it while it lives.
 
-import { stepObject, type ObjectEvent } from "../core/object-life.ts";
-import { addLocal, changeBorrower, dropLocal, forgetBorrower, isFree } from "../core/reference-count.ts";
+import { stepObject, type ObjectEvent } from "../core/index.ts";
+import { addLocal, changeBorrower, dropLocal, forgetBorrower, isFree } from "../core/index.ts";
 import { failureOf, ObjectFreedError, OwnerDiedError } from "../errors.ts";
 import type { Clock } from "../seams.ts";
 import type { Borrow, Channel, Draft, Drop, Failure, HeldRef, Resolved, Stored, Subscribe } from "../transport/index.ts";

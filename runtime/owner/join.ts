@@ -79,7 +79,7 @@ function sessionMessages(session: Session, caller: Caller, hub: RelayHub): Messa
     answer: (answer) => caller.answered(answer),
     leaseGranted: (granted) => session.submission.leaseGranted(granted),
     leaseRefused: (refused) => session.submission.leaseRefused(refused),
-    leaseRevoked: ({ lease }) => session.submission.leaseRevoked(lease),
+    leaseRevoked: ({ lease, reason }) => session.submission.leaseRevoked(lease, reason),
     processDied: (died) => {
       session.submission.processDied(died);
       session.borrowing.processDied(died.process, died.cause?.text ?? "it ended");

@@ -5,8 +5,8 @@
 // on it is in its process's object table and every handle is counted (borrowing.ts).
 
 import { ObjectFreedError, RefUsedAsValueError } from "../errors.ts";
-import type { ObjectState } from "../core/object-life.ts";
-import type { ReferenceCount } from "../core/reference-count.ts";
+import type { ObjectState } from "../core/index.ts";
+import type { ReferenceCount } from "../core/index.ts";
 import type { WireValue } from "./wire-value.ts";
 import type { HandleGroup } from "./handle-registry.ts";
 

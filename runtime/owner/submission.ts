@@ -4,7 +4,7 @@
 // of the object table through `settle`. A worker that is gone is judged only when its channel has delivered everything it sent
 // and its agent has told the cause (or a second has passed), so a finished task is never charged.
 
-import { stepTask, type TaskEvent } from "../core/task-life.ts";
+import { stepTask, type TaskEvent } from "../core/index.ts";
 import { failureOf, NodeDiedError, WorkerCrashedError } from "../errors.ts";
 import type { Clock, Timer } from "../seams.ts";
 import { CLAIM_SLOTS, claimTag, type ClaimPage } from "../store/index.ts";
@@ -120,9 +120,14 @@ export class Submission {
     }
   }
 
-  leaseRevoked(leaseId: string): void {
+  /** demand: others wait, so it goes back as soon as it is idle. Any other reason: send no more, take back what has not started. */
+  leaseRevoked(leaseId: string, reason: string): void {
     const found = this.#leases.get(leaseId);
     if (found === undefined) return;
+    if (reason === "demand") {
+      found.lease.wanted = true;
+      return this.#returnIdle(found.scheduling, false);
+    }
     found.lease.closing = true;
     this.#recall(found.lease);
     this.#pump(found.scheduling);
@@ -301,6 +306,7 @@ export class Submission {
       inFlight: new Set(),
       backlogMicros: 0,
       closing: false,
+      wanted: false,
       blocked: false,
       idleSince: this.#parts.clock.now(),
       nextSlot: 0,
@@ -312,7 +318,7 @@ export class Submission {
   }
 
   #leaseIdle(scheduling: SchedulingClass, lease: TaskLease): void {
-    if (lease.closing) return this.#returnIdle(scheduling, false);
+    if (lease.closing || lease.wanted) return this.#returnIdle(scheduling, false);
     this.#sweep ??= this.#parts.clock.after(IDLE_SWEEP_MS, () => this.#sweepIdle());
   }
 

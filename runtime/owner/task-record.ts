@@ -1,7 +1,7 @@
 // One submitted task at its owner, and the template it shares with all calls of the same function and options.
 
-import { newTaskLife, type TaskLife } from "../core/task-life.ts";
-import type { LeasePool, PooledLease, PooledTask } from "../core/lease-pool.ts";
+import { newTaskLife, type TaskLife } from "../core/index.ts";
+import type { LeasePool, PooledLease, PooledTask } from "../core/index.ts";
 import type { BoundArg, Chain, Code } from "../transport/index.ts";
 import type { ClaimPage } from "../store/index.ts";
 import type { ObjectEntry } from "./object-ref.ts";

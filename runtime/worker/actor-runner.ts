@@ -5,8 +5,8 @@
 
 import type { Attempt, Link, Session } from "../owner/index.ts";
 import { objectIdOf } from "../owner/index.ts";
-import { CallOrder, WINDOW } from "../core/call-order.ts";
-import { Deque } from "../core/lease-pool.ts";
+import { CallOrder, WINDOW } from "../core/index.ts";
+import { Deque } from "../core/index.ts";
 import { ActorDiedError, ActorUnavailableError, failureOf, InvalidArgumentError } from "../errors.ts";
 import type { ActorCall, ActorSpec, Channel, ConstructActor } from "../transport/index.ts";
 import { Execution, failedReply, type Arguments, type Invocation, type Reply } from "./execution.ts";

@@ -5,7 +5,7 @@
 
 import type { Attempt, Link, Session, TaskRecord } from "../owner/index.ts";
 import { objectIdOf } from "../owner/index.ts";
-import { Deque } from "../core/lease-pool.ts";
+import { Deque } from "../core/index.ts";
 import { claimTag, type ClaimPage } from "../store/index.ts";
 import type { Channel, PushTask } from "../transport/index.ts";
 import { Execution, type Invocation, type Reply } from "./execution.ts";

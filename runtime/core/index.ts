@@ -1,0 +1,13 @@
+// The pure machines: events in, effects out, no clock, no input or output.
+export { ActorCalls, type ActorCallLife, type ActorClientState } from "./actor-calls.ts";
+export { ActorDirectory, type DirectoryInfo, type NodeLoss } from "./actor-directory.ts";
+export { newActorLife, stepActor, type ActorEffect, type ActorEvent, type ActorLife, type ActorState } from "./actor-life.ts";
+export { CallOrder, WINDOW, type Arrival } from "./call-order.ts";
+export { Deque } from "./deque.ts";
+export { LeasePool, type PooledLease, type PooledTask } from "./lease-pool.ts";
+export { Membership, NODE_SILENCE_MS, type MembershipEffect, type MembershipEvent } from "./membership.ts";
+export { stepObject, type ObjectEffect, type ObjectEvent, type ObjectState } from "./object-life.ts";
+export {
+  addLocal, changeBorrower, dropLocal, forgetBorrower, isFree, newReferenceCount, type ReferenceCount,
+} from "./reference-count.ts";
+export { isEnded, newTaskLife, stepTask, type TaskEffect, type TaskEvent, type TaskLife } from "./task-life.ts";
