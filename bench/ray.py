@@ -1,0 +1,384 @@
+"""The rows of the microbenchmark, run through Ray itself: bodies and sizes as in ray._private.ray_perf, windows as in timing.ts.
+
+    python bench/ray.py [--only PATTERN] [--seconds S] [--warmup S] [--windows N]
+
+Prints one JSON list. Each row has a Ray of its own, so that nothing of one row slows another.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import re
+import statistics
+import subprocess
+import sys
+import time
+
+import numpy as np
+import ray
+
+N_CPU = max(1, multiprocessing.cpu_count() // 2)
+GIB = 2**30
+
+
+@ray.remote(num_cpus=0)
+class Actor:
+    def small_value(self):
+        return b"ok"
+
+    def small_value_arg(self, x):
+        return b"ok"
+
+    def small_value_batch(self, n):
+        ray.get([small_value.remote() for _ in range(n)])
+
+    def pid(self):
+        return os.getpid()
+
+
+@ray.remote
+class AsyncActor:
+    async def small_value(self):
+        return b"ok"
+
+    async def small_value_with_arg(self, x):
+        return b"ok"
+
+
+@ray.remote(num_cpus=0)
+class Client:
+    def __init__(self, servers):
+        self.servers = servers if isinstance(servers, list) else [servers]
+
+    def small_value_batch(self, n):
+        results = []
+        for s in self.servers:
+            results.extend([s.small_value.remote() for _ in range(n)])
+        ray.get(results)
+
+    def small_value_batch_arg(self, n):
+        x = ray.put(0)
+        results = []
+        for s in self.servers:
+            results.extend([s.small_value_arg.remote(x) for _ in range(n)])
+        ray.get(results)
+
+
+@ray.remote
+def small_value():
+    return b"ok"
+
+
+@ray.remote
+def do_put_small():
+    for _ in range(100):
+        ray.put(0)
+
+
+@ray.remote
+def do_put():
+    for _ in range(10):
+        ray.put(np.zeros(10 * 1024 * 1024, dtype=np.int64))
+
+
+@ray.remote
+def create_object_containing_ref():
+    return [ray.put(1) for _ in range(10000)]
+
+
+@ray.remote
+def work(actors, n):
+    ray.get([actors[i % len(actors)].small_value.remote() for i in range(n)])
+
+
+def get_calls():
+    value = ray.put(0)
+    return 1, lambda: ray.get(value)
+
+
+def put_calls():
+    return 1, lambda: ray.put(0)
+
+
+def multi_put_calls():
+    return 1000, lambda: ray.get([do_put_small.remote() for _ in range(10)])
+
+
+def put_gigabytes():
+    arr = np.zeros(100 * 1024 * 1024, dtype=np.int64)
+    return 0.8, lambda: ray.put(arr)
+
+
+def multi_put_gigabytes():
+    return 8, lambda: ray.get([do_put.remote() for _ in range(10)])
+
+
+def get_refs():
+    ref = create_object_containing_ref.remote()
+    return 1, lambda: ray.get(ref)
+
+
+def batch_of_tasks(multiplier):
+    return lambda: (multiplier, lambda: ray.get([small_value.remote() for _ in range(1000)]))
+
+
+def wait_refs():
+    def call():
+        not_ready = [small_value.remote() for _ in range(1000)]
+        fetch_local = True
+        for _ in range(1000):
+            _, not_ready = ray.wait(not_ready, fetch_local=fetch_local)
+            fetch_local = False
+
+    return 1, call
+
+
+def tasks_sync():
+    return 1, lambda: ray.get(small_value.remote())
+
+
+def multi_tasks():
+    actors = [Actor.remote() for _ in range(4)]
+    return 40000, lambda: ray.get([a.small_value_batch.remote(10000) for a in actors])
+
+
+def calls_sync(kind):
+    def prepare():
+        a = kind.remote()
+        return 1, lambda: ray.get(a.small_value.remote())
+
+    return prepare
+
+
+def calls_async(kind):
+    def prepare():
+        a = kind.remote()
+        return 1000, lambda: ray.get([a.small_value.remote() for _ in range(1000)])
+
+    return prepare
+
+
+def calls_with_args():
+    a = AsyncActor.remote()
+    return 1000, lambda: ray.get([a.small_value_with_arg.remote(i) for i in range(1000)])
+
+
+def one_to_n(kind):
+    def prepare():
+        actors = [kind.remote() for _ in range(N_CPU)]
+        client = Client.remote(actors)
+        return 5000 * len(actors), lambda: ray.get(client.small_value_batch.remote(5000))
+
+    return prepare
+
+
+def n_to_n(kind):
+    def prepare():
+        actors = [kind.remote() for _ in range(N_CPU)]
+        return 20000, lambda: ray.get([work.remote(actors, 5000) for _ in range(4)])
+
+    return prepare
+
+
+def n_to_n_with_arg():
+    actors = [Actor.remote() for _ in range(N_CPU)]
+    clients = [Client.remote(a) for a in actors]
+    return 1000 * len(clients), lambda: ray.get([c.small_value_batch_arg.remote(1000) for c in clients])
+
+
+RATES = {
+    "single_client_get_calls": get_calls,
+    "single_client_put_calls": put_calls,
+    "multi_client_put_calls": multi_put_calls,
+    "single_client_put_gigabytes": put_gigabytes,
+    "multi_client_put_gigabytes": multi_put_gigabytes,
+    "single_client_get_object_containing_10k_refs": get_refs,
+    "single_client_tasks_and_get_batch": batch_of_tasks(1),
+    "single_client_wait_1k_refs": wait_refs,
+    "single_client_tasks_sync": tasks_sync,
+    "single_client_tasks_async": batch_of_tasks(1000),
+    "multi_client_tasks_async": multi_tasks,
+    "1_1_actor_calls_sync": calls_sync(Actor),
+    "1_1_actor_calls_async": calls_async(Actor),
+    "1_n_actor_calls_async": one_to_n(Actor),
+    "n_n_actor_calls_async": n_to_n(Actor),
+    "1_1_actor_calls_concurrent": calls_async(Actor.options(max_concurrency=16)),
+    "n_n_actor_calls_with_arg_async": n_to_n_with_arg,
+    "1_1_async_actor_calls_sync": calls_sync(AsyncActor),
+    "1_1_async_actor_calls_async": calls_async(AsyncActor),
+    "1_n_async_actor_calls_async": one_to_n(AsyncActor),
+    "n_n_async_actor_calls_async": n_to_n(AsyncActor),
+    "1_1_async_actor_calls_with_args_async": calls_with_args,
+}
+
+
+def rates(call, multiplier, options):
+    start = time.perf_counter()
+    count = 0
+    while time.perf_counter() - start < options.warmup:
+        call()
+        count += 1
+    step = count // 10 + 1
+    found = []
+    for _ in range(options.windows):
+        start = time.perf_counter()
+        count = 0
+        while time.perf_counter() - start < options.seconds:
+            for _ in range(step):
+                call()
+            count += step
+        found.append(multiplier * count / (time.perf_counter() - start))
+    return found
+
+
+FIRST_RESULT = """
+import time, ray
+started = time.perf_counter()
+@ray.remote
+def answer():
+    return 42
+ray.init(log_to_driver=False, include_dashboard=False, logging_level="ERROR")
+ray.get(answer.remote())
+print((time.perf_counter() - started) * 1000)
+ray.shutdown()
+"""
+
+
+def timed(action):
+    start = time.perf_counter()
+    action()
+    return time.perf_counter() - start
+
+
+def first_result():
+    command = [sys.executable, "-c", FIRST_RESULT]
+    return [float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1]) for _ in range(7)]
+
+
+def worker_ready():
+    found = []
+    for _ in range(7):
+        start = time.perf_counter()
+        actor = Actor.remote()
+        ray.get(actor.__ray_ready__.remote())
+        found.append((time.perf_counter() - start) * 1000)
+        ray.kill(actor)
+    return found
+
+
+def rss_mib(pid):
+    with open(f"/proc/{pid}/status") as status:
+        return int(re.search(r"VmRSS:\s+(\d+) kB", status.read()).group(1)) / 1024
+
+
+def idle_worker_rss():
+    actor = Actor.remote()
+    pid = ray.get(actor.pid.remote())
+    time.sleep(2)
+    return [rss_mib(pid)]
+
+
+def stat_of(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            return stat.read().rsplit(") ", 1)[1].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
+def cpu_seconds_of_tree():
+    stats = {int(pid): stat_of(pid) for pid in os.listdir("/proc") if pid.isdigit()}
+    tree = [os.getpid()]
+    for parent in tree:
+        tree.extend(pid for pid, stat in stats.items() if stat is not None and int(stat[1]) == parent)
+    return sum((int(stats[pid][11]) + int(stats[pid][12])) / 100 for pid in tree if stats.get(pid) is not None)
+
+
+def idle_cpu():
+    ray.get(small_value.remote())
+    time.sleep(2)
+    before = cpu_seconds_of_tree()
+    time.sleep(5)
+    return [(cpu_seconds_of_tree() - before) / 5 * 100]
+
+
+def burst(count):
+    return timed(lambda: ray.get([small_value.remote() for _ in range(count)])) * 1e6 / count
+
+
+def driver_rss():
+    burst(100000)
+    return [rss_mib(os.getpid())]
+
+
+def get_1gib():
+    ref = ray.put(np.zeros(GIB, dtype=np.uint8))
+    return [timed(lambda: ray.get(ref)) * 1e6 for _ in range(5)]
+
+
+def put_1gib():
+    arr = np.ones(GIB, dtype=np.uint8)
+    found = []
+    for _ in range(5):
+        start = time.perf_counter()
+        ref = ray.put(arr)
+        found.append(GIB / 1e9 / (time.perf_counter() - start))
+        del ref
+    return found
+
+
+OWN = {
+    "init_to_first_result_ms": first_result,
+    "worker_ready_ms": worker_ready,
+    "idle_worker_rss_mib": idle_worker_rss,
+    "idle_cpu_percent": idle_cpu,
+    "task_us_of_1k": lambda: [burst(1000) for _ in range(5)],
+    "task_us_of_10k": lambda: [burst(10000) for _ in range(5)],
+    "task_us_of_100k": lambda: [burst(100000)],
+    "driver_rss_after_100k_tasks_mib": driver_rss,
+    "get_1gib_us": get_1gib,
+    "put_1gib_gbps": put_1gib,
+}
+
+
+def measure(name, options):
+    if name == "init_to_first_result_ms":
+        return OWN[name]()
+    ray.init(log_to_driver=False, include_dashboard=False, logging_level="ERROR")
+    try:
+        if name in OWN:
+            return OWN[name]()
+        multiplier, call = RATES[name]()
+        return rates(call, multiplier, options)
+    finally:
+        ray.shutdown()
+
+
+def run_row(name, options):
+    try:
+        values = measure(name, options)
+    except Exception as error:  # a row that fails is reported; the others still run
+        return {"name": name, "values": [], "error": repr(error)}
+    return {
+        "name": name,
+        "mean": statistics.fmean(values),
+        "sd": statistics.pstdev(values),
+        "median": statistics.median(values),
+        "values": values,
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--only", default="")
+    parser.add_argument("--seconds", type=float, default=1)
+    parser.add_argument("--warmup", type=float, default=0.5)
+    parser.add_argument("--windows", type=int, default=4)
+    options = parser.parse_args()
+    names = [name for name in [*RATES, *OWN] if re.search(options.only, name)]
+    print(json.dumps([run_row(name, options) for name in names]))
+
+
+if __name__ == "__main__":
+    main()
