@@ -1,6 +1,6 @@
 """The rows of the microbenchmark, run through Ray itself: bodies and sizes as in ray._private.ray_perf, windows as in timing.ts.
 
-    python bench/ray.py [--only PATTERN] [--seconds S] [--warmup S] [--windows N]
+    python bench/ray-rows.py [--only PATTERN] [--seconds S] [--warmup S] [--windows N]
 
 Prints one JSON list. Each row has a Ray of its own, so that nothing of one row slows another.
 """

@@ -1,0 +1,128 @@
+// Troupe, Ray and Piscina side by side: `node dist/bench/compare.js [--only PATTERN] [--rounds N] [--seconds S] [--markdown]`.
+//
+// Row by row and round by round, one system after the other, so that what changes on the machine meanwhile meets all of them.
+
+import { execFile } from "node:child_process";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { cpus, release, totalmem } from "node:os";
+import { fileURLToPath } from "node:url";
+import { parseArgs, promisify } from "node:util";
+import { rayPython } from "./python.ts";
+import { type Row, rowsLike } from "./rows.ts";
+import { median, shown } from "./timing.ts";
+
+const RESULTS = fileURLToPath(new URL("../../bench/results", import.meta.url));
+const OUTPUT_MAX = 64 * 1024 * 1024;
+
+type System = "troupe" | "ray" | "piscina";
+const SYSTEMS: readonly System[] = ["troupe", "ray", "piscina"];
+
+/** All figures of one row, by system; a system that has no such row has none. */
+interface Compared {
+  readonly name: string;
+  readonly unit: string;
+  readonly better: "higher" | "lower";
+  readonly values: Record<System, number[]>;
+  readonly errors: string[];
+}
+
+interface Commands {
+  (system: System, only: string): readonly [program: string, args: readonly string[]];
+}
+
+function commandsWith(python: string, seconds: string): Commands {
+  const script = (name: string) => fileURLToPath(new URL(name, import.meta.url));
+  return (system, name) => {
+    const args = ["--only", `^${name}$`, "--seconds", seconds];
+    if (system === "ray") return [python, [script("../../bench/ray-rows.py"), ...args]];
+    if (system === "piscina") return [process.execPath, [script("piscina-rows.js"), ...args]];
+    return [process.execPath, [script("microbenchmark.js"), "--json", ...args]];
+  };
+}
+
+/** Medians of the windows of one run; the reason when there are none. */
+async function runOnce(commands: Commands, system: System, name: string): Promise<{ values: number[]; error?: string }> {
+  const [program, args] = commands(system, name);
+  try {
+    const { stdout } = await promisify(execFile)(program, args, { maxBuffer: OUTPUT_MAX }).catch(withOutput);
+    const results = JSON.parse(stdout.trim().split("\n").at(-1) ?? "[]") as { values: number[]; error?: string }[];
+    return results[0] ?? { values: [] };
+  } catch (error) {
+    return { values: [], error: String(error).split("\n")[0] };
+  }
+}
+
+/** A run with a failed row ends with 1 and still tells its results. */
+function withOutput(error: Error & { stdout?: string }): { stdout: string } {
+  if (error.stdout === undefined || error.stdout.trim() === "") throw error;
+  return { stdout: error.stdout };
+}
+
+async function compareRow(commands: Commands, { name, unit, better }: Row, rounds: number): Promise<Compared> {
+  const compared: Compared = { name, unit, better, values: { troupe: [], ray: [], piscina: [] }, errors: [] };
+  for (let round = 0; round < rounds; round += 1) {
+    for (const system of SYSTEMS) {
+      const { values, error } = await runOnce(commands, system, name);
+      if (values.length > 0) compared.values[system].push(median(values));
+      if (error !== undefined) compared.errors.push(`${system}: ${error}`);
+    }
+  }
+  return compared;
+}
+
+/** How many times better the first is. */
+function ratio({ better, values }: Compared, other: System): string {
+  if (values.troupe.length === 0 || values[other].length === 0) return "–";
+  const [ours, theirs] = [median(values.troupe), median(values[other])];
+  return `${shown(better === "higher" ? ours / theirs : theirs / ours)}×`;
+}
+
+function cellsOf(compared: Compared): string[] {
+  const { name, unit, values } = compared;
+  const figures = SYSTEMS.map((system) => (values[system].length === 0 ? "–" : shown(median(values[system]))));
+  return [name, ...figures, unit, ratio(compared, "ray"), ratio(compared, "piscina")];
+}
+
+const HEAD = ["row", "Troupe", "Ray", "Piscina", "unit", "to Ray", "to Piscina"];
+const WIDTHS = [46, 12, 12, 12, 12, 8, 10];
+
+function textLine(cells: readonly string[]): string {
+  return cells.map((cell, i) => (i === 0 ? cell.padEnd(WIDTHS[i]) : cell.padStart(WIDTHS[i]))).join(" ");
+}
+
+function markdown(results: readonly Compared[]): string {
+  const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
+  return [line(HEAD), "| --- | ---: | ---: | ---: | --- | ---: | ---: |", ...results.map((result) => line(cellsOf(result)))].join("\n");
+}
+
+function machine(): Record<string, string | number> {
+  const [cpu] = cpus();
+  return { cpu: cpu.model, cores: cpus().length, memoryGib: Math.round(totalmem() / 2 ** 30), kernel: release(), node: process.version };
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      only: { type: "string", default: "" }, rounds: { type: "string", default: "3" }, seconds: { type: "string", default: "1" },
+      markdown: { type: "boolean" },
+    },
+  });
+  const rounds = Number(values.rounds);
+  if (!Number.isSafeInteger(rounds) || rounds < 1) throw new RangeError(`--rounds must be a whole number from 1, not ${values.rounds}`);
+  const commands = commandsWith(rayPython(), values.seconds);
+  const results: Compared[] = [];
+  console.log(textLine(HEAD));
+  for (const row of rowsLike(values.only)) {
+    const compared = await compareRow(commands, row, rounds);
+    results.push(compared);
+    console.log(textLine(cellsOf(compared)));
+    for (const error of new Set(compared.errors)) console.error(`  ${error}`);
+  }
+  if (values.markdown) console.log(`\n${markdown(results)}`);
+  mkdirSync(RESULTS, { recursive: true });
+  const file = `${RESULTS}/compare-${new Date().toISOString().replaceAll(":", "-")}.json`;
+  writeFileSync(file, `${JSON.stringify({ machine: machine(), rounds, seconds: Number(values.seconds), results }, null, 2)}\n`);
+  console.log(`written to bench/results/${file.slice(RESULTS.length + 1)}`);
+}
+
+await main();

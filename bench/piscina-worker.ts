@@ -1,0 +1,5 @@
+// What Piscina's threads run.
+
+export function smallValue(): string {
+  return "ok";
+}
