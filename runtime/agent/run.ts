@@ -1,6 +1,7 @@
 // Puts an agent together from real parts, with its head where the configuration says.
 
 import { writeSync } from "node:fs";
+import { failureOf } from "../errors.ts";
 import { Head } from "../head/index.ts";
 import { LIFELINE_FD } from "../spawner.ts";
 import { watchLifeline } from "../lifeline.ts";
@@ -16,10 +17,20 @@ const HEAD_ADDRESS = "memory:head";
 const HEAD_START_TIMEOUT_MS = 30_000;
 
 export async function runAgent(config: AgentConfig, spawner: Spawner, early: readonly EarlyWorker[]): Promise<void> {
+  try {
+    await startAgent(config, spawner, early);
+  } catch (error) {
+    if (config.reportsFailure) writeSync(LIFELINE_FD, `${JSON.stringify({ failed: failureOf(error) })}\n`);
+    throw error;
+  }
+}
+
+async function startAgent(config: AgentConfig, spawner: Spawner, early: readonly EarlyWorker[]): Promise<void> {
   const { clusterId, token, nodeId, processId, sessionDir, node } = config;
   const identity: Identity = { kind: "agent", processId, nodeId, clusterId, token };
-  const seams: Seams = { clock: systemClock, random: systemRandom, transport: systemTransport({ clock: systemClock }), spawner };
-  const lifeline = watchLifeline({ watched: config.lifeline, sessionDir });
+  const transport = systemTransport({ clock: systemClock, trustedNetwork: config.trustedNetwork });
+  const seams: Seams = { clock: systemClock, random: systemRandom, transport, spawner };
+  const lifeline = watchLifeline({ watched: config.lifeline, path: sessionDir });
   const head = await startHead(config, seams);
   const store = createStore({ capacity: node.objectStoreMemory });
   const claims = createClaims();

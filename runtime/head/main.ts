@@ -11,7 +11,7 @@ import type { HeadConfig } from "../agent/index.ts";
 import { Head } from "./head.ts";
 
 const { clusterId, token, nodeId, processId, sessionDir, listen } = readConfig<HeadConfig>();
-watchLifeline({ watched: true, sessionDir });
+watchLifeline({ watched: true, path: `${sessionDir}/head.sock` });
 const clock = systemClock;
 const head = new Head({
   seams: { clock, random: systemRandom, transport: systemTransport({ clock }), spawner: systemSpawner({ mainOf }) },

@@ -11,7 +11,7 @@ import { setSession } from "../owner/index.ts";
 import { startWorker } from "./worker.ts";
 
 const { clusterId, token, nodeId, processId, sessionDir } = readConfig<WorkerConfig>();
-const lifeline = watchLifeline({ watched: true, sessionDir, socket: `${sessionDir}/${processId}.sock` });
+const lifeline = watchLifeline({ watched: true, path: `${sessionDir}/${processId}.sock` });
 const seams = {
   clock: systemClock,
   random: systemRandom,

@@ -1,0 +1,11 @@
+{
+  "targets": [
+    {
+      "target_name": "troupe_native",
+      "sources": ["src/addon.c", "src/memory.c", "src/copy.c", "src/lifeline.c", "src/process.c"],
+      "defines": ["NAPI_VERSION=9", "_GNU_SOURCE"],
+      "cflags": ["-std=c11", "-O2", "-Wall", "-Wextra", "-Werror=implicit-function-declaration", "-fvisibility=hidden"],
+      "libraries": ["-lpthread"]
+    }
+  ]
+}

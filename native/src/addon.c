@@ -1,0 +1,64 @@
+// The addon's entry: collects the exports of its parts. No logic here.
+
+#include "bridge.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+void bridge_args(napi_env env, napi_callback_info info, size_t count, napi_value *args) {
+  napi_get_cb_info(env, info, &count, args, NULL, NULL);
+}
+
+double bridge_number(napi_env env, napi_value value) {
+  double number = 0;
+  napi_get_value_double(env, value, &number);
+  return number;
+}
+
+bool bridge_bool(napi_env env, napi_value value) {
+  bool flag = false;
+  napi_get_value_bool(env, value, &flag);
+  return flag;
+}
+
+bool bridge_text(napi_env env, napi_value value, char *target, size_t size) {
+  size_t length = 0;
+  if (napi_get_value_string_utf8(env, value, target, size, &length) != napi_ok) return false;
+  return length + 1 < size;
+}
+
+napi_value bridge_of_number(napi_env env, double number) {
+  napi_value value;
+  napi_create_double(env, number, &value);
+  return value;
+}
+
+static const char *error_name(int error) {
+  switch (error) {
+    case ENOMEM: return "ENOMEM";
+    case ENOSPC: return "ENOSPC";
+    case EMFILE: return "EMFILE";
+    case ENFILE: return "ENFILE";
+    case EACCES: return "EACCES";
+    case EPERM: return "EPERM";
+    case ENOENT: return "ENOENT";
+    case EINVAL: return "EINVAL";
+    default: return "EIO";
+  }
+}
+
+napi_value bridge_throw(napi_env env, int error, const char *call) {
+  char text[256];
+  snprintf(text, sizeof text, "%s failed: %s", call, strerror(error));
+  napi_throw_error(env, error_name(error), text);
+  return NULL;
+}
+
+NAPI_MODULE_INIT() {
+  memory_exports(env, exports);
+  copy_exports(env, exports);
+  lifeline_exports(env, exports);
+  process_exports(env, exports);
+  return exports;
+}

@@ -1,0 +1,170 @@
+// The native thread that does what must not wait for the event loop: it watches the lifeline and beats the heart.
+//
+// Lifeline: an inherited pipe whose other end the parent holds. When it hangs up, the parent is gone, and this process ends with all it
+// started, whatever its loop is doing: process groups are killed, files removed, its own group killed, _exit.
+// Heartbeat: CLOCK_MONOTONIC in milliseconds, written every BEAT_MS into a shared word (Int32 pair is not needed: 31 bits of
+// milliseconds, compared modulo, span 24 days; readers take differences).
+//
+// One thread a process, started by the first use, never joined: it ends with the process. State is guarded by one mutex; nothing here
+// calls into JavaScript.
+
+#include "bridge.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define GROUPS_MAX 4096
+#define PATHS_MAX 8
+#define PATH_BYTES 512
+#define BEAT_MS 500
+
+static pthread_mutex_t guard = PTHREAD_MUTEX_INITIALIZER;
+static bool started = false;
+static int lifeline_fd = -1;
+static pid_t group_ids[GROUPS_MAX];
+static int group_count = 0;
+static char paths[PATHS_MAX][PATH_BYTES];
+static int path_count = 0;
+static int32_t *beat_word = NULL;
+static napi_ref beat_buffer = NULL;
+
+// A file, or a folder with files in it: what a session leaves.
+static void remove_path(const char *path) {
+  if (unlink(path) == 0) return;
+  DIR *folder = opendir(path);
+  if (folder == NULL) return;
+  struct dirent *entry;
+  char inner[PATH_BYTES + 256];
+  while ((entry = readdir(folder)) != NULL) {
+    if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
+    snprintf(inner, sizeof inner, "%s/%s", path, entry->d_name);
+    unlink(inner);
+  }
+  closedir(folder);
+  rmdir(path);
+}
+
+static void hang_up(void) {
+  pthread_mutex_lock(&guard);
+  for (int index = 0; index < group_count; index += 1) kill(-group_ids[index], SIGKILL);
+  for (int index = 0; index < path_count; index += 1) remove_path(paths[index]);
+  if (getpgrp() == getpid()) kill(0, SIGKILL);
+  _exit(1);
+}
+
+static void *run(void *nothing) {
+  (void)nothing;
+  for (;;) {
+    pthread_mutex_lock(&guard);
+    struct pollfd watched = {.fd = lifeline_fd, .events = 0};
+    if (beat_word != NULL) {
+      struct timespec now;
+      clock_gettime(CLOCK_MONOTONIC, &now);
+      int64_t ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+      __atomic_store_n(beat_word, (int32_t)(ms & 0x7fffffff), __ATOMIC_SEQ_CST);
+    }
+    pthread_mutex_unlock(&guard);
+    int ready = poll(&watched, watched.fd >= 0 ? 1 : 0, BEAT_MS);
+    if (ready > 0 && (watched.revents & (POLLHUP | POLLERR | POLLNVAL))) hang_up();
+  }
+  return NULL;
+}
+
+static void start_thread(void) {
+  if (started) return;
+  started = true;
+  sigset_t all, before;
+  sigfillset(&all);
+  // Signals are the main thread's business.
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  pthread_t thread;
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  pthread_attr_setstacksize(&attributes, 256 * 1024);
+  if (pthread_create(&thread, &attributes, run, NULL) == 0) pthread_detach(thread);
+  else started = false;
+  pthread_attr_destroy(&attributes);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+// watchLifeline(fd)
+static napi_value watch_lifeline(napi_env env, napi_callback_info info) {
+  napi_value args[1];
+  bridge_args(env, info, 1, args);
+  pthread_mutex_lock(&guard);
+  lifeline_fd = (int)bridge_number(env, args[0]);
+  start_thread();
+  bool running = started;
+  pthread_mutex_unlock(&guard);
+  return running ? NULL : bridge_throw(env, EAGAIN, "pthread_create");
+}
+
+// addGroup(pid): killed with this process.
+static napi_value add_group(napi_env env, napi_callback_info info) {
+  napi_value args[1];
+  bridge_args(env, info, 1, args);
+  pthread_mutex_lock(&guard);
+  bool room = group_count < GROUPS_MAX;
+  if (room) group_ids[group_count++] = (pid_t)bridge_number(env, args[0]);
+  pthread_mutex_unlock(&guard);
+  return room ? NULL : bridge_throw(env, ENOSPC, "one more child process");
+}
+
+static napi_value remove_group(napi_env env, napi_callback_info info) {
+  napi_value args[1];
+  bridge_args(env, info, 1, args);
+  pid_t gone = (pid_t)bridge_number(env, args[0]);
+  pthread_mutex_lock(&guard);
+  for (int index = 0; index < group_count; index += 1) {
+    if (group_ids[index] == gone) group_ids[index--] = group_ids[--group_count];
+  }
+  pthread_mutex_unlock(&guard);
+  return NULL;
+}
+
+// removeAtEnd(path): a file or a folder of files that goes when the lifeline hangs up.
+static napi_value remove_at_end(napi_env env, napi_callback_info info) {
+  napi_value args[1];
+  bridge_args(env, info, 1, args);
+  pthread_mutex_lock(&guard);
+  bool taken = path_count < PATHS_MAX && bridge_text(env, args[0], paths[path_count], PATH_BYTES);
+  if (taken) path_count += 1;
+  pthread_mutex_unlock(&guard);
+  return taken ? NULL : bridge_throw(env, EINVAL, "one more path to remove");
+}
+
+// beatInto(arrayBuffer, byteOffset): the buffer stays referenced for the life of the process.
+static napi_value beat_into(napi_env env, napi_callback_info info) {
+  napi_value args[2];
+  bridge_args(env, info, 2, args);
+  void *data;
+  size_t size;
+  double offset = bridge_number(env, args[1]);
+  if (napi_get_arraybuffer_info(env, args[0], &data, &size) != napi_ok || offset < 0 || offset + 4 > (double)size) {
+    return bridge_throw(env, EINVAL, "the heartbeat's word");
+  }
+  pthread_mutex_lock(&guard);
+  if (beat_buffer == NULL) {
+    napi_create_reference(env, args[0], 1, &beat_buffer);
+    beat_word = (int32_t *)((char *)data + (size_t)offset);
+    start_thread();
+  }
+  pthread_mutex_unlock(&guard);
+  return NULL;
+}
+
+void lifeline_exports(napi_env env, napi_value exports) {
+  EXPORT(env, exports, "watchLifeline", watch_lifeline);
+  EXPORT(env, exports, "addGroup", add_group);
+  EXPORT(env, exports, "removeGroup", remove_group);
+  EXPORT(env, exports, "removeAtEnd", remove_at_end);
+  EXPORT(env, exports, "beatInto", beat_into);
+}
