@@ -92,12 +92,14 @@ function textLine(cells: readonly string[]): string {
 
 function markdown(results: readonly Compared[]): string {
   const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
-  return [line(HEAD), "| --- | ---: | ---: | ---: | --- | ---: | ---: |", ...results.map((result) => line(cellsOf(result)))].join("\n");
+  const rule = "| --- | ---: | ---: | ---: | --- | ---: | ---: |";
+  return [line(HEAD), rule, ...results.map((result) => line(cellsOf(result)))].join("\n");
 }
 
 function machine(): Record<string, string | number> {
   const [cpu] = cpus();
-  return { cpu: cpu.model, cores: cpus().length, memoryGib: Math.round(totalmem() / 2 ** 30), kernel: release(), node: process.version };
+  const memoryGib = Math.round(totalmem() / 2 ** 30);
+  return { cpu: cpu.model, cores: cpus().length, memoryGib, kernel: release(), node: process.version };
 }
 
 async function main(): Promise<void> {
@@ -108,7 +110,7 @@ async function main(): Promise<void> {
     },
   });
   const rounds = Number(values.rounds);
-  if (!Number.isSafeInteger(rounds) || rounds < 1) throw new RangeError(`--rounds must be a whole number from 1, not ${values.rounds}`);
+  if (!Number.isSafeInteger(rounds) || rounds < 1) throw new RangeError(`--rounds must be from 1, not ${values.rounds}`);
   const commands = commandsWith(rayPython(), values.seconds);
   const results: Compared[] = [];
   console.log(textLine(HEAD));

@@ -26,7 +26,7 @@ export interface BenchmarkResult {
   readonly error?: string;
 }
 
-/** Runs rows one after the other, those in need of a cluster in one private cluster for each: what a row leaves slows no other. */
+/** Runs rows one after the other, each in a private cluster of its own: what a row leaves behind slows no other. */
 export async function runMicrobenchmark(options: BenchmarkOptions = {}): Promise<BenchmarkResult[]> {
   const windows = { ...SHORT, seconds: options.seconds ?? SHORT.seconds };
   const results: BenchmarkResult[] = [];

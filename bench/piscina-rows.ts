@@ -1,4 +1,6 @@
-// The rows of tasks through Piscina, a pool of threads in one process: `node dist/bench/piscina-rows.js --only PATTERN [--seconds S]`.
+// The rows of tasks through Piscina, a pool of threads in one process.
+//
+//   node dist/bench/piscina-rows.js [--only PATTERN] [--seconds S]
 
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";

@@ -16,7 +16,7 @@ export function rayPython(): string {
   if (!hasRay(python)) {
     console.error(`installing ${PACKAGES.join(", ")} into bench/.venv …`);
     if (!existsSync(python)) step("python3", ["-m", "venv", FOLDER]);
-    step(python, ["-m", "pip", "install", "--quiet", ...PACKAGES]);
+    step(python, ["-m", "pip", "install", "-qq", ...PACKAGES]);
   }
   return python;
 }
@@ -27,5 +27,6 @@ function hasRay(python: string): boolean {
 
 function step(program: string, args: readonly string[]): void {
   const { status, error } = spawnSync(program, args, { stdio: ["ignore", "inherit", "inherit"] });
-  if (status !== 0) throw new Error(`${program} ${args[0]} ${args[1]} failed; set TROUPE_BENCH_RAY_PYTHON to a Python with Ray`, { cause: error });
+  if (status === 0) return;
+  throw new Error(`${program} ${args.join(" ")} failed; set TROUPE_BENCH_RAY_PYTHON to a Python with Ray`, { cause: error });
 }

@@ -5,7 +5,8 @@ import { type ActorHandle, get, kill, type ObjectRef, put, wait } from "troupe";
 import type { Row } from "./rows.ts";
 import { rates } from "./timing.ts";
 import {
-  type AsyncServer, objectOfRefs, putLarge, putSmall, RemoteAsyncServer, RemoteClient, RemoteServer, type Server, smallValue, work,
+  type AsyncServer, objectOfRefs, putLarge, putSmall, RemoteAsyncServer, RemoteClient, RemoteServer, type Server,
+  smallValue, work,
 } from "./workloads.ts";
 
 const BATCH = 1000;
@@ -105,7 +106,8 @@ const actorRows: readonly Row[] = [
   row("n_n_actor_calls_with_arg_async", N * BATCH, () => {
     const servers = times(N, () => RemoteServer.remote());
     const clients = servers.map((server) => RemoteClient.remote([server]));
-    return { actors: [...servers, ...clients], call: () => get(clients.map((client) => client.smallValueBatchArg.remote(BATCH))) };
+    const call = () => get(clients.map((client) => client.smallValueBatchArg.remote(BATCH)));
+    return { actors: [...servers, ...clients], call };
   }),
   ...callRows("async_actor_calls", () => RemoteAsyncServer.remote()),
   row("1_1_async_actor_calls_with_args_async", BATCH, () => {

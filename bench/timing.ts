@@ -9,7 +9,8 @@ export interface Windows {
 export const SHORT: Windows = { warmupSeconds: 0.5, seconds: 1, windows: 4 };
 
 /** Calls a second times `multiplier`, one figure for each window. */
-export async function rates(call: () => Promise<unknown>, multiplier: number, { warmupSeconds, seconds, windows }: Windows): Promise<number[]> {
+export async function rates(call: () => Promise<unknown>, multiplier: number, given: Windows): Promise<number[]> {
+  const { warmupSeconds, seconds, windows } = given;
   let warm = 0;
   for (const started = performance.now(); performance.now() - started < warmupSeconds * 1000; warm += 1) await call();
   // The clock is not asked around every short call.

@@ -1,4 +1,4 @@
-// Every example runs as its reader would run it: compiled, in a process of its own. It must end by itself, well, and leave nothing behind.
+// Every example runs as its reader would run it: compiled, in a process of its own. It must end well and leave nothing behind.
 
 import { spawn } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
@@ -50,7 +50,8 @@ describe("examples", () => {
     }
   });
 
-  test.each([...examples, demo])("$name runs, and leaves nothing behind", { timeout: TIMEOUT_MS + 10_000 }, async ({ name, args }) => {
+  const timeout = TIMEOUT_MS + 10_000;
+  test.each([...examples, demo])("$name runs, and leaves nothing behind", { timeout }, async ({ name, args }) => {
     const marker = `${process.pid}-${name}`;
     const { code, output } = await runExample(name, args, marker);
     expect(code, output.slice(-OUTPUT_SHOWN)).toBe(0);

@@ -52,7 +52,8 @@ function compare(expected: Figures, found: Figures): Checked {
     if (wanted !== undefined && got !== undefined && wanted.every((value, i) => agree(value, got[i], i === 0))) continue;
     differences.push(`${name}: expected ${wanted?.join(", ") ?? "nothing"}; got ${got?.join(", ") ?? "nothing"}`);
   }
-  return { figures: [...expected.values()].reduce((sum, values) => sum + values.length, 0), differences: differences.slice(0, SHOWN) };
+  const figures = [...expected.values()].reduce((sum, values) => sum + values.length, 0);
+  return { figures, differences: differences.slice(0, SHOWN) };
 }
 
 function agree(wanted: number, got: number, exactly: boolean): boolean {

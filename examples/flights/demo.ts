@@ -37,8 +37,8 @@ interface Outcome {
 }
 
 const remotely = {
-  listAirports: remote(listAirports), readPartition: remote(readPartition), totalsOf: remote(totalsOf), mergeTotals: remote(mergeTotals),
-  AirportGroup: remote(AirportGroup),
+  listAirports: remote(listAirports), readPartition: remote(readPartition), totalsOf: remote(totalsOf),
+  mergeTotals: remote(mergeTotals), AirportGroup: remote(AirportGroup),
 };
 
 function readArguments(): Arguments {
@@ -49,7 +49,9 @@ function readArguments(): Arguments {
     },
   });
   const partitions = Number(values.partitions ?? (values.small ? 4 : 6 * availableParallelism()));
-  if (!Number.isSafeInteger(partitions) || partitions < 1) throw new RangeError(`--partitions must be a number from 1, not ${values.partitions}`);
+  if (!Number.isSafeInteger(partitions) || partitions < 1) {
+    throw new RangeError(`--partitions must be a whole number from 1, not ${values.partitions}`);
+  }
   return {
     file: values.file ?? dataFile(), rows: values.small ? SMALL_ROWS : ROWS, partitions, json: values.json ?? false,
     address: values.address, tokenFile: values["token-file"],
@@ -65,7 +67,9 @@ function dataFile(): string {
 async function compute({ file, rows, partitions }: Arguments): Promise<Outcome> {
   const started = performance.now();
   const timings: Record<string, number> = {};
-  const lap = (name: string) => (timings[name] = performance.now() - started - Object.values(timings).reduce((sum, ms) => sum + ms, 0));
+  const lap = (name: string) => {
+    timings[name] = performance.now() - started - Object.values(timings).reduce((sum, ms) => sum + ms, 0);
+  };
 
   const airports = await run(remotely.listAirports, file);
   const names = await put(airports);
@@ -107,7 +111,8 @@ function airportRows({ airports, totals }: Outcome): AirportRow[] {
   return airports.map((airport, index) => {
     const places = Array.from({ length: MONTHS }, (_, month) => index * MONTHS + month);
     const sum = (figures: Float64Array) => places.reduce((total, place) => total + figures[place], 0);
-    const means = places.map((place) => (totals.flights[place] === 0 ? Number.NEGATIVE_INFINITY : totals.delay[place] / totals.flights[place]));
+    const means = places.map((place) =>
+      (totals.flights[place] === 0 ? Number.NEGATIVE_INFINITY : totals.delay[place] / totals.flights[place]));
     const worstMonthDelay = Math.max(...means);
     const flights = sum(totals.flights);
     return {
@@ -123,7 +128,8 @@ function print(outcome: Outcome, { rows, partitions }: Arguments): void {
   console.log(tableText(
     ["airport", "flights", "mean delay, min", "delayed", "worst month", "its mean delay"],
     airportRows(outcome).slice(0, SHOWN).map((row) => [
-      row.airport, count(row.flights), minutes(row.meanDelay), percent(row.delayedShare), String(row.worstMonth), minutes(row.worstMonthDelay),
+      row.airport, count(row.flights), minutes(row.meanDelay), percent(row.delayedShare), String(row.worstMonth),
+      minutes(row.worstMonthDelay),
     ]),
   ));
   const busiest = [...outcome.routes].sort((a, b) => b.flights - a.flights).slice(0, SHOWN);
@@ -151,7 +157,8 @@ async function main(): Promise<void> {
   const checking = performance.now();
   const { file, rows } = given;
   const checks = [await checkTotals(file, rows, outcome.airports, outcome.totals), await checkRoutes(file, rows, outcome.routes)];
-  Object.assign(outcome.timings, { "start or join the cluster": joined, "the same, plainly, in one process": performance.now() - checking });
+  const plainly = performance.now() - checking;
+  Object.assign(outcome.timings, { "start or join the cluster": joined, "the same, plainly, in one process": plainly });
 
   const figures = checks.reduce((sum, check) => sum + check.figures, 0);
   const differences = checks.flatMap((check) => check.differences);

@@ -82,7 +82,8 @@ export function* columnsOf(table: Table): Generator<Columns> {
 
 export function totalsOf(table: Table, airports: Airports): Totals {
   const size = airports.length * MONTHS;
-  const totals = { flights: new Float64Array(size), delay: new Float64Array(size), delayed: new Float64Array(size), bytes: bytesOf(table) };
+  const zeros = () => new Float64Array(size);
+  const totals = { flights: zeros(), delay: zeros(), delayed: zeros(), bytes: bytesOf(table) };
   for (const { month, delay, origin } of columnsOf(table)) {
     for (let row = 0; row < month.length; row += 1) {
       const place = origin[row] * MONTHS + month[row];
@@ -97,7 +98,8 @@ export function totalsOf(table: Table, airports: Airports): Totals {
 export function mergeTotals(...parts: Totals[]): Totals {
   const add = (key: "flights" | "delay" | "delayed") =>
     parts[0][key].map((_, place) => parts.reduce((sum, part) => sum + part[key][place], 0));
-  return { flights: add("flights"), delay: add("delay"), delayed: add("delayed"), bytes: parts.reduce((sum, { bytes }) => sum + bytes, 0) };
+  const bytes = parts.reduce((sum, part) => sum + part.bytes, 0);
+  return { flights: add("flights"), delay: add("delay"), delayed: add("delayed"), bytes };
 }
 
 function bytesOf(table: Table): number {
