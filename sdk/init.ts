@@ -1,8 +1,7 @@
 // init() and shutdown(): this process joins a cluster, or has one of its own.
 
 import { availableParallelism, freemem, hostname } from "node:os";
-import { readFileSync } from "node:fs";
-import { AlreadyInitializedError, InvalidArgumentError, NotFoundError } from "../runtime/errors.ts";
+import { AlreadyInitializedError, InvalidArgumentError } from "../runtime/errors.ts";
 import type { Seams } from "../runtime/seams.ts";
 import { startDriver, startPrivateCluster, type PrivateCluster } from "../runtime/driver/index.ts";
 import { clearSession, findSession, setSession, type Session } from "../runtime/owner/index.ts";
@@ -13,11 +12,15 @@ import { systemTransport, type LogLines } from "../runtime/transport/index.ts";
 import { parseResources } from "../scheduler/index.ts";
 import { Cluster } from "./cluster.ts";
 import { bytesOf } from "./options.ts";
+import { findTarget, type Target } from "./target.ts";
 
 export interface InitOptions {
-  /** `host:port` or `unix:PATH` of an agent of a running cluster, or 'auto' for the one on this machine. Default: TROUPE_ADDRESS, else a private cluster. */
+  /**
+   * `host:port` or `unix:PATH` of an agent of a running cluster, or 'auto' for the one on this machine. Default: TROUPE_ADDRESS,
+   * else a private cluster.
+   */
   address?: string | undefined;
-  /** Secret of that cluster; default TROUPE_TOKEN, or the file `tokenFile`. */
+  /** Secret of that cluster; default the file `tokenFile`, TROUPE_TOKEN, TROUPE_TOKEN_FILE, or that of the node on this machine. */
   token?: string | undefined;
   tokenFile?: string | undefined;
   namespace?: string | undefined;
@@ -38,8 +41,8 @@ export interface InitOptions {
 }
 
 const KNOWN = new Set([
-  "address", "token", "tokenFile", "namespace", "jobName", "numCpus", "numGpus", "resources", "labels", "memory", "objectStoreMemory",
-  "logToDriver", "ignoreReinit",
+  "address", "token", "tokenFile", "namespace", "jobName", "numCpus", "numGpus", "resources", "labels", "memory",
+  "objectStoreMemory", "logToDriver", "ignoreReinit",
 ]);
 
 const INIT_TIMEOUT_MS = 120_000;
@@ -49,14 +52,14 @@ let current: Cluster | undefined;
 /**
  * Joins or starts a cluster. A private cluster dies with this process, kill -9 included, and leaves nothing behind.
  *
- * @throws AlreadyInitializedError for a second one; InvalidArgumentError for wrong options; AuthenticationError, VersionMismatchError
- * and ConnectionError from a cluster that can't be joined.
+ * @throws AlreadyInitializedError for a second one; InvalidArgumentError for wrong options; NotFoundError when 'auto' finds none;
+ * AuthenticationError, VersionMismatchError and ConnectionError from a cluster that can't be joined.
  */
 export async function init(options: InitOptions = {}): Promise<Cluster> {
   check(options);
   if (current !== undefined && findSession() !== undefined) {
     if (options.ignoreReinit) return current;
-    throw new AlreadyInitializedError("init: this process is in a cluster already; call shutdown() first, or pass ignoreReinit: true");
+    throw new AlreadyInitializedError("init: this process is in a cluster already; call shutdown(), or pass ignoreReinit: true");
   }
   const address = options.address ?? process.env.TROUPE_ADDRESS;
   const seams = systemSeams();
@@ -94,7 +97,7 @@ async function startPrivate(seams: Seams, options: InitOptions): Promise<Cluster
   const host = startPrivateCluster(seams, nodeOf(options, 1));
   try {
     await host.ready;
-    return await connect(seams, host, options, host);
+    return await connect(seams, { ...host, record: undefined }, options, host);
   } catch (error) {
     await host.stop();
     throw error;
@@ -103,17 +106,10 @@ async function startPrivate(seams: Seams, options: InitOptions): Promise<Cluster
 
 async function joinRunning(seams: Seams, address: string, options: InitOptions): Promise<Cluster> {
   for (const name of ["numCpus", "numGpus", "resources", "labels", "memory", "objectStoreMemory"] as const) {
-    if (options[name] !== undefined) throw new InvalidArgumentError(`init: ${name} describes a private cluster and can't be given with an address`);
+    if (options[name] === undefined) continue;
+    throw new InvalidArgumentError(`init: ${name} describes a private cluster and can't be given with an address`);
   }
-  const target = address === "auto" ? findLocal() : { agentAddress: dialAddress(address), token: tokenOf(options) };
-  return connect(seams, { clusterId: "", nodeId: "", ...target }, options, undefined);
-}
-
-interface Target {
-  readonly agentAddress: string;
-  readonly clusterId: string;
-  readonly nodeId: string;
-  readonly token: string;
+  return connect(seams, findTarget({ ...options, address }), options, undefined);
 }
 
 async function connect(seams: Seams, target: Target, options: InitOptions, host: PrivateCluster | undefined): Promise<Cluster> {
@@ -148,9 +144,11 @@ export function nodeOf(options: InitOptions, warmWorkers: number) {
   const memory = options.memory === undefined ? Math.floor(free * MEMORY_SHARE) : (bytesOf(options.memory) as number);
   const parsed = parseResources({ CPU: cpus, GPU: options.numGpus ?? 0, memory, ...options.resources });
   if ("text" in parsed) throw new InvalidArgumentError(`init: ${parsed.text}`);
-  const objectStoreMemory = options.objectStoreMemory === undefined ? Math.floor(free * STORE_SHARE) : (bytesOf(options.objectStoreMemory) as number);
+  const given = options.objectStoreMemory;
+  const objectStoreMemory = given === undefined ? Math.floor(free * STORE_SHARE) : (bytesOf(given) as number);
   return {
-    total: { ...parsed.resources }, labels: { ...options.labels }, objectStoreMemory, host: hostname(), warmWorkers: cpus >= 1 ? warmWorkers : 0,
+    total: { ...parsed.resources }, labels: { ...options.labels }, objectStoreMemory, host: hostname(),
+    warmWorkers: cpus >= 1 ? warmWorkers : 0,
   };
 }
 /** Ray's defaults: 70 % of free memory for heaps, 30 % for objects. */
@@ -160,11 +158,13 @@ const STORE_SHARE = 0.3;
 function check(options: InitOptions): void {
   for (const [name, value] of Object.entries(options)) {
     if (value === undefined) continue;
-    if (!KNOWN.has(name)) throw new InvalidArgumentError(`init option ${name} is not known; known are: ${[...KNOWN].sort().join(", ")}`);
+    if (KNOWN.has(name)) continue;
+    throw new InvalidArgumentError(`init option ${name} is not known; known are: ${[...KNOWN].sort().join(", ")}`);
   }
   for (const name of ["memory", "objectStoreMemory"] as const) {
-    if (options[name] !== undefined && bytesOf(options[name]) === undefined) {
-      throw new InvalidArgumentError(`init option ${name} must be bytes as a number, or text such as "512MiB", not ${String(options[name])}`);
+    const size = options[name];
+    if (size !== undefined && bytesOf(size) === undefined) {
+      throw new InvalidArgumentError(`init option ${name} must be bytes as a number, or text such as "512MiB", not ${String(size)}`);
     }
   }
   for (const name of ["address", "token", "tokenFile", "namespace", "jobName"] as const) {
@@ -174,31 +174,3 @@ function check(options: InitOptions): void {
     }
   }
 }
-
-function dialAddress(address: string): string {
-  return /^(unix|tcp):/.test(address) ? address : `tcp:${address}`;
-}
-
-function tokenOf(options: InitOptions): string {
-  const given = options.token ?? process.env.TROUPE_TOKEN;
-  if (given !== undefined) return given;
-  const file = options.tokenFile ?? process.env.TROUPE_TOKEN_FILE;
-  if (file === undefined) throw new InvalidArgumentError("init: joining a cluster needs its token: pass token or tokenFile, or set TROUPE_TOKEN_FILE");
-  return readToken(file);
-}
-
-export function readToken(file: string): string {
-  let token: string;
-  try {
-    token = readFileSync(file, "utf8").trim();
-  } catch (error) {
-    throw new InvalidArgumentError(`the token file ${file} can't be read`, {}, error);
-  }
-  if (token === "") throw new InvalidArgumentError(`the token file ${file} is empty`);
-  return token;
-}
-
-function findLocal(): { agentAddress: string; token: string } {
-  throw new NotFoundError("init: no running cluster was found on this machine (troupe start --head starts one)");
-}
-

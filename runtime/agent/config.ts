@@ -12,6 +12,10 @@ export interface AgentConfig {
   readonly listen: string;
   /** The parent's end is this node's end. */
   readonly lifeline: boolean;
+  /** A start that fails is told at the lifeline as `{ failed: Failure }`, for a parent that shows it to people. */
+  readonly reportsFailure?: boolean;
+  /** Allows plain text to and from other machines. */
+  readonly trustedNetwork?: boolean;
   readonly node: {
     /** Fixed point, 1/10000. */
     readonly total: Readonly<Record<string, number>>;

@@ -1,18 +1,15 @@
 // A cluster for one driver, on this machine: started with it and gone with it, kill -9 included.
 //
-// One host process is head and agent; it and its workers hold lifelines, so the end of the driver ends them whatever their loops do. The
-// session's folder holds the sockets; whoever ends last removes it.
+// One host process is head and agent; it and its workers hold lifelines, so the end of the driver ends them whatever their loops do.
+// The session's folder holds the sockets; whoever ends last removes it.
 
-import { chmodSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join as joinPath } from "node:path";
+import { rmSync } from "node:fs";
 import { ConnectionError, DeadlineError } from "../errors.ts";
 import type { ChildProcess, Seams } from "../seams.ts";
 import type { AgentConfig } from "../agent/index.ts";
+import { makeSessionDir } from "./session-folder.ts";
 
 const START_TIMEOUT_MS = 60_000;
-/** A Unix socket's path has at most 107 bytes; ours adds a process id and a suffix to the folder. */
-const SOCKET_DIR_MAX = 80;
 
 export interface PrivateCluster {
   readonly agentAddress: string;
@@ -26,16 +23,6 @@ export interface PrivateCluster {
   stop(): Promise<void>;
 }
 
-/** A folder of this user's own for the sockets of one session. */
-export function makeSessionDir(): string {
-  const uid = process.getuid?.() ?? 0;
-  const base = [tmpdir(), "/tmp"].find((dir) => dir.length < SOCKET_DIR_MAX - 30) ?? "/tmp";
-  const parent = joinPath(base, `troupe-${uid}`);
-  mkdirSync(parent, { recursive: true, mode: 0o700 });
-  chmodSync(parent, 0o700);
-  return mkdtempSync(joinPath(parent, "s-"));
-}
-
 export function startPrivateCluster(seams: Seams, node: AgentConfig["node"]): PrivateCluster {
   const { random, spawner } = seams;
   const sessionDir = makeSessionDir();
@@ -45,7 +32,8 @@ export function startPrivateCluster(seams: Seams, node: AgentConfig["node"]): Pr
   const ended = new Promise<void>((resolve) => (gone = resolve));
   const ready = new Promise<void>((resolve, reject) => (settle = { resolve, reject }));
   ready.catch(() => {});
-  const config: AgentConfig = { ...identity, sessionDir, processId: random.hex(8), node, head: "embedded", listen: "", lifeline: true };
+  const processId = random.hex(8);
+  const config: AgentConfig = { ...identity, sessionDir, processId, node, head: "embedded", listen: "", lifeline: true };
   const host = spawner.spawn({
     program: "agent",
     config,
@@ -54,7 +42,8 @@ export function startPrivateCluster(seams: Seams, node: AgentConfig["node"]): Pr
     onExit: (exit) => {
       rmSync(sessionDir, { recursive: true, force: true });
       const tail = exit.stderrTail.length === 0 ? "" : `:\n${exit.stderrTail.join("\n")}`;
-      settle.reject(new ConnectionError(`the cluster's host process ended (${exit.signal ?? `exit code ${exit.exitCode}`})${tail}`));
+      const how = exit.signal ?? `exit code ${exit.exitCode}`;
+      settle.reject(new ConnectionError(`the cluster's host process ended (${how})${tail}`));
       gone();
     },
   });
