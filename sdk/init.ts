@@ -20,7 +20,7 @@ export interface InitOptions {
    * else a private cluster.
    */
   address?: string | undefined;
-  /** Secret of that cluster; default the file `tokenFile`, TROUPE_TOKEN, TROUPE_TOKEN_FILE, or that of the node on this machine. */
+  /** Secret of that cluster; default the file `tokenFile`, TROUPE_TOKEN, TROUPE_TOKEN_FILE, or that of the node found here. */
   token?: string | undefined;
   tokenFile?: string | undefined;
   namespace?: string | undefined;
@@ -164,7 +164,8 @@ function check(options: InitOptions): void {
   for (const name of ["memory", "objectStoreMemory"] as const) {
     const size = options[name];
     if (size !== undefined && bytesOf(size) === undefined) {
-      throw new InvalidArgumentError(`init option ${name} must be bytes as a number, or text such as "512MiB", not ${String(size)}`);
+      const wanted = 'bytes as a number, or text such as "512MiB"';
+      throw new InvalidArgumentError(`init option ${name} must be ${wanted}, not ${String(size)}`);
     }
   }
   for (const name of ["address", "token", "tokenFile", "namespace", "jobName"] as const) {

@@ -1,7 +1,7 @@
 // A cluster for one driver, on this machine: started with it and gone with it, kill -9 included.
 //
-// One host process is head and agent; it and its workers hold lifelines, so the end of the driver ends them whatever their loops do.
-// The session's folder holds the sockets; whoever ends last removes it.
+// One host process is head and agent; it and its workers hold lifelines, so the end of the driver ends them whatever their loops
+// do. The session's folder holds the sockets; whoever ends last removes it.
 
 import { rmSync } from "node:fs";
 import { ConnectionError, DeadlineError } from "../errors.ts";

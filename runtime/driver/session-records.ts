@@ -69,7 +69,8 @@ export function processStartOf(pid: number): string | undefined {
 
 function startByPs(pid: number): string | undefined {
   try {
-    return execFileSync("ps", ["-o", "lstart=", "-p", String(pid)], { encoding: "utf8", timeout: PS_TIMEOUT_MS }).trim() || undefined;
+    const said = execFileSync("ps", ["-o", "lstart=", "-p", String(pid)], { encoding: "utf8", timeout: PS_TIMEOUT_MS });
+    return said.trim() || undefined;
   } catch (error) {
     // ps exits with 1 when there is no such process.
     if ((error as { status?: number }).status === 1) return undefined;

@@ -1,0 +1,99 @@
+// A command's link to a running cluster: asks an agent, and is no job.
+
+import { ConnectionError, type TroupeError, errorOf } from "../runtime/errors.ts";
+import { systemClock, systemRandom } from "../runtime/system.ts";
+import { Caller, type Channel, type NodeInfo, systemTransport, type Transport } from "../runtime/transport/index.ts";
+import { findTarget, type Target } from "../sdk/contract.ts";
+import { type ConnectOptions, EXPOSED, hostAndPort, isLoopback } from "./option-values.ts";
+
+const DIAL_TIMEOUT_MS = 10_000;
+const ASK_TIMEOUT_MS = 10_000;
+
+export type Row = Readonly<Record<string, unknown>>;
+
+export class ClusterLink {
+  readonly #channel: Channel;
+  readonly #caller: Caller;
+
+  private constructor(channel: Channel, caller: Caller) {
+    this.#channel = channel;
+    this.#caller = caller;
+  }
+
+  static async open(address: string, token: string, trustedNetwork: boolean): Promise<ClusterLink> {
+    const transport: Transport = systemTransport({ clock: systemClock, trustedNetwork });
+    const caller = new Caller(systemClock);
+    const identity = { kind: "driver", processId: systemRandom.hex(8), nodeId: "", clusterId: "", token } as const;
+    const handler = {
+      messages: { answer: caller.answered.bind(caller), goodbye: () => {} },
+      onClose: caller.closed.bind(caller),
+    };
+    // Nothing else keeps the process alive while it waits.
+    const alive = systemClock.after(DIAL_TIMEOUT_MS, () => {}, true);
+    try {
+      const channel = await transport.dial(address, identity, handler, { timeoutMs: DIAL_TIMEOUT_MS });
+      return new ClusterLink(channel, caller);
+    } finally {
+      alive.cancel();
+    }
+  }
+
+  get clusterId(): string {
+    return this.#channel.peer.clusterId;
+  }
+
+  get nodeId(): string {
+    return this.#channel.peer.nodeId;
+  }
+
+  async rows(kind: string): Promise<Row[]> {
+    const alive = systemClock.after(ASK_TIMEOUT_MS, () => {}, true);
+    try {
+      const { json } = await this.#caller.call(this.#channel, "listState", { kind }, "stateRows", { timeoutMs: ASK_TIMEOUT_MS });
+      return JSON.parse(json) as Row[];
+    } finally {
+      alive.cancel();
+    }
+  }
+
+  async nodes(): Promise<NodeInfo[]> {
+    return (await this.rows("nodes")) as unknown as NodeInfo[];
+  }
+
+  close(): void {
+    this.#channel.close("the command is done");
+  }
+}
+
+export interface Found {
+  readonly link: ClusterLink;
+  readonly target: Target;
+  readonly trustedNetwork: boolean;
+}
+
+/** Opens a link to the cluster that the options, the environment or this machine name. */
+export async function findCluster(options: ConnectOptions): Promise<Found> {
+  const address = options.address ?? process.env.TROUPE_ADDRESS ?? "auto";
+  const target = findTarget({ address, tokenFile: options.tokenFile });
+  const trustedNetwork = options.insecureIUnderstand === true || target.record?.trustedNetwork === true;
+  const host = hostAndPort(target.agentAddress)?.host;
+  if (options.insecureIUnderstand && host !== undefined && !isLoopback(host)) process.stderr.write(`${EXPOSED}\n`);
+  return { link: await ClusterLink.open(target.agentAddress, target.token, trustedNetwork), target, trustedNetwork };
+}
+
+/** Opens a link, uses it, closes it. */
+export async function withCluster<T>(options: ConnectOptions, use: (found: Found) => Promise<T>): Promise<T> {
+  const found = await findCluster(options);
+  try {
+    return await use(found);
+  } finally {
+    found.link.close();
+  }
+}
+
+/** What an agent said of its failed start. */
+export function failureTold(told: unknown): TroupeError {
+  const { code, text } = (told ?? {}) as { code?: unknown; text?: unknown };
+  if (typeof code !== "string" || typeof text !== "string") return new ConnectionError("it did not say why");
+  return errorOf(told as Parameters<typeof errorOf>[0]);
+}

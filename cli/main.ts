@@ -1,0 +1,60 @@
+// The command line: reads arguments, runs one command, and turns what went wrong into a sentence and an exit status.
+//
+//   0  done      1  failed      2  wrong usage
+
+import { Command, CommanderError } from "commander";
+import { InvalidArgumentError, TroupeError } from "../runtime/errors.ts";
+import { RELEASE } from "../runtime/transport/index.ts";
+import { addBench } from "./bench.ts";
+import { addDoctor } from "./doctor.ts";
+import { FoundWrong } from "./failure.ts";
+import { addList } from "./list.ts";
+import { addStart } from "./start.ts";
+import { addStatus } from "./status.ts";
+import { addStop } from "./stop.ts";
+
+const OK = 0;
+const FAILED = 1;
+const WRONG_USAGE = 2;
+
+/** Runs the command of these arguments and sets the exit status. */
+export async function main(args: readonly string[]): Promise<void> {
+  process.exitCode = await statusOf(args);
+}
+
+async function statusOf(args: readonly string[]): Promise<number> {
+  try {
+    await program().parseAsync(args, { from: "user" });
+    return OK;
+  } catch (error) {
+    // Commander has written its message already; help and version count as success.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? OK : WRONG_USAGE;
+    if (error instanceof FoundWrong) return FAILED;
+    process.stderr.write(`troupe: ${sentenceOf(error)}\n`);
+    return error instanceof InvalidArgumentError ? WRONG_USAGE : FAILED;
+  }
+}
+
+/** What went wrong, for people: the kind of error and its text, no stack. */
+function sentenceOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const text = error instanceof InvalidArgumentError ? error.message : `${error.name}: ${error.message}`;
+  const cause = error instanceof TroupeError && error.cause instanceof Error ? error.cause.message : "";
+  return cause === "" || text.includes(cause) ? text : `${text} (${cause})`;
+}
+
+function program(): Command {
+  const troupe = new Command("troupe")
+    .description("A distributed, actor-based compute runtime for TypeScript and Node.js")
+    .version(RELEASE)
+    .exitOverride()
+    .showSuggestionAfterError()
+    .addHelpText("after", `
+Example:
+  $ troupe start --head
+  $ troupe status
+  $ troupe stop
+Every command has --help with an example. Exit status: 0 done, 1 failed, 2 wrong usage.`);
+  for (const add of [addStart, addStop, addStatus, addList, addBench, addDoctor]) add(troupe);
+  return troupe;
+}

@@ -1,0 +1,66 @@
+// `troupe status`: nodes, what they have and what of it is free, actors and jobs by state.
+
+import type { Command } from "commander";
+import { resourceAmounts } from "../scheduler/index.ts";
+import { type Row, withCluster } from "./cluster-link.ts";
+import { connecting, type ConnectOptions } from "./option-values.ts";
+import { nodeRow } from "./list.ts";
+import { print, printJson, shownBytes, table } from "./table.ts";
+
+export function addStatus(troupe: Command): void {
+  connecting(troupe.command("status"))
+    .description("what a cluster consists of, and what of it is free")
+    .option("--json", "print JSON")
+    .addHelpText("after", `
+Example:
+  $ troupe status
+  $ troupe status --json --address 127.0.0.1:6380 --token-file token`)
+    .action(status);
+}
+
+async function status(options: ConnectOptions & { readonly json?: boolean }): Promise<void> {
+  await withCluster(options, async ({ link, target }) => {
+    const [nodes, actors, jobs] = await Promise.all([link.nodes(), link.rows("actors"), link.rows("jobs")]);
+    const alive = nodes.filter((node) => node.state === "ALIVE");
+    const found = {
+      clusterId: link.clusterId,
+      address: (target.record?.address ?? target.agentAddress).replace(/^tcp:/, ""),
+      nodes: nodes.map(nodeRow),
+      resources: sum(alive.map((node) => resourceAmounts(node.total))),
+      available: sum(alive.map((node) => resourceAmounts(node.available))),
+      actors: countBy(actors),
+      jobs: countBy(jobs),
+    };
+    if (options.json) return printJson(found);
+    print(`cluster ${found.clusterId} at ${found.address}\n`);
+    print(table(["id", "state", "address", "host", "head", "available", "labels"], found.nodes.map((node) => shownNode(node))));
+    print("\nin use:");
+    for (const [name, total] of Object.entries(found.resources)) {
+      const show = name === "memory" ? shownBytes : String;
+      print(`  ${show(Math.max(0, total - (found.available[name] ?? 0)))} of ${show(total)} ${name}`);
+    }
+    print(`\nactors: ${shownCounts(found.actors)}\njobs:   ${shownCounts(found.jobs)}`);
+  });
+}
+
+function shownNode(node: ReturnType<typeof nodeRow>): Row {
+  const { memory, ...available } = node.available;
+  const shown = memory === undefined ? available : { ...available, memory: shownBytes(memory) };
+  return { ...node, head: node.isHead ? "yes" : "", available: shown };
+}
+
+function sum(rows: readonly Readonly<Record<string, number>>[]): Record<string, number> {
+  const total: Record<string, number> = {};
+  for (const row of rows) for (const [name, value] of Object.entries(row)) total[name] = (total[name] ?? 0) + value;
+  return total;
+}
+
+function countBy(rows: readonly Row[]): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const { state } of rows) counts[String(state)] = (counts[String(state)] ?? 0) + 1;
+  return counts;
+}
+
+function shownCounts(counts: Readonly<Record<string, number>>): string {
+  return Object.entries(counts).map(([state, count]) => `${count} ${state.toLowerCase()}`).join(", ") || "none";
+}

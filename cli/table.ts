@@ -1,0 +1,32 @@
+// Rows for people: aligned columns, the widest one last.
+
+import type { Row } from "./cluster-link.ts";
+
+export function table(columns: readonly string[], rows: readonly Row[]): string {
+  const texts = rows.map((row) => columns.map((column) => cell(row[column])));
+  const widths = columns.map((column, at) => Math.max(column.length, ...texts.map((text) => text[at].length)));
+  const line = (cells: readonly string[]) => cells.map((text, at) => text.padEnd(widths[at])).join("  ").trimEnd();
+  return [columns.map((column) => column.toUpperCase()), ...texts].map(line).join("\n");
+}
+
+function cell(value: unknown): string {
+  if (value === undefined || value === null || value === "") return "-";
+  if (typeof value !== "object") return String(value).replace(/[\x00-\x1f\x7f-\x9f]/g, "?");
+  const parts = Object.entries(value).map(([name, amount]) => `${name}=${String(amount)}`);
+  return parts.length === 0 ? "-" : cell(parts.join(","));
+}
+
+/** Bytes for people. */
+export function shownBytes(bytes: number): string {
+  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+  const at = bytes < 1 ? 0 : Math.min(units.length - 1, Math.floor(Math.log2(bytes) / 10));
+  return `${Number((bytes / 2 ** (10 * at)).toFixed(1))} ${units[at]}`;
+}
+
+export function print(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
+
+export function printJson(value: unknown): void {
+  print(JSON.stringify(value, undefined, 2));
+}
