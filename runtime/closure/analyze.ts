@@ -26,6 +26,10 @@ function parser(): typeof Acorn {
   return acorn;
 }
 
+export function warmParser(): void {
+  parser();
+}
+
 /** The tree of a whole module or script; undefined when it is in a syntax of a later release. */
 export function parseSource(source: string, sourceType: "module" | "script"): Tree | undefined {
   try {

@@ -1,0 +1,296 @@
+// Makes a payload of a function: a work list over everything it reaches, each value once.
+//
+// The snapshot is synchronous: nothing of the program runs while it is taken, except getters of bindings V8 hands out and
+// `Symbol.for("troupe.reduce")` methods.
+
+import { isBuiltin } from "node:module";
+import { types } from "node:util";
+import { analyze, type Analysis } from "./analyze.ts";
+import { draftClass } from "./classes.ts";
+import { codeOf, type Draft, finishDrafts, positionOf, strictnessOf } from "./drafts.ts";
+import type { Inspector, ScriptView } from "./inspector.ts";
+import { builtinOf, globalPathOf } from "./intrinsics.ts";
+import type { Modules, Reference } from "./modules.ts";
+import { resolveNames } from "./names.ts";
+import { objectNode } from "./objects.ts";
+import type { FunctionNode, PayloadNode, Property, Slot, TravelHook } from "./payload.ts";
+import { memberStep, refusal, type Trail, variableStep } from "./refusal.ts";
+
+export interface CaptureParts {
+  readonly inspector: () => Inspector;
+  readonly modules: Modules;
+  /** What revived code was made from: such objects travel as they came. */
+  readonly origins: WeakMap<object, PayloadNode>;
+  readonly ref: TravelHook | undefined;
+  readonly handle: TravelHook | undefined;
+}
+/** A method or accessor that the text of a captured class makes. */
+export interface MemberOf {
+  readonly type: number;
+  readonly fixed: boolean;
+  readonly key: PropertyKey;
+  readonly part: "value" | "get" | "set";
+}
+
+const REF = Symbol.for("troupe.ref");
+const HANDLE = Symbol.for("troupe.handle");
+const REDUCE = Symbol.for("troupe.reduce");
+const NATIVE = /\{\s*\[native code\]\s*\}\s*$/;
+const BYTES_MAX = 64 << 20;
+
+export class Capture {
+  readonly parts: CaptureParts;
+  readonly mode: "auto" | "value" | "reference";
+  readonly nodes: PayloadNode[] = [];
+  readonly drafts: Draft[] = [];
+  readonly members = new Map<Function, MemberOf>();
+  /** Classes drafted so far: index and the private fields of their instances. */
+  readonly classes = new Map<Function, { readonly index: number; readonly fields: readonly string[] }>();
+  readonly #memo = new Map<unknown, number>();
+  readonly #work: (() => void)[] = [];
+  #bytes = 0;
+
+  constructor(parts: CaptureParts, mode: "auto" | "value" | "reference") {
+    this.parts = parts;
+    this.mode = mode;
+  }
+
+  run(fn: Function, label: string): Slot {
+    const root = this.slot(fn, { parent: undefined, step: label, variable: label });
+    for (let work = this.#work.pop(); work !== undefined; work = this.#work.pop()) work();
+    finishDrafts(this);
+    return root;
+  }
+
+  /** Where a value is found in the payload; work for it is queued, so long chains need no stack. */
+  slot(value: unknown, trail: Trail): Slot {
+    if (typeof value === "symbol") return this.#symbol(value);
+    if ((typeof value !== "object" && typeof value !== "function") || value === null) return [value];
+    const known = this.#memo.get(value);
+    if (known !== undefined) return known;
+    const index = this.nodes.push({ k: "data", v: undefined }) - 1;
+    this.#memo.set(value, index);
+    // A class is drafted at once: its members must be known as its own before they are met elsewhere.
+    if (typeof value === "function" && this.#isClass(value)) this.#put(index, value, trail);
+    else this.#work.push(() => this.#put(index, value, trail));
+    return index;
+  }
+
+  /** A value that is reached by a reference, whatever it is. */
+  referenceSlot(value: unknown, reference: Reference): Slot {
+    const known = this.#memo.get(value);
+    if (known !== undefined) return known;
+    const index = this.nodes.push(reference) - 1;
+    if ((typeof value === "object" && value !== null) || typeof value === "function") this.#memo.set(value, index);
+    return index;
+  }
+
+  add(node: PayloadNode): number {
+    return this.nodes.push(node) - 1;
+  }
+
+  queue(work: () => void): void {
+    this.#work.push(work);
+  }
+
+  count(bytes: number, trail: Trail): void {
+    this.#bytes += bytes;
+    if (this.#bytes <= BYTES_MAX) return;
+    throw refusal("CAPTURE_TOO_LARGE", `it captures more than ${BYTES_MAX >> 20} MiB of data`, trail,
+      "put() the data in the object store and capture or pass the ref.");
+  }
+
+  /** Own properties as data, without running getters. */
+  properties(value: object, keys: readonly PropertyKey[], trail: Trail): Property[] {
+    const found: Property[] = [];
+    for (const key of keys) {
+      const descriptor = Object.getOwnPropertyDescriptor(value, key);
+      if (descriptor === undefined) continue;
+      const { writable, enumerable, configurable, get, set } = descriptor;
+      const flags = (writable ? 1 : 0) + (enumerable ? 2 : 0) + (configurable ? 4 : 0);
+      const at = memberStep(trail, key);
+      const name = typeof key === "symbol" ? (this.#symbol(key) as number) : String(key);
+      if (get === undefined && set === undefined) found.push({ key: name, flags, value: this.slot(descriptor.value, at) });
+      else {
+        found.push({
+          key: name, flags,
+          ...(get === undefined ? {} : { get: this.slot(get, at) }), ...(set === undefined ? {} : { set: this.slot(set, at) }),
+        });
+      }
+    }
+    return found;
+  }
+
+  #symbol(value: symbol): number {
+    const known = this.#memo.get(value);
+    if (known !== undefined) return known;
+    const wellKnown = /^Symbol\.(\w+)$/.exec(value.description ?? "");
+    const isWellKnown = wellKnown !== null && (Symbol as unknown as Record<string, unknown>)[wellKnown[1]] === value;
+    const index = this.nodes.push(isWellKnown
+      ? { k: "global", path: ["Symbol", wellKnown[1]] }
+      : { k: "symbol", text: value.description, registered: Symbol.keyFor(value) !== undefined }) - 1;
+    this.#memo.set(value, index);
+    return index;
+  }
+
+  #isClass(value: Function): boolean {
+    return !types.isProxy(value) && /^class\b/.test(Function.prototype.toString.call(value));
+  }
+
+  #put(index: number, value: object | Function, trail: Trail): void {
+    this.nodes[index] = this.#shortcut(value, trail) ??
+      (typeof value === "function" ? this.#function(index, value, trail) : objectNode(this, value, trail));
+  }
+
+  /** What is not copied: what the runtime and the language know by name, and what says itself how it travels. */
+  #shortcut(value: object | Function, trail: Trail): PayloadNode | undefined {
+    const origin = this.parts.origins.get(value);
+    if (origin !== undefined) return origin;
+    if (REF in value) return this.#hooked("ref", value, trail);
+    if (HANDLE in value) return this.#hooked("handle", value, trail);
+    if (types.isProxy(value)) {
+      throw refusal("CAPTURE_PROXY", "it captures a Proxy, whose handler can't be seen", trail, "make the Proxy inside the function.");
+    }
+    const path = globalPathOf(value);
+    if (path !== undefined) return { k: "global", path };
+    const builtin = builtinOf(value);
+    if (builtin !== undefined) return { k: "import", from: "", specifier: builtin.module, path: builtin.path };
+    const { [REDUCE]: reduce } = value as { [REDUCE]?: unknown };
+    if (typeof reduce === "function") return this.#reduced(value, reduce, trail);
+    return undefined;
+  }
+
+  #hooked(kind: "ref" | "handle", value: object, trail: Trail): PayloadNode {
+    const hook = this.parts[kind];
+    if (hook !== undefined) return { k: "hook", kind, bytes: hook.encode(value) };
+    const what = kind === "ref" ? "an ObjectRef" : "an actor handle";
+    throw refusal("CAPTURE_HANDLE", `it captures ${what}`, trail, "pass it as an argument of the call.");
+  }
+
+  #reduced(value: object, reduce: Function, trail: Trail): PayloadNode {
+    const parts = reduce.call(value) as { restore: Function; args: readonly unknown[] } | readonly [Function, readonly unknown[]];
+    const [restore, args] = Array.isArray(parts)
+      ? (parts as readonly [Function, readonly unknown[]])
+      : [(parts as { restore: Function }).restore, (parts as { args: readonly unknown[] }).args];
+    return { k: "reduce", restore: this.slot(restore, trail), args: this.slot(args, trail) };
+  }
+
+  #function(index: number, fn: Function, trail: Trail): PayloadNode {
+    const member = this.members.get(fn);
+    if (member !== undefined) {
+      const key = typeof member.key === "symbol" ? this.#symbol(member.key) : String(member.key);
+      return { k: "member", type: member.type, fixed: member.fixed, key, part: member.part };
+    }
+    const text = Function.prototype.toString.call(fn);
+    const view = this.parts.inspector().lookAt(fn);
+    if (view.bound !== undefined) return this.#bound(view.bound, trail);
+    const script = view.location === undefined ? undefined : this.parts.inspector().script(view.location.scriptId);
+    if (NATIVE.test(text) || script === undefined || script.url.startsWith("node:")) {
+      throw nativeRefusal(fn, script, trail);
+    }
+    const reference = this.parts.modules.exported(fn, script, this.mode === "value");
+    if (reference !== undefined) return reference;
+    if (this.mode === "reference" && trail.parent === undefined) {
+      throw refusal("CAPTURE_MISSING_NAME", "no module that a worker can import exports it", trail,
+        "export it from a module that is not the program's entry, or use capture: 'auto'.");
+    }
+    const analysis = analyze(text);
+    if (analysis === undefined) {
+      throw refusal("CAPTURE_NATIVE", "its source text can't be read as JavaScript", trail, "export it from a module of its own.");
+    }
+    const position = positionOf(text, view.location as NonNullable<typeof view.location>, script);
+    if (analysis.kind === "class") return draftClass(this, { index, type: fn, text, view, script, trail, position });
+    return this.#plain(index, fn, { text, analysis, view, script, trail, position });
+  }
+
+  #plain(index: number, fn: Function, source: FunctionSource): FunctionNode {
+    const { text, analysis, view, script, trail, position } = source;
+    refuseSurroundings(analysis, trail);
+    const draft: Draft = { index, text, analysis, script, trail, names: [], edits: [] };
+    this.drafts.push(draft);
+    if (analysis.computedKey !== undefined) draft.edits.push({ ...analysis.computedKey, text: '["method"]', bracketed: true });
+    resolveNames(this, draft, view.scopes);
+    const own = Reflect.ownKeys(fn).filter((key) => !IMPLIED.has(key));
+    const props = this.properties(fn, own, trail);
+    const proto = Object.getPrototypeOf(fn) as object | null;
+    const usual = proto !== null && globalPathOf(proto) !== undefined;
+    const prototype = prototypeOf(fn);
+    return {
+      ...codeOf(draft, strictnessOf(analysis, script), position),
+      k: "fn",
+      name: nameOf(fn),
+      ...(props.length === 0 ? {} : { props }),
+      ...(prototype === undefined ? {} : { prototype: this.slot(prototype, memberStep(trail, "prototype")) }),
+      ...(usual ? {} : { proto: this.slot(proto, trail) }),
+    };
+  }
+
+  #bound(bound: { target: Function; self: unknown; args: readonly unknown[] }, trail: Trail): PayloadNode {
+    const { target, self, args } = bound;
+    // The class of `this` first: its methods then travel as members of it.
+    if ((typeof self === "object" && self !== null) || typeof self === "function") this.slot(constructorOf(self) ?? self, trail);
+    return {
+      k: "bound",
+      target: this.slot(target, variableStep(trail, target.name || "target")),
+      self: this.slot(self, variableStep(trail, "this")),
+      args: args.map((arg, at) => this.slot(arg, memberStep(trail, at))),
+    };
+  }
+}
+
+interface FunctionSource {
+  readonly text: string;
+  readonly analysis: Analysis;
+  readonly view: ReturnType<Inspector["lookAt"]>;
+  readonly script: ScriptView;
+  readonly trail: Trail;
+  readonly position: FunctionNode["position"];
+}
+
+/** Properties of functions that every function has, or that are set in another way. */
+const IMPLIED = new Set<PropertyKey>(["length", "name", "prototype", "arguments", "caller"]);
+
+export function nameOf(fn: Function): string | undefined {
+  const name: unknown = Object.getOwnPropertyDescriptor(fn, "name")?.value;
+  return typeof name === "string" ? name : undefined;
+}
+
+function constructorOf(value: object): Function | undefined {
+  const proto = Object.getPrototypeOf(value) as object | null;
+  const type: unknown = proto === null ? undefined : Object.getOwnPropertyDescriptor(proto, "constructor")?.value;
+  return typeof type === "function" && globalPathOf(type) === undefined ? type : undefined;
+}
+
+/** The `prototype` of a constructor function when a program gave it members; a fresh one is made by evaluation. */
+function prototypeOf(fn: Function): object | undefined {
+  const value: unknown = Object.getOwnPropertyDescriptor(fn, "prototype")?.value;
+  if (typeof value !== "object" || value === null) return undefined;
+  const keys = Reflect.ownKeys(value);
+  const isFresh = keys.every((key) => key === "constructor") && globalPathOf(Object.getPrototypeOf(value) as object) !== undefined;
+  return isFresh && (keys.length === 0 || (value as { constructor: unknown }).constructor === fn) ? undefined : value;
+}
+
+function nativeRefusal(fn: Function, script: ScriptView | undefined, trail: Trail): Error {
+  const from = script?.url.startsWith("node:") && isBuiltin(script.url) ? ` of ${script.url}` : "";
+  return refusal("CAPTURE_NATIVE", `it captures the native function "${fn.name || "anonymous"}"${from}, which has no source`, trail,
+    "call it inside the function by its own name, or import it there.");
+}
+
+export function refuseSurroundings(analysis: Analysis, trail: Trail): void {
+  if (analysis.usesEval) {
+    throw refusal("CAPTURE_EVAL", "it calls eval, so the variables it uses can't be known", trail, "use (0, eval)(text), or no eval.");
+  }
+  if (analysis.usesThis || analysis.usesNewTarget) {
+    throw refusal("CAPTURE_THIS", "it is an arrow function that uses `this` of the function around it", trail,
+      "pass what it needs as an argument, or copy it to a const first.");
+  }
+  if (analysis.usesSuper) {
+    throw refusal("CAPTURE_THIS", "it is a method that uses `super`, taken out of its class or object", trail,
+      "capture the class or the object and call the method on it.");
+  }
+  const [name] = analysis.privates;
+  if (name !== undefined || analysis.wrap === "private-method") {
+    throw refusal("CAPTURE_PRIVATE", `it uses the private name #${name ?? "method"} of a class around it`, trail,
+      "capture the class or an instance, and call a public method.");
+  }
+}

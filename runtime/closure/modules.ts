@@ -1,0 +1,183 @@
+// Where a function comes from, and whether a worker can import it from there.
+//
+// Never by reference: the entry of the program (importing it would run the driver again), a module that is still evaluating
+// (waiting for it would never end), and, while loader hooks are at work, files of the user (a plain worker can't load them,
+// and asking for them here would load them twice).
+
+import { realpathSync } from "node:fs";
+import { createRequire } from "node:module";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { types } from "node:util";
+import { parseSource } from "./analyze.ts";
+import type { ScriptView } from "./inspector.ts";
+import type { Tree } from "./scope.ts";
+
+/** One imported name of a module: `name` is the export, "*" the whole namespace. */
+export interface ImportedName {
+  readonly specifier: string;
+  readonly name: string;
+}
+export type Reference =
+  | { readonly k: "import"; readonly from: string; readonly specifier: string; readonly path: readonly string[] }
+  | { readonly k: "own"; readonly file: string; readonly path: readonly string[] };
+
+/** Opens every script that `revive` compiles: its functions come from no module, whatever its file name says. */
+export const COMPILED_MARK = "/*troupe*/";
+
+const OWN_ROOT = new URL("../../", import.meta.url).href;
+const OWN_FOLDERS = /^(?:sdk|runtime|scheduler|native|proto)\//;
+
+/** A file of this package, as every copy of it has it: `sdk/remote`. */
+export function ownFileOf(url: string): string | undefined {
+  if (!url.startsWith(OWN_ROOT)) return undefined;
+  const path = url.slice(OWN_ROOT.length);
+  return OWN_FOLDERS.test(path) && !path.includes(".test.") ? path.replace(/\.[jt]s$/, "") : undefined;
+}
+
+/** This process's copy of a file of this package. */
+export function ownUrlOf(file: string): string {
+  return `${OWN_ROOT}${file}${import.meta.url.endsWith(".ts") ? ".ts" : ".js"}`;
+}
+
+const loaderFlags = [...process.execArgv, ...(process.env.NODE_OPTIONS ?? "").split(/\s+/)];
+const hasHooks = process.env.VITEST !== undefined ||
+  loaderFlags.some((flag) => /^--(?:import|loader|experimental-loader|require)\b|^-r$/.test(flag));
+const hasTsx = loaderFlags.some((flag) => flag.includes("tsx"));
+
+function entryUrl(): string {
+  const entry = process.argv[1];
+  if (entry === undefined) return "";
+  try {
+    return pathToFileURL(realpathSync(entry)).href;
+  } catch {
+    // `node -e` and programs that rewrite argv have no entry file.
+    return "";
+  }
+}
+
+export class Modules {
+  readonly #entry = entryUrl();
+  readonly #tables = new Map<string, Map<string, ImportedName>>();
+
+  /** The static imports of an ES module, by local name. */
+  importsOf(script: ScriptView): ReadonlyMap<string, ImportedName> {
+    let table = this.#tables.get(script.scriptId);
+    if (table === undefined) {
+      table = script.isModule ? importTable(script.source) : new Map<string, ImportedName>();
+      this.#tables.set(script.scriptId, table);
+    }
+    return table;
+  }
+
+  /** A reference to what `importer` imports under a name, when workers can import it too. */
+  imported(importer: ScriptView, { specifier, name }: ImportedName, localByValue: boolean): Reference | undefined {
+    const path = name === "*" ? [] : [name];
+    if (specifier.startsWith("node:")) return { k: "import", from: "", specifier, path };
+    const url = resolved(specifier, importer.url);
+    const own = url === undefined ? undefined : ownFileOf(url);
+    if (own !== undefined) return { k: "own", file: own, path };
+    if (url === undefined || url.startsWith("node:")) return bare(specifier, importer.url, path);
+    if (url.includes("/node_modules/")) return bare(specifier, importer.url, path);
+    if (localByValue || !this.#isImportable(url) || !this.#isEvaluated(url)) return undefined;
+    return { k: "import", from: "", specifier: url, path };
+  }
+
+  /** A reference to a function or class, found among the exports of the module its text is from. */
+  exported(value: object, script: ScriptView, localByValue: boolean): Reference | undefined {
+    const { url } = script;
+    if (!url.startsWith("file:") || url.includes("?") || isCompiled(script)) return undefined;
+    const own = ownFileOf(url);
+    if (own !== undefined) return ownReference(value, script, own);
+    if (!url.includes("/node_modules/") && (localByValue || !this.#isImportable(url))) return undefined;
+    const path = exportPath(value, this.#namespace(script));
+    return path === undefined ? undefined : { k: "import", from: "", specifier: url, path };
+  }
+
+  #isImportable(url: string): boolean {
+    return !hasHooks && url !== this.#entry && !url.includes("?");
+  }
+
+  /** False while the module or one it imports is evaluating: it may be in a cycle with the entry. */
+  #isEvaluated(url: string): boolean {
+    if (!url.startsWith("file:")) return false;
+    try {
+      createRequire(url)(fileURLToPath(url));
+      return true;
+    } catch (error) {
+      return (error as { code?: string }).code === "ERR_REQUIRE_ASYNC_MODULE";
+    }
+  }
+
+  /** The namespace of a module that was evaluated, or a CommonJS module as importing it shows it. */
+  #namespace(script: ScriptView): object | undefined {
+    const path = fileURLToPath(script.url);
+    const require = createRequire(script.url);
+    const cached = require.cache[path] as { loaded: boolean; exports: unknown } | undefined;
+    if (!script.isModule) return cached?.loaded === true ? { default: cached.exports } : undefined;
+    if (hasTsx) return undefined;
+    try {
+      return require(path) as object;
+    } catch (error) {
+      const { code } = error as { code?: string };
+      if (code === "ERR_REQUIRE_CYCLE_MODULE" || code === "ERR_REQUIRE_ASYNC_MODULE") return undefined;
+      throw error;
+    }
+  }
+}
+
+export function isCompiled(script: ScriptView): boolean {
+  return script.source.startsWith(COMPILED_MARK);
+}
+
+function bare(specifier: string, from: string, path: readonly string[]): Reference {
+  return { k: "import", from, specifier, path };
+}
+
+/** Resolution as `require` does it: only its folder is used, the worker resolves again as `import` does. */
+function resolved(specifier: string, from: string): string | undefined {
+  if (specifier.startsWith("file:")) return specifier;
+  try {
+    if (/^\.{0,2}\//.test(specifier)) return pathToFileURL(realpathSync(fileURLToPath(new URL(specifier, from)))).href;
+    const path = createRequire(from).resolve(specifier);
+    return path.startsWith("/") ? pathToFileURL(path).href : `node:${path.replace(/^node:/, "")}`;
+  } catch {
+    // A package that only `import` can resolve, or one that is gone: the worker says which.
+    return undefined;
+  }
+}
+
+function ownReference(value: object, script: ScriptView, file: string): Reference | undefined {
+  const { name } = value as { name?: unknown };
+  if (typeof name !== "string" || !/^[\w$]+$/.test(name)) return undefined;
+  const isExported = new RegExp(
+    `export (?:async )?(?:function|class|const) ${name}\\b|__vite_ssr_exports__, ?"${name}"|export ?\\{[^}]*\\b${name}\\b[^}]*\\}`,
+  );
+  return isExported.test(script.source) ? { k: "own", file, path: [name] } : undefined;
+}
+
+function exportPath(value: object, namespace: object | undefined): string[] | undefined {
+  if (namespace === undefined) return undefined;
+  const members = namespace as Record<string, unknown>;
+  for (const key of Object.keys(members)) if (members[key] === value) return [key];
+  const whole = members.default;
+  if ((typeof whole !== "object" && typeof whole !== "function") || whole === null || types.isProxy(whole)) return undefined;
+  for (const [key, { value: member }] of Object.entries(Object.getOwnPropertyDescriptors(whole))) {
+    if (member === value) return ["default", key];
+  }
+  return undefined;
+}
+
+function importTable(source: string): Map<string, ImportedName> {
+  const table = new Map<string, ImportedName>();
+  for (const statement of (parseSource(source, "module")?.body ?? []) as Tree[]) {
+    if (statement.type !== "ImportDeclaration") continue;
+    const specifier = (statement.source as unknown as { value: string }).value;
+    for (const one of statement.specifiers as Tree[]) {
+      const local = (one.local as Tree).name as string;
+      const from = one.imported as (Tree & { value?: string }) | undefined;
+      const name = one.type === "ImportNamespaceSpecifier" ? "*" : ((from?.name ?? from?.value ?? "default") as string);
+      table.set(local, { specifier, name });
+    }
+  }
+  return table;
+}

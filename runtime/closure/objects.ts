@@ -1,0 +1,154 @@
+// Values that functions capture, by kind. Objects with state that JavaScript can't see are refused by name, never copied as {}.
+
+import { types } from "node:util";
+import type { Capture } from "./capture.ts";
+import { builtinOf, globalPathOf } from "./intrinsics.ts";
+import type { PayloadNode, PrivateValues, Slot } from "./payload.ts";
+import { memberStep, refusal, type Trail } from "./refusal.ts";
+
+const proto = (value: object): object | null => Object.getPrototypeOf(value) as object | null;
+
+export function objectNode(capture: Capture, value: object, trail: Trail): PayloadNode {
+  refuseOpaque(value, trail);
+  const data = dataOf(capture, value, trail);
+  if (data !== undefined) return { k: "data", v: data };
+  const base = protoSlot(capture, value, trail);
+  if (Array.isArray(value)) {
+    const keys = Reflect.ownKeys(value).filter((key) => key !== "length");
+    return { k: "object", proto: base, build: { as: "array", length: value.length }, ...extras(capture, value, keys, trail) };
+  }
+  const keys = Reflect.ownKeys(value);
+  if (types.isMap(value)) {
+    const entries: [Slot, Slot][] = [];
+    for (const [key, item] of Map.prototype.entries.call(value) as IterableIterator<[unknown, unknown]>) {
+      const at = memberStep(trail, typeof key === "string" || typeof key === "number" ? key : "entry");
+      entries.push([capture.slot(key, at), capture.slot(item, at)]);
+    }
+    return { k: "object", proto: base, build: { as: "map", entries }, ...extras(capture, value, keys, trail) };
+  }
+  if (types.isSet(value)) {
+    const entries = [...(Set.prototype.values.call(value) as IterableIterator<unknown>)].map((item) => capture.slot(item, trail));
+    return { k: "object", proto: base, build: { as: "set", entries }, ...extras(capture, value, keys, trail) };
+  }
+  if (types.isNativeError(value)) {
+    // V8's `stack` may be an accessor of the instance; its text is what travels.
+    const rest = extras(capture, value, keys.filter((key) => key !== "stack"), trail);
+    const stack = { key: "stack", flags: 5, value: [value.stack] as const };
+    return { k: "object", proto: base, build: { as: "error" }, ...rest, props: [...(rest.props ?? []), stack] };
+  }
+  if (types.isModuleNamespaceObject(value)) {
+    const members = value as Record<string, unknown>;
+    const props = Object.keys(members).map((key) => ({ key, flags: 7, value: capture.slot(members[key], memberStep(trail, key)) }));
+    return { k: "object", proto: [null], build: { as: "null" }, props };
+  }
+  const privates = privatesOf(capture, value, trail);
+  return {
+    k: "object", proto: base, ...(privates === undefined ? {} : { build: { as: "blank" }, privates }), ...extras(capture, value, keys, trail),
+  };
+}
+
+function extras(capture: Capture, value: object, keys: readonly PropertyKey[], trail: Trail) {
+  const props = capture.properties(value, keys, trail);
+  const lock = Object.isExtensible(value) ? 0 : Object.isFrozen(value) ? 3 : Object.isSealed(value) ? 2 : 1;
+  return { ...(props.length === 0 ? {} : { props }), ...(lock === 0 ? {} : { lock }) };
+}
+
+function protoSlot(capture: Capture, value: object, trail: Trail): Slot {
+  const above = proto(value);
+  if (above === null) return [null];
+  const type: unknown = Object.getOwnPropertyDescriptor(above, "constructor")?.value;
+  // Through the class, so that the worker's prototype is the one that evaluating the class makes.
+  if (typeof type === "function" && globalPathOf(above) === undefined && (type as { prototype?: unknown }).prototype === above) {
+    return capture.add({ k: "member", type: capture.slot(type, memberStep(trail, "constructor")) as number, fixed: true, key: "prototype", part: "value" });
+  }
+  return capture.slot(above, trail);
+}
+
+/** Private fields, class by class from the topmost; undefined when no class of the value has any. */
+function privatesOf(capture: Capture, value: object, trail: Trail): PrivateValues | undefined {
+  const types: { index: number; fields: readonly string[] }[] = [];
+  for (let at = proto(value); at !== null; at = proto(at)) {
+    const type: unknown = Object.getOwnPropertyDescriptor(at, "constructor")?.value;
+    const known = typeof type === "function" ? capture.classes.get(type) : undefined;
+    if (known !== undefined && known.fields.length > 0) types.unshift(known);
+  }
+  if (types.length === 0) return undefined;
+  const all = types.flatMap(({ fields }) => fields);
+  if (new Set(all).size !== all.length) {
+    throw refusal("CAPTURE_PRIVATE", "it captures an instance of two classes that use one private name", trail,
+      "rename the private field of one of the classes.");
+  }
+  const values = new Map(capture.parts.inspector().privates(value));
+  return types.map(({ index, fields }) => ({
+    type: index,
+    values: fields.filter((name) => values.has(name))
+      .map((name): [string, Slot] => [name, capture.slot(values.get(name), memberStep(trail, name))]),
+  }));
+}
+
+/** What the engine's own clone keeps exactly: leaves without references to anything else. */
+function dataOf(capture: Capture, value: object, trail: Trail): object | undefined {
+  if (ArrayBuffer.isView(value)) {
+    capture.count(value.byteLength, trail);
+    const usual = globalPathOf(proto(value) as object) !== undefined || Buffer.isBuffer(value);
+    if (!usual) throw refusal("CAPTURE_NATIVE", "it captures an instance of a subclass of a typed array", trail, "capture a plain typed array.");
+    if (Buffer.isBuffer(value)) return Buffer.from(value);
+    // A copy of the viewed part only: the buffer behind a view may be far larger.
+    const part = value.buffer.slice(value.byteOffset, value.byteOffset + value.byteLength);
+    return value instanceof DataView ? new DataView(part) : new (value.constructor as new (buffer: ArrayBufferLike) => object)(part);
+  }
+  if (types.isAnyArrayBuffer(value) && !types.isSharedArrayBuffer(value)) {
+    capture.count(value.byteLength, trail);
+    return value;
+  }
+  const above = proto(value);
+  const isPlainKind = above !== null && globalPathOf(above) !== undefined;
+  if ((types.isDate(value) || types.isRegExp(value) || types.isBoxedPrimitive(value)) && isPlainKind) {
+    const expected = types.isRegExp(value) ? 1 : types.isStringObject(value) ? value.length + 1 : 0;
+    if (Reflect.ownKeys(value).length === expected && !(types.isRegExp(value) && value.lastIndex !== 0)) return value;
+  }
+  return undefined;
+}
+
+/** Objects of the engine or of Node that hold what no copy can. */
+function refuseOpaque(value: object, trail: Trail): void {
+  if (types.isPromise(value)) {
+    throw refusal("CAPTURE_PROMISE", "it captures a Promise", trail, "await it first, or pass the ObjectRef.");
+  }
+  if (types.isSharedArrayBuffer(value)) {
+    throw refusal("CAPTURE_NATIVE", "it captures a SharedArrayBuffer, which processes can't share", trail, "put() the data in the object store.");
+  }
+  const opaque = types.isWeakMap(value) ? "a WeakMap" : types.isWeakSet(value) ? "a WeakSet" : types.isGeneratorObject(value)
+    ? "a running generator" : types.isMapIterator(value) || types.isSetIterator(value) ? "an iterator" : types.isExternal(value)
+      ? "a native pointer" : undefined;
+  if (opaque !== undefined) {
+    throw refusal("CAPTURE_NATIVE", `it captures ${opaque}, whose contents can't be seen`, trail, "create it inside the function.");
+  }
+  if (types.isDate(value) || types.isRegExp(value) || types.isBoxedPrimitive(value) || ArrayBuffer.isView(value) ||
+    types.isAnyArrayBuffer(value) || types.isMap(value) || types.isSet(value) || types.isNativeError(value) || Array.isArray(value)) return;
+  for (let at = proto(value); at !== null; at = proto(at)) {
+    const name = opaqueClass(at, value);
+    if (name !== undefined) {
+      throw refusal("CAPTURE_HANDLE", `it captures a ${name} object`, trail, "create it inside the function, or keep it in an actor.");
+    }
+  }
+}
+
+/** Classes of Node whose instances are plain objects, so that instances of their subclasses can be copied. */
+const PLAIN_BASES = new Set(["EventEmitter", "Object", "Module"]);
+
+/** The name of the class of a prototype when its instances have state inside the engine. */
+function opaqueClass(above: object, value: object): string | undefined {
+  const type: unknown = Object.getOwnPropertyDescriptor(above, "constructor")?.value;
+  if (typeof type !== "function" || PLAIN_BASES.has(type.name)) return undefined;
+  const path = globalPathOf(type);
+  if (path?.[0] === "Iterator" || (path !== undefined && path[0].startsWith("%"))) return undefined;
+  if (path !== undefined || builtinOf(type) !== undefined) {
+    // `Object.create(Error.prototype)` and prototypes themselves are plain objects.
+    return Object.prototype.hasOwnProperty.call(value, "constructor") ? undefined : type.name;
+  }
+  if (/\{\s*\[native code\]\s*\}\s*$/.test(Function.prototype.toString.call(type))) return type.name;
+  return NODE_CLASSES.test(type.name) && typeof (value as { _handle?: unknown })._handle === "object" ? type.name : undefined;
+}
+
+const NODE_CLASSES = /^[A-Z]/;

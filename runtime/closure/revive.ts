@@ -1,0 +1,332 @@
+// Makes a payload a function again: imports first, then every node, then what nodes say of one another.
+//
+// A node is made empty and filled later, so cycles need no order. Only a class needs its parent first, a bound function its parts,
+// and a value that restores itself its arguments.
+
+import { createRequire } from "node:module";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { compileFunction, constants } from "node:vm";
+import { NotFoundError, TroupeError } from "../errors.ts";
+import { globalAt } from "./intrinsics.ts";
+import { COMPILED_MARK, ownUrlOf } from "./modules.ts";
+import {
+  type ClassNode, type CodeText, type FunctionNode, type Key, type Payload, type PayloadNode, type Property, RUNTIME_NAME, type Slot,
+  type TravelHook,
+} from "./payload.ts";
+
+/** What a compiled text sees as its runtime. */
+interface TextRuntime {
+  blank: boolean;
+  parent: unknown;
+  keys: unknown[];
+  bind: (values: readonly unknown[]) => void;
+  set: ((target: object, name: string, value: unknown) => void) | undefined;
+}
+export interface ReviveParts {
+  readonly ref: TravelHook | undefined;
+  readonly handle: TravelHook | undefined;
+  readonly origins: WeakMap<object, PayloadNode>;
+}
+
+const importFunctions = new Map<string, (specifier: string) => Promise<unknown>>();
+
+/** `import()` as a file does it, so that bare specifiers resolve from its folder. */
+function importFrom(url: string): (specifier: string) => Promise<unknown> {
+  let found = importFunctions.get(url);
+  if (found === undefined) {
+    found = compileFunction("return import(specifier)", ["specifier"], compileOptions(url)) as (specifier: string) => Promise<unknown>;
+    importFunctions.set(url, found);
+  }
+  return found;
+}
+
+function compileOptions(filename: string): { filename: string; importModuleDynamically: number } {
+  const { USE_MAIN_CONTEXT_DEFAULT_LOADER } = constants as unknown as { USE_MAIN_CONTEXT_DEFAULT_LOADER: number };
+  return { filename, importModuleDynamically: USE_MAIN_CONTEXT_DEFAULT_LOADER };
+}
+
+export class Revival {
+  readonly #payload: Payload;
+  readonly #parts: ReviveParts;
+  readonly #made: unknown[] = [];
+  readonly #isMade: boolean[] = [];
+  readonly #isFilled: boolean[] = [];
+  readonly #todo: number[] = [];
+  readonly #runtimes = new Map<number, TextRuntime>();
+  readonly #namespaces = new Map<number, unknown>();
+
+  constructor(payload: Payload, parts: ReviveParts) {
+    this.#payload = payload;
+    this.#parts = parts;
+  }
+
+  async run(): Promise<Function> {
+    const { nodes, root } = this.#payload;
+    for (const [index, node] of nodes.entries()) {
+      if (node.k === "import" || node.k === "own") this.#namespaces.set(index, await this.#load(node));
+    }
+    const value = this.#at(root);
+    for (let index = this.#todo.pop(); index !== undefined; index = this.#todo.pop()) this.#fill(index);
+    return value as Function;
+  }
+
+  async #load(node: PayloadNode & { k: "import" | "own" }): Promise<unknown> {
+    const specifier = node.k === "own" ? ownUrlOf(node.file) : node.specifier;
+    let at: unknown;
+    try {
+      at = node.k === "own" || node.from === "" ? await import(specifier) : await importFrom(node.from)(specifier);
+    } catch (error) {
+      const name = node.path.length === 0 ? "" : ` (for its export "${node.path.join(".")}")`;
+      throw new NotFoundError(`${this.#payload.label} needs module "${specifier}"${name}, which can't be loaded here`, { specifier }, error);
+    }
+    for (const step of node.path) {
+      const from: unknown = at;
+      if ((typeof from !== "object" && typeof from !== "function") || from === null || !(step in from)) {
+        throw new NotFoundError(`${this.#payload.label} needs "${node.path.join(".")}" of module "${specifier}", which doesn't export it`);
+      }
+      at = (from as Record<string, unknown>)[step];
+    }
+    if ((typeof at === "object" && at !== null) || typeof at === "function") this.#parts.origins.set(at, node);
+    return at;
+  }
+
+  #at(slot: Slot): unknown {
+    if (typeof slot !== "number") return slot[0];
+    if (!this.#isMade[slot]) {
+      this.#made[slot] = this.#make(slot);
+      this.#isMade[slot] = true;
+      this.#todo.push(slot);
+    }
+    return this.#made[slot];
+  }
+
+  #key(key: Key): PropertyKey {
+    return typeof key === "string" ? key : (this.#at(key) as symbol);
+  }
+
+  #make(index: number): unknown {
+    const node = this.#payload.nodes[index];
+    switch (node.k) {
+      case "data": return ownCopy(node.v);
+      case "global": return globalAt(node.path);
+      case "import": case "own": return this.#namespaces.get(index);
+      case "symbol": return node.registered ? Symbol.for(node.text as string) : Symbol(node.text);
+      case "fn": return this.#makeFunction(index, node);
+      case "class": return this.#makeClass(index, node);
+      case "object": return this.#makeObject(node);
+      case "bound": return this.#makeBound(node);
+      case "member": return this.#member(node);
+      case "reduce": return this.#restore(node);
+      case "hook": return this.#hooked(node);
+      case "meta": case "require": case "module": return this.#given(node);
+    }
+  }
+
+  #compile(index: number, code: CodeText): unknown {
+    const names = code.names.map(([name]) => name);
+    const { file, line, column } = code.position;
+    const declare = names.length === 0 ? "" : `var ${names.join(",")};${RUNTIME_NAME}.bind=($)=>{[${names.join(",")}]=$};`;
+    const head = `${COMPILED_MARK}${code.strict ? '"use strict";' : ""}${declare}return ${code.before}`;
+    const runtime: TextRuntime = { blank: false, parent: undefined, keys: [], bind: () => {}, set: undefined };
+    const node = this.#payload.nodes[index];
+    if (node.k === "class") {
+      if (node.parent !== undefined) runtime.parent = this.#at(node.parent);
+      runtime.keys = node.keys.map((key) => this.#at(key));
+    }
+    this.#runtimes.set(index, runtime);
+    const options = { ...compileOptions(file), lineOffset: line, columnOffset: column - head.length };
+    const make = compileFunction(`${head}${code.text}${code.after}`, [RUNTIME_NAME], options) as (runtime: TextRuntime) => unknown;
+    return make(runtime);
+  }
+
+  #makeFunction(index: number, node: FunctionNode): Function {
+    const made = this.#compile(index, node);
+    const fn = typeof made === "function" ? made : methodOf(made as object);
+    setName(fn, node.name);
+    return fn;
+  }
+
+  #makeClass(index: number, node: ClassNode): Function {
+    const type = this.#compile(index, node) as Function;
+    setName(type, node.name);
+    return type;
+  }
+
+  #makeObject(node: PayloadNode & { k: "object" }): object {
+    const { build } = node;
+    const proto = this.#at(node.proto) as object | null;
+    if (build?.as === "null") return Object.create(null) as object;
+    if (build?.as === "blank") return this.#blank(node, proto as object);
+    const made = build?.as === "array" ? new Array<unknown>(build.length) : build?.as === "map" ? new Map() : build?.as === "set"
+      ? new Set() : build?.as === "error" ? new Error() : undefined;
+    if (made === undefined) return Object.create(proto) as object;
+    if (build?.as === "error") delete (made as Error).stack;
+    if (Object.getPrototypeOf(made) !== proto) Object.setPrototypeOf(made, proto);
+    return made;
+  }
+
+  /** An object that has the private fields of its classes: each class's constructor runs with nothing but field definitions. */
+  #blank(node: PayloadNode & { k: "object" }, proto: object): object {
+    const leaf = proto.constructor;
+    let made: object | undefined;
+    for (const { type: index } of node.privates ?? []) {
+      const type = this.#at(index) as new () => object;
+      const runtime = this.#runtimes.get(index) as TextRuntime;
+      const parent = Object.getPrototypeOf(type) as object;
+      const isDerived = (this.#payload.nodes[index] as ClassNode).parent !== undefined;
+      runtime.blank = true;
+      try {
+        if (isDerived) {
+          const target = made ?? (Object.create(proto) as object);
+          Object.setPrototypeOf(type, function () {
+            return target;
+          });
+        }
+        made = Reflect.construct(type, [], leaf) as object;
+      } finally {
+        runtime.blank = false;
+        if (isDerived) Object.setPrototypeOf(type, parent);
+      }
+    }
+    for (const key of Reflect.ownKeys(made as object)) delete (made as Record<PropertyKey, unknown>)[key];
+    return made as object;
+  }
+
+  #makeBound(node: PayloadNode & { k: "bound" }): Function {
+    const target = this.#at(node.target) as Function;
+    return Function.prototype.bind.call(target, this.#at(node.self), ...node.args.map((arg) => this.#at(arg))) as Function;
+  }
+
+  #member(node: PayloadNode & { k: "member" }): unknown {
+    const type = this.#at(node.type) as Function;
+    const holder = node.fixed ? type : (type.prototype as object);
+    if (node.key === "prototype") this.#finish(node.type);
+    return Object.getOwnPropertyDescriptor(holder, this.#key(node.key))?.[node.part];
+  }
+
+  #restore(node: PayloadNode & { k: "reduce" }): unknown {
+    const restore = this.#at(node.restore) as Function;
+    const args = this.#at(node.args) as unknown[];
+    this.#finish(node.args as number);
+    // Options are read by the restoring function at once; functions among the arguments are only kept.
+    const { props = [] } = this.#payload.nodes[node.args as number] as { props?: readonly Property[] };
+    for (const { value } of props) if (typeof value === "number") this.#finishData(value);
+    return Reflect.apply(restore, undefined, args);
+  }
+
+  #finish(slot: Slot): void {
+    if (typeof slot === "number" && this.#isMade[slot]) this.#fill(slot);
+  }
+
+  #finishData(index: number): void {
+    const node = this.#payload.nodes[index];
+    if (node.k !== "object" || this.#isFilled[index]) return;
+    this.#at(index);
+    this.#fill(index);
+    for (const { value } of node.props ?? []) if (typeof value === "number") this.#finishData(value);
+  }
+
+  #hooked(node: PayloadNode & { k: "hook" }): object {
+    const hook = this.#parts[node.kind];
+    if (hook !== undefined) return hook.decode(node.bytes);
+    throw new TroupeError(`${this.#payload.label} brings a ${node.kind} that this process can't take`);
+  }
+
+  #given(node: PayloadNode & { k: "meta" | "require" | "module" }): object {
+    const { url } = node;
+    const path = url.startsWith("file:") ? fileURLToPath(url) : url;
+    const made: object = node.k === "require" ? createRequire(url) : node.k === "meta"
+      ? { url, filename: path, dirname: fileURLToPath(new URL(".", url)), resolve: (specifier: string) => resolveFrom(specifier, url) }
+      : { id: path, filename: path, loaded: true, children: [], paths: [], exports: undefined };
+    this.#parts.origins.set(made, node);
+    return made;
+  }
+
+  #fill(index: number): void {
+    if (this.#isFilled[index]) return;
+    this.#isFilled[index] = true;
+    const node = this.#payload.nodes[index];
+    const made = this.#made[index] as object;
+    if (node.k === "fn") this.#fillFunction(index, node, made as Function);
+    else if (node.k === "class") this.#fillClass(index, node, made as Function);
+    else if (node.k === "object") this.#fillObject(node, made);
+    else if (node.k === "module") (made as { exports: unknown }).exports = this.#at(node.exports as Slot);
+  }
+
+  #bindNames(index: number, code: CodeText): TextRuntime {
+    const runtime = this.#runtimes.get(index) as TextRuntime;
+    runtime.bind(code.names.map(([, slot]) => this.#at(slot)));
+    return runtime;
+  }
+
+  #fillFunction(index: number, node: FunctionNode, fn: Function): void {
+    this.#bindNames(index, node);
+    if (node.prototype !== undefined) Object.defineProperty(fn, "prototype", { value: this.#at(node.prototype) });
+    if (node.proto !== undefined) Object.setPrototypeOf(fn, this.#at(node.proto) as object | null);
+    this.#define(fn, node.props);
+    lock(fn, node.lock);
+  }
+
+  #fillClass(index: number, node: ClassNode, type: Function): void {
+    const { set } = this.#bindNames(index, node);
+    this.#define(type, node.props);
+    this.#define(type.prototype as object, node.shared);
+    for (const [name, slot] of node.privates) set?.(type, name, this.#at(slot));
+    lock(type, node.lock);
+  }
+
+  #fillObject(node: PayloadNode & { k: "object" }, made: object): void {
+    const { build } = node;
+    if (build?.as === "map") {
+      for (const [key, value] of build.entries) Map.prototype.set.call(made, this.#at(key), this.#at(value));
+    } else if (build?.as === "set") for (const value of build.entries) Set.prototype.add.call(made, this.#at(value));
+    for (const { type, values } of node.privates ?? []) {
+      const { set } = this.#runtimes.get(type) as TextRuntime;
+      for (const [name, slot] of values) set?.(made, name, this.#at(slot));
+    }
+    this.#define(made, node.props);
+    lock(made, node.lock);
+  }
+
+  #define(target: object, props: readonly Property[] = []): void {
+    for (const { key, flags, value, get, set } of props) {
+      const shape = { enumerable: (flags & 2) !== 0, configurable: (flags & 4) !== 0 };
+      const accessors = { get: get === undefined ? undefined : this.#at(get), set: set === undefined ? undefined : this.#at(set) };
+      const descriptor = value === undefined
+        ? { ...shape, ...accessors } as PropertyDescriptor
+        : { ...shape, writable: (flags & 1) !== 0, value: this.#at(value) };
+      Object.defineProperty(target, this.#key(key), descriptor);
+    }
+  }
+}
+
+function resolveFrom(specifier: string, url: string): string {
+  return /^\.{0,2}\//.test(specifier) ? new URL(specifier, url).href : pathToFileURL(createRequire(url).resolve(specifier)).href;
+}
+
+/** The decoder gives views of the payload's bytes: a captured array owns its buffer. */
+function ownCopy(value: unknown): unknown {
+  if (!ArrayBuffer.isView(value)) return value;
+  if (Buffer.isBuffer(value)) return Buffer.from(value);
+  const part = value.buffer.slice(value.byteOffset, value.byteOffset + value.byteLength);
+  return value instanceof DataView ? new DataView(part) : new (value.constructor as new (buffer: ArrayBufferLike) => object)(part);
+}
+
+function methodOf(holder: object): Function {
+  const [key] = Reflect.ownKeys(holder);
+  const { value, get, set } = Object.getOwnPropertyDescriptor(holder, key) as PropertyDescriptor;
+  return (value ?? get ?? set) as Function;
+}
+
+function setName(fn: Function, name: string | undefined): void {
+  const own = Object.getOwnPropertyDescriptor(fn, "name");
+  if (name !== undefined && own?.value !== name && own?.configurable !== false) {
+    Object.defineProperty(fn, "name", { value: name, configurable: true });
+  }
+}
+
+function lock(value: object, level: number | undefined): void {
+  if (level === 1) Object.preventExtensions(value);
+  else if (level === 2) Object.seal(value);
+  else if (level === 3) Object.freeze(value);
+}
