@@ -44,7 +44,7 @@ async function startAgent(config: AgentConfig, spawner: Spawner, early: readonly
     total: node.total,
     labels: node.labels,
     store, claims,
-    openStore: (grant, broker) => openStore(grant, broker, processId),
+    openStore: (grant, broker) => openStore(grant, broker),
     workerConfig: (worker): WorkerConfig => ({ clusterId, token, nodeId, sessionDir, processId: worker }),
     workerStarted: (pid) => lifeline.add(pid),
     workerEnded: (pid) => lifeline.remove(pid),

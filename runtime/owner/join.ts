@@ -45,7 +45,7 @@ export async function join(options: JoinOptions): Promise<Session> {
     },
   });
   const welcome = fromBytes(ProcessWelcome, agent.peer.details);
-  const store = welcome.store === undefined ? undefined : openStore(welcome.store, storeBroker(caller, agent), identity.processId);
+  const store = welcome.store === undefined ? undefined : openStore(welcome.store, storeBroker(caller, agent));
   const { nodeId, clusterId } = agent.peer;
   const joined = { ...identity, nodeId, clusterId };
   const admit = () => (session as Session).links.accept();
@@ -63,7 +63,7 @@ export async function join(options: JoinOptions): Promise<Session> {
     codec: createCodec(),
     shipper: createShipper(),
     store,
-    claims: welcome.claimsPath === "" ? undefined : openClaims(welcome.claimsPath),
+    claims: openClaims(welcome.claimsPath),
     openRelay: ({ process, node }, handler) => hub.open(process, node, handler, { timeoutMs: DIAL_TIMEOUT_MS }),
     extraMessages: options.processMessages(() => session as Session),
     onLinkClosed: options.onLinkClosed,

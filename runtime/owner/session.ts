@@ -175,7 +175,7 @@ export class Session {
     const entry = this.newEntry();
     const encoded = this.values.encode(value, "value");
     this.borrowing.contain(entry, encoded.contained);
-    this.borrowing.settle(entry, encoded.value instanceof Promise ? await encoded.value : encoded.value);
+    this.borrowing.settle(entry, encoded.value instanceof Promise ? await this.#holding(encoded.value) : encoded.value);
     return new ObjectRef(entry);
   }
 
@@ -266,8 +266,7 @@ export class Session {
 
   /** Asks the agent; every question is bounded. */
   ask<N extends CallName, A extends AnswerName>(name: N, body: Draft<CallOf<N>>, expected: A, timeoutMs = CALL_TIMEOUT_MS): Promise<AnswerOf<A>> {
-    this.#hold(1);
-    return this.parts.caller.call(this.parts.agent, name, body, expected, { timeoutMs }).finally(() => this.#hold(-1));
+    return this.#holding(this.parts.caller.call(this.parts.agent, name, body, expected, { timeoutMs }));
   }
 
   /** What the cluster knows of an actor, by id or by name. */
@@ -307,6 +306,11 @@ export class Session {
     } finally {
       this.#collector = undefined;
     }
+  }
+
+  #holding<T>(wait: Promise<T>): Promise<T> {
+    this.#hold(1);
+    return wait.finally(() => this.#hold(-1));
   }
 
   /** The process stays alive while something is awaited, and only then. */

@@ -89,6 +89,8 @@ export interface StoreHost {
   allocate(client: number, bytes: number): Allocation | undefined;
   /** Ends an object: readers that come later miss it; its range is reused once no pin is left. False when it was gone already. */
   free(handle: ObjectHandle): boolean;
+  /** Ends every object that the client created. */
+  freeAllOf(client: number): void;
   /** Reclaims ranges whose last pin has gone since; true when anything became free. */
   sweep(): boolean;
   /** Milliseconds since the client's native thread last beat, and since its event loop last turned. */

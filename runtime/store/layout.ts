@@ -1,0 +1,87 @@
+// The store's shared memory, word by word.
+//
+// data memory (a memfd): pages only. Every object starts on a page and owns its pages.
+//
+//   0            2 MiB          4 MiB                      capacity
+//   ├── slab ────┼── slab ──────┼── large object ── free ──┤
+//     carved by      one size
+//     its client     class each
+//
+// control memory (a second memfd, mapped shared by everybody), Int32 words:
+//
+//   word 0                HEADER_WORDS                + DESCRIPTORS*8            + CLIENTS*CLIENT_WORDS
+//   ├── header ───────────┼── descriptors ────────────┼── clients ───────────────┤
+//   magic, version          8 words each:               CLIENT_WORDS each:
+//                           0 generation                0 heartbeat (ms, by the native thread)
+//                           1 state FREE|LEASED|SEALED  1 last turn (ms, by the loop)
+//                           2 first page                2.. pins: slot + 1, or 0
+//                           3 size, low 32 bits
+//                           4 size, high bits
+//
+// Who writes what: the host writes generations; the creator writes state, page and size of a descriptor that it leased, until sealed; a
+// client writes its own block. Nobody locks anything: a reader pins (writes its pin), then reads the generation again and
+// backs off when it changed; the host frees by changing the generation, then looks at every pin before it reuses the range. Host and
+// clients trust no word of another: offsets and sizes are checked against the memory's bounds, and the host keeps its own books.
+
+export const PAGE = 4096;
+export const SLAB_BYTES = 2 * 1024 * 1024;
+export const MAGIC = 0x74727570;
+export const LAYOUT_VERSION = 1;
+
+export const HEADER_WORDS = 1024;
+export const DESCRIPTOR_WORDS = 8;
+export const DESCRIPTORS = 65_536;
+export const CLIENTS = 512;
+export const PINS = 2046;
+export const CLIENT_WORDS = 2 + PINS;
+
+export const DESCRIPTORS_AT = HEADER_WORDS;
+export const CLIENTS_AT = DESCRIPTORS_AT + DESCRIPTORS * DESCRIPTOR_WORDS;
+export const CONTROL_BYTES = (CLIENTS_AT + CLIENTS * CLIENT_WORDS) * 4;
+
+export const GENERATION = 0;
+export const STATE = 1;
+export const FIRST_PAGE = 2;
+export const SIZE_LOW = 3;
+export const SIZE_HIGH = 4;
+
+export const FREE = 0;
+export const LEASED = 1;
+export const SEALED = 2;
+
+export const HEARTBEAT = 0;
+export const LAST_TURN = 1;
+export const FIRST_PIN = 2;
+
+export function descriptorAt(slot: number): number {
+  return DESCRIPTORS_AT + slot * DESCRIPTOR_WORDS;
+}
+
+export function clientAt(client: number): number {
+  return CLIENTS_AT + client * CLIENT_WORDS;
+}
+
+export function pagesOf(bytes: number): number {
+  return Math.max(1, Math.ceil(bytes / PAGE));
+}
+
+/** Sizes of slab chunks in pages: steps of about an eighth, from 4 KiB to 512 KiB. */
+export const SIZE_CLASSES: readonly number[] = sizeClasses();
+
+function sizeClasses(): number[] {
+  const classes: number[] = [];
+  for (let pages = 1; pages < 128; pages = Math.max(pages + 1, Math.floor(pages * 1.125))) classes.push(pages);
+  classes.push(128);
+  return classes;
+}
+
+/** The smallest class that holds so many bytes; undefined when it takes an allocation of its own. */
+export function sizeClassOf(bytes: number): number | undefined {
+  const pages = pagesOf(bytes);
+  const index = SIZE_CLASSES.findIndex((size) => size >= pages);
+  return index < 0 ? undefined : index;
+}
+
+export function chunksPerSlab(sizeClass: number): number {
+  return Math.floor(SLAB_BYTES / PAGE / SIZE_CLASSES[sizeClass]);
+}
