@@ -143,7 +143,7 @@ export function nodeOf(options: InitOptions, warmWorkers: number) {
   const free = freemem();
   const memory = options.memory === undefined ? Math.floor(free * MEMORY_SHARE) : (bytesOf(options.memory) as number);
   const parsed = parseResources({ CPU: cpus, GPU: options.numGpus ?? 0, memory, ...options.resources });
-  if ("text" in parsed) throw new InvalidArgumentError(`init: ${parsed.text}`);
+  if ("text" in parsed) throw new InvalidArgumentError(parsed.text);
   const given = options.objectStoreMemory;
   const objectStoreMemory = given === undefined ? Math.floor(free * STORE_SHARE) : (bytesOf(given) as number);
   return {

@@ -24,7 +24,7 @@ export const GRACE_ENDLESS = 0xffffffff;
  *
  * @throws InvalidArgumentError for anything else, and for wrong options.
  */
-export function remote<A extends unknown[], R, N extends number = 1>(
+export function remote<A extends readonly unknown[], R, N extends number = 1>(
   fn: (...args: A) => R,
   options?: TaskOptions & { numReturns?: N },
 ): RemoteFunction<A, R, N>;

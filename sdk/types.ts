@@ -13,9 +13,12 @@ export type RefsOf<R, N extends number = 1> = N extends 1
     ? ObjectRef<Awaited<R>>
     : N extends 0
       ? ObjectRef<undefined>
-      : Awaited<R> extends readonly unknown[]
-        ? { -readonly [K in keyof Awaited<R>]: ObjectRef<Awaited<R>[K]> }
+      : Awaited<R> extends infer T extends readonly unknown[]
+        ? TupleRefs<T>
         : ObjectRef<unknown>[];
+
+/** A ref for each element. */
+type TupleRefs<T extends readonly unknown[]> = { -readonly [K in keyof T]: ObjectRef<T[K]> };
 
 /** A function that runs in the cluster. */
 export interface RemoteFunction<A extends readonly unknown[], R, N extends number = 1> {

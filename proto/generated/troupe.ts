@@ -805,7 +805,7 @@ export interface Template {
   readonly code: Uint8Array;
   readonly numReturns: number;
   readonly method: string;
-  readonly retryExceptions: string;
+  readonly resources: Readonly<Record<string, number>>;
 }
 function writeTemplate(writer: Writer, body: Draft<Template>): void {
   if (body.id) writer.uint32(8, body.id);
@@ -814,7 +814,14 @@ function writeTemplate(writer: Writer, body: Draft<Template>): void {
   if (body.code && body.code.length > 0) writer.raw(34, body.code);
   if (body.numReturns) writer.uint32(40, body.numReturns);
   if (body.method) writer.string(50, body.method);
-  if (body.retryExceptions) writer.string(58, body.retryExceptions);
+  for (const key in body.resources) {
+    const value = body.resources[key];
+    if (value === undefined || value === null) continue;
+    const start = writer.begin(66, false);
+    writer.string(10, key);
+    writer.sint64(16, value);
+    writer.end(start, false);
+  }
 }
 function readTemplate(reader: Reader, end: number): Template {
   let v_id: number = 0;
@@ -823,7 +830,7 @@ function readTemplate(reader: Reader, end: number): Template {
   let v_code: Uint8Array = NONE;
   let v_numReturns: number = 0;
   let v_method: string = "";
-  let v_retryExceptions: string = "";
+  let v_resources: Readonly<Record<string, number>> = NO_ENTRIES;
   while (reader.position < end) {
     const tag = reader.uint32();
     switch (tag) {
@@ -845,14 +852,14 @@ function readTemplate(reader: Reader, end: number): Template {
       case 50:
         v_method = reader.string();
         break;
-      case 58:
-        v_retryExceptions = reader.string();
+      case 66:
+        v_resources = readEntry(reader, end, 16, 0, (from) => from.sint64(), v_resources);
         break;
       default:
         reader.skip(tag);
     }
   }
-  return { id: v_id, functionId: v_functionId, name: v_name, code: v_code, numReturns: v_numReturns, method: v_method, retryExceptions: v_retryExceptions };
+  return { id: v_id, functionId: v_functionId, name: v_name, code: v_code, numReturns: v_numReturns, method: v_method, resources: v_resources };
 }
 export const Template: Codec<Template> = { name: "Template", fat: true, write: writeTemplate, read: readTemplate };
 

@@ -68,6 +68,7 @@ export class Agent {
   /** Jobs of the drivers of this node. */
   readonly #jobs = new Map<string, string>();
   readonly #listeners: Listener[] = [];
+  readonly #heirs = new Heirs();
   #sweep: Timer | undefined;
   #ending = false;
   #address = "";
@@ -213,7 +214,7 @@ export class Agent {
       onTurn: (channel) => channel.flush(),
       onClose: (channel, failure) => {
         this.caller.closed(channel, failure);
-        store.expel(grant.client);
+        store.expel(grant.client, this.#heirs.of(this.#jobOf(peer)));
         this.#processes.delete(peer.processId);
         if (peer.kind === "driver") this.#driverGone(peer);
       },
@@ -353,8 +354,16 @@ export class Agent {
   #jobEnded(jobId: string, reason: string): void {
     this.#actors.endWhere((spec) => spec.jobId === jobId, `its job ended: ${reason}`);
     for (const worker of this.workers.all()) {
-      if (worker.jobId === jobId && !this.#hostsDetached(worker)) this.workers.kill(worker.process, `its job ended: ${reason}`);
+      if (worker.jobId !== jobId || this.#hostsDetached(worker)) continue;
+      const client = this.#processes.get(worker.process)?.storeClient;
+      if (client !== undefined) this.#parts.store.freeAllOf(client);
+      this.workers.kill(worker.process, `its job ended: ${reason}`);
     }
+    this.#parts.store.freeAllOf(this.#heirs.of(jobId));
+  }
+
+  #jobOf(peer: Peer): string {
+    return this.#jobs.get(peer.processId) ?? this.workers.get(peer.processId)?.jobId ?? "";
   }
 
   #hostsDetached(worker: PooledWorker): boolean {
@@ -503,6 +512,19 @@ export class Agent {
       this.#parts.store.sweep();
       this.#scheduleSweep();
     });
+  }
+}
+
+/** The number under which the store keeps what the dead processes of a job made. */
+class Heirs {
+  readonly #jobs = new Map<string, number>();
+
+  of(jobId: string): number {
+    const known = this.#jobs.get(jobId);
+    if (known !== undefined) return known;
+    const heir = -1 - this.#jobs.size;
+    this.#jobs.set(jobId, heir);
+    return heir;
   }
 }
 

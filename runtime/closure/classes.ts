@@ -8,6 +8,7 @@ import { type Capture, nameOf } from "./capture.ts";
 import { codeOf, type Draft, strictnessOf } from "./drafts.ts";
 import type { FunctionView, ScriptView } from "./inspector.ts";
 import { isStandardGlobal } from "./intrinsics.ts";
+import { trackOf } from "./identity.ts";
 import { resolveNames } from "./names.ts";
 import { type ClassNode, type Position, type Property, RUNTIME_NAME, type Slot } from "./payload.ts";
 import { memberStep, refusal, type Trail } from "./refusal.ts";
@@ -33,7 +34,7 @@ export function draftClass(capture: Capture, source: ClassSource): ClassNode {
   const whole = analyze(text) as NonNullable<ReturnType<typeof analyze>>;
   const at = (place: number): number => place - whole.shift;
   const elements = ((whole.tree.body as Tree).body as Tree[]).map((node): Element => (
-    { node, fixed: node.static === true, text: text.slice(at(node.start), at(node.end)).replace(/^static\s+/, "") }
+    { node, fixed: node.static === true, text: memberText(text.slice(at(node.start), at(node.end)), node.static === true) }
   ));
   const fields = elements.filter(({ node }) => isPrivateField(node)).map(({ node, fixed }) => ({ name: privateName(node), fixed }));
   const isPrivate = elements.some(({ node }) => (node.key as Tree | undefined)?.type === "PrivateIdentifier");
@@ -51,6 +52,7 @@ export function draftClass(capture: Capture, source: ClassSource): ClassNode {
   return {
     ...codeOf(draft, strictnessOf(analysis, script), position),
     k: "class",
+    track: trackOf(type, text, position),
     name: made.fixed.has("name") ? undefined : nameOf(type),
     ...(parent === undefined || isNullHeritage(whole.tree) ? {} : { parent: capture.slot(parent, memberStep(trail, "prototype")) }),
     keys: stripped.keys.map((key): Slot => capture.slot(key, trail)),
@@ -60,6 +62,11 @@ export function draftClass(capture: Capture, source: ClassSource): ClassNode {
       .map(({ name }) => [name, capture.slot(statics?.get(name), memberStep(trail, name))]),
     isPrivate,
   };
+}
+
+/** As `toString` of the member gives it. */
+function memberText(text: string, fixed: boolean): string {
+  return fixed ? text.replace(/^static\s*/, "") : text;
 }
 
 const FIXED = new Set<PropertyKey>(["length", "name", "prototype"]);

@@ -51,6 +51,8 @@ export interface FunctionNode extends CodeText, Extras {
 }
 export interface ClassNode extends CodeText, Extras {
   readonly k: "class";
+  /** Its identity in every process. */
+  readonly track: string;
   readonly name: string | undefined;
   /** Undefined for a class that extends nothing. */
   readonly parent?: Slot;

@@ -7,6 +7,7 @@ import { createRequire } from "node:module";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { compileFunction, constants } from "node:vm";
 import { NotFoundError, TroupeError } from "../errors.ts";
+import { knownClass, registerRevived } from "./identity.ts";
 import { globalAt } from "./intrinsics.ts";
 import { COMPILED_MARK, ownUrlOf } from "./modules.ts";
 import {
@@ -34,10 +35,26 @@ const importFunctions = new Map<string, (specifier: string) => Promise<unknown>>
 function importFrom(url: string): (specifier: string) => Promise<unknown> {
   let found = importFunctions.get(url);
   if (found === undefined) {
+    quietImports();
     found = compileFunction("return import(specifier)", ["specifier"], compileOptions(url)) as (specifier: string) => Promise<unknown>;
     importFunctions.set(url, found);
   }
   return found;
+}
+
+/** Says that the way `import()` of shipped code works is experimental in this Node release. Users can't act on that. */
+let isQuiet = false;
+function quietImports(): void {
+  if (isQuiet) return;
+  isQuiet = true;
+  const { emitWarning } = process;
+  process.emitWarning = () => {};
+  try {
+    const first = compileFunction('return import("node:os")', [], compileOptions(import.meta.url)) as () => Promise<unknown>;
+    void first();
+  } finally {
+    process.emitWarning = emitWarning;
+  }
 }
 
 function compileOptions(filename: string): { filename: string; importModuleDynamically: number } {
@@ -134,6 +151,7 @@ export class Revival {
       runtime.keys = node.keys.map((key) => this.#at(key));
     }
     this.#runtimes.set(index, runtime);
+    if (code.text.includes("import")) quietImports();
     const options = { ...compileOptions(file), lineOffset: line, columnOffset: column - head.length };
     const make = compileFunction(`${head}${code.text}${code.after}`, [RUNTIME_NAME], options) as (runtime: TextRuntime) => unknown;
     return make(runtime);
@@ -147,9 +165,22 @@ export class Revival {
   }
 
   #makeClass(index: number, node: ClassNode): Function {
+    const known = knownClass(node);
+    if (known !== undefined && (known.runtime !== undefined || !this.#hasPrivateInstances(index))) {
+      this.#isFilled[index] = true;
+      if (known.runtime !== undefined) this.#runtimes.set(index, known.runtime as TextRuntime);
+      return known.type;
+    }
     const type = this.#compile(index, node) as Function;
     setName(type, node.name);
+    // The class keeps its runtime alive through its own text.
+    registerRevived(type, node, this.#runtimes.get(index) as TextRuntime);
     return type;
+  }
+
+  /** A class of this process has no way in for private fields: instances need the class that the payload makes. */
+  #hasPrivateInstances(index: number): boolean {
+    return this.#payload.nodes.some((node) => node.k === "object" && node.privates?.some(({ type }) => type === index));
   }
 
   #makeObject(node: PayloadNode & { k: "object" }): object {

@@ -417,6 +417,7 @@ function sendTemplate(link: Link, template: TaskRecord["template"]): void {
     code: isNew ? template.code : EMPTY_BYTES,
     numReturns: template.numReturns,
     method: template.method,
+    resources: template.scheduling.resources,
   });
 }
 

@@ -8,7 +8,7 @@ import type {
 
 interface LocalObject {
   readonly generation: number;
-  readonly client: number;
+  client: number;
   bytes: Uint8Array;
   sealed: boolean;
   pins: number;
@@ -39,10 +39,12 @@ export class LocalHost implements StoreHost {
     return { path: this.#path, capacity: this.#capacity, client, layout: new Uint8Array(0) };
   }
 
-  expel(client: number): void {
+  expel(client: number, heir: number): void {
     if (!this.#clients.delete(client)) return;
     for (const [slot, object] of [...this.objects]) {
-      if (object.client === client && !object.sealed) this.free({ slot, generation: object.generation });
+      if (object.client !== client) continue;
+      object.client = heir;
+      if (!object.sealed) this.free({ slot, generation: object.generation });
     }
   }
 

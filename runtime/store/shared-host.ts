@@ -53,7 +53,7 @@ class SharedHost implements StoreHost {
     return { path: this.#dataPath, capacity: this.#capacity, client, layout: Buffer.from(this.#controlPath) };
   }
 
-  expel(client: number): void {
+  expel(client: number, heir: number): void {
     if (this.#clients[client] === undefined) return;
     this.#clients[client] = undefined;
     this.#noteChunks(client);
@@ -64,6 +64,7 @@ class SharedHost implements StoreHost {
       if (words[descriptorAt(slot) + STATE] !== SEALED) this.free({ slot, generation: this.#books.generationOf(slot) as number });
     }
     this.#books.letGoAll(client);
+    this.#books.bequeath(client, heir);
     this.sweep();
   }
 
@@ -110,7 +111,7 @@ class SharedHost implements StoreHost {
   }
 
   freeAllOf(client: number): void {
-    this.#noteChunks(client);
+    if (client >= 0) this.#noteChunks(client);
     for (const slot of [...this.#books.slotsOf(client)]) this.free({ slot, generation: this.#books.generationOf(slot) as number });
   }
 

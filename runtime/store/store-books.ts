@@ -149,6 +149,19 @@ export class StoreBooks {
     for (let sizeClass = 0; sizeClass < SIZE_CLASSES.length; sizeClass += 1) this.letGo(client, sizeClass);
   }
 
+  /** What is left of a dead client's objects is counted for its heir from now on. */
+  bequeath(client: number, heir: number): void {
+    const slots = this.#slotsOf.get(client);
+    this.#slotsOf.delete(client);
+    if (slots === undefined) return;
+    const inherited = this.#slotsOf.get(heir) ?? new Set();
+    for (const slot of slots) {
+      (this.#descriptors[slot] as Descriptor).client = heir;
+      inherited.add(slot);
+    }
+    this.#slotsOf.set(heir, inherited);
+  }
+
   validate(): void {
     this.#ranges.validate();
     for (const slab of this.#slabAt.values()) {

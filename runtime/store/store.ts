@@ -82,14 +82,17 @@ export interface StoreGrant {
 /** The agent's side. Synchronous: the shell queues what cannot be granted now and retries after a free. */
 export interface StoreHost {
   admit(owner: string): StoreGrant;
-  /** The process is dead: its pins, slabs and unsealed objects are reclaimed. Sealed objects stay until freed. */
-  expel(client: number): void;
+  /**
+   * The process is dead: its pins, slabs and unsealed objects are reclaimed. Sealed objects stay until freed; they pass to `heir`, any
+   * negative number, under which freeAllOf finds them.
+   */
+  expel(client: number, heir: number): void;
   slab(client: number, sizeClass: number): SlabLease | undefined;
   descriptors(client: number, count: number): readonly ObjectHandle[] | undefined;
   allocate(client: number, bytes: number): Allocation | undefined;
   /** Ends an object: readers that come later miss it; its range is reused once no pin is left. False when it was gone already. */
   free(handle: ObjectHandle): boolean;
-  /** Ends every object that the client created. */
+  /** Ends every object that the client created, or that an heir has. */
   freeAllOf(client: number): void;
   /** Reclaims ranges whose last pin has gone since; true when anything became free. */
   sweep(): boolean;

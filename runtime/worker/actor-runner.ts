@@ -67,7 +67,7 @@ export class ActorRunner {
     this.#incarnation = message.incarnation;
     const call: Invocation = {
       name: `${spec.className}.constructor`, task: 0, attempt: message.incarnation, args: spec.args, bound: spec.bound,
-      codes: spec.codes, numReturns: 0, caller: { process: spec.owner, node: spec.ownerNode }, taskId: spec.actor,
+      codes: spec.codes, numReturns: 0, resources: spec.lifetime, caller: { process: spec.owner, node: spec.ownerNode }, taskId: spec.actor,
     };
     Promise.all([this.#parts.functions.load(spec.functionId, spec.code), this.#execution.argumentsLater(call)]).then(
       ([type, args]) => {
@@ -84,7 +84,7 @@ export class ActorRunner {
     const template = this.#parts.functions.template(link, call.template);
     const from = this.#caller(link.process, call.caller);
     const received: Received = {
-      call, link, from, method: template.method, name: template.name, numReturns: template.numReturns,
+      call, link, from, resources: (this.#spec as ActorSpec | undefined)?.lifetime ?? {}, method: template.method, name: template.name, numReturns: template.numReturns,
       task: call.task, attempt: call.attempt, args: call.args, bound: call.bound, codes: call.codes,
       caller: { process: link.process, node: link.node }, taskId: objectIdOf(link.process, call.task),
     };
@@ -231,7 +231,7 @@ export class ActorRunner {
       attempt: call.attempt,
       actorId: spec.actor,
       jobId: spec.jobId,
-      resources: spec.lifetime,
+      resources: call.resources,
       chain: { depth, remainingMs: 0, actors: [spec.actor] },
       get signal() {
         return controller.signal;

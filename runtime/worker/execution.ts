@@ -20,6 +20,8 @@ export interface Invocation {
   readonly caller: { readonly process: string; readonly node: string };
   /** Id for messages to people. */
   readonly taskId: string;
+  /** What it holds while it runs, fixed point. */
+  readonly resources: Readonly<Record<string, number>>;
 }
 
 export type Reply = SendOf<"taskDone">;

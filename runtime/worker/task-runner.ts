@@ -52,7 +52,7 @@ export class TaskRunner {
     const template = this.#parts.functions.template(link, push.template);
     this.#queue.pushBack({
       push, link,
-      name: template.name, functionId: template.functionId, numReturns: template.numReturns,
+      name: template.name, resources: template.resources, functionId: template.functionId, numReturns: template.numReturns,
       task: push.task, attempt: push.attempt, args: push.args, bound: push.bound, codes: push.codes,
       caller: { process: link.process, node: link.node },
       taskId: objectIdOf(link.process, push.task),
@@ -139,7 +139,7 @@ export class TaskRunner {
       attempt: call.attempt,
       actorId: undefined,
       jobId: session.jobId,
-      resources: NO_RESOURCES,
+      resources: call.resources,
       chain: { depth, remainingMs: 0, actors: [] },
       get signal() {
         return controller.signal;
@@ -186,7 +186,7 @@ export class TaskRunner {
     const { session, functions } = this.#parts;
     const { identity } = session.parts;
     const call: Invocation = {
-      name: task.template.name, task: task.number, attempt: task.life.attempt, args: task.args, bound: task.bound, codes: task.codes,
+      name: task.template.name, resources: task.template.scheduling.resources, task: task.number, attempt: task.life.attempt, args: task.args, bound: task.bound, codes: task.codes,
       numReturns: task.template.numReturns, caller: { process: identity.processId, node: identity.nodeId },
       taskId: objectIdOf(identity.processId, task.number),
     };
@@ -214,8 +214,6 @@ export class TaskRunner {
     }
   }
 }
-
-const NO_RESOURCES: Readonly<Record<string, number>> = Object.freeze({});
 
 /** An AbortController costs a microsecond: made only for code that looks at its signal. */
 export class LazyAbort {

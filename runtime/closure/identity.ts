@@ -1,0 +1,69 @@
+// Classes that are the same class in every process: by where they stand in the source, their text, and which of several made there.
+//
+// A worker that gets a class in two payloads makes it once, and an instance that comes back to the process that defined its class
+// is an instance of that class.
+
+import { createHash } from "node:crypto";
+import type { ClassNode, Position, Slot } from "./payload.ts";
+
+/** What makes instances of a revived class: the way to its private fields. */
+export interface KnownClass {
+  readonly type: Function;
+  /** Undefined for a class this process defined itself. */
+  readonly runtime: object | undefined;
+}
+interface Entry {
+  readonly type: WeakRef<Function>;
+  readonly runtime: WeakRef<object> | undefined;
+  readonly signature: string | undefined;
+}
+
+const tracks = new WeakMap<Function, string>();
+const runtimes = new WeakMap<Function, object>();
+const counts = new Map<string, number>();
+const entries = new Map<string, Entry>();
+const dropped = new FinalizationRegistry((track: string) => {
+  if (entries.get(track)?.type.deref() === undefined) entries.delete(track);
+});
+
+/** The name of a class for all processes. Classes of one place are told apart by the order of their first captures. */
+export function trackOf(type: Function, text: string, { file, line, column }: Position): string {
+  let track = tracks.get(type);
+  if (track === undefined) {
+    const place = createHash("sha256").update(`${file}|${line}|${column}|${text}`).digest("hex").slice(0, 24);
+    const count = (counts.get(place) ?? 0) + 1;
+    counts.set(place, count);
+    track = `${place}.${count}`;
+    register(type, track, undefined, undefined);
+  }
+  return track;
+}
+
+/** The class of a track: this process's own, or one revived from a node that says the same. */
+export function knownClass(node: ClassNode): KnownClass | undefined {
+  const entry = entries.get(node.track);
+  const type = entry?.type.deref();
+  if (entry === undefined || type === undefined) return undefined;
+  if (entry.signature !== undefined && entry.signature !== signatureOf(node)) return undefined;
+  return { type, runtime: entry.runtime?.deref() };
+}
+
+export function registerRevived(type: Function, node: ClassNode, runtime: object): void {
+  runtimes.set(type, runtime);
+  register(type, node.track, runtime, signatureOf(node));
+}
+
+function register(type: Function, track: string, runtime: object | undefined, signature: string | undefined): void {
+  tracks.set(type, track);
+  entries.set(track, { type: new WeakRef(type), runtime: runtime === undefined ? undefined : new WeakRef(runtime), signature });
+  dropped.register(type, track);
+}
+
+/** What a node says, without the numbers of other nodes: those differ from payload to payload. */
+function signatureOf(node: ClassNode): string {
+  const shown = (slot: Slot | undefined): string => typeof slot === "number" || slot === undefined ? "" : `${typeof slot[0]} ${String(slot[0])}`;
+  return JSON.stringify([
+    node.text, node.names.map(([name, slot]) => [name, shown(slot)]), node.props?.map(({ key, value }) => [typeof key === "string" ? key : "", shown(value)]),
+    node.shared.map(({ key, value }) => [typeof key === "string" ? key : "", shown(value)]), node.privates.map(([name, slot]) => [name, shown(slot)]),
+  ]);
+}

@@ -1,0 +1,111 @@
+// Several nodes: real agents and a separate head on one machine, killed and removed.
+
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import {
+  ActorDiedError, ActorUnavailableError, get, getRuntimeContext, InfeasibleError, NodeDiedError, onNode, ready, remote, run, type Cluster,
+} from "troupe";
+import { testCluster, type TestCluster } from "troupe/testing";
+
+let cluster: TestCluster;
+let driver: Cluster;
+
+beforeEach(async () => {
+  cluster = await testCluster({ head: { numCpus: 1 }, nodes: [{ numCpus: 1, resources: { a: 1 }, labels: { zone: "east" } }] });
+  driver = await cluster.connect();
+});
+afterEach(() => cluster.stop());
+
+/** Id of the node with that resource. */
+async function nodeWith(resource: string): Promise<string> {
+  const node = (await driver.nodes()).find((one) => one.state === "ALIVE" && one.resources[resource] !== undefined);
+  return (node as { id: string }).id;
+}
+
+async function until(check: () => Promise<boolean>): Promise<void> {
+  while (!(await check())) await new Promise((resolve) => setTimeout(resolve, 20));
+}
+
+const where = remote(() => getRuntimeContext().nodeId);
+
+describe("placement", () => {
+  test("resources, labels and affinity lead to their nodes", async () => {
+    const a = await nodeWith("a");
+    expect(await run(where.options({ resources: { a: 1 } }))).toBe(a);
+    expect(await run(where.options({ labelSelector: { zone: "east" } }))).toBe(a);
+    expect(await run(where.options({ labelSelector: { zone: "!east" } }))).not.toBe(a);
+    expect(await run(where.options({ schedulingStrategy: onNode(a) }))).toBe(a);
+    await expect(run(where.options({ schedulingStrategy: onNode("0123456789abcdef"), infeasibleGraceMs: 50 }))).rejects.toThrow(InfeasibleError);
+    expect(await run(where.options({ schedulingStrategy: onNode("0123456789abcdef", { soft: true }) }))).toBeTypeOf("string");
+  });
+
+  test("work spreads over the nodes and the cluster adds up", async () => {
+    const busy = remote(async () => {
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      return getRuntimeContext().nodeId;
+    }, { schedulingStrategy: "spread" });
+    expect(new Set(await get([busy.remote(), busy.remote()])).size).toBe(2);
+    expect(await driver.resources()).toMatchObject({ CPU: 2, a: 1 });
+    await until(async () => (await driver.availableResources()).CPU === 2);
+  });
+
+  test("a node that joins later takes what waited for it", async () => {
+    const ref = where.options({ resources: { late: 1 }, throwOnInfeasible: false }).remote();
+    const added = await cluster.addNode({ numCpus: 1, resources: { late: 1 } });
+    expect(await get(ref)).toBe(added);
+  });
+});
+
+describe("actors on other nodes", () => {
+  class Counter {
+    n = 0;
+    inc() {
+      return ++this.n;
+    }
+    node() {
+      return getRuntimeContext().nodeId;
+    }
+  }
+
+  test("answer in order, and their handles travel between nodes", async () => {
+    const counter = remote(Counter, { resources: { a: 1 } }).remote();
+    expect(await get(counter.node.remote())).toBe(await nodeWith("a"));
+    expect(await get(Array.from({ length: 50 }, () => counter.inc.remote()))).toEqual(Array.from({ length: 50 }, (_, i) => i + 1));
+    const use = remote(async (c: typeof counter) => get(c.inc.remote()));
+    expect(await get(use.remote(counter as never))).toBe(51);
+  });
+
+  test("restart on another node when theirs dies, or die with its cause", async () => {
+    const extra = await cluster.addNode({ numCpus: 1, resources: { b: 1 } });
+    const other = await cluster.addNode({ numCpus: 1, resources: { b: 1 } });
+    const phoenix = remote(Counter, { resources: { b: 1 }, maxRestarts: 1 }).remote();
+    const first = await get(phoenix.node.remote());
+    await cluster.removeNode(first, { graceful: false });
+    const survivor = first === extra ? other : extra;
+    await until(async () => (await get(phoenix.node.remote()).catch((error: unknown) => {
+      if (error instanceof ActorUnavailableError) return "unavailable";
+      throw error;
+    })) === survivor);
+    const mortal = remote(Counter, { resources: { a: 1 } }).remote();
+    await ready(mortal);
+    await cluster.removeNode(await nodeWith("a"), { graceful: false });
+    await expect(get(mortal.inc.remote())).rejects.toThrow(ActorDiedError);
+  });
+});
+
+describe("the death of a node", () => {
+  test("is seen by the head; its tasks run elsewhere, or fail with the cause", async () => {
+    const doomed = await nodeWith("a");
+    const retried = remote(async () => {
+      if (getRuntimeContext().attempt === 0) await new Promise(() => {});
+      return "again";
+    }, { schedulingStrategy: onNode(doomed, { soft: true }) });
+    const ref = retried.remote();
+    const lost = retried.options({ maxRetries: 0, numCpus: 0 }).remote();
+    await until(async () => (await driver.availableResources()).CPU === 1);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    await cluster.removeNode(doomed, { graceful: false });
+    expect(await get(ref)).toBe("again");
+    await expect(get(lost)).rejects.toThrow(NodeDiedError);
+    await until(async () => (await driver.nodes()).some((node) => node.id === doomed && node.state === "DEAD"));
+  });
+});
