@@ -150,7 +150,7 @@ function ownReference(value: object, script: ScriptView, file: string): Referenc
   const { name } = value as { name?: unknown };
   if (typeof name !== "string" || !/^[\w$]+$/.test(name)) return undefined;
   const isExported = new RegExp(
-    `export (?:async )?(?:function|class|const) ${name}\\b|__vite_ssr_exports__, ?"${name}"|export ?\\{[^}]*\\b${name}\\b[^}]*\\}`,
+    `export (?:async )?(?:function|class|const) ${name}\\b|__vite_ssr_export(?:s__,|Name__\\() ?"${name}"|export ?\\{[^}]*\\b${name}\\b[^}]*\\}`,
   );
   return isExported.test(script.source) ? { k: "own", file, path: [name] } : undefined;
 }

@@ -145,7 +145,11 @@ function resolveMeta(capture: Capture, draft: Draft, scopes: readonly ScopeView[
 function refuseUnset(name: string, script: ScriptView, trail: Trail): void {
   const line = declarationLine(name, script);
   if (line === undefined) return;
-  const running = new Error().stack?.split("\n").map((frame) => /^\s+at (?:async )?(file:.*|\/.*):(\d+):\d+$/.exec(frame)) ?? [];
+  const { stackTraceLimit } = Error;
+  Error.stackTraceLimit = 200;
+  const { stack } = new Error();
+  Error.stackTraceLimit = stackTraceLimit;
+  const running = stack?.split("\n").map((frame) => /^\s+at (?:async )?(file:.*|\/.*):(\d+):\d+$/.exec(frame)) ?? [];
   const path = decodeURI(script.url.replace(/^file:\/\//, ""));
   for (const frame of running) {
     if (frame !== null && decodeURI(frame[1].replace(/^file:\/\//, "")) === path && Number(frame[2]) <= line) throw tooEarly(name, trail);

@@ -9,7 +9,7 @@ import { memberStep, refusal, type Trail } from "./refusal.ts";
 const proto = (value: object): object | null => Object.getPrototypeOf(value) as object | null;
 
 export function objectNode(capture: Capture, value: object, trail: Trail): PayloadNode {
-  refuseOpaque(value, trail);
+  refuseOpaque(capture, value, trail);
   const data = dataOf(capture, value, trail);
   if (data !== undefined) return { k: "data", v: data };
   const base = protoSlot(capture, value, trail);
@@ -111,7 +111,7 @@ function dataOf(capture: Capture, value: object, trail: Trail): object | undefin
 }
 
 /** Objects of the engine or of Node that hold what no copy can. */
-function refuseOpaque(value: object, trail: Trail): void {
+function refuseOpaque(capture: Capture, value: object, trail: Trail): void {
   if (types.isPromise(value)) {
     throw refusal("CAPTURE_PROMISE", "it captures a Promise", trail, "await it first, or pass the ObjectRef.");
   }
@@ -127,9 +127,10 @@ function refuseOpaque(value: object, trail: Trail): void {
   if (types.isDate(value) || types.isRegExp(value) || types.isBoxedPrimitive(value) || ArrayBuffer.isView(value) ||
     types.isAnyArrayBuffer(value) || types.isMap(value) || types.isSet(value) || types.isNativeError(value) || Array.isArray(value)) return;
   for (let at = proto(value); at !== null; at = proto(at)) {
-    const name = opaqueClass(at, value);
+    const name = opaqueClass(capture, at, value);
     if (name !== undefined) {
-      throw refusal("CAPTURE_HANDLE", `it captures a ${name} object`, trail, "create it inside the function, or keep it in an actor.");
+      const shown = (value.constructor as Function | undefined)?.name || name;
+      throw refusal("CAPTURE_HANDLE", `it captures an object of Node's class ${shown}`, trail, "create it inside the function, or keep it in an actor.");
     }
   }
 }
@@ -137,18 +138,26 @@ function refuseOpaque(value: object, trail: Trail): void {
 /** Classes of Node whose instances are plain objects, so that instances of their subclasses can be copied. */
 const PLAIN_BASES = new Set(["EventEmitter", "Object", "Module"]);
 
-/** The name of the class of a prototype when its instances have state inside the engine. */
-function opaqueClass(above: object, value: object): string | undefined {
+/** The name of the class of a prototype when its instances have state inside the engine or belong to Node. */
+function opaqueClass(capture: Capture, above: object, value: object): string | undefined {
   const type: unknown = Object.getOwnPropertyDescriptor(above, "constructor")?.value;
   if (typeof type !== "function" || PLAIN_BASES.has(type.name)) return undefined;
+  // A prototype itself is a plain object.
+  if (Object.prototype.hasOwnProperty.call(value, "constructor")) return undefined;
   const path = globalPathOf(type);
-  if (path?.[0] === "Iterator" || (path !== undefined && path[0].startsWith("%"))) return undefined;
-  if (path !== undefined || builtinOf(type) !== undefined) {
-    // `Object.create(Error.prototype)` and prototypes themselves are plain objects.
-    return Object.prototype.hasOwnProperty.call(value, "constructor") ? undefined : type.name;
-  }
-  if (/\{\s*\[native code\]\s*\}\s*$/.test(Function.prototype.toString.call(type))) return type.name;
-  return NODE_CLASSES.test(type.name) && typeof (value as { _handle?: unknown })._handle === "object" ? type.name : undefined;
+  if (path?.[0] === "Iterator" || path?.[0].startsWith("%") === true) return undefined;
+  return path !== undefined || builtinOf(type) !== undefined || isOfNode(capture, type) ? type.name : undefined;
 }
 
-const NODE_CLASSES = /^[A-Z]/;
+const ofNode = new WeakMap<Function, boolean>();
+
+/** Whether a class is Node's or the engine's own, exported or not. */
+function isOfNode(capture: Capture, type: Function): boolean {
+  let known = ofNode.get(type);
+  if (known === undefined) {
+    const { location } = capture.parts.inspector().lookAt(type);
+    known = location === undefined || capture.parts.inspector().script(location.scriptId)?.url.startsWith("node:") === true;
+    ofNode.set(type, known);
+  }
+  return known;
+}
