@@ -149,7 +149,8 @@ export class Capture {
     if (REF in value) return this.#hooked("ref", value, trail);
     if (HANDLE in value) return this.#hooked("handle", value, trail);
     if (types.isProxy(value)) {
-      throw refusal("CAPTURE_PROXY", "it captures a Proxy, whose handler can't be seen", trail, "make the Proxy inside the function.");
+      throw refusal("CAPTURE_PROXY", "it captures a Proxy, whose handler can't be seen", trail,
+        "make the Proxy inside the function.");
     }
     const path = globalPathOf(value);
     if (path !== undefined) return { k: "global", path };
@@ -196,7 +197,8 @@ export class Capture {
     }
     const analysis = analyze(text);
     if (analysis === undefined) {
-      throw refusal("CAPTURE_NATIVE", "its source text can't be read as JavaScript", trail, "export it from a module of its own.");
+      throw refusal("CAPTURE_NATIVE", "its source text can't be read as JavaScript", trail,
+        "export it from a module of its own.");
     }
     const position = positionOf(text, view.location as NonNullable<typeof view.location>, script);
     if (analysis.kind === "class") return draftClass(this, { index, type: fn, text, view, script, trail, position });
@@ -266,19 +268,22 @@ function prototypeOf(fn: Function): object | undefined {
   const value: unknown = Object.getOwnPropertyDescriptor(fn, "prototype")?.value;
   if (typeof value !== "object" || value === null) return undefined;
   const keys = Reflect.ownKeys(value);
-  const isFresh = keys.every((key) => key === "constructor") && globalPathOf(Object.getPrototypeOf(value) as object) !== undefined;
+  const above = Object.getPrototypeOf(value) as object | null;
+  const isFresh = keys.every((key) => key === "constructor") && above !== null && globalPathOf(above) !== undefined;
   return isFresh && (keys.length === 0 || (value as { constructor: unknown }).constructor === fn) ? undefined : value;
 }
 
 function nativeRefusal(fn: Function, script: ScriptView | undefined, trail: Trail): Error {
   const from = script?.url.startsWith("node:") && isBuiltin(script.url) ? ` of ${script.url}` : "";
-  return refusal("CAPTURE_NATIVE", `it captures the native function "${fn.name || "anonymous"}"${from}, which has no source`, trail,
+  const what = `it captures the native function "${fn.name || "anonymous"}"${from}, which has no source`;
+  return refusal("CAPTURE_NATIVE", what, trail,
     "call it inside the function by its own name, or import it there.");
 }
 
 export function refuseSurroundings(analysis: Analysis, trail: Trail): void {
   if (analysis.usesEval) {
-    throw refusal("CAPTURE_EVAL", "it calls eval, so the variables it uses can't be known", trail, "use (0, eval)(text), or no eval.");
+    throw refusal("CAPTURE_EVAL", "it calls eval, so the variables it uses can't be known", trail,
+      "use (0, eval)(text), or no eval.");
   }
   if (analysis.usesThis || analysis.usesNewTarget) {
     throw refusal("CAPTURE_THIS", "it is an arrow function that uses `this` of the function around it", trail,

@@ -36,7 +36,8 @@ export function draftClass(capture: Capture, source: ClassSource): ClassNode {
   const elements = ((whole.tree.body as Tree).body as Tree[]).map((node): Element => (
     { node, fixed: node.static === true, text: memberText(text.slice(at(node.start), at(node.end)), node.static === true) }
   ));
-  const fields = elements.filter(({ node }) => isPrivateField(node)).map(({ node, fixed }) => ({ name: privateName(node), fixed }));
+  const fields = elements.filter(({ node }) => isPrivateField(node))
+    .map(({ node, fixed }) => ({ name: privateName(node), fixed }));
   const isPrivate = elements.some(({ node }) => (node.key as Tree | undefined)?.type === "PrivateIdentifier");
   capture.classes.set(type, { index, fields: isPrivate ? fields.filter(({ fixed }) => !fixed).map(({ name }) => name) : [] });
   const made = membersOf(capture, type, index, elements);
@@ -46,7 +47,8 @@ export function draftClass(capture: Capture, source: ClassSource): ClassNode {
   const draft: Draft = { index, text: stripped.text, analysis, script, trail, names: [], edits: [] };
   capture.drafts.push(draft);
   resolveNames(capture, draft, view.scopes);
-  const parent = whole.tree.superClass ? (Object.getPrototypeOf(type) as object | null) : undefined;
+  const isDerived = whole.tree.superClass !== null && !isNullHeritage(whole.tree);
+  const parent = isDerived ? (Object.getPrototypeOf(type) as object | null) : undefined;
   const props = capture.properties(type, Reflect.ownKeys(type).filter((key) => !FIXED.has(key) && !made.fixed.has(key)), trail);
   const statics = isPrivate && fields.some(({ fixed }) => fixed) ? new Map(capture.parts.inspector().privates(type)) : undefined;
   return {
@@ -54,7 +56,7 @@ export function draftClass(capture: Capture, source: ClassSource): ClassNode {
     k: "class",
     track: trackOf(type, text, position),
     name: made.fixed.has("name") ? undefined : nameOf(type),
-    ...(parent === undefined || isNullHeritage(whole.tree) ? {} : { parent: capture.slot(parent, memberStep(trail, "prototype")) }),
+    ...(parent === undefined ? {} : { parent: capture.slot(parent, memberStep(trail, "prototype")) }),
     keys: stripped.keys.map((key): Slot => capture.slot(key, trail)),
     ...(props.length === 0 ? {} : { props }),
     shared: sharedProperties(capture, type, made.own, trail),
@@ -87,10 +89,12 @@ function isNullHeritage(tree: Tree): boolean {
 function refuseOutside(analysis: NonNullable<ReturnType<typeof analyze>>, trail: Trail): void {
   const [name] = analysis.privates;
   if (name !== undefined) {
-    throw refusal("CAPTURE_PRIVATE", `it uses the private name #${name} of a class around it`, trail, "move the class out of the other one.");
+    throw refusal("CAPTURE_PRIVATE", `it uses the private name #${name} of a class around it`, trail,
+      "move the class out of the other one.");
   }
   if (analysis.usesEval) {
-    throw refusal("CAPTURE_EVAL", "it calls eval, so the variables it uses can't be known", trail, "use (0, eval)(text), or no eval.");
+    throw refusal("CAPTURE_EVAL", "it calls eval, so the variables it uses can't be known", trail,
+      "use (0, eval)(text), or no eval.");
   }
 }
 
@@ -114,7 +118,8 @@ function membersOf(capture: Capture, type: Function, index: number, elements: re
       const isMade = parts.every((part) => texts[side].has(Function.prototype.toString.call(descriptor[part])));
       if (parts.length === 0 || !isMade) continue;
       made[side].add(key);
-      for (const part of parts) capture.members.set(descriptor[part] as Function, { type: index, fixed: side === "fixed", key, part });
+      const fixed = side === "fixed";
+      for (const part of parts) capture.members.set(descriptor[part] as Function, { type: index, fixed, key, part });
     }
   }
   return made;
@@ -128,9 +133,11 @@ function computedKeys(elements: readonly Element[], type: Function, trail: Trail
   const keys = new Map<Tree, PropertyKey>();
   for (const fixed of [false, true]) {
     const mine = elements.filter((one) => one.fixed === fixed);
-    const open = mine.filter(({ node }) => node.computed === true && readsVariables(node.key as Tree) && !(fixed && isField(node)));
+    const open = mine.filter(({ node }) => node.computed === true && readsVariables(node.key as Tree))
+      .filter(({ node }) => !(fixed && isField(node)));
     if (open.length === 0) continue;
-    const named = new Set(mine.filter(({ node }) => node.computed !== true && node.key).map(({ node }) => plainKey(node.key as Tree)));
+    const named = new Set(mine.filter(({ node }) => node.computed !== true && node.key)
+      .map(({ node }) => plainKey(node.key as Tree)));
     const holder = fixed ? type : (type.prototype as object);
     const free = Reflect.ownKeys(holder).filter((key) => !named.has(key as string) && !FIXED.has(key) && key !== "constructor" &&
       mine.some(({ text }) => text === textOf(holder, key)));
@@ -174,7 +181,8 @@ function strippedText(
   const blank = (from: number, to: number): string => text.slice(from, to).replace(/[^\n]/g, "");
   const heritage = tree.superClass as Tree | null;
   if (heritage !== null && !isNullHeritage(tree)) {
-    edits.push({ start: at(heritage.start), end: at(heritage.end), text: `${RUNTIME_NAME}.parent${blank(at(heritage.start), at(heritage.end))}` });
+    const [start, end] = [at(heritage.start), at(heritage.end)];
+    edits.push({ start, end, text: `${RUNTIME_NAME}.parent${blank(start, end)}` });
   }
   for (const { node, fixed } of elements) {
     const [start, end] = [at(node.start), at(node.end)];

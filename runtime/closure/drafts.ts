@@ -5,7 +5,7 @@ import { edited } from "./analyze.ts";
 import type { Capture } from "./capture.ts";
 import type { FunctionView, ScriptView } from "./inspector.ts";
 import { COMPILED_MARK } from "./modules.ts";
-import type { CodeText, Position, Slot } from "./payload.ts";
+import type { ClassNode, CodeText, FunctionNode, Position, Slot } from "./payload.ts";
 import { refusal, type Trail } from "./refusal.ts";
 
 export interface DraftName {
@@ -37,7 +37,8 @@ const WRAPS = { expression: ["(", "\n)"], method: ["({", "\n})"], "private-metho
 /** The node's code with names as captured; `finishDrafts` turns written module variables into cells. */
 export function codeOf(draft: Draft, strict: boolean, position: Position): CodeText {
   const [before, after] = WRAPS[draft.analysis.wrap];
-  return { before, text: edited(draft.text, draft.edits), after, strict, names: draft.names.map(({ name, slot }) => [name, slot]), position };
+  const names = draft.names.map(({ name, slot }) => [name, slot] as const);
+  return { before, text: edited(draft.text, draft.edits), after, strict, names, position };
 }
 
 export function strictnessOf(analysis: Analysis, script: ScriptView): boolean {
@@ -67,7 +68,8 @@ export function positionOf(text: string, location: NonNullable<FunctionView["loc
   if (start < 0) start = offset;
   let line = row;
   while (line > 0 && starts[line] > start) line--;
-  return { file: script.url, line: line + script.startLine, column: start - starts[line] + (line === 0 ? script.startColumn : 0) };
+  const column = start - starts[line] + (line === 0 ? script.startColumn : 0);
+  return { file: script.url, line: line + script.startLine, column };
 }
 
 /** Makes cells of module variables that a captured function writes, and refuses to split shared variables of functions. */
@@ -94,8 +96,8 @@ export function finishDrafts(capture: Capture): void {
       names.set(local, index);
       edits.push(...cellEdits(draft, name, `${local}.v`));
     }
-    const node = capture.nodes[draft.index] as CodeText & (typeof capture.nodes)[number];
-    capture.nodes[draft.index] = { ...node, text: edited(draft.text, edits), names: [...names] } as (typeof capture.nodes)[number];
+    const node = capture.nodes[draft.index] as FunctionNode | ClassNode;
+    capture.nodes[draft.index] = { ...node, text: edited(draft.text, edits), names: [...names] };
   }
 }
 
@@ -109,8 +111,8 @@ function cellEdits({ analysis }: Draft, name: string, access: string): Edit[] {
 }
 
 /**
- * V8 hands out copies of scopes, so that two closures share a variable can't be proven. That they don't is proven when anything in
- * the two copies differs.
+ * V8 hands out copies of scopes, so that two closures share a variable can't be proven. That they don't is proven when anything
+ * in the two copies differs.
  */
 function refuseShared(drafts: readonly Draft[]): void {
   const seen = new Map<string, { draft: Draft; name: DraftName }[]>();
@@ -119,7 +121,8 @@ function refuseShared(drafts: readonly Draft[]): void {
       if (name.scope === undefined || name.cell !== undefined) continue;
       const key = `${draft.script.scriptId}|${name.owner}|${name.name}`;
       const others = seen.get(key) ?? [];
-      const clash = others.find((other) => (other.name.written || name.written) && isAlike(other.name.scope as object, name.scope as object));
+      const { scope } = name;
+      const clash = others.find((other) => (other.name.written || name.written) && isAlike(other.name.scope as object, scope));
       if (clash !== undefined) {
         throw refusal("CAPTURE_SHARED_MUTABLE",
           `it captures the variable "${name.name}" that two of its functions share and one of them changes`,
@@ -135,5 +138,6 @@ function isAlike(a: object, b: object): boolean {
   const left = a as Record<string, unknown>;
   const right = b as Record<string, unknown>;
   const keys = Object.getOwnPropertyNames(left);
-  return keys.length === Object.getOwnPropertyNames(right).length && keys.every((key) => key in right && Object.is(left[key], right[key]));
+  if (keys.length !== Object.getOwnPropertyNames(right).length) return false;
+  return keys.every((key) => key in right && Object.is(left[key], right[key]));
 }

@@ -1,10 +1,10 @@
-// Classes that are the same class in every process: by where they stand in the source, their text, and which of several made there.
+// Classes that are the same class in every process: by their place in the source, their text, and which of several made there.
 //
 // A worker that gets a class in two payloads makes it once, and an instance that comes back to the process that defined its class
 // is an instance of that class.
 
 import { createHash } from "node:crypto";
-import type { ClassNode, Position, Slot } from "./payload.ts";
+import type { ClassNode, Position, Property, Slot } from "./payload.ts";
 
 /** What makes instances of a revived class: the way to its private fields. */
 export interface KnownClass {
@@ -61,9 +61,12 @@ function register(type: Function, track: string, runtime: object | undefined, si
 
 /** What a node says, without the numbers of other nodes: those differ from payload to payload. */
 function signatureOf(node: ClassNode): string {
-  const shown = (slot: Slot | undefined): string => typeof slot === "number" || slot === undefined ? "" : `${typeof slot[0]} ${String(slot[0])}`;
-  return JSON.stringify([
-    node.text, node.names.map(([name, slot]) => [name, shown(slot)]), node.props?.map(({ key, value }) => [typeof key === "string" ? key : "", shown(value)]),
-    node.shared.map(({ key, value }) => [typeof key === "string" ? key : "", shown(value)]), node.privates.map(([name, slot]) => [name, shown(slot)]),
-  ]);
+  const shown = (slot: Slot | undefined): string => (
+    typeof slot === "number" || slot === undefined ? "" : `${typeof slot[0]} ${String(slot[0])}`
+  );
+  const named = (all: readonly Property[] = []): string[][] => (
+    all.map(({ key, value }) => [typeof key === "string" ? key : "", shown(value)])
+  );
+  const pairs = (all: ClassNode["names"]): string[][] => all.map(([name, slot]) => [name, shown(slot)]);
+  return JSON.stringify([node.text, pairs(node.names), named(node.props), named(node.shared), pairs(node.privates)]);
 }

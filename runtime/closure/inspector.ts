@@ -38,6 +38,11 @@ interface PropertyAnswer {
   readonly name: string;
   readonly value?: { readonly objectId?: string; readonly value?: unknown };
 }
+interface LocationAnswer {
+  readonly scriptId: string;
+  readonly lineNumber: number;
+  readonly columnNumber: number;
+}
 interface PropertiesAnswer {
   readonly internalProperties?: readonly PropertyAnswer[];
   readonly privateProperties?: readonly PropertyAnswer[];
@@ -68,9 +73,11 @@ export class Inspector {
   lookAt(fn: Function): FunctionView {
     return this.#withBox(fn, (objectId) => {
       const { internalProperties = [] } = this.#properties(objectId);
-      const named = (name: string): PropertyAnswer["value"] => internalProperties.find((property) => property.name === name)?.value;
+      const named = (name: string): PropertyAnswer["value"] => (
+        internalProperties.find((property) => property.name === name)?.value
+      );
       const target = named("[[TargetFunction]]");
-      const at = named("[[FunctionLocation]]")?.value as { scriptId: string; lineNumber: number; columnNumber: number } | undefined;
+      const at = named("[[FunctionLocation]]")?.value as LocationAnswer | undefined;
       return {
         location: at === undefined ? undefined : { scriptId: at.scriptId, line: at.lineNumber, column: at.columnNumber },
         scopes: this.#scopes(named("[[Scopes]]")?.objectId),

@@ -7,14 +7,14 @@ import { types } from "node:util";
 const GLOBALS = new Set((
   "AggregateError Array ArrayBuffer AsyncDisposableStack Atomics BigInt BigInt64Array BigUint64Array Boolean DataView Date " +
   "DisposableStack Error EvalError FinalizationRegistry Float16Array Float32Array Float64Array Function Infinity Int16Array " +
-  "Int32Array Int8Array Intl Iterator JSON Map Math NaN Number Object Promise Proxy RangeError ReferenceError Reflect RegExp Set " +
-  "SharedArrayBuffer String SuppressedError Symbol SyntaxError TypeError URIError Uint16Array Uint32Array Uint8Array " +
+  "Int32Array Int8Array Intl Iterator JSON Map Math NaN Number Object Promise Proxy RangeError ReferenceError Reflect RegExp " +
+  "Set SharedArrayBuffer String SuppressedError Symbol SyntaxError TypeError URIError Uint16Array Uint32Array Uint8Array " +
   "Uint8ClampedArray WeakMap WeakRef WeakSet WebAssembly decodeURI decodeURIComponent encodeURI encodeURIComponent escape eval " +
   "globalThis isFinite isNaN parseFloat parseInt undefined unescape " +
   "AbortController AbortSignal Blob BroadcastChannel Buffer ByteLengthQueuingStrategy CloseEvent CompressionStream " +
-  "CountQueuingStrategy Crypto CryptoKey CustomEvent DOMException DecompressionStream Event EventSource EventTarget File FormData " +
-  "Headers MessageChannel MessageEvent MessagePort Navigator Performance PerformanceEntry PerformanceMark PerformanceMeasure " +
-  "PerformanceObserver PerformanceObserverEntryList PerformanceResourceTiming ReadableByteStreamController ReadableStream " +
+  "CountQueuingStrategy Crypto CryptoKey CustomEvent DOMException DecompressionStream Event EventSource EventTarget File " +
+  "FormData Headers MessageChannel MessageEvent MessagePort Navigator Performance PerformanceEntry PerformanceMark " +
+  "PerformanceMeasure PerformanceObserver PerformanceObserverEntryList PerformanceResourceTiming ReadableByteStreamController ReadableStream " +
   "ReadableStreamBYOBReader ReadableStreamBYOBRequest ReadableStreamDefaultController ReadableStreamDefaultReader Request " +
   "Response Storage SubtleCrypto TextDecoder TextDecoderStream TextEncoder TextEncoderStream TransformStream " +
   "TransformStreamDefaultController URL URLPattern URLSearchParams WebSocket WritableStream WritableStreamDefaultController " +
@@ -109,9 +109,9 @@ function buildTable(): Map<object, readonly string[]> {
   found.set(process.env, ["process", "env"]);
   for (const name of GLOBALS) {
     const descriptor = Object.getOwnPropertyDescriptor(globalThis, name);
-    if (descriptor !== undefined && "value" in descriptor && name !== "process" && name !== "global") {
-      add(found, descriptor.value, [name], name === "console" ? DEPTH_MAX - 1 : 1);
-    }
+    // The members of these are what a program put there.
+    if (name === "process" || name === "global" || name === "globalThis") continue;
+    if (descriptor !== undefined && "value" in descriptor) add(found, descriptor.value, [name], 1);
   }
   for (const [name, value] of hiddenRoots()) add(found, value, [name], 2);
   return found;
@@ -146,7 +146,8 @@ function buildBuiltins(): Map<object, BuiltinName> {
     const module = `node:${name.replace(/^node:/, "")}`;
     const whole = require(module) as object;
     if (!found.has(whole)) found.set(whole, { module, path: ["default"] });
-    for (const [key, descriptor] of Object.entries(Object.getOwnPropertyDescriptors(whole))) addBuiltin(found, descriptor, module, key);
+    const members = Object.entries(Object.getOwnPropertyDescriptors(whole));
+    for (const [key, descriptor] of members) addBuiltin(found, descriptor, module, key);
   }
   return found;
 }

@@ -4,7 +4,7 @@
 // (waiting for it would never end), and, while loader hooks are at work, files of the user (a plain worker can't load them,
 // and asking for them here would load them twice).
 
-import { realpathSync } from "node:fs";
+import { readFileSync, realpathSync } from "node:fs";
 import { createRequire } from "node:module";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { types } from "node:util";
@@ -57,6 +57,7 @@ function entryUrl(): string {
 
 export class Modules {
   readonly #entry = entryUrl();
+  readonly #reaching = new Map<string, boolean>();
   readonly #tables = new Map<string, Map<string, ImportedName>>();
 
   /** The static imports of an ES module, by local name. */
@@ -94,7 +95,19 @@ export class Modules {
   }
 
   #isImportable(url: string): boolean {
-    return !hasHooks && url !== this.#entry && !url.includes("?");
+    return !hasHooks && !url.includes("?") && !this.#reachesEntry(url);
+  }
+
+  /** Importing a module that imports the entry would run the program again in the worker. */
+  #reachesEntry(url: string): boolean {
+    if (url === this.#entry) return true;
+    const known = this.#reaching.get(url);
+    if (known !== undefined) return known;
+    // Modules may import one another in a circle.
+    this.#reaching.set(url, false);
+    const reaches = localImports(url).some((imported) => this.#reachesEntry(imported));
+    this.#reaching.set(url, reaches);
+    return reaches;
   }
 
   /** False while the module or one it imports is evaluating: it may be in a cycle with the entry. */
@@ -129,6 +142,24 @@ export function isCompiled(script: ScriptView): boolean {
   return script.source.startsWith(COMPILED_MARK);
 }
 
+/** Files that a file of the user imports by path, as far as its text says so. */
+function localImports(url: string): string[] {
+  if (!url.startsWith("file:") || url.includes("/node_modules/")) return [];
+  let text: string;
+  try {
+    text = readFileSync(new URL(url), "utf8");
+  } catch {
+    // Gone since it was loaded: a worker can't load it either, and says so.
+    return [];
+  }
+  const found: string[] = [];
+  for (const [, specifier] of text.matchAll(/(?:\bfrom|\bimport|\brequire\()\s*["'](\.{0,2}\/[^"'\n]+|file:[^"'\n]+)["']/g)) {
+    const imported = resolved(specifier, url);
+    if (imported !== undefined) found.push(imported);
+  }
+  return found;
+}
+
 function bare(specifier: string, from: string, path: readonly string[]): Reference {
   return { k: "import", from, specifier, path };
 }
@@ -150,7 +181,8 @@ function ownReference(value: object, script: ScriptView, file: string): Referenc
   const { name } = value as { name?: unknown };
   if (typeof name !== "string" || !/^[\w$]+$/.test(name)) return undefined;
   const isExported = new RegExp(
-    `export (?:async )?(?:function|class|const) ${name}\\b|__vite_ssr_export(?:s__,|Name__\\() ?"${name}"|export ?\\{[^}]*\\b${name}\\b[^}]*\\}`,
+    `export (?:async )?(?:function|class|const) ${name}\\b|export ?\\{[^}]*\\b${name}\\b[^}]*\\}|` +
+      `__vite_ssr_export(?:s__,|Name__\\() ?"${name}"`,
   );
   return isExported.test(script.source) ? { k: "own", file, path: [name] } : undefined;
 }

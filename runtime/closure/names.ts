@@ -75,7 +75,9 @@ function givenSlot(capture: Capture, name: string, found: Found | undefined, scr
     if (reference !== undefined && !isPrimitive(found?.value)) return capture.referenceSlot(found?.value ?? {}, reference);
   }
   const value = found?.value;
-  if (name === "require" && typeof value === "function" && "cache" in value) return capture.add({ k: "require", url: script.url });
+  if (name === "require" && typeof value === "function" && "cache" in value) {
+    return capture.add({ k: "require", url: script.url });
+  }
   if (name === "module" && isObject(value) && "exports" in value && "paths" in value) {
     return capture.add({ k: "module", url: script.url, exports: capture.slot(value.exports, memberStep(trail, "exports")) });
   }
@@ -118,11 +120,11 @@ function resolveArguments(capture: Capture, draft: Draft, scopes: readonly Scope
   const local = `${RUNTIME_NAME}_arguments`;
   const found = find("arguments", scopes, trail);
   const values = Array.from((found?.value ?? []) as ArrayLike<unknown>);
-  draft.names.push({
-    name: local, slot: capture.slot(values, variableStep(trail, "arguments")), written: false, cell: undefined, scope: undefined, owner: "",
-  });
+  const slot = capture.slot(values, variableStep(trail, "arguments"));
+  draft.names.push({ name: local, slot, written: false, cell: undefined, scope: undefined, owner: "" });
   for (const { start, end, kind } of analysis.usesArguments) {
-    draft.edits.push({ start: start - analysis.shift, end: end - analysis.shift, text: kind === "shorthand" ? `arguments: ${local}` : local });
+    const text = kind === "shorthand" ? `arguments: ${local}` : local;
+    draft.edits.push({ start: start - analysis.shift, end: end - analysis.shift, text });
   }
 }
 
@@ -152,7 +154,8 @@ function refuseUnset(name: string, script: ScriptView, trail: Trail): void {
   const running = stack?.split("\n").map((frame) => /^\s+at (?:async )?(file:.*|\/.*):(\d+):\d+$/.exec(frame)) ?? [];
   const path = decodeURI(script.url.replace(/^file:\/\//, ""));
   for (const frame of running) {
-    if (frame !== null && decodeURI(frame[1].replace(/^file:\/\//, "")) === path && Number(frame[2]) <= line) throw tooEarly(name, trail);
+    if (frame === null || decodeURI(frame[1].replace(/^file:\/\//, "")) !== path) continue;
+    if (Number(frame[2]) <= line) throw tooEarly(name, trail);
   }
 }
 
@@ -172,7 +175,8 @@ function declarationLine(name: string, script: ScriptView): number | undefined {
 }
 
 function tooEarly(name: string, trail: Trail): Error {
-  return refusal("CAPTURE_TDZ", `it uses "${name}", which has no value yet`, trail, `move the call below the definition of "${name}".`);
+  return refusal("CAPTURE_TDZ", `it uses "${name}", which has no value yet`, trail,
+    `move the call below the definition of "${name}".`);
 }
 
 function isObject(value: unknown): value is Record<PropertyKey, unknown> {

@@ -18,6 +18,11 @@ export function objectNode(capture: Capture, value: object, trail: Trail): Paylo
     return { k: "object", proto: base, build: { as: "array", length: value.length }, ...extras(capture, value, keys, trail) };
   }
   const keys = Reflect.ownKeys(value);
+  if (isUrl(value)) return { k: "url", type: value instanceof URL ? "URL" : "URLSearchParams", text: String(value) };
+  if (types.isDate(value) || types.isRegExp(value) || types.isBoxedPrimitive(value)) {
+    const own = keys.filter((key) => !(types.isStringObject(value) && (key === "length" || /^\d+$/.test(String(key)))));
+    return { k: "object", proto: base, build: { as: "data", v: value }, ...extras(capture, value, own, trail) };
+  }
   if (types.isMap(value)) {
     const entries: [Slot, Slot][] = [];
     for (const [key, item] of Map.prototype.entries.call(value) as IterableIterator<[unknown, unknown]>) {
@@ -38,12 +43,15 @@ export function objectNode(capture: Capture, value: object, trail: Trail): Paylo
   }
   if (types.isModuleNamespaceObject(value)) {
     const members = value as Record<string, unknown>;
-    const props = Object.keys(members).map((key) => ({ key, flags: 7, value: capture.slot(members[key], memberStep(trail, key)) }));
+    const props = Object.keys(members).map((key) => (
+      { key, flags: 7, value: capture.slot(members[key], memberStep(trail, key)) }
+    ));
     return { k: "object", proto: [null], build: { as: "null" }, props };
   }
   const privates = privatesOf(capture, value, trail);
   return {
-    k: "object", proto: base, ...(privates === undefined ? {} : { build: { as: "blank" }, privates }), ...extras(capture, value, keys, trail),
+    k: "object", proto: base, ...(privates === undefined ? {} : { build: { as: "blank" }, privates }),
+    ...extras(capture, value, keys, trail),
   };
 }
 
@@ -59,7 +67,8 @@ function protoSlot(capture: Capture, value: object, trail: Trail): Slot {
   const type: unknown = Object.getOwnPropertyDescriptor(above, "constructor")?.value;
   // Through the class, so that the worker's prototype is the one that evaluating the class makes.
   if (typeof type === "function" && globalPathOf(above) === undefined && (type as { prototype?: unknown }).prototype === above) {
-    return capture.add({ k: "member", type: capture.slot(type, memberStep(trail, "constructor")) as number, fixed: true, key: "prototype", part: "value" });
+    const index = capture.slot(type, memberStep(trail, "constructor")) as number;
+    return capture.add({ k: "member", type: index, fixed: true, key: "prototype", part: "value" });
   }
   return capture.slot(above, trail);
 }
@@ -91,11 +100,15 @@ function dataOf(capture: Capture, value: object, trail: Trail): object | undefin
   if (ArrayBuffer.isView(value)) {
     capture.count(value.byteLength, trail);
     const usual = globalPathOf(proto(value) as object) !== undefined || Buffer.isBuffer(value);
-    if (!usual) throw refusal("CAPTURE_NATIVE", "it captures an instance of a subclass of a typed array", trail, "capture a plain typed array.");
+    if (!usual) {
+      throw refusal("CAPTURE_NATIVE", "it captures an instance of a subclass of a typed array", trail,
+        "capture a plain typed array.");
+    }
     if (Buffer.isBuffer(value)) return Buffer.from(value);
     // A copy of the viewed part only: the buffer behind a view may be far larger.
     const part = value.buffer.slice(value.byteOffset, value.byteOffset + value.byteLength);
-    return value instanceof DataView ? new DataView(part) : new (value.constructor as new (buffer: ArrayBufferLike) => object)(part);
+    if (value instanceof DataView) return new DataView(part);
+    return new (value.constructor as new (buffer: ArrayBufferLike) => object)(part);
   }
   if (types.isAnyArrayBuffer(value) && !types.isSharedArrayBuffer(value)) {
     capture.count(value.byteLength, trail);
@@ -116,23 +129,37 @@ function refuseOpaque(capture: Capture, value: object, trail: Trail): void {
     throw refusal("CAPTURE_PROMISE", "it captures a Promise", trail, "await it first, or pass the ObjectRef.");
   }
   if (types.isSharedArrayBuffer(value)) {
-    throw refusal("CAPTURE_NATIVE", "it captures a SharedArrayBuffer, which processes can't share", trail, "put() the data in the object store.");
+    throw refusal("CAPTURE_NATIVE", "it captures a SharedArrayBuffer, which processes can't share", trail,
+      "put() the data in the object store.");
   }
   const opaque = types.isWeakMap(value) ? "a WeakMap" : types.isWeakSet(value) ? "a WeakSet" : types.isGeneratorObject(value)
     ? "a running generator" : types.isMapIterator(value) || types.isSetIterator(value) ? "an iterator" : types.isExternal(value)
       ? "a native pointer" : undefined;
   if (opaque !== undefined) {
-    throw refusal("CAPTURE_NATIVE", `it captures ${opaque}, whose contents can't be seen`, trail, "create it inside the function.");
+    throw refusal("CAPTURE_NATIVE", `it captures ${opaque}, whose contents can't be seen`, trail,
+      "create it inside the function.");
   }
-  if (types.isDate(value) || types.isRegExp(value) || types.isBoxedPrimitive(value) || ArrayBuffer.isView(value) ||
-    types.isAnyArrayBuffer(value) || types.isMap(value) || types.isSet(value) || types.isNativeError(value) || Array.isArray(value)) return;
+  if (COPIED.some((isOne) => isOne(value))) return;
   for (let at = proto(value); at !== null; at = proto(at)) {
     const name = opaqueClass(capture, at, value);
     if (name !== undefined) {
       const shown = (value.constructor as Function | undefined)?.name || name;
-      throw refusal("CAPTURE_HANDLE", `it captures an object of Node's class ${shown}`, trail, "create it inside the function, or keep it in an actor.");
+      throw refusal("CAPTURE_HANDLE", `it captures an object of Node's class ${shown}`, trail,
+        "create it inside the function, or keep it in an actor.");
     }
   }
+}
+
+/** Kinds with state inside the engine that is copied all the same. */
+const COPIED: readonly ((value: unknown) => boolean)[] = [
+  Array.isArray, types.isMap, types.isSet, types.isNativeError, types.isDate, types.isRegExp, types.isBoxedPrimitive,
+  ArrayBuffer.isView, types.isAnyArrayBuffer, isUrl,
+];
+
+function isUrl(value: unknown): value is URL | URLSearchParams {
+  if (typeof value !== "object" || value === null) return false;
+  const above = proto(value);
+  return above === URL.prototype || above === URLSearchParams.prototype;
 }
 
 /** Classes of Node whose instances are plain objects, so that instances of their subclasses can be copied. */

@@ -63,6 +63,14 @@ export interface ClassNode extends CodeText, Extras {
   /** Values of computed keys that read variables. */
   readonly keys: readonly Slot[];
 }
+/** A function that the text of a class makes, or its prototype. */
+export interface MemberNode {
+  readonly k: "member";
+  readonly type: number;
+  readonly fixed: boolean;
+  readonly key: Key;
+  readonly part: "value" | "get" | "set";
+}
 export type PayloadNode =
   | FunctionNode
   | ClassNode
@@ -73,7 +81,8 @@ export type PayloadNode =
   | { readonly k: "symbol"; readonly text: string | undefined; readonly registered: boolean }
   | ({ readonly k: "object"; readonly proto: Slot; readonly build?: ObjectBuild; readonly privates?: PrivateValues } & Extras)
   | { readonly k: "bound"; readonly target: Slot; readonly self: Slot; readonly args: readonly Slot[] }
-  | { readonly k: "member"; readonly type: number; readonly fixed: boolean; readonly key: Key; readonly part: "value" | "get" | "set" }
+  | MemberNode
+  | { readonly k: "url"; readonly type: "URL" | "URLSearchParams"; readonly text: string }
   | { readonly k: "reduce"; readonly restore: Slot; readonly args: Slot }
   | { readonly k: "hook"; readonly kind: "ref" | "handle"; readonly bytes: Uint8Array }
   | { readonly k: "meta" | "require" | "module"; readonly url: string; readonly exports?: Slot };
@@ -82,6 +91,7 @@ export type ObjectBuild =
   | { readonly as: "array"; readonly length: number }
   | { readonly as: "map"; readonly entries: readonly (readonly [Slot, Slot])[] }
   | { readonly as: "set"; readonly entries: readonly Slot[] }
+  | { readonly as: "data"; readonly v: object }
   | { readonly as: "error" }
   | { readonly as: "null" }
   /** Made by its class's constructor with bodies and initialisers left out, so that it has private fields. */

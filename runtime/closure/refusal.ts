@@ -12,7 +12,8 @@ export interface Trail {
 
 export type CaptureCode =
   | "CAPTURE_NATIVE" | "CAPTURE_THIS" | "CAPTURE_TDZ" | "CAPTURE_EVAL" | "CAPTURE_PRIVATE" | "CAPTURE_SHARED_MUTABLE"
-  | "CAPTURE_HANDLE" | "CAPTURE_PROXY" | "CAPTURE_PROMISE" | "CAPTURE_MISSING_NAME" | "CAPTURE_TOO_LARGE" | "CAPTURE_NO_INSPECTOR";
+  | "CAPTURE_HANDLE" | "CAPTURE_PROXY" | "CAPTURE_PROMISE" | "CAPTURE_MISSING_NAME" | "CAPTURE_TOO_LARGE"
+  | "CAPTURE_NO_INSPECTOR";
 
 export function variableStep(parent: Trail | undefined, name: string): Trail {
   return { parent, step: name, variable: name };
@@ -21,7 +22,8 @@ export function variableStep(parent: Trail | undefined, name: string): Trail {
 export function memberStep(parent: Trail, key: PropertyKey): Trail {
   const name = String(key);
   const isPlain = typeof key === "string" && /^[A-Za-z_$][\w$]*$/.test(key);
-  return { parent, step: isPlain ? `.${name}` : `[${typeof key === "string" && !/^\d+$/.test(key) ? JSON.stringify(key) : name}]`, variable: name };
+  const inBrackets = typeof key === "string" && !/^\d+$/.test(key) ? JSON.stringify(key) : name;
+  return { parent, step: isPlain ? `.${name}` : `[${inBrackets}]`, variable: name };
 }
 
 /** "`label` can't be sent to a worker: …"; `what` completes the sentence. */

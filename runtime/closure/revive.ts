@@ -1,9 +1,10 @@
 // Makes a payload a function again: imports first, then every node, then what nodes say of one another.
 //
-// A node is made empty and filled later, so cycles need no order. Only a class needs its parent first, a bound function its parts,
-// and a value that restores itself its arguments.
+// A node is made empty and filled later, so cycles need no order. Only a class needs its parent first, a bound function its
+// parts, and a value that restores itself its arguments.
 
 import { createRequire } from "node:module";
+import { dirname } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { compileFunction, constants } from "node:vm";
 import { NotFoundError, TroupeError } from "../errors.ts";
@@ -11,8 +12,8 @@ import { knownClass, registerRevived } from "./identity.ts";
 import { globalAt } from "./intrinsics.ts";
 import { COMPILED_MARK, ownUrlOf } from "./modules.ts";
 import {
-  type ClassNode, type CodeText, type FunctionNode, type Key, type Payload, type PayloadNode, type Property, RUNTIME_NAME, type Slot,
-  type TravelHook,
+  type ClassNode, type CodeText, type FunctionNode, type Key, type Payload, type PayloadNode, type Property, RUNTIME_NAME,
+  type Slot, type TravelHook,
 } from "./payload.ts";
 
 /** What a compiled text sees as its runtime. */
@@ -36,7 +37,7 @@ function importFrom(url: string): (specifier: string) => Promise<unknown> {
   let found = importFunctions.get(url);
   if (found === undefined) {
     quietImports();
-    found = compileFunction("return import(specifier)", ["specifier"], compileOptions(url)) as (specifier: string) => Promise<unknown>;
+    found = compileFunction("return import(specifier)", ["specifier"], compileOptions(url)) as typeof found & Function;
     importFunctions.set(url, found);
   }
   return found;
@@ -94,12 +95,14 @@ export class Revival {
       at = node.k === "own" || node.from === "" ? await import(specifier) : await importFrom(node.from)(specifier);
     } catch (error) {
       const name = node.path.length === 0 ? "" : ` (for its export "${node.path.join(".")}")`;
-      throw new NotFoundError(`${this.#payload.label} needs module "${specifier}"${name}, which can't be loaded here`, { specifier }, error);
+      const text = `${this.#payload.label} needs module "${specifier}"${name}, which can't be loaded here`;
+      throw new NotFoundError(text, { specifier }, error);
     }
     for (const step of node.path) {
       const from: unknown = at;
       if ((typeof from !== "object" && typeof from !== "function") || from === null || !(step in from)) {
-        throw new NotFoundError(`${this.#payload.label} needs "${node.path.join(".")}" of module "${specifier}", which doesn't export it`);
+        const text = `${this.#payload.label} needs "${node.path.join(".")}" of module "${specifier}", which doesn't export it`;
+        throw new NotFoundError(text, { specifier });
       }
       at = (from as Record<string, unknown>)[step];
     }
@@ -127,6 +130,7 @@ export class Revival {
       case "data": return ownCopy(node.v);
       case "global": return globalAt(node.path);
       case "import": case "own": return this.#namespaces.get(index);
+      case "url": return node.type === "URL" ? new URL(node.text) : new URLSearchParams(node.text);
       case "symbol": return node.registered ? Symbol.for(node.text as string) : Symbol(node.text);
       case "fn": return this.#makeFunction(index, node);
       case "class": return this.#makeClass(index, node);
@@ -153,8 +157,7 @@ export class Revival {
     this.#runtimes.set(index, runtime);
     if (code.text.includes("import")) quietImports();
     const options = { ...compileOptions(file), lineOffset: line, columnOffset: column - head.length };
-    const make = compileFunction(`${head}${code.text}${code.after}`, [RUNTIME_NAME], options) as (runtime: TextRuntime) => unknown;
-    return make(runtime);
+    return compileFunction(`${head}${code.text}${code.after}`, [RUNTIME_NAME], options)(runtime) as unknown;
   }
 
   #makeFunction(index: number, node: FunctionNode): Function {
@@ -189,7 +192,7 @@ export class Revival {
     if (build?.as === "null") return Object.create(null) as object;
     if (build?.as === "blank") return this.#blank(node, proto as object);
     const made = build?.as === "array" ? new Array<unknown>(build.length) : build?.as === "map" ? new Map() : build?.as === "set"
-      ? new Set() : build?.as === "error" ? new Error() : undefined;
+      ? new Set() : build?.as === "error" ? new Error() : build?.as === "data" ? build.v : undefined;
     if (made === undefined) return Object.create(proto) as object;
     if (build?.as === "error") delete (made as Error).stack;
     if (Object.getPrototypeOf(made) !== proto) Object.setPrototypeOf(made, proto);
@@ -267,7 +270,7 @@ export class Revival {
     const { url } = node;
     const path = url.startsWith("file:") ? fileURLToPath(url) : url;
     const made: object = node.k === "require" ? createRequire(url) : node.k === "meta"
-      ? { url, filename: path, dirname: fileURLToPath(new URL(".", url)), resolve: (specifier: string) => resolveFrom(specifier, url) }
+      ? { url, filename: path, dirname: dirname(path), resolve: (specifier: string) => resolveFrom(specifier, url) }
       : { id: path, filename: path, loaded: true, children: [], paths: [], exports: undefined };
     this.#parts.origins.set(made, node);
     return made;
@@ -322,9 +325,11 @@ export class Revival {
   #define(target: object, props: readonly Property[] = []): void {
     for (const { key, flags, value, get, set } of props) {
       const shape = { enumerable: (flags & 2) !== 0, configurable: (flags & 4) !== 0 };
-      const accessors = { get: get === undefined ? undefined : this.#at(get), set: set === undefined ? undefined : this.#at(set) };
-      const descriptor = value === undefined
-        ? { ...shape, ...accessors } as PropertyDescriptor
+      const part = (slot: Slot | undefined): (() => unknown) | undefined => (
+        slot === undefined ? undefined : (this.#at(slot) as () => unknown)
+      );
+      const descriptor: PropertyDescriptor = value === undefined
+        ? { ...shape, get: part(get), set: part(set) }
         : { ...shape, writable: (flags & 1) !== 0, value: this.#at(value) };
       Object.defineProperty(target, this.#key(key), descriptor);
     }
@@ -340,7 +345,8 @@ function ownCopy(value: unknown): unknown {
   if (!ArrayBuffer.isView(value)) return value;
   if (Buffer.isBuffer(value)) return Buffer.from(value);
   const part = value.buffer.slice(value.byteOffset, value.byteOffset + value.byteLength);
-  return value instanceof DataView ? new DataView(part) : new (value.constructor as new (buffer: ArrayBufferLike) => object)(part);
+  if (value instanceof DataView) return new DataView(part);
+  return new (value.constructor as new (buffer: ArrayBufferLike) => object)(part);
 }
 
 function methodOf(holder: object): Function {

@@ -33,7 +33,6 @@ export interface Outer {
 
 interface Frame {
   readonly names: Set<string>;
-  readonly isFunction: boolean;
 }
 interface Context {
   readonly frames: readonly Frame[];
@@ -192,7 +191,7 @@ class Walk {
     if (body.type === "BlockStatement") declared(body.body as Tree[], names, true);
     const inner: Context = {
       ...at,
-      frames: [{ names, isFunction: true }, ...at.frames],
+      frames: [{ names }, ...at.frames],
       ownThis: at.ownThis || !isArrow,
       ownArguments: at.ownArguments || !isArrow,
     };
@@ -209,7 +208,7 @@ class Walk {
     for (const head of [node.init, node.left]) if (isTree(head)) declared([head], names, false);
     const isStatic = node.type === "StaticBlock";
     const inner: Context = {
-      ...at, frames: [{ names, isFunction: isStatic }, ...at.frames], ownThis: at.ownThis || isStatic, ownSuper: at.ownSuper || isStatic,
+      ...at, frames: [{ names }, ...at.frames], ownThis: at.ownThis || isStatic, ownSuper: at.ownSuper || isStatic,
     };
     if (node.type === "CatchClause") this.#pattern(node.param as Tree | null, inner, false);
     const left = node.left as Tree | undefined;
@@ -227,7 +226,7 @@ class Walk {
     const privates = new Set(at.privates);
     for (const { key } of elements as { key?: Tree }[]) if (key?.type === "PrivateIdentifier") privates.add(key.name as string);
     const names = new Set<string>(node.id ? [(node.id as Tree).name as string] : []);
-    const inner: Context = { ...at, privates, frames: [{ names, isFunction: false }, ...at.frames] };
+    const inner: Context = { ...at, privates, frames: [{ names }, ...at.frames] };
     this.visit(node.superClass as Tree | null, inner);
     for (const element of elements) {
       if (element.computed === true) this.visit(element.key as Tree, inner);

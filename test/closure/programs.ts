@@ -38,7 +38,9 @@ export async function runProgram({ entry, flags = [], copies = {}, files = {} }:
   try {
     cpSync(FIXTURES, folder, { recursive: true });
     mkdirSync(join(folder, "node_modules"));
-    for (const name of ["acorn", "tsx", "esbuild"]) symlinkSync(join(ROOT, "node_modules", name), join(folder, "node_modules", name));
+    for (const name of ["acorn", "tsx", "esbuild"]) {
+      symlinkSync(join(ROOT, "node_modules", name), join(folder, "node_modules", name));
+    }
     writeFileSync(join(folder, "package.json"), '{"type":"module"}');
     for (const [to, from] of Object.entries(copies)) copyFileSync(join(FIXTURES, from), join(folder, to));
     for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text);

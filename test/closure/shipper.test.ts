@@ -25,7 +25,8 @@ function refused(fn: Function, shipper = createShipper()): CaptureError {
 }
 
 test("imports of a module under vitest", async () => {
-  const fn = (): unknown => [path.join("a", "b"), acorn.parse("1", { ecmaVersion: 2020 }).type, helped(2), typeof import.meta.url];
+  const tree = (): string => acorn.parse("1", { ecmaVersion: 2020 }).type;
+  const fn = (): unknown => [path.join("a", "b"), tree(), helped(2), typeof import.meta.url];
   expect((await shipped(fn))()).toEqual(["a/b", "Program", 21, "string"]);
   // The state of a local module was copied: here it is as it was.
   expect(helped(2)).toBe(21);
@@ -63,7 +64,10 @@ test("refs and handles go through hooks", async () => {
     encode: (value) => Buffer.from((value as { id: string }).id), decode: (bytes) => ({ again: Buffer.from(bytes).toString() }),
   });
   const ref = { id: "r1", [Symbol.for("troupe.ref")]: true };
-  const handle = new Proxy({}, { has: (_, key) => key === Symbol.for("troupe.handle"), get: (_, key) => key === "id" ? "h1" : undefined });
+  const handle = new Proxy({}, {
+    has: (_, key) => key === Symbol.for("troupe.handle"),
+    get: (_, key) => key === "id" ? "h1" : undefined,
+  });
   const parts = { ref: hooks(), handle: hooks() };
   const fn = await shipped(() => [ref, handle], createShipper(parts), createShipper(parts));
   expect(fn()).toEqual([{ again: "r1" }, { again: "h1" }]);
@@ -78,7 +82,9 @@ test("a capture is taken once, and known by its id", async () => {
   expect(shipper.capture(fn)).toBe(captured);
   expect(shipper.known(captured.id)).toBe(fn);
   expect(await shipper.revive(captured.id, captured.bytes)).toBe(fn);
-  expect(captured).toMatchObject({ kind: "function", id: expect.stringMatching(/^[0-9a-f]{32}$/), label: expect.stringMatching(/^fn \(shipper\.test\.ts:\d+:\d+\)$/) });
+  expect(captured.kind).toBe("function");
+  expect(captured.id).toMatch(/^[0-9a-f]{32}$/);
+  expect(captured.label).toMatch(/^fn \(shipper\.test\.ts:\d+:\d+\)$/);
   const other = createShipper();
   const revived = await other.revive(captured.id, captured.bytes);
   expect(other.known(captured.id)).toBe(revived);
