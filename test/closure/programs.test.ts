@@ -31,8 +31,7 @@ describe("functions and classes of an entry script", () => {
 
   test("equal code has an equal id in every process", async () => {
     const files = { "one.mjs": ONE };
-    const [first] = await runProgram({ entry: "one.mjs", files });
-    const [second] = await runProgram({ entry: "one.mjs", files });
+    const [first, second] = await runProgram({ entry: "one.mjs", files, times: 2 });
     expect(first).toMatchObject({ id: expect.stringMatching(/^[0-9a-f]{32}$/), label: "job (one.mjs:5:13)" });
     expect(second.id).toBe(first.id);
   });

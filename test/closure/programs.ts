@@ -30,10 +30,12 @@ export interface Program {
   /** Copies of fixtures under new names. */
   readonly copies?: Readonly<Record<string, string>>;
   readonly files?: Readonly<Record<string, string>>;
+  /** How often the entry runs, each time in a process of its own. */
+  readonly times?: number;
 }
 
 /** Cases of a program in a folder of its own, outside of this project. */
-export async function runProgram({ entry, flags = [], copies = {}, files = {} }: Program): Promise<CaseLine[]> {
+export async function runProgram({ entry, flags = [], copies = {}, files = {}, times = 1 }: Program): Promise<CaseLine[]> {
   const folder = mkdtempSync(join(tmpdir(), "closure-"));
   try {
     cpSync(FIXTURES, folder, { recursive: true });
@@ -46,10 +48,14 @@ export async function runProgram({ entry, flags = [], copies = {}, files = {} }:
     for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text);
     const out = join(folder, "out.json");
     const env = { ...process.env, VITEST: undefined, NODE_OPTIONS: undefined };
-    await run(process.execPath, [...flags, entry, SHIPPER, out], { cwd: folder, env });
-    const { stderr } = await run(process.execPath, ["worker.mjs", SHIPPER, out], { cwd: folder, env });
-    if (stderr !== "") throw new Error(`the worker wrote to stderr: ${stderr}`);
-    return JSON.parse(readFileSync(out, "utf8")) as CaseLine[];
+    const lines: CaseLine[] = [];
+    for (let at = 0; at < times; at++) {
+      await run(process.execPath, [...flags, entry, SHIPPER, out], { cwd: folder, env });
+      const { stderr } = await run(process.execPath, ["worker.mjs", SHIPPER, out], { cwd: folder, env });
+      if (stderr !== "") throw new Error(`the worker wrote to stderr: ${stderr}`);
+      lines.push(...(JSON.parse(readFileSync(out, "utf8")) as CaseLine[]));
+    }
+    return lines;
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
