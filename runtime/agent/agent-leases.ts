@@ -25,6 +25,8 @@ export interface AgentLeasesParts {
   readonly claims: ClaimBook;
   readonly channelOf: (process: string) => Channel | undefined;
   readonly connectPeer: (node: string) => Promise<Channel>;
+  /** What a worker is told of the job it adopts. */
+  readonly adoption: (jobId: string) => { jobId: string; namespace: string };
   readonly actorGranted: (actor: string, worker: string) => void;
   readonly actorRefused: (actor: string, text: string) => void;
   /** The scheduler wants the actor on another node. */
@@ -205,7 +207,7 @@ export class AgentLeases {
     const pooled = this.#parts.workers.get(worker);
     if (adopt !== undefined && pooled !== undefined) {
       pooled.jobId = adopt.jobId;
-      pooled.channel?.send("adoptJob", { jobId: adopt.jobId, environment: adopt.environment });
+      pooled.channel?.send("adoptJob", this.#parts.adoption(adopt.jobId));
     }
     if (origin.startsWith(ACTOR_ORIGIN)) {
       const actor = origin.slice(ACTOR_ORIGIN.length);

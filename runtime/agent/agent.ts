@@ -65,6 +65,8 @@ export class Agent {
   readonly #peers: Peers;
   readonly #head: HeadLink;
   readonly #processes = new Map<string, LocalProcess>();
+  /** Namespaces of the cluster's jobs. */
+  readonly #namespaces = new Map<string, string>();
   /** Jobs of the drivers of this node. */
   readonly #jobs = new Map<string, string>();
   readonly #listeners: Listener[] = [];
@@ -92,6 +94,7 @@ export class Agent {
       connectPeer: connect,
       actorGranted: (actor, worker) => this.#actors.granted(actor, worker),
       actorRefused: (actor, text) => this.#actors.refused(actor, text),
+      adoption: (jobId) => this.#adoption(jobId),
       actorForwarded: (actor, node) => this.#forwardActor(actor, node),
       changed: () => this.#head.changed(),
     });
@@ -193,6 +196,7 @@ export class Agent {
       accepted: (channel) => {
         add(channel);
         this.workers.reported(peer.processId, channel);
+        if (worker.jobId !== "") channel.send("adoptJob", this.#adoption(worker.jobId));
         this.#leases.workerReady(peer.processId, worker.jobId, worker.environment);
       },
     };
@@ -223,6 +227,10 @@ export class Agent {
       this.#processes.set(peer.processId, { peer, channel, storeClient: grant.client, callee });
     };
     return { handler, welcome, add };
+  }
+
+  #adoption(jobId: string): { jobId: string; namespace: string } {
+    return { jobId, namespace: this.#namespaces.get(jobId) ?? "" };
   }
 
   #processMessages(peer: Peer): MessageHandlers {
@@ -304,6 +312,7 @@ export class Agent {
       processDied: (died) => this.#processDiedElsewhere(died),
       nodeDied: ({ node, reason }) => this.#nodeDied(node, reason),
       jobEnded: ({ jobId, reason }) => this.#jobEnded(jobId, reason),
+      adoptJob: ({ jobId, namespace }) => void this.#namespaces.set(jobId, namespace),
       exit: ({ reason }) => this.end(reason),
       relay: (message) => relay(message, this.#relays()),
       relayClosed: (message) => relayClosed(message, this.#relays()),
@@ -352,6 +361,7 @@ export class Agent {
   }
 
   #jobEnded(jobId: string, reason: string): void {
+    this.#namespaces.delete(jobId);
     this.#actors.endWhere((spec) => spec.jobId === jobId, `its job ended: ${reason}`);
     for (const worker of this.workers.all()) {
       if (worker.jobId !== jobId || this.#hostsDetached(worker)) continue;

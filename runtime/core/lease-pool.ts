@@ -23,12 +23,16 @@ export interface PooledLease<T extends PooledTask> {
   blocked: boolean;
   /** Clock time since nothing is in flight. */
   idleSince: number;
+  /** Clock time of the last push into an empty pipeline, or of the last task that left it. */
+  movedAt: number;
 }
 
 export const PIPELINE_MICROS = 1000;
 export const PIPELINE_TASKS_MAX = 64;
 /** More leases than this are never asked for at once: the agent could not start that many workers sooner anyway. */
 export const WANTED_MAX = 1024;
+/** A pipeline that has not moved for so long is stuck. */
+export const STUCK_MS = 5;
 /** An idle lease is kept this long for the next task of its class. */
 export const IDLE_KEEP_MS = 100;
 
@@ -56,12 +60,13 @@ export class LeasePool<T extends PooledTask, L extends PooledLease<T>> {
   }
 
   /** The next push, or undefined when no lease has room or nothing is queued. Records the task as in flight. */
-  next(): { readonly lease: L; readonly task: T } | undefined {
+  next(now: number): { readonly lease: L; readonly task: T } | undefined {
     const task = this.#queue.front();
     if (task === undefined) return undefined;
     const lease = this.#roomiest(task);
     if (lease === undefined) return undefined;
     this.#queue.popFront();
+    if (lease.inFlight.size === 0) lease.movedAt = now;
     lease.inFlight.add(task);
     lease.backlogMicros += cost(task);
     return { lease, task };
@@ -80,6 +85,7 @@ export class LeasePool<T extends PooledTask, L extends PooledLease<T>> {
   /** The task left its lease, whatever the outcome. */
   finished(lease: L, task: T, now: number): void {
     if (!lease.inFlight.delete(task)) return;
+    lease.movedAt = now;
     lease.backlogMicros = lease.inFlight.size === 0 ? 0 : Math.max(0, lease.backlogMicros - cost(task));
     if (lease.inFlight.size === 0) lease.idleSince = now;
   }
@@ -101,6 +107,11 @@ export class LeasePool<T extends PooledTask, L extends PooledLease<T>> {
     }
     for (const lease of idle) this.leases.delete(lease.id);
     return idle;
+  }
+
+  /** Leases with a queue behind a task that runs longer than a pipeline should: what has not started there is better off elsewhere. */
+  stuck(now: number): L[] {
+    return [...this.leases.values()].filter((lease) => lease.inFlight.size > 1 && now - lease.movedAt >= STUCK_MS);
   }
 
   /** The standing order to send now, or undefined when the one in force is right. */

@@ -39,6 +39,11 @@ export class HeadJobs {
     return { jobId: id, namespace };
   }
 
+  /** Told to agents that join later. */
+  running(): { jobId: string; namespace: string }[] {
+    return this.rows().filter((job) => job.state === "RUNNING").map(({ id, namespace }) => ({ jobId: id, namespace }));
+  }
+
   ofProcess(process: string): string | undefined {
     return [...this.#jobs.values()].find((job) => job.process === process && job.state === "RUNNING")?.id;
   }

@@ -100,6 +100,7 @@ export class Head {
       available: details.total, labels: details.labels, isHead: details.isHead, pid: peer.pid,
     };
     if (details.isHead) this.#hub.connect(channel);
+    for (const job of this.#jobs.running()) channel.send("adoptJob", job);
     this.#agents.set(peer.nodeId, { node: peer.nodeId, channel, info });
     this.#viewSoon();
   }
@@ -107,7 +108,11 @@ export class Head {
   #handler(peer: Peer): ChannelHandler {
     const node = peer.nodeId;
     const callee = new Callee({
-      registerJob: (body) => ({ registeredJob: this.#jobs.register(body) }),
+      registerJob: (body) => {
+        const registeredJob = this.#jobs.register(body);
+        this.#broadcast((channel) => channel.send("adoptJob", registeredJob));
+        return { registeredJob };
+      },
       createActor: ({ spec }) => this.#actors.claim(spec as NonNullable<typeof spec>),
       resolveActor: (body) => this.#actors.resolve(body),
       killActor: (body) => this.#actors.kill(body),

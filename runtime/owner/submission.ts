@@ -4,7 +4,7 @@
 // of the object table through `settle`. A worker that is gone is judged only when its channel has delivered everything it sent
 // and its agent has told the cause (or a second has passed), so a finished task is never charged.
 
-import { stepTask, type TaskEvent } from "../core/index.ts";
+import { stepTask, STUCK_MS, type TaskEvent } from "../core/index.ts";
 import { failureOf, NodeDiedError, WorkerCrashedError } from "../errors.ts";
 import type { Clock, Timer } from "../seams.ts";
 import { CLAIM_SLOTS, claimTag, type ClaimPage } from "../store/index.ts";
@@ -51,6 +51,7 @@ export class Submission {
   readonly #departed = new Map<string, Departed>();
   readonly #dirty = new Set<SchedulingClass>();
   #sweep: Timer | undefined;
+  #watch: Timer | undefined;
   #turnScheduled = false;
 
   constructor(parts: SubmissionParts) {
@@ -180,6 +181,7 @@ export class Submission {
   /** The session ends: every pending task fails with `failure`. */
   close(failure: Failure): void {
     this.#sweep?.cancel();
+    this.#watch?.cancel();
     for (const departed of this.#departed.values()) departed.timer?.cancel();
     for (const task of [...this.#pending.values()]) {
       if (stepTask(task.life, { kind: "refused" }) === "fail") this.#fail(task, { failure });
@@ -212,11 +214,30 @@ export class Submission {
   /** Pushes what fits and orders what is missing, the latter once a turn. */
   #pump(scheduling: SchedulingClass): void {
     const { pool } = scheduling;
-    for (let next = pool.next(); next !== undefined; next = pool.next()) this.#push(next.task, next.lease);
+    const now = this.#parts.clock.now();
+    for (let next = pool.next(now); next !== undefined; next = pool.next(now)) {
+      this.#push(next.task, next.lease);
+      if (next.lease.inFlight.size > 1) this.#watch ??= this.#parts.clock.after(STUCK_MS, () => this.#watchPipelines());
+    }
     this.#dirty.add(scheduling);
     if (this.#turnScheduled) return;
     this.#turnScheduled = true;
     queueMicrotask(() => this.#endTurn());
+  }
+
+  /** Takes back what queues behind a task that takes long; looks again while anything is queued behind another. */
+  #watchPipelines(): void {
+    this.#watch = undefined;
+    const now = this.#parts.clock.now();
+    let deep = false;
+    for (const scheduling of this.#classes.values()) {
+      for (const lease of scheduling.pool.stuck(now)) {
+        lease.blocked = true;
+        this.#recall(lease);
+      }
+      for (const lease of scheduling.pool.leases.values()) deep ||= lease.inFlight.size > 1;
+    }
+    if (deep) this.#watch ??= this.#parts.clock.after(STUCK_MS, () => this.#watchPipelines());
   }
 
   #endTurn(): void {
@@ -309,6 +330,7 @@ export class Submission {
       wanted: false,
       blocked: false,
       idleSince: this.#parts.clock.now(),
+      movedAt: this.#parts.clock.now(),
       nextSlot: 0,
     };
     this.#leases.set(lease.id, { lease, scheduling });
@@ -351,9 +373,8 @@ export class Submission {
   /** Takes back what the worker has not started; it keeps what runs. */
   #recall(lease: TaskLease): void {
     if (lease.page === undefined) return;
-    for (const task of [...lease.inFlight]) {
+    for (const task of [...lease.inFlight].reverse()) {
       if (!lease.page.recall(task.slot, claimTag(task.number))) continue;
-      lease.link.channel.flush();
       task.template.scheduling.pool.finished(lease, task, this.#parts.clock.now());
       task.lease = undefined;
       this.#applyAgain(task, { kind: "unstarted", attempt: task.life.attempt });

@@ -112,9 +112,8 @@ export class TaskRunner {
 
   #run(task: Pushed, fn: Function, args: NonNullable<ReturnType<Execution["argumentsNow"]>>): void {
     const { push, page } = task;
-    if (page !== undefined && !page.claim(push.slot, claimTag(push.task))) {
-      return this.#reply(task, { task: task.task, attempt: task.attempt, skipped: true });
-    }
+    // Lost: its owner took it back and has sent it elsewhere.
+    if (page !== undefined && !page.claim(push.slot, claimTag(push.task))) return;
     this.#active += 1;
     this.#currentLease = push.lease;
     const attempt = this.#attempt(task, push.chain?.depth ?? 0);

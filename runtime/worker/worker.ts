@@ -47,9 +47,9 @@ export async function startWorker(parts: WorkerParts): Promise<Session> {
         },
       });
       return {
-        // The same word an owner gets: this worker now serves that lease.
+        // The same word to owner and worker; the one to an owner says who asked. A worker may be granted to itself.
         leaseGranted: (granted) => {
-          if (granted.worker !== parts.identity.processId) return current.submission.leaseGranted(granted);
+          if (granted.origin !== "") return current.submission.leaseGranted(granted);
           pages.clear();
           pages.set(granted.lease, granted.claimPage);
         },

@@ -1,7 +1,7 @@
 // A private cluster lives and dies with its driver, whatever ends it, and leaves nothing behind.
 
 import { spawn, type ChildProcess } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -17,7 +17,11 @@ const folder = mkdtempSync(join(tmpdir(), "driver-"));
 function driver(body: string, mark: string): { child: ChildProcess; line: (text: string) => Promise<string>; exit: Promise<number | null> } {
   const file = join(folder, `${mark}.mjs`);
   writeFileSync(file, `import * as troupe from ${JSON.stringify(SDK)};\nconst { init, remote, get, put, run, shutdown } = troupe;\n${body}\n`);
-  const child = spawn(process.execPath, [file], { env: { ...process.env, MARK: mark }, stdio: ["ignore", "pipe", "inherit"] });
+  const child = spawn(process.execPath, [file], {
+    // A folder of its own for its sockets: other tests run at the same time.
+    env: { ...process.env, MARK: mark, TMPDIR: folderOf(mark) },
+    stdio: ["ignore", "pipe", "inherit"],
+  });
   let seen = "";
   const waiting: { text: string; found: (line: string) => void }[] = [];
   child.stdout.on("data", (chunk: Buffer) => {
@@ -46,21 +50,24 @@ function marked(mark: string): number[] {
   });
 }
 
-function sessions(): string[] {
-  try {
-    return readdirSync(join(tmpdir(), `troupe-${process.getuid?.()}`)).filter((name) => name.startsWith("s-"));
-  } catch {
-    return [];
-  }
+function folderOf(mark: string): string {
+  const own = join(folder, mark);
+  mkdirSync(own, { recursive: true });
+  return own;
+}
+
+/** Everything in the folder of a driver's sockets, but for the folder of its user. */
+function remains(mark: string): string[] {
+  return readdirSync(folderOf(mark), { recursive: true }).map(String).filter((name) => !/^troupe-\d+$/.test(name));
 }
 
 async function until(check: () => boolean): Promise<void> {
   while (!check()) await new Promise((resolve) => setTimeout(resolve, 10));
 }
 
-async function nothingLeft(mark: string, before: string[]): Promise<void> {
+async function nothingLeft(mark: string): Promise<void> {
   await until(() => marked(mark).length === 0);
-  await until(() => sessions().every((name) => before.includes(name)));
+  await until(() => remains(mark).length === 0);
 }
 
 const BUSY = `
@@ -76,28 +83,25 @@ describe("the end of a driver", () => {
   afterEach(() => shutdown());
 
   test("by shutdown leaves nothing", async () => {
-    const before = sessions();
     const { exit } = driver(`await init({ numCpus: 1 }); await run(remote(() => 1)); await shutdown();`, "orderly");
     expect(await exit).toBe(0);
-    await nothingLeft("orderly", before);
+    await nothingLeft("orderly");
   });
 
   test("by the end of its program leaves nothing, and the cluster does not keep it alive", async () => {
-    const before = sessions();
     const { exit } = driver(`await init({ numCpus: 1 }); await run(remote(() => 1)); console.log("done");`, "falls-off");
     expect(await exit).toBe(0);
-    await nothingLeft("falls-off", before);
+    await nothingLeft("falls-off");
   });
 
   test("by kill -9 leaves nothing, also when its tasks block their loops", async () => {
     for (let round = 0; round < 3; round += 1) {
       const mark = `killed-${round}`;
-      const before = sessions();
       const { child, line } = driver(BUSY, mark);
       await line("busy");
       expect(marked(mark).length).toBeGreaterThanOrEqual(4);
       child.kill("SIGKILL");
-      await nothingLeft(mark, before);
+      await nothingLeft(mark);
     }
   });
 
@@ -119,11 +123,10 @@ describe("the death of the host", () => {
       await new Promise((resolve) => setTimeout(resolve, 300));
       process.kill(host, "SIGKILL");
       await get(ref).catch((error) => console.log("failed " + error.code));`;
-    const before = sessions();
     const { line, exit } = driver(body, "host-dies");
     expect(await line("failed")).toMatch(/failed (CONNECTION|NODE_DIED|WORKER_CRASHED)/);
     expect(await exit).toBe(0);
-    await nothingLeft("host-dies", before);
+    await nothingLeft("host-dies");
   });
 });
 
