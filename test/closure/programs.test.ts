@@ -49,7 +49,7 @@ describe("what can't be sent", () => {
     expect(lines.find(({ name }) => name.endsWith("deep"))?.path?.slice(1)).toEqual(["state", ".deep", ".srv"]);
   });
 
-  test("without an inspector, what must travel by value is refused, and what can be imported is not", async () => {
+  test("without an inspector, code of the entry is refused", async () => {
     const flags = ["--experimental-permission", "--allow-fs-read=*", "--allow-fs-write=*"];
     const modern = Number(process.versions.node.split(".")[0]) >= 24 ? ["--permission", ...flags.slice(1)] : flags;
     const [line] = await runProgram({ entry: "one.mjs", flags: modern, files: { "one.mjs": ONE } });
