@@ -3,7 +3,7 @@
 //   0  done      1  failed      2  wrong usage
 
 import { Command, CommanderError } from "commander";
-import { InvalidArgumentError, TroupeError } from "../runtime/errors.ts";
+import { InvalidArgumentError } from "../runtime/errors.ts";
 import { RELEASE } from "../runtime/transport/index.ts";
 import { addBench } from "./bench.ts";
 import { addDoctor } from "./doctor.ts";
@@ -19,6 +19,10 @@ const WRONG_USAGE = 2;
 
 /** Runs the command of these arguments and sets the exit status. */
 export async function main(args: readonly string[]): Promise<void> {
+  // Whoever read the output has read enough (`troupe list actors | head`): the work goes on.
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EPIPE") throw error;
+  });
   process.exitCode = await statusOf(args);
 }
 
@@ -38,9 +42,11 @@ async function statusOf(args: readonly string[]): Promise<number> {
 /** What went wrong, for people: the kind of error and its text, no stack. */
 function sentenceOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  const text = error instanceof InvalidArgumentError ? error.message : `${error.name}: ${error.message}`;
-  const cause = error instanceof TroupeError && error.cause instanceof Error ? error.cause.message : "";
-  return cause === "" || text.includes(cause) ? text : `${text} (${cause})`;
+  const isPlain = error instanceof InvalidArgumentError || error.name === "TroupeError";
+  const text = isPlain ? error.message : `${error.name}: ${error.message}`;
+  // What the operating system said, if it is behind it.
+  const { code, syscall } = (error.cause ?? {}) as NodeJS.ErrnoException;
+  return syscall === undefined || text.includes(String(code)) ? text : `${text} (${code})`;
 }
 
 function program(): Command {

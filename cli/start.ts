@@ -160,8 +160,9 @@ function refuseExposure(host: string, option: string, { insecureIUnderstand }: S
   if (isLoopback(host)) return;
   if (insecureIUnderstand) return void process.stderr.write(`${EXPOSED}\n`);
   throw new InvalidArgumentError(
-    `${option} ${host} would send the cluster's token and all data unencrypted beyond this machine, where anybody who reads them ` +
-      "can run code on every node. Use a loopback address, or give --insecure-i-understand in a network that nobody else can reach.",
+    `${option} ${host} would send the cluster's token and all data unencrypted beyond this machine, where anybody who reads ` +
+      "them can run code on every node. Use a loopback address; or, in a network that nobody else can reach, " +
+      "give --insecure-i-understand.",
   );
 }
 
@@ -200,7 +201,7 @@ function tell(record: SessionRecord, plan: Plan, { block, insecureIUnderstand }:
     print(`  troupe start --address ${address} --token-file ${record.tokenFile}${insecure}`);
     print('Use it from a program on this machine:\n  await init({ address: "auto" })');
   }
-  print("See what it consists of, and end it:\n  troupe status\n  troupe stop");
+  print("\nSee what it consists of, and end it:\n  troupe status\n  troupe stop");
 }
 
 /** Until the node ends, or this command is told to. */

@@ -141,11 +141,11 @@ function printLog({ pid, stderr, lines }: LogLines): void {
 export function nodeOf(options: InitOptions, warmWorkers: number) {
   const cpus = options.numCpus ?? availableParallelism();
   const free = freemem();
-  const memory = options.memory === undefined ? Math.floor(free * MEMORY_SHARE) : (bytesOf(options.memory) as number);
+  const memory = options.memory === undefined ? Math.floor(free * MEMORY_SHARE) : bytesIn("memory", options.memory);
   const parsed = parseResources({ CPU: cpus, GPU: options.numGpus ?? 0, memory, ...options.resources });
   if ("text" in parsed) throw new InvalidArgumentError(parsed.text);
   const given = options.objectStoreMemory;
-  const objectStoreMemory = given === undefined ? Math.floor(free * STORE_SHARE) : (bytesOf(given) as number);
+  const objectStoreMemory = given === undefined ? Math.floor(free * STORE_SHARE) : bytesIn("objectStoreMemory", given);
   return {
     total: { ...parsed.resources }, labels: { ...options.labels }, objectStoreMemory, host: hostname(),
     warmWorkers: cpus >= 1 ? warmWorkers : 0,
@@ -163,10 +163,7 @@ function check(options: InitOptions): void {
   }
   for (const name of ["memory", "objectStoreMemory"] as const) {
     const size = options[name];
-    if (size !== undefined && bytesOf(size) === undefined) {
-      const wanted = 'bytes as a number, or text such as "512MiB"';
-      throw new InvalidArgumentError(`init option ${name} must be ${wanted}, not ${String(size)}`);
-    }
+    if (size !== undefined) bytesIn(name, size);
   }
   for (const name of ["address", "token", "tokenFile", "namespace", "jobName"] as const) {
     const value = options[name];
@@ -174,4 +171,10 @@ function check(options: InitOptions): void {
       throw new InvalidArgumentError(`init option ${name} must be a non-empty string, not ${JSON.stringify(value)}`);
     }
   }
+}
+
+function bytesIn(name: "memory" | "objectStoreMemory", size: number | string): number {
+  const bytes = bytesOf(size);
+  if (bytes !== undefined) return bytes;
+  throw new InvalidArgumentError(`${name} must be bytes as a number, or text such as "512MiB", not ${String(size)}`);
 }

@@ -1,0 +1,116 @@
+// A cluster from the command line, as people start one: real processes, found again by their records, ended by `troupe stop`.
+
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { Machine, tokenFileOf } from "./machine.ts";
+import { childrenOf } from "../../sdk/testing/process-tree.ts";
+
+let machine: Machine;
+
+beforeEach(() => {
+  machine = new Machine();
+});
+afterEach(() => machine.remove());
+
+const NODE = ["--num-cpus", "1", "--object-store-memory", "64MiB"];
+const HEAD = ["start", "--head", "--port", "0", ...NODE];
+
+const alive = (pid: number): boolean => {
+  try {
+    // A zombie is nobody any more.
+    return !/\) Z /.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
+  } catch {
+    // It has gone.
+    return false;
+  }
+};
+
+function sessions(): string[] {
+  return readdirSync(join(machine.folder, `troupe-${process.getuid?.() ?? 0}`));
+}
+
+describe("start and stop", () => {
+  test("a head and a second node form a cluster that a program finds, and stop ends all of it", async () => {
+    const head = await machine.troupe(...HEAD);
+    expect([head.code, head.stderr]).toEqual([0, ""]);
+    const { address } = await machine.status();
+    expect(head.stdout).toContain(`troupe start --address ${address} --token-file ${tokenFileOf(head)}`);
+    const joining = ["start", "--address", address, "--token-file", tokenFileOf(head), "--labels", "zone=a", "rack=2"];
+    const joined = await machine.troupe(...joining, "--resources", '{"disk": 2}', ...NODE);
+    expect([joined.code, joined.stderr]).toEqual([0, ""]);
+    expect(joined.stdout).toMatch(/joined cluster \w+, which has 2 nodes now/);
+
+    const { nodes, resources } = await machine.status();
+    expect(nodes.map(({ state, isHead }) => [state, isHead])).toEqual([["ALIVE", true], ["ALIVE", false]]);
+    expect(nodes[1]).toMatchObject({ labels: { zone: "a", rack: "2" }, resources: { disk: 2 } });
+    expect(resources).toMatchObject({ CPU: 2, disk: 2 });
+    const listed = await machine.troupe("list", "nodes", "--json", "--filter", "isHead=false");
+    expect((JSON.parse(listed.stdout) as { id: string }[]).map(({ id }) => id)).toEqual([nodes[1].id]);
+    const workers = await machine.troupe("list", "workers", "--json");
+    const nodesOfWorkers = (JSON.parse(workers.stdout) as { nodeId: string }[]).map(({ nodeId }) => nodeId);
+    expect(new Set(nodesOfWorkers)).toEqual(new Set(nodes.map(({ id }) => id)));
+
+    const driver = await machine.driver(`
+      await init({ address: "auto" });
+      console.log(await run(remote((a, b) => a + b), 20, 22));
+      await shutdown();`);
+    expect(driver).toEqual({ code: 0, stdout: "42\n", stderr: "" });
+    const jobs = JSON.parse((await machine.troupe("list", "jobs", "--json")).stdout) as { state: string }[];
+    expect(jobs.map(({ state }) => state)).toEqual(["ENDED"]);
+
+    const pids = nodes.flatMap(({ pid }) => [pid, ...childrenOf(pid).map((child) => child.pid)]);
+    const stopped = await machine.troupe("stop");
+    expect(stopped).toEqual({ code: 0, stdout: "2 nodes ended\n", stderr: "" });
+    await expect.poll(() => pids.filter(alive), { timeout: 3000 }).toEqual([]);
+    expect(sessions()).toEqual([]);
+    expect(await machine.troupe("stop")).toMatchObject({ code: 0, stdout: "no node runs here\n" });
+  });
+
+  test("an address of this machine is joined by its socket, another token is refused by it", async () => {
+    const head = await machine.troupe(...HEAD);
+    const { address } = await machine.status();
+    const driver = await machine.driver(`
+      const cluster = await init({ address: "${address}", tokenFile: "${tokenFileOf(head)}" });
+      console.log(cluster.address);
+      await shutdown();`);
+    expect([driver.stdout, driver.stderr]).toEqual([expect.stringMatching(/^unix:.*\/agent\.sock\n$/), ""]);
+    const refused = await machine.driver(`
+      const error = await init({ address: "${address}", token: "wrong" }).catch((thrown) => thrown);
+      console.log(error instanceof AuthenticationError);`);
+    expect(refused).toEqual({ code: 0, stdout: "true\n", stderr: "" });
+  });
+
+  test("a killed agent takes its head and workers along; what it left is found and removed", async () => {
+    await machine.troupe(...HEAD);
+    const [{ pid }] = (await machine.status()).nodes;
+    await expect.poll(() => childrenOf(pid).map(({ program }) => program).sort(), { timeout: 5000 }).toEqual(["head", "worker"]);
+    const children = childrenOf(pid).map((child) => child.pid);
+    process.kill(pid, "SIGKILL");
+    await expect.poll(() => [pid, ...children].filter(alive), { timeout: 3000 }).toEqual([]);
+    expect((await machine.troupe("status")).stderr).toContain("no running cluster was found");
+    expect((await machine.troupe("stop")).code).toBe(0);
+    expect(sessions()).toEqual([]);
+  });
+
+  test("a record whose process id is somebody else's now is not signalled", async () => {
+    await machine.troupe(...HEAD);
+    const [{ pid }] = (await machine.status()).nodes;
+    const file = join(machine.folder, `troupe-${process.getuid?.() ?? 0}`, sessions()[0], "node.json");
+    const record = JSON.parse(readFileSync(file, "utf8")) as Record<string, unknown>;
+    const forged = join(machine.folder, `troupe-${process.getuid?.() ?? 0}`, "s-forged");
+    mkdirSync(forged);
+    writeFileSync(join(forged, "node.json"), JSON.stringify({ ...record, pid: process.pid, processStart: "0/1" }));
+    expect((await machine.troupe("doctor")).stdout).toContain("1 left behind");
+    expect((await machine.troupe("stop")).stdout).toContain("one node ended");
+    expect([alive(process.pid), alive(pid), sessions()]).toEqual([true, false, []]);
+  });
+
+  test("with --block the node ends with the command", async () => {
+    const started = machine.troupe(...HEAD, "--block");
+    await expect.poll(async () => (await machine.troupe("status")).code, { timeout: 10_000, interval: 200 }).toBe(0);
+    const stopped = await machine.troupe("stop");
+    expect(stopped.stdout).toBe("one node ended\n");
+    expect((await started).code).toBe(0);
+  });
+});

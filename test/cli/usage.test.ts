@@ -1,0 +1,66 @@
+// What the command line says when it is used wrongly, and that it says it with the right status and no stack.
+
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, describe, expect, test } from "vitest";
+import { Machine } from "./machine.ts";
+
+const machine = new Machine();
+afterAll(() => machine.remove());
+
+describe("wrong usage ends with status 2 and a sentence", () => {
+  test.each([
+    [["bogus"], "unknown command 'bogus'"],
+    [["start"], "give --head to start a new cluster, or --address to join one"],
+    [["start", "--head", "--address", "a:1"], "give one of the two"],
+    [["start", "--head", "--port", "70000"], "a number from 0"],
+    [["start", "--head", "--resources", "{"], 'It must be JSON such as {"disk": 2}'],
+    [["start", "--head", "--labels", "zone"], "NAME=VALUE"],
+    [["start", "--head", "--object-store-memory", "much"], "not much"],
+    [["start", "--head", "--listen", "0.0.0.0"], "no address that other nodes could dial"],
+    [["start", "--head", "--listen", "10.9.8.7"], "--insecure-i-understand"],
+    [["start", "--address", "10.9.8.7:1", "--token-file", "t"], "unencrypted beyond this machine"],
+    [["start", "--address", "127.0.0.1:1"], "needs its token"],
+    [["start", "--address", "127.0.0.1:1", "--token-file", "absent"], "can't be read (ENOENT)"],
+    [["list", "clouds"], "Allowed choices are nodes, actors, workers, jobs"],
+    [["list"], "missing required argument 'kind'"],
+    [["stop", "--hard"], "unknown option '--hard'"],
+  ])("%j", async (args, text) => {
+    const { code, stderr } = await machine.troupe(...args);
+    expect(stderr).toContain(text);
+    expect(stderr).not.toMatch(/^\s+at /m);
+    expect(code).toBe(2);
+  });
+});
+
+describe("what fails ends with status 1 and a sentence", () => {
+  test("no cluster here, and none at the address", async () => {
+    const none = await machine.troupe("status");
+    expect([none.code, none.stderr]).toEqual([1, expect.stringContaining("no running cluster was found on this machine")]);
+    const token = join(machine.folder, "wrong-token");
+    writeFileSync(token, "wrong\n", { mode: 0o600 });
+    const refused = await machine.troupe("status", "--address", "127.0.0.1:1", "--token-file", token);
+    expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining("ECONNREFUSED")]);
+    expect(refused.stderr).not.toMatch(/^\s+at /m);
+  });
+
+  test("no benchmark of that name", async () => {
+    const { code, stderr } = await machine.troupe("bench", "--only", "no such benchmark");
+    expect([code, stderr]).toEqual([1, expect.stringContaining("no benchmark's name fits")]);
+  });
+});
+
+test("every command explains itself with an example", async () => {
+  const commands = ["start", "stop", "status", "list", "bench", "doctor"];
+  const said = await Promise.all(commands.map((command) => machine.troupe(command, "--help")));
+  for (const { code, stdout } of said) expect([code, stdout]).toEqual([0, expect.stringContaining("Example:\n  $ troupe ")]);
+  const { code, stdout } = await machine.troupe("--version");
+  expect([code, stdout]).toEqual([0, expect.stringMatching(/^\d+\.\d+\.\d+\n$/)]);
+});
+
+test("doctor looks at everything, as data too", async () => {
+  const { stdout } = await machine.troupe("doctor", "--json");
+  const found = JSON.parse(stdout) as { name: string; state: string }[];
+  expect(found.map(({ name }) => name)).toEqual(["Node.js", "native addon", "memory", "open files", "socket folder", "sessions"]);
+  expect(found[0].state).toBe("ok");
+});

@@ -1,0 +1,128 @@
+// Hosts that are hosts to each other: every node in a network namespace of its own, joined by a bridge in one more. The addresses
+// exist only inside. One host is cut off by taking its link down.
+
+import { execFileSync } from "node:child_process";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { Machine, tokenFileOf } from "../cli/machine.ts";
+
+const COMMAND_TIMEOUT_MS = 5000;
+/** Silence of 5 s is death; a tick more, and what the machine needs. */
+const DEAD_WITHIN_MS = 15_000;
+const HOSTS = 3;
+
+const prefix = `tr${process.pid}`;
+const hub = `${prefix}-hub`;
+const namespaceOf = (host: number): string => `${prefix}-${host}`;
+const addressOf = (host: number): string => `10.213.77.${host}`;
+
+function ip(...args: readonly string[]): void {
+  execFileSync("ip", args, { timeout: COMMAND_TIMEOUT_MS, stdio: ["ignore", "ignore", "pipe"], encoding: "utf8" });
+}
+
+/** Why there can be no namespaces here, if so. */
+function obstacle(): string | undefined {
+  const probe = `${prefix}-probe`;
+  try {
+    ip("netns", "add", probe);
+    ip("netns", "del", probe);
+    return undefined;
+  } catch (error) {
+    return `no network namespaces can be made (root with CAP_NET_ADMIN and CAP_SYS_ADMIN can): ${(error as Error).message.trim()}`;
+  }
+}
+
+const reason = obstacle();
+const machines: Machine[] = [];
+
+function makeHosts(): void {
+  ip("netns", "add", hub);
+  ip("-n", hub, "link", "add", "br0", "type", "bridge");
+  ip("-n", hub, "link", "set", "br0", "up");
+  for (let host = 1; host <= HOSTS; host += 1) {
+    const name = namespaceOf(host);
+    ip("netns", "add", name);
+    ip("-n", hub, "link", "add", `to${host}`, "type", "veth", "peer", "name", "eth0", "netns", name);
+    ip("-n", hub, "link", "set", `to${host}`, "master", "br0", "up");
+    ip("-n", name, "addr", "add", `${addressOf(host)}/24`, "dev", "eth0");
+    ip("-n", name, "link", "set", "lo", "up");
+    ip("-n", name, "link", "set", "eth0", "up");
+    machines.push(new Machine(["ip", "netns", "exec", name]));
+  }
+}
+
+const NODE = ["--num-cpus", "1", "--object-store-memory", "64MiB", "--insecure-i-understand"];
+
+async function startCluster(): Promise<void> {
+  const [first, ...others] = machines;
+  const head = await first.troupe("start", "--head", "--listen", addressOf(1), ...NODE);
+  expect([head.code, head.stderr]).toEqual([0, expect.stringContaining("WARNING: the cluster's token and all data")]);
+  const joins = others.map((machine, at) => {
+    const join = ["start", "--address", `${addressOf(1)}:6380`, "--token-file", tokenFileOf(head)];
+    return machine.troupe(...join, "--resources", `{"host${at + 2}": 1, "far": 1}`, ...NODE);
+  });
+  for (const { code, stderr } of await Promise.all(joins)) expect(code, stderr).toBe(0);
+}
+
+beforeAll(async () => {
+  if (reason !== undefined) return;
+  makeHosts();
+  await startCluster();
+});
+afterAll(async () => {
+  if (reason !== undefined) return;
+  await Promise.all(machines.map((machine) => machine.remove()));
+  for (const name of [hub, ...Array.from({ length: HOSTS }, (_, at) => namespaceOf(at + 1))]) ip("netns", "del", name);
+});
+
+describe("hosts in namespaces", () => {
+  test("nodes tell the address others reach them at", async (context) => {
+    if (reason !== undefined) return context.skip(reason);
+    const { nodes } = await machines[0].status();
+    expect(nodes.map(({ address }) => address.split(":")[0]).sort()).toEqual([addressOf(1), addressOf(2), addressOf(3)]);
+    // The other hosts' commands find their own node, and see the same cluster.
+    expect((await machines[2].status()).nodes).toHaveLength(HOSTS);
+  });
+
+  test("tasks and actors run where their resources are", async (context) => {
+    if (reason !== undefined) return context.skip(reason);
+    const { stdout, stderr } = await machines[0].driver(`
+      await init({ address: "auto" });
+      const address = () => process.getBuiltinModule("os").networkInterfaces().eth0[0].address;
+      const tasks = [2, 3].map((host) => remote(address, { resources: { ["host" + host]: 1 } }));
+      console.log((await get(tasks.map((task) => task.remote()))).join(" "));
+      class Counter {
+        count = 0;
+        add() { this.count += 1; return process.getBuiltinModule("os").networkInterfaces().eth0[0].address + " " + this.count; }
+      }
+      const counter = await remote(Counter, { resources: { host3: 1 } }).remote();
+      await counter.add.remote();
+      console.log(await get(counter.add.remote()));
+      await shutdown();`);
+    expect([stdout, stderr]).toEqual([`${addressOf(2)} ${addressOf(3)}\n${addressOf(3)} 2\n`, ""]);
+  });
+
+  test("a host that is cut off is declared dead, and its task runs on another", async (context) => {
+    if (reason !== undefined) return context.skip(reason);
+    const running = machines[0].driver(`
+      await init({ address: "auto" });
+      const slow = remote(async () => {
+        const address = process.getBuiltinModule("os").networkInterfaces().eth0[0].address;
+        console.log("running at " + address);
+        if (address === "${addressOf(3)}") await new Promise((resolve) => setTimeout(resolve, 60_000));
+        return address;
+      }, { resources: { far: 1 } });
+      const refs = [slow.remote(), slow.remote()];
+      console.log((await get(refs)).join(" "));
+      await shutdown();`);
+    const busy = async () => (await machines[0].troupe("list", "workers", "--json", "--filter", "state=LEASED")).stdout;
+    await expect.poll(async () => (JSON.parse(await busy()) as unknown[]).length, { timeout: 10_000, interval: 250 }).toBe(2);
+    ip("-n", hub, "link", "set", "to3", "down");
+    const dead = async () => {
+      const { nodes } = await machines[0].status();
+      return nodes.filter(({ state }) => state === "DEAD").map(({ address }) => address.split(":")[0]);
+    };
+    await expect.poll(dead, { timeout: DEAD_WITHIN_MS, interval: 250 }).toEqual([addressOf(3)]);
+    const { code, stdout, stderr } = await running;
+    expect([code, stdout.trim().split("\n").at(-1)], stderr).toEqual([0, `${addressOf(2)} ${addressOf(2)}`]);
+  });
+});
