@@ -50,13 +50,16 @@ export class TaskRunner {
 
   push(push: PushTask, link: Link): void {
     const template = this.#parts.functions.template(link, push.template);
+    const page = this.#parts.claimPageOf(push.lease);
+    // An owner on another machine can't write the page: the slot is taken for it on arrival.
+    if (link.node !== this.#parts.session.parts.identity.nodeId) page?.queue(push.slot, claimTag(push.task));
     this.#queue.pushBack({
       push, link,
       name: template.name, resources: template.resources, functionId: template.functionId, numReturns: template.numReturns,
       task: push.task, attempt: push.attempt, args: push.args, bound: push.bound, codes: push.codes,
       caller: { process: link.process, node: link.node },
       taskId: objectIdOf(link.process, push.task),
-      page: this.#parts.claimPageOf(push.lease),
+      page,
     });
     if (this.#active === 0 && this.#suspendedLease === undefined) this.#next();
     else if (this.#active === 0) this.#handBack();
