@@ -60,7 +60,7 @@ export class Machine {
   driver(body: string): Promise<Ended> {
     const file = join(this.folder, "driver.mjs");
     const troupe = pathToFileURL(join(ROOT, "dist", "sdk", "index.js")).href;
-    const names = "init, shutdown, remote, get, run, getRuntimeContext, AuthenticationError";
+    const names = "init, shutdown, remote, get, run, onNode, AuthenticationError";
     writeFileSync(file, `import { ${names} } from ${JSON.stringify(troupe)};\n${body}\n`);
     return this.node(file);
   }
