@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// The command `troupe`. Plain JavaScript that old versions of Node can read too, so that they get a sentence and not a syntax error.
+// The command `troupe`. Plain JavaScript that old versions of Node can read too: they get a sentence and not a syntax error.
 
 const WANTED = [20, 19];
 const [major, minor] = process.versions.node.split(".").map(Number);

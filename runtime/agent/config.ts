@@ -6,7 +6,9 @@ export interface AgentConfig {
   readonly nodeId: string;
   readonly processId: string;
   readonly sessionDir: string;
-  /** embedded: in this process (private clusters). child: a process of its own, restarted by this agent. Else the head's address. */
+  /**
+   * embedded: in this process (private clusters). child: a process of its own, whose end is this node's. Else the head's address.
+   */
   readonly head: "embedded" | "child" | { readonly address: string };
   /** Where other agents and remote drivers dial: `tcp:host:port`; "" for nowhere. */
   readonly listen: string;

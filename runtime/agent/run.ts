@@ -83,9 +83,12 @@ async function startHead(config: AgentConfig, seams: Seams): Promise<RunningHead
 /** The head as a child of this agent. */
 function startHeadProcess(config: AgentConfig, seams: Seams): Promise<RunningHead> {
   const { clusterId, token, sessionDir, nodeId } = config;
-  const head: HeadConfig = { clusterId, nodeId, token, sessionDir, processId: seams.random.hex(8), listen: `unix:${sessionDir}/head.sock` };
+  const listen = `unix:${sessionDir}/head.sock`;
+  const head: HeadConfig = { clusterId, nodeId, token, sessionDir, processId: seams.random.hex(8), listen };
   return new Promise((resolve, reject) => {
-    const timer = seams.clock.after(HEAD_START_TIMEOUT_MS, () => reject(new Error(`the head did not start within ${HEAD_START_TIMEOUT_MS} ms`)));
+    const timer = seams.clock.after(HEAD_START_TIMEOUT_MS, () => {
+      reject(new Error(`the head did not start within ${HEAD_START_TIMEOUT_MS} ms`));
+    });
     const child = seams.spawner.spawn({
       program: "head",
       config: head,

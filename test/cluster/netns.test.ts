@@ -71,7 +71,9 @@ beforeAll(async () => {
 afterAll(async () => {
   if (reason !== undefined) return;
   await Promise.all(machines.map((machine) => machine.remove()));
-  for (const name of [hub, ...Array.from({ length: HOSTS }, (_, at) => namespaceOf(at + 1))]) ip("netns", "del", name);
+  // Also when making them failed half-way.
+  const made = execFileSync("ip", ["netns", "list"], { timeout: COMMAND_TIMEOUT_MS, encoding: "utf8" }).split(/\s+/);
+  for (const name of made.filter((each) => each.startsWith(`${prefix}-`))) ip("netns", "del", name);
 });
 
 describe("hosts in namespaces", () => {
