@@ -78,7 +78,7 @@ export interface ActorClientsParts {
   readonly released: (call: ActorCallRecord, done: TaskDone | undefined, link: Link | undefined) => void;
   readonly discard: (values: readonly WireValue[]) => void;
   /** Whether an error that the call's owner was sent is one that its retryExceptions covers. */
-  readonly retriable: (retryOn: RetryOn, error: WireValue) => boolean;
+  readonly retriable: (retryOn: RetryOn, error: WireValue) => boolean | Promise<boolean>;
 }
 
 export type RetryOn = ((error: unknown) => boolean) | undefined;
@@ -221,7 +221,15 @@ export class ActorClients {
     }
     const { client, call } = found;
     const error = done.results[0] !== undefined && isError(done.results[0]) ? done.results[0] : undefined;
-    if (error !== undefined && call.retriesLeft !== 0 && this.#parts.retriable(call.retryOn, error)) {
+    const retriable = error !== undefined && call.retriesLeft !== 0 && this.#parts.retriable(call.retryOn, error);
+    if (typeof retriable === "boolean") this.#outcome(client, call, done, link, error, retriable);
+    else void retriable.then((again) => this.#outcome(client, call, done, link, error, again));
+  }
+
+  #outcome(
+    client: ActorClient, call: ActorCallRecord, done: TaskDone, link: Link, error: WireValue | undefined, again: boolean,
+  ): void {
+    if (again) {
       if (!client.calls.ended(call)) return;
       if (call.retriesLeft > 0) call.retriesLeft -= 1;
       call.attempt += 1;

@@ -48,7 +48,8 @@ export async function join(options: JoinOptions): Promise<Session> {
   const store = welcome.store === undefined ? undefined : openStore(welcome.store, storeBroker(caller, agent));
   const { nodeId, clusterId } = agent.peer;
   const joined = { ...identity, nodeId, clusterId };
-  const admit = () => (session as Session).links.accept();
+  const current = () => session as Session;
+  const admit = () => current().links.accept();
   const hub = new RelayHub({ identity: joined, clock: seams.clock, admit });
   hub.connect(agent);
   session = new Session({
@@ -61,11 +62,14 @@ export async function join(options: JoinOptions): Promise<Session> {
     agent,
     caller,
     codec: createCodec(),
-    shipper: createShipper(),
+    shipper: createShipper({
+      ref: { encode: (ref) => current().encodeCaptured(ref), decode: (bytes) => current().decodeCaptured(bytes, "ref") },
+      handle: { encode: (handle) => current().encodeCaptured(handle), decode: (bytes) => current().decodeCaptured(bytes, "handle") },
+    }),
     store,
     claims: openClaims(welcome.claimsPath),
     openRelay: ({ process, node }, handler) => hub.open(process, node, handler, { timeoutMs: DIAL_TIMEOUT_MS }),
-    extraMessages: options.processMessages(() => session as Session),
+    extraMessages: options.processMessages(current),
     onLinkClosed: options.onLinkClosed,
   });
   await session.listen();

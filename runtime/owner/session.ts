@@ -19,12 +19,12 @@ import { Arguments } from "./arguments.ts";
 import { Borrowing } from "./borrowing.ts";
 import { RunningAttempts } from "./context.ts";
 import { Link, LinkTable, processSocket, type ProcessAddress } from "./links.ts";
-import { ObjectEntry, ObjectRef, objectIdOf, type WaitOptions } from "./object-ref.ts";
+import { isRef, ObjectEntry, ObjectRef, objectIdOf, type WaitOptions } from "./object-ref.ts";
 import { Reading } from "./reading.ts";
 import { Submission } from "./submission.ts";
 import { TaskRecord, type TaskTemplate } from "./task-record.ts";
 import { travelHooks } from "./travel.ts";
-import { Values, type DecodeGroup } from "./values.ts";
+import { Values, type DecodeGroup, type TravelHooks } from "./values.ts";
 import type { WireValue } from "./wire-value.ts";
 
 /** Bounds of the session's own waits. */
@@ -62,6 +62,7 @@ export class Session {
   readonly actors: ActorClients;
   readonly reading: Reading;
   readonly arguments: Arguments;
+  readonly #travel: TravelHooks;
   /** Job that this process works for; a worker adopts one. */
   jobId: string;
   namespace: string;
@@ -102,9 +103,10 @@ export class Session {
       discard: (values) => this.borrowing.discard(values),
       retriable: (retryOn, error) => this.#retriable(retryOn, error),
     });
+    this.#travel = travelHooks(this.borrowing, this.actors, this);
     this.values = new Values({
       codec: parts.codec, shipper: parts.shipper, store: parts.store, nodeId,
-      travel: travelHooks(this.borrowing, this.actors, this),
+      travel: this.#travel,
       decoded: (group) => this.#decoded(group),
     });
     this.submission = new Submission({
@@ -186,6 +188,21 @@ export class Session {
 
   releaseHandle(ref: ObjectRef): void {
     this.borrowing.releaseHandle(ref);
+  }
+
+  /** A ref or handle that code has captured: held while this process lives, since the code may be sent at any time. */
+  encodeCaptured(value: object): Uint8Array {
+    const bytes = isRef(value) ? this.#travel.encodeRef(value) : this.#travel.encodeHandle(value);
+    const entry = isRef(value) ? value.entry : this.#travel.entryOfHandle(value);
+    if (entry !== undefined) this.borrowing.addLocal(entry);
+    return bytes;
+  }
+
+  decodeCaptured(bytes: Uint8Array, kind: "ref" | "handle"): object {
+    const group: DecodeGroup = { entries: [], refs: [] };
+    const value = kind === "ref" ? this.#travel.decodeRef(bytes, group) : this.#travel.decodeHandle(bytes, group);
+    if (group.entries.length > 0) this.borrowing.groupHandles(group.entries, group.refs);
+    return value;
   }
 
   // -- actors ------------------------------------------------------------------------------------------------------
@@ -359,9 +376,12 @@ export class Session {
     return template;
   }
 
-  #retriable(retryOn: RetryOn, error: WireValue): boolean {
-    if (retryOn === undefined || !this.values.isDecodable(error.codes as never)) return false;
-    return retryOn(this.values.errorIn(error));
+  #retriable(retryOn: RetryOn, error: WireValue): boolean | Promise<boolean> {
+    if (retryOn === undefined) return false;
+    const codes = error.codes as never;
+    if (this.values.isDecodable(codes)) return retryOn(this.values.errorIn(error));
+    // A class that can't be brought here is none that the option names.
+    return this.values.revive(codes).then(() => retryOn(this.values.errorIn(error)), () => false);
   }
 
   #decoded(group: DecodeGroup): void {

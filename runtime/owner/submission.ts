@@ -9,6 +9,7 @@ import { failureOf, NodeDiedError, WorkerCrashedError } from "../errors.ts";
 import type { Clock, Timer } from "../seams.ts";
 import { CLAIM_SLOTS, claimTag, type ClaimPage } from "../store/index.ts";
 import type { Channel, DeathCause, Failure, LeaseGranted, LeaseRefused, ProcessDied, TaskDone } from "../transport/index.ts";
+import type { RetryOn } from "./actor-client.ts";
 import type { Link, ProcessAddress } from "./links.ts";
 import type { ObjectEntry } from "./object-ref.ts";
 import { isError, type WireValue } from "./wire-value.ts";
@@ -33,7 +34,8 @@ export interface SubmissionParts {
   readonly released: (task: TaskRecord, done: TaskDone | undefined, link: Link | undefined) => void;
   /** Frees what a reply carries that nobody wants. */
   readonly discard: (values: readonly WireValue[]) => void;
-  readonly retriable: (retryOn: ((error: unknown) => boolean) | undefined, error: WireValue) => boolean;
+  /** A promise when the class of the error has to be brought here first. Never rejects. */
+  readonly retriable: (retryOn: RetryOn, error: WireValue) => boolean | Promise<boolean>;
 }
 
 interface Departed {
@@ -294,15 +296,20 @@ export class Submission {
       return;
     }
     const first = done.results[0] as WireValue | undefined;
-    const threw = first !== undefined && isError(first);
-    const event: TaskEvent = threw
-      ? { kind: "threw", attempt: done.attempt, retriable: this.#parts.retriable(task.template.retryOn, first as WireValue) }
-      : { kind: "returned", attempt: done.attempt };
+    if (first === undefined || !isError(first)) return this.#outcome(task, done, link, { kind: "returned", attempt: done.attempt });
+    const threw = (retriable: boolean) => this.#outcome(task, done, link, { kind: "threw", attempt: done.attempt, retriable });
+    const retriable = this.#parts.retriable(task.template.retryOn, first);
+    if (typeof retriable === "boolean") threw(retriable);
+    else void retriable.then(threw);
+  }
+
+  #outcome(task: TaskRecord, done: TaskDone, link: Link | undefined, event: TaskEvent): void {
+    const threw = event.kind === "threw";
     const effect = stepTask(task.life, event);
     if (effect === "ignore") return this.#parts.discard(done.results);
     if (effect === "retry") return this.#retryLater(task);
     this.#end(task, done, link, (entry, index) => {
-      this.#parts.settle(entry, threw ? (first as WireValue) : done.results[index], link);
+      this.#parts.settle(entry, done.results[threw ? 0 : index], link);
     });
   }
 
