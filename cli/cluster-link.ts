@@ -4,7 +4,7 @@ import { ConnectionError, type TroupeError, errorOf } from "../runtime/errors.ts
 import { systemClock, systemRandom } from "../runtime/system.ts";
 import { Caller, type Channel, type NodeInfo, systemTransport, type Transport } from "../runtime/transport/index.ts";
 import { findTarget, type Target } from "../sdk/contract.ts";
-import { type ConnectOptions, EXPOSED, hostAndPort, isLoopback } from "./option-values.ts";
+import { type ConnectOptions, hostAndPort, refuseExposure } from "./option-values.ts";
 
 const DIAL_TIMEOUT_MS = 10_000;
 const ASK_TIMEOUT_MS = 10_000;
@@ -77,7 +77,7 @@ export async function findCluster(options: ConnectOptions): Promise<Found> {
   const target = findTarget({ address, tokenFile: options.tokenFile });
   const trustedNetwork = options.insecureIUnderstand === true || target.record?.trustedNetwork === true;
   const host = hostAndPort(target.agentAddress)?.host;
-  if (options.insecureIUnderstand && host !== undefined && !isLoopback(host)) process.stderr.write(`${EXPOSED}\n`);
+  if (host !== undefined) refuseExposure(`the address ${host}`, host, options.insecureIUnderstand);
   return { link: await ClusterLink.open(target.agentAddress, target.token, trustedNetwork), target, trustedNetwork };
 }
 

@@ -2,6 +2,7 @@
 
 import { readFileSync } from "node:fs";
 import { InvalidArgumentError as WrongValue, type Command } from "commander";
+import { InvalidArgumentError } from "../runtime/errors.ts";
 
 const PORT_MAX = 65_535;
 
@@ -40,7 +41,7 @@ export function pairsOf(text: string, before: Readonly<Record<string, string>> =
 }
 
 /** True when nothing sent to this host leaves the machine. */
-export function isLoopback(host: string): boolean {
+function isLoopback(host: string): boolean {
   return host === "localhost" || host === "::1" || /^127(\.\d{1,3}){3}$/.test(host);
 }
 
@@ -72,9 +73,19 @@ export function connecting(command: Command): Command {
     .option("--insecure-i-understand", "allow plain text beyond this machine: whoever reads it can run code in the cluster");
 }
 
-export const EXPOSED =
+const EXPOSED =
   "WARNING: the cluster's token and all data are sent UNENCRYPTED beyond this machine. Whoever can read or reach this network " +
   "can run any code on every node. Use this only in a network that nobody else can reach.";
+
+/** Plain text beyond this machine is refused, or warned of when it was asked for. */
+export function refuseExposure(what: string, host: string, understood: boolean | undefined): void {
+  if (isLoopback(host)) return;
+  if (understood) return void process.stderr.write(`${EXPOSED}\n`);
+  throw new InvalidArgumentError(
+    `${what} would send the cluster's token and all data unencrypted beyond this machine, where anybody who reads them can run ` +
+      "code on every node. Use a loopback address; or, in a network that nobody else can reach, give --insecure-i-understand.",
+  );
+}
 
 /** Reads a small file that may not be there. */
 export function textOf(file: string): string | undefined {

@@ -13,7 +13,7 @@ import { ClusterLink } from "./cluster-link.ts";
 import { logFileOf, type Started, startDaemon } from "./daemon.ts";
 import { FoundWrong } from "./failure.ts";
 import {
-  amountOf, EXPOSED, hostAndPort, isLoopback, isWildcard, pairsOf, portOf, resourcesOf, tcpAddress,
+  amountOf, hostAndPort, isWildcard, pairsOf, portOf, refuseExposure, resourcesOf, tcpAddress,
 } from "./option-values.ts";
 import { print } from "./table.ts";
 
@@ -129,7 +129,7 @@ async function planNode(options: StartOptions): Promise<Plan> {
   if (target === undefined) throw new InvalidArgumentError(`--address must be HOST:PORT, not ${address}`);
   const file = tokenFile ?? process.env.TROUPE_TOKEN_FILE;
   if (file === undefined) throw new InvalidArgumentError("joining a cluster needs its token: give --token-file");
-  refuseExposure(target.host, "--address", options);
+  refuseExposure(`--address ${target.host}`, target.host, options.insecureIUnderstand);
   const token = readToken(file);
   const head = tcpAddress(target.host, target.port);
   // Asked before anything is started: what is wrong with the address or the token is said at once.
@@ -152,18 +152,8 @@ function listenHost(options: StartOptions, otherwise: string): string {
   if (hostAndPort(tcpAddress(host, 0)) === undefined) {
     throw new InvalidArgumentError(`--listen must be an address without a port, not ${host}; --port gives the port`);
   }
-  refuseExposure(host, "--listen", options);
+  refuseExposure(`--listen ${host}`, host, options.insecureIUnderstand);
   return host;
-}
-
-function refuseExposure(host: string, option: string, { insecureIUnderstand }: StartOptions): void {
-  if (isLoopback(host)) return;
-  if (insecureIUnderstand) return void process.stderr.write(`${EXPOSED}\n`);
-  throw new InvalidArgumentError(
-    `${option} ${host} would send the cluster's token and all data unencrypted beyond this machine, where anybody who reads ` +
-      "them can run code on every node. Use a loopback address; or, in a network that nobody else can reach, " +
-      "give --insecure-i-understand.",
-  );
 }
 
 /** The address of this machine on its way to another one. No packet is sent for it. */

@@ -20,6 +20,7 @@ describe("wrong usage ends with status 2 and a sentence", () => {
     [["start", "--head", "--listen", "0.0.0.0"], "no address that other nodes could dial"],
     [["start", "--head", "--listen", "10.9.8.7"], "--insecure-i-understand"],
     [["start", "--address", "10.9.8.7:1", "--token-file", "t"], "unencrypted beyond this machine"],
+    [["status", "--address", "10.9.8.7:1", "--token-file", "package.json"], "--insecure-i-understand"],
     [["start", "--address", "127.0.0.1:1"], "needs its token"],
     [["start", "--address", "127.0.0.1:1", "--token-file", "absent"], "can't be read (ENOENT)"],
     [["list", "clouds"], "Allowed choices are nodes, actors, workers, jobs"],
