@@ -25,7 +25,7 @@ export function addBench(troupe: Command): void {
     .option("--json", "print JSON")
     .addHelpText("after", `
 Example:
-  $ troupe bench --only "single client tasks"`)
+  $ troupe bench --only single_client_tasks`)
     .action(bench);
 }
 
