@@ -1,0 +1,87 @@
+// Types of the public API, checked by the compiler (types.test.ts runs it): nothing here is executed.
+
+import { expectTypeOf } from "vitest";
+import { get, getActor, init, put, ready, remote, run, wait, type ActorHandle, type Cluster, type ObjectRef } from "troupe";
+
+// -- functions ---------------------------------------------------------------------------------------------------------
+
+const add = remote((a: number, b: number) => a + b);
+expectTypeOf(add.remote(1, 2)).toEqualTypeOf<ObjectRef<number>>();
+expectTypeOf(add.remote(add.remote(1, 2), 3)).toEqualTypeOf<ObjectRef<number>>();
+expectTypeOf(add.local(1, 2)).toEqualTypeOf<number>();
+expectTypeOf(run(add, 1, 2)).toEqualTypeOf<Promise<number>>();
+// @ts-expect-error an argument of the wrong type
+add.remote("1", 2);
+// @ts-expect-error a ref to the wrong type
+add.remote(remote(() => "x").remote(), 2);
+// @ts-expect-error an argument is missing
+add.remote(1);
+// @ts-expect-error an unknown option
+add.options({ retries: 1 });
+// @ts-expect-error an option of the wrong type
+remote(() => 1, { numCpus: "2" });
+
+const later = remote(async (n: number) => [n]);
+expectTypeOf(later.remote(1)).toEqualTypeOf<ObjectRef<number[]>>();
+expectTypeOf(get(later.remote(1))).toEqualTypeOf<Promise<number[]>>();
+
+const optional = remote((a: number, b?: string, ...rest: boolean[]) => (b ?? "") + a + rest.length);
+expectTypeOf(optional.remote(1)).toEqualTypeOf<ObjectRef<string>>();
+expectTypeOf(optional.remote(1, "b", true)).toEqualTypeOf<ObjectRef<string>>();
+
+const pair = remote((x: number): [number, string] => [x, ""]).options({ numReturns: 2 });
+const [first, second] = pair.remote(1);
+expectTypeOf(first).toEqualTypeOf<ObjectRef<number>>();
+expectTypeOf(second).toEqualTypeOf<ObjectRef<string>>();
+
+// -- refs --------------------------------------------------------------------------------------------------------------
+
+const ref = await put({ a: 1 });
+expectTypeOf(ref).toEqualTypeOf<ObjectRef<{ a: number }>>();
+expectTypeOf(ref.value()).toEqualTypeOf<Promise<{ a: number }>>();
+expectTypeOf(get([ref, add.remote(1, 2)])).resolves.toEqualTypeOf<[{ a: number }, number]>();
+expectTypeOf(get({ one: ref, two: add.remote(1, 2) })).resolves.toEqualTypeOf<{ one: { a: number }; two: number }>();
+expectTypeOf(wait([ref])).resolves.toEqualTypeOf<{ ready: ObjectRef<{ a: number }>[]; pending: ObjectRef<{ a: number }>[] }>();
+// A ref is not awaitable: awaiting it gives the ref itself.
+expectTypeOf<Awaited<typeof ref>>().toEqualTypeOf<typeof ref>();
+// @ts-expect-error a value is no ref
+get(5);
+
+// -- actors ------------------------------------------------------------------------------------------------------------
+
+class Counter {
+  readonly label: string;
+  private secret = 1;
+  #hidden = 2;
+  constructor(label: string, start = 0) {
+    this.label = label + start + this.secret + this.#hidden;
+  }
+  inc(by = 1): number {
+    return by;
+  }
+  async name(): Promise<string> {
+    return this.label;
+  }
+  private internal(): void {}
+  protected guarded(): void {
+    this.internal();
+  }
+}
+const CounterActor = remote(Counter, { maxRestarts: 1 });
+const counter = CounterActor.remote("c", add.remote(1, 2));
+expectTypeOf(counter).toEqualTypeOf<ActorHandle<Counter>>();
+expectTypeOf(counter.inc.remote(2)).toEqualTypeOf<ObjectRef<number>>();
+expectTypeOf(counter.name.remote()).toEqualTypeOf<ObjectRef<string>>();
+expectTypeOf(counter.inc.options({ maxTaskRetries: 1 }).remote()).toEqualTypeOf<ObjectRef<number>>();
+expectTypeOf(getActor<Counter>("c")).resolves.toEqualTypeOf<ActorHandle<Counter>>();
+expectTypeOf(ready(counter)).toEqualTypeOf<Promise<void>>();
+// @ts-expect-error fields are not on the handle
+counter.label;
+// @ts-expect-error private methods are not on the handle
+counter.internal;
+// @ts-expect-error a constructor argument of the wrong type
+CounterActor.remote(5);
+// @ts-expect-error a method argument of the wrong type
+counter.inc.remote("2");
+
+expectTypeOf(init({ numCpus: 2 })).toEqualTypeOf<Promise<Cluster>>();
