@@ -8,30 +8,57 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
+/** A private mapping of a whole memory: unmapped when it and every view of it were collected. */
+export interface PrivateMapping {
+  readonly kind: "private mapping";
+}
+/** Bytes on their way into a socket. */
+export interface OutboxHandle {
+  readonly kind: "outbox";
+}
+
 export interface Native {
   /** A memory without a name: its file descriptor. Throws ENOMEM, EMFILE. */
   createMemory(bytes: number): number;
-  /** Shared, writable. `populate` maps all pages at once. Unmapped when the buffer is collected. */
-  mapShared(path: string, offset: number, length: number, populate: boolean): ArrayBuffer;
-  /** The whole of a memory, copy on write, for the life of the process. */
-  mapPrivate(path: string, length: number): number;
-  /** A part of a private mapping; nothing is copied. At most 4 GiB on Node 20. */
-  viewPrivate(mapping: number, offset: number, length: number): ArrayBuffer;
+  /** The bytes stay until the last mapping is gone. */
+  closeMemory(fd: number): void;
+  /** Shared, writable; less than 4 GiB on Node 20. Unmapped when the buffer is collected. */
+  mapShared(path: string, offset: number, length: number): ArrayBuffer;
+  /** The whole of a memory, copy on write. */
+  mapPrivate(path: string, length: number): PrivateMapping;
+  /** A part of a private mapping; nothing is copied, except from 4 GiB on by Node 20. */
+  viewPrivate(mapping: PrivateMapping, offset: number, length: number): ArrayBuffer;
   /** Drops the private pages of a range: the next look shows what is shared. */
-  dontNeed(mapping: number, offset: number, length: number): void;
+  dontNeed(mapping: PrivateMapping, offset: number, length: number): void;
+  /** The same off the event loop, for ranges that take long. */
+  dropPages(mapping: PrivateMapping, offset: number, length: number): Promise<void>;
   /** Length 0 from now on, for every view of it. */
   detach(buffer: ArrayBuffer): void;
-  /** Off the event loop, on two threads. */
+  /** Off the event loop, on two threads. Neither buffer may be detached before it is done. */
   copy(target: ArrayBuffer, targetOffset: number, source: ArrayBuffer, sourceOffset: number, length: number): Promise<void>;
+  /** Allocates the pages of shared memory, off the event loop. Rejects with ENOMEM where a write would raise SIGBUS. */
+  populate(buffer: ArrayBuffer, offset: number, length: number): Promise<void>;
   /** When the other end of this descriptor is closed, this process ends, its groups and files with it, blocked loop or not. */
   watchLifeline(fd: number): void;
   addGroup(pid: number): void;
   removeGroup(pid: number): void;
   removeAtEnd(path: string): void;
-  /** Writes the monotonic time into that word every half second, blocked loop or not. */
-  beatInto(buffer: ArrayBuffer, byteOffset: number): void;
+  /**
+   * A client's block of a control memory: its first word gets the monotonic time every half second, blocked loop or not, and its words
+   * from `pinsOffset` on are cleared when this thread's environment ends without `leaveBlock`.
+   */
+  joinBlock(path: string, offset: number, bytes: number, pinsOffset: number): number;
+  leaveBlock(block: number): void;
   /** Milliseconds, 31 bits: what heartbeats are compared with. */
   monotonicMs(): number;
+  /** Duplicates the descriptor of a stream socket. */
+  openOutbox(fd: number): OutboxHandle;
+  /** Bytes that did not leave yet, or a negative errno. Without `flushNow` they leave with the next flush or within a millisecond. */
+  outboxAppend(outbox: OutboxHandle, bytes: Uint8Array, offset: number, length: number, flushNow: boolean): number;
+  outboxFlush(outbox: OutboxHandle): number;
+  outboxPending(outbox: OutboxHandle): number;
+  /** What is pending is dropped. Idempotent. */
+  outboxClose(outbox: OutboxHandle): void;
   /** Of the process at the other end of a Unix socket: [pid, uid, gid]. */
   peerCredentials(fd: number): [number, number, number];
   setSubreaper(): void;

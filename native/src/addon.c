@@ -44,14 +44,28 @@ static const char *error_name(int error) {
     case EPERM: return "EPERM";
     case ENOENT: return "ENOENT";
     case EINVAL: return "EINVAL";
+    case EAGAIN: return "EAGAIN";
+    case EPIPE: return "EPIPE";
+    case EBADF: return "EBADF";
+    case ECONNRESET: return "ECONNRESET";
+    case ECANCELED: return "ECANCELED";
     default: return "EIO";
   }
 }
 
+napi_value bridge_error(napi_env env, int error, const char *call) {
+  char text[256], reason[128];
+  // The GNU variant: it may answer with a text of its own.
+  snprintf(text, sizeof text, "%s failed: %s", call, strerror_r(error, reason, sizeof reason));
+  napi_value code, message, value;
+  napi_create_string_utf8(env, error_name(error), NAPI_AUTO_LENGTH, &code);
+  napi_create_string_utf8(env, text, NAPI_AUTO_LENGTH, &message);
+  napi_create_error(env, code, message, &value);
+  return value;
+}
+
 napi_value bridge_throw(napi_env env, int error, const char *call) {
-  char text[256];
-  snprintf(text, sizeof text, "%s failed: %s", call, strerror(error));
-  napi_throw_error(env, error_name(error), text);
+  napi_throw(env, bridge_error(env, error, call));
   return NULL;
 }
 
@@ -59,6 +73,8 @@ NAPI_MODULE_INIT() {
   memory_exports(env, exports);
   copy_exports(env, exports);
   lifeline_exports(env, exports);
+  heartbeat_exports(env, exports);
   process_exports(env, exports);
+  outbox_exports(env, exports);
   return exports;
 }

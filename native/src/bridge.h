@@ -23,10 +23,14 @@ bool bridge_bool(napi_env env, napi_value value);
 // Copies a string into `target` (with its end); false when it does not fit.
 bool bridge_text(napi_env env, napi_value value, char *target, size_t size);
 napi_value bridge_of_number(napi_env env, double number);
+// An Error with the errno's name as its code.
+napi_value bridge_error(napi_env env, int error, const char *call);
 // Throws; returns NULL so that callers can `return bridge_throw(…)`.
 napi_value bridge_throw(napi_env env, int error, const char *call);
 
 void memory_exports(napi_env env, napi_value exports);
 void copy_exports(napi_env env, napi_value exports);
 void lifeline_exports(napi_env env, napi_value exports);
+void heartbeat_exports(napi_env env, napi_value exports);
 void process_exports(napi_env env, napi_value exports);
+void outbox_exports(napi_env env, napi_value exports);

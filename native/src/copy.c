@@ -1,46 +1,81 @@
-// Large copies off the event loop: copy(target, targetOffset, source, sourceOffset, length) -> Promise<void>.
+// Work on large ranges off the event loop. Each answers with a promise and is cut in two that run side by side on pool threads: one
+// thread does not fill the memory bus.
 //
-// The copy is cut in two that run side by side on pool threads: one thread does not fill the memory bus. Both ArrayBuffers are
-// referenced until the end; whoever detaches or writes one meanwhile breaks the promise of StoreClient.put, not this process.
+//   copy(target, targetOffset, source, sourceOffset, length)
+//   populate(buffer, offset, length)      allocates and maps the pages of shared memory; a full machine is ENOMEM here, and not a
+//                                         SIGBUS at the first write
+//   dropPages(handle, offset, length)     dontNeed for ranges that take long
+//
+// What a job works on is referenced until its end. Nobody may detach such a buffer meanwhile: runtime/store waits with that.
 
 #include "bridge.h"
+#include "memory.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
-typedef struct copy_job copy_job;
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
+typedef enum { COPY, POPULATE, DROP } job_kind;
+
+typedef struct range_job range_job;
 typedef struct {
-  copy_job *job;
+  range_job *job;
   napi_async_work work;
   char *target;
   const char *source;
   size_t length;
-} copy_part;
-struct copy_job {
+} job_part;
+struct range_job {
+  job_kind kind;
   napi_deferred deferred;
   napi_ref target, source;
   int open;
-  copy_part parts[2];
+  int error;
+  job_part parts[2];
 };
+
+static const char *const CALLS[] = {"a copy", "making room in the store", "giving pages back"};
+
+// Old kernels can't populate by madvise: touching every page does, at the risk that the other way avoids.
+static int populate_pages(char *start, size_t length) {
+  if (madvise(start, length, MADV_POPULATE_WRITE) == 0) return 0;
+  if (errno == EFAULT) return ENOMEM;
+  if (errno != EINVAL) return errno;
+  for (size_t at = 0; at < length; at += 4096) __atomic_fetch_or(start + at, 0, __ATOMIC_RELAXED);
+  return 0;
+}
 
 static void run_part(napi_env env, void *data) {
   (void)env;
-  copy_part *part = data;
-  memcpy(part->target, part->source, part->length);
+  job_part *part = data;
+  int error = 0;
+  if (part->length == 0) return;
+  if (part->job->kind == COPY) memcpy(part->target, part->source, part->length);
+  else if (part->job->kind == POPULATE) error = populate_pages(part->target, part->length);
+  else if (madvise(part->target, part->length, MADV_DONTNEED) < 0) error = errno;
+  if (error != 0) __atomic_store_n(&part->job->error, error, __ATOMIC_RELAXED);
 }
 
 static void end_part(napi_env env, napi_status status, void *data) {
-  (void)status;
-  copy_part *part = data;
-  copy_job *job = part->job;
+  job_part *part = data;
+  range_job *job = part->job;
   napi_delete_async_work(env, part->work);
+  if (status != napi_ok) job->error = ECANCELED;
   if (--job->open > 0) return;
-  napi_value nothing;
-  napi_get_undefined(env, &nothing);
-  napi_resolve_deferred(env, job->deferred, nothing);
+  if (job->error == 0) {
+    napi_value nothing;
+    napi_get_undefined(env, &nothing);
+    napi_resolve_deferred(env, job->deferred, nothing);
+  } else {
+    napi_reject_deferred(env, job->deferred, bridge_error(env, job->error, CALLS[job->kind]));
+  }
   napi_delete_reference(env, job->target);
-  napi_delete_reference(env, job->source);
+  if (job->source != NULL) napi_delete_reference(env, job->source);
   free(job);
 }
 
@@ -48,35 +83,66 @@ static char *bytes_of(napi_env env, napi_value buffer, double offset, double len
   void *data;
   size_t size;
   if (napi_get_arraybuffer_info(env, buffer, &data, &size) != napi_ok) return NULL;
-  if (offset < 0 || length < 0 || offset + length > (double)size) return NULL;
+  if (!(offset >= 0 && length >= 0 && offset + length <= (double)size)) return NULL;
   return (char *)data + (size_t)offset;
 }
 
-static napi_value copy(napi_env env, napi_callback_info info) {
-  napi_value args[5], promise;
-  bridge_args(env, info, 5, args);
-  double length = bridge_number(env, args[4]);
-  char *target = bytes_of(env, args[0], bridge_number(env, args[1]), length);
-  char *source = bytes_of(env, args[2], bridge_number(env, args[3]), length);
-  if (target == NULL || source == NULL) return bridge_throw(env, EINVAL, "a copy beyond its buffers");
-  copy_job *job = calloc(1, sizeof *job);
+// `holders` are kept from collection until the job ends; the second may be NULL.
+static napi_value start_job(napi_env env, job_kind kind, char *target, const char *source, size_t length, const napi_value holders[2]) {
+  napi_value promise, name;
+  range_job *job = calloc(1, sizeof *job);
   if (job == NULL) return bridge_throw(env, ENOMEM, "malloc");
+  job->kind = kind;
   napi_create_promise(env, &job->deferred, &promise);
-  napi_create_reference(env, args[0], 1, &job->target);
-  napi_create_reference(env, args[2], 1, &job->source);
-  // Cut at a page, so that the halves share no cache line.
-  size_t half = ((size_t)length / 2) & ~(size_t)4095;
-  job->parts[0] = (copy_part){job, NULL, target, source, half};
-  job->parts[1] = (copy_part){job, NULL, target + half, source + half, (size_t)length - half};
+  napi_create_reference(env, holders[0], 1, &job->target);
+  if (holders[1] != NULL) napi_create_reference(env, holders[1], 1, &job->source);
+  // Cut at a page: the halves share neither a cache line nor a page.
+  size_t half = (length / 2) & ~(size_t)4095;
+  job->parts[0] = (job_part){job, NULL, target, source, half};
+  job->parts[1] = (job_part){job, NULL, target + half, source == NULL ? NULL : source + half, length - half};
   job->open = 2;
-  napi_value name;
-  napi_create_string_utf8(env, "troupe.copy", NAPI_AUTO_LENGTH, &name);
+  napi_create_string_utf8(env, "troupe.range", NAPI_AUTO_LENGTH, &name);
   for (int index = 0; index < 2; index += 1) {
-    copy_part *part = &job->parts[index];
+    job_part *part = &job->parts[index];
     napi_create_async_work(env, NULL, name, run_part, end_part, part, &part->work);
     napi_queue_async_work(env, part->work);
   }
   return promise;
 }
 
-void copy_exports(napi_env env, napi_value exports) { EXPORT(env, exports, "copy", copy); }
+static napi_value copy(napi_env env, napi_callback_info info) {
+  napi_value args[5];
+  bridge_args(env, info, 5, args);
+  double length = bridge_number(env, args[4]);
+  char *target = bytes_of(env, args[0], bridge_number(env, args[1]), length);
+  char *source = bytes_of(env, args[2], bridge_number(env, args[3]), length);
+  if (target == NULL || source == NULL) return bridge_throw(env, EINVAL, "a copy beyond its buffers");
+  const napi_value holders[2] = {args[0], args[2]};
+  return start_job(env, COPY, target, source, (size_t)length, holders);
+}
+
+static napi_value populate(napi_env env, napi_callback_info info) {
+  napi_value args[3];
+  bridge_args(env, info, 3, args);
+  double length = bridge_number(env, args[2]);
+  char *target = bytes_of(env, args[0], bridge_number(env, args[1]), length);
+  if (target == NULL) return bridge_throw(env, EINVAL, "pages beyond their buffer");
+  const napi_value holders[2] = {args[0], NULL};
+  return start_job(env, POPULATE, target, NULL, (size_t)length, holders);
+}
+
+static napi_value drop_pages(napi_env env, napi_callback_info info) {
+  napi_value args[3];
+  bridge_args(env, info, 3, args);
+  mapping *map;
+  char *target = memory_private_range(env, args[0], args[1], args[2], &map);
+  if (target == NULL) return bridge_throw(env, EINVAL, "a range beyond the store");
+  const napi_value holders[2] = {args[0], NULL};
+  return start_job(env, DROP, target, NULL, (size_t)bridge_number(env, args[2]), holders);
+}
+
+void copy_exports(napi_env env, napi_value exports) {
+  EXPORT(env, exports, "copy", copy);
+  EXPORT(env, exports, "populate", populate);
+  EXPORT(env, exports, "dropPages", drop_pages);
+}

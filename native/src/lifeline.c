@@ -1,14 +1,13 @@
-// The native thread that does what must not wait for the event loop: it watches the lifeline and beats the heart.
+// The native thread that does what must not wait for the event loop: it watches the lifeline and beats the hearts (heartbeat.c).
 //
 // Lifeline: an inherited pipe whose other end the parent holds. When it hangs up, the parent is gone, and this process ends with all it
 // started, whatever its loop is doing: process groups are killed, files removed, its own group killed, _exit.
-// Heartbeat: CLOCK_MONOTONIC in milliseconds, written every BEAT_MS into a shared word (Int32 pair is not needed: 31 bits of
-// milliseconds, compared modulo, span 24 days; readers take differences).
 //
 // One thread a process, started by the first use, never joined: it ends with the process. State is guarded by one mutex; nothing here
 // calls into JavaScript.
 
 #include "bridge.h"
+#include "watcher.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -18,7 +17,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #define GROUPS_MAX 4096
@@ -33,8 +31,6 @@ static pid_t group_ids[GROUPS_MAX];
 static int group_count = 0;
 static char paths[PATHS_MAX][PATH_BYTES];
 static int path_count = 0;
-static int32_t *beat_word = NULL;
-static napi_ref beat_buffer = NULL;
 
 // A file, or a folder with files in it: what a session leaves.
 static void remove_path(const char *path) {
@@ -65,19 +61,15 @@ static void *run(void *nothing) {
   for (;;) {
     pthread_mutex_lock(&guard);
     struct pollfd watched = {.fd = lifeline_fd, .events = 0};
-    if (beat_word != NULL) {
-      struct timespec now;
-      clock_gettime(CLOCK_MONOTONIC, &now);
-      int64_t ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-      __atomic_store_n(beat_word, (int32_t)(ms & 0x7fffffff), __ATOMIC_SEQ_CST);
-    }
     pthread_mutex_unlock(&guard);
+    heartbeat_beat();
     int ready = poll(&watched, watched.fd >= 0 ? 1 : 0, BEAT_MS);
     if (ready > 0 && (watched.revents & (POLLHUP | POLLERR | POLLNVAL))) hang_up();
   }
   return NULL;
 }
 
+// Under the guard.
 static void start_thread(void) {
   if (started) return;
   started = true;
@@ -93,6 +85,14 @@ static void start_thread(void) {
   else started = false;
   pthread_attr_destroy(&attributes);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+bool watcher_start(void) {
+  pthread_mutex_lock(&guard);
+  start_thread();
+  bool running = started;
+  pthread_mutex_unlock(&guard);
+  return running;
 }
 
 // watchLifeline(fd)
@@ -141,30 +141,9 @@ static napi_value remove_at_end(napi_env env, napi_callback_info info) {
   return taken ? NULL : bridge_throw(env, EINVAL, "one more path to remove");
 }
 
-// beatInto(arrayBuffer, byteOffset): the buffer stays referenced for the life of the process.
-static napi_value beat_into(napi_env env, napi_callback_info info) {
-  napi_value args[2];
-  bridge_args(env, info, 2, args);
-  void *data;
-  size_t size;
-  double offset = bridge_number(env, args[1]);
-  if (napi_get_arraybuffer_info(env, args[0], &data, &size) != napi_ok || offset < 0 || offset + 4 > (double)size) {
-    return bridge_throw(env, EINVAL, "the heartbeat's word");
-  }
-  pthread_mutex_lock(&guard);
-  if (beat_buffer == NULL) {
-    napi_create_reference(env, args[0], 1, &beat_buffer);
-    beat_word = (int32_t *)((char *)data + (size_t)offset);
-    start_thread();
-  }
-  pthread_mutex_unlock(&guard);
-  return NULL;
-}
-
 void lifeline_exports(napi_env env, napi_value exports) {
   EXPORT(env, exports, "watchLifeline", watch_lifeline);
   EXPORT(env, exports, "addGroup", add_group);
   EXPORT(env, exports, "removeGroup", remove_group);
   EXPORT(env, exports, "removeAtEnd", remove_at_end);
-  EXPORT(env, exports, "beatInto", beat_into);
 }

@@ -3,35 +3,47 @@
 //   shared mapping    MAP_SHARED, a part of a memfd: control pages, claim pages, ranges a process writes objects into. One ArrayBuffer a
 //                     mapping; its finalizer unmaps.
 //   private mapping   MAP_PRIVATE | MAP_NORESERVE of a whole memfd, read and write: what readers see. A reader's write goes to its own copy of
-//                     that page. Mapped once a process and never unmapped, so a late finalizer of a view can do no harm.
+//                     that page. Counted: its handle and every ArrayBuffer over it hold it, and the last finalizer unmaps, whatever order
+//                     they run in.
 //
-// ArrayBuffers over the private mapping own nothing: which object they belong to, and when its pin may be cleared, is decided in
-// runtime/store. `dontNeed` gives a range's private pages back; without it a later reader of the same range would see stale bytes.
+// Which object a view belongs to, and when its pin may be cleared, is decided in runtime/store. `dontNeed` gives a range's private pages
+// back; without it a later reader of the same range would see stale bytes.
 
 #include "bridge.h"
+#include "memory.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define PATH_MAX_BYTES 512
-#define PRIVATE_MAPS_MAX 16
+// Node 20 aborts on external buffers that are larger; later ones take them.
+#define EXTERNAL_MAX ((double)4294967296.0)
 
-typedef struct {
-  void *base;
-  size_t length;
-} mapping;
+static uint32_t node_major = 0;
 
 static void unmap(napi_env env, void *data, void *hint) {
   (void)env;
-  mapping *map = hint;
   (void)data;
+  mapping *map = hint;
   munmap(map->base, map->length);
   free(map);
 }
+
+static void let_go(napi_env env, void *data, void *hint) {
+  (void)env;
+  (void)data;
+  mapping *map = hint;
+  if (__atomic_sub_fetch(&map->holders, 1, __ATOMIC_ACQ_REL) > 0) return;
+  munmap(map->base, map->length);
+  free(map);
+}
+
+static bool too_long(double length) { return node_major < 22 && length >= EXTERNAL_MAX; }
 
 static napi_value create_memory(napi_env env, napi_callback_info info) {
   napi_value args[1];
@@ -46,84 +58,99 @@ static napi_value create_memory(napi_env env, napi_callback_info info) {
   return bridge_of_number(env, fd);
 }
 
-// mapShared(path, offset, length, populate) -> ArrayBuffer
-static napi_value map_shared(napi_env env, napi_callback_info info) {
-  napi_value args[4];
-  char path[PATH_MAX_BYTES];
-  bridge_args(env, info, 4, args);
-  if (!bridge_text(env, args[0], path, sizeof path)) return bridge_throw(env, EINVAL, "the path of a memory");
-  int fd = open(path, O_RDWR | O_CLOEXEC);
-  if (fd < 0) return bridge_throw(env, errno, "open of a memory");
-  size_t length = (size_t)bridge_number(env, args[2]);
-  int flags = MAP_SHARED | (bridge_bool(env, args[3]) ? MAP_POPULATE : 0);
-  void *base = mmap(NULL, length, PROT_READ | PROT_WRITE, flags, fd, (off_t)bridge_number(env, args[1]));
+// closeMemory(fd): the bytes stay until the last mapping is gone.
+static napi_value close_memory(napi_env env, napi_callback_info info) {
+  napi_value args[1];
+  bridge_args(env, info, 1, args);
+  if (close((int)bridge_number(env, args[0])) < 0) return bridge_throw(env, errno, "close of a memory");
+  return NULL;
+}
+
+// Maps a part of a file; NULL and errno when it can't.
+mapping *memory_map(const char *path, double offset, double length, bool shared) {
+  int fd = open(path, (shared ? O_RDWR : O_RDONLY) | O_CLOEXEC);
+  if (fd < 0) return NULL;
+  mapping *map = malloc(sizeof *map);
+  void *base = MAP_FAILED;
+  if (map != NULL) {
+    int flags = shared ? MAP_SHARED : MAP_PRIVATE | MAP_NORESERVE;
+    base = mmap(NULL, (size_t)length, PROT_READ | PROT_WRITE, flags, fd, (off_t)offset);
+  }
   int error = errno;
   close(fd);
-  if (base == MAP_FAILED) return bridge_throw(env, error, "mmap of a shared range");
-  mapping *map = malloc(sizeof *map);
-  if (map == NULL) {
-    munmap(base, length);
-    return bridge_throw(env, ENOMEM, "malloc");
-  }
-  map->base = base;
-  map->length = length;
-  napi_value buffer;
-  if (napi_create_external_arraybuffer(env, base, length, unmap, map, &buffer) != napi_ok) {
-    munmap(base, length);
+  if (base == MAP_FAILED) {
     free(map);
+    errno = error;
+    return NULL;
+  }
+  *map = (mapping){.base = base, .length = (size_t)length, .holders = 1};
+  return map;
+}
+
+// mapShared(path, offset, length) -> ArrayBuffer
+static napi_value map_shared(napi_env env, napi_callback_info info) {
+  napi_value args[3];
+  char path[PATH_MAX_BYTES];
+  bridge_args(env, info, 3, args);
+  if (!bridge_text(env, args[0], path, sizeof path)) return bridge_throw(env, EINVAL, "the path of a memory");
+  double length = bridge_number(env, args[2]);
+  if (too_long(length)) return bridge_throw(env, EINVAL, "one ArrayBuffer of 4 GiB or more on this version of Node");
+  mapping *map = memory_map(path, bridge_number(env, args[1]), length, true);
+  if (map == NULL) return bridge_throw(env, errno, "mapping a shared range");
+  napi_value buffer;
+  if (napi_create_external_arraybuffer(env, map->base, map->length, unmap, map, &buffer) != napi_ok) {
+    unmap(env, NULL, map);
     return bridge_throw(env, EINVAL, "an ArrayBuffer over shared memory");
   }
   return buffer;
 }
 
-// Private mappings live as long as the process; a handle is an index here. Written on the main thread and by worker threads that
-// open a store of their own, each slot once.
-static mapping private_maps[PRIVATE_MAPS_MAX];
-static int private_count = 0;
-
 // mapPrivate(path, length) -> handle
 static napi_value map_private(napi_env env, napi_callback_info info) {
-  napi_value args[2];
+  napi_value args[2], handle;
   char path[PATH_MAX_BYTES];
   bridge_args(env, info, 2, args);
   if (!bridge_text(env, args[0], path, sizeof path)) return bridge_throw(env, EINVAL, "the path of a memory");
-  int handle = __atomic_fetch_add(&private_count, 1, __ATOMIC_SEQ_CST);
-  if (handle >= PRIVATE_MAPS_MAX) return bridge_throw(env, EMFILE, "one more private mapping");
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return bridge_throw(env, errno, "open of a memory");
-  size_t length = (size_t)bridge_number(env, args[1]);
-  void *base = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, fd, 0);
-  int error = errno;
-  close(fd);
-  if (base == MAP_FAILED) return bridge_throw(env, error, "mmap of the store");
-  madvise(base, length, MADV_DONTDUMP);
-  madvise(base, length, MADV_DONTFORK);
-  private_maps[handle].base = base;
-  private_maps[handle].length = length;
-  return bridge_of_number(env, handle);
+  mapping *map = memory_map(path, 0, bridge_number(env, args[1]), false);
+  if (map == NULL) return bridge_throw(env, errno, "mapping the store");
+  madvise(map->base, map->length, MADV_DONTDUMP);
+  madvise(map->base, map->length, MADV_DONTFORK);
+  if (napi_create_external(env, map, let_go, map, &handle) != napi_ok) {
+    let_go(env, NULL, map);
+    return bridge_throw(env, EINVAL, "a handle of the store");
+  }
+  return handle;
 }
 
-static char *private_range(double handle, double offset, double length) {
-  if (handle < 0 || handle >= PRIVATE_MAPS_MAX) return NULL;
-  mapping *map = &private_maps[(int)handle];
-  if (map->base == NULL || offset < 0 || length < 0 || offset + length > (double)map->length) return NULL;
-  return (char *)map->base + (size_t)offset;
+char *memory_private_range(napi_env env, napi_value handle, napi_value offset, napi_value length, mapping **holder) {
+  void *data = NULL;
+  if (napi_get_value_external(env, handle, &data) != napi_ok || data == NULL) return NULL;
+  mapping *map = data;
+  double start = bridge_number(env, offset), bytes = bridge_number(env, length);
+  // Written so that NaN fails too.
+  if (!(start >= 0 && bytes >= 0 && start + bytes <= (double)map->length)) return NULL;
+  *holder = map;
+  return (char *)map->base + (size_t)start;
 }
 
 // viewPrivate(handle, offset, length) -> ArrayBuffer
 static napi_value view_private(napi_env env, napi_callback_info info) {
   napi_value args[3];
   bridge_args(env, info, 3, args);
-  double length = bridge_number(env, args[2]);
-  char *start = private_range(bridge_number(env, args[0]), bridge_number(env, args[1]), length);
+  mapping *map;
+  char *start = memory_private_range(env, args[0], args[1], args[2], &map);
   if (start == NULL) return bridge_throw(env, EINVAL, "a view beyond the store");
+  double length = bridge_number(env, args[2]);
   napi_value buffer;
-  napi_status status = napi_create_external_arraybuffer(env, start, (size_t)length, NULL, NULL, &buffer);
-  if (status == napi_ok) return buffer;
-  // Runtimes with a memory cage allow no external buffers: the view is a copy there.
+  if (!too_long(length)) {
+    __atomic_add_fetch(&map->holders, 1, __ATOMIC_RELAXED);
+    if (napi_create_external_arraybuffer(env, start, (size_t)length, let_go, map, &buffer) == napi_ok) return buffer;
+    let_go(env, NULL, map);
+  }
+  // Runtimes with a memory cage allow no external buffers, and Node 20 none of 4 GiB: the view is a copy there.
   void *copy;
   if (napi_create_arraybuffer(env, (size_t)length, &copy, &buffer) != napi_ok) return bridge_throw(env, ENOMEM, "an ArrayBuffer");
-  __builtin_memcpy(copy, start, (size_t)length);
+  memcpy(copy, start, (size_t)length);
   return buffer;
 }
 
@@ -131,22 +158,25 @@ static napi_value view_private(napi_env env, napi_callback_info info) {
 static napi_value dont_need(napi_env env, napi_callback_info info) {
   napi_value args[3];
   bridge_args(env, info, 3, args);
-  double length = bridge_number(env, args[2]);
-  char *start = private_range(bridge_number(env, args[0]), bridge_number(env, args[1]), length);
+  mapping *map;
+  char *start = memory_private_range(env, args[0], args[1], args[2], &map);
   if (start == NULL) return bridge_throw(env, EINVAL, "a range beyond the store");
-  if (madvise(start, (size_t)length, MADV_DONTNEED) < 0) return bridge_throw(env, errno, "madvise");
+  if (madvise(start, (size_t)bridge_number(env, args[2]), MADV_DONTNEED) < 0) return bridge_throw(env, errno, "madvise");
   return NULL;
 }
 
 static napi_value detach(napi_env env, napi_callback_info info) {
   napi_value args[1];
   bridge_args(env, info, 1, args);
-  napi_detach_arraybuffer(env, args[0]);
+  if (napi_detach_arraybuffer(env, args[0]) != napi_ok) return bridge_throw(env, EINVAL, "detaching an ArrayBuffer");
   return NULL;
 }
 
 void memory_exports(napi_env env, napi_value exports) {
+  const napi_node_version *version;
+  if (napi_get_node_version(env, &version) == napi_ok) __atomic_store_n(&node_major, version->major, __ATOMIC_RELAXED);
   EXPORT(env, exports, "createMemory", create_memory);
+  EXPORT(env, exports, "closeMemory", close_memory);
   EXPORT(env, exports, "mapShared", map_shared);
   EXPORT(env, exports, "mapPrivate", map_private);
   EXPORT(env, exports, "viewPrivate", view_private);

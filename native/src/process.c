@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <time.h>
 
 // peerCredentials(fd) -> [pid, uid, gid]
 static napi_value peer_credentials(napi_env env, napi_callback_info info) {
@@ -31,17 +30,7 @@ static napi_value set_subreaper(napi_env env, napi_callback_info info) {
   return NULL;
 }
 
-// monotonicMs() -> what heartbeats are compared with
-static napi_value monotonic_ms(napi_env env, napi_callback_info info) {
-  (void)info;
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  int64_t ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-  return bridge_of_number(env, (double)(ms & 0x7fffffff));
-}
-
 void process_exports(napi_env env, napi_value exports) {
   EXPORT(env, exports, "peerCredentials", peer_credentials);
   EXPORT(env, exports, "setSubreaper", set_subreaper);
-  EXPORT(env, exports, "monotonicMs", monotonic_ms);
 }

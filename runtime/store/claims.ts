@@ -99,9 +99,9 @@ export function createClaimBook(native: Native | undefined): ClaimBook {
   const bytes = PAGES * PAGE_BYTES;
   if (native === undefined) return new ClaimBook(new ArrayBuffer(bytes), "");
   const path = `/proc/${process.pid}/fd/${native.createMemory(bytes)}`;
-  return new ClaimBook(native.mapShared(path, 0, bytes, false), path);
+  return new ClaimBook(native.mapShared(path, 0, bytes), path);
 }
 
 export function openClaimBook(native: Native, path: string): ClaimBook {
-  return new ClaimBook(native.mapShared(path, 0, PAGES * PAGE_BYTES, false), path);
+  return new ClaimBook(native.mapShared(path, 0, PAGES * PAGE_BYTES), path);
 }

@@ -1,6 +1,7 @@
 // The object store of a node: hosts for agents, clients for everybody, claim pages.
 
-import { native } from "../../native/index.ts";
+import { native, whyAbsent } from "../../native/index.ts";
+import { InvalidArgumentError } from "../errors.ts";
 import { ClaimBook, createClaimBook, openClaimBook } from "./claims.ts";
 import { LocalClient, LocalHost } from "./local.ts";
 import { SharedClient } from "./shared-client.ts";
@@ -22,7 +23,7 @@ export function createLocalStore({ capacity }: { capacity: number }): StoreHost 
 
 export function openStore(grant: StoreGrant, broker: StoreBroker): StoreClient {
   if (grant.path.startsWith("local:")) return new LocalClient(grant, broker);
-  if (native === undefined) throw new Error("a shared store can't be opened without the addon");
+  if (native === undefined) throw new InvalidArgumentError(`the node's shared memory can't be used here: ${whyAbsent()}`);
   return new SharedClient(native, grant, broker);
 }
 

@@ -13,10 +13,11 @@
 //   ├── header ───────────┼── descriptors ────────────┼── clients ───────────────┤
 //   magic, version          8 words each:               CLIENT_WORDS each:
 //                           0 generation                0 heartbeat (ms, by the native thread)
-//                           1 state FREE|LEASED|SEALED  1 last turn (ms, by the loop)
-//                           2 first page                2.. pins: slot + 1, or 0
-//                           3 size, low 32 bits
-//                           4 size, high bits
+//                           1 state FREE|LEASED|        1 last turn (ms, by the loop)
+//                             SEALED|ABORTED            2 pid of its process, 3 when that started (ticks, 31 bits)
+//                           2 first page + 1            4 pins from here on were never used: the host looks no further
+//                           3 size, low 32 bits         5 objects it aborted, ever
+//                           4 size, high bits           8.. pins: slot + 1, or 0
 //
 // Who writes what: the host writes generations; the creator writes state, page and size of a descriptor that it leased, until sealed; a
 // client writes its own block. Nobody locks anything: a reader pins (writes its pin), then reads the generation again and
@@ -26,14 +27,14 @@
 export const PAGE = 4096;
 export const SLAB_BYTES = 2 * 1024 * 1024;
 export const MAGIC = 0x74727570;
-export const LAYOUT_VERSION = 1;
+export const LAYOUT_VERSION = 2;
 
 export const HEADER_WORDS = 1024;
 export const DESCRIPTOR_WORDS = 8;
 export const DESCRIPTORS = 65_536;
 export const CLIENTS = 512;
-export const PINS = 2046;
-export const CLIENT_WORDS = 2 + PINS;
+export const PINS = 2040;
+export const CLIENT_WORDS = 8 + PINS;
 
 export const DESCRIPTORS_AT = HEADER_WORDS;
 export const CLIENTS_AT = DESCRIPTORS_AT + DESCRIPTORS * DESCRIPTOR_WORDS;
@@ -48,10 +49,16 @@ export const SIZE_HIGH = 4;
 export const FREE = 0;
 export const LEASED = 1;
 export const SEALED = 2;
+/** Its creator gave up: the host takes it back. */
+export const ABORTED = 3;
 
 export const HEARTBEAT = 0;
 export const LAST_TURN = 1;
-export const FIRST_PIN = 2;
+export const PID = 2;
+export const STARTED = 3;
+export const PINS_USED = 4;
+export const ABORTS = 5;
+export const FIRST_PIN = 8;
 
 export function descriptorAt(slot: number): number {
   return DESCRIPTORS_AT + slot * DESCRIPTOR_WORDS;

@@ -2,11 +2,13 @@
 //
 // The only writer of generations. It reads what clients wrote and believes none of it beyond its own books (store-books.ts).
 
-import { type Native } from "../../native/index.ts";
+import type { Native } from "../../native/index.ts";
+import { ObjectStoreFullError } from "../errors.ts";
 import {
-  CLIENTS, CONTROL_BYTES, clientAt, descriptorAt, FIRST_PAGE, FIRST_PIN, FREE, GENERATION, HEARTBEAT, LAST_TURN, LAYOUT_VERSION, LEASED,
-  MAGIC, PINS, SEALED, SIZE_HIGH, SIZE_LOW, STATE,
+  ABORTED, ABORTS, CLIENT_WORDS, CLIENTS, CONTROL_BYTES, clientAt, DESCRIPTORS, descriptorAt, FIRST_PAGE, FIRST_PIN, FREE, GENERATION,
+  HEARTBEAT, LAST_TURN, LAYOUT_VERSION, LEASED, MAGIC, PID, PINS, PINS_USED, SEALED, SIZE_HIGH, SIZE_LOW, STARTED, STATE,
 } from "./layout.ts";
+import { isAlive } from "./process-age.ts";
 import type { Allocation, ObjectHandle, SlabLease, StoreGrant, StoreHost, StoreStats } from "./store.ts";
 import { StoreBooks } from "./store-books.ts";
 
@@ -16,7 +18,7 @@ const CLOCK_MASK = 0x7fffffff;
 export function createSharedStore(native: Native, capacity: number): StoreHost {
   const data = native.createMemory(capacity);
   const control = native.createMemory(CONTROL_BYTES);
-  return new SharedHost(native, capacity, pathOf(data), pathOf(control));
+  return new SharedHost(native, capacity, data, control);
 }
 
 /** Readable by processes of the same user while this process lives; there is no name to guess and none to leave behind. */
@@ -27,18 +29,21 @@ function pathOf(fd: number): string {
 class SharedHost implements StoreHost {
   readonly #native: Native;
   readonly #capacity: number;
+  readonly #memories: readonly number[];
   readonly #dataPath: string;
   readonly #controlPath: string;
   readonly #words: Int32Array;
   readonly #books: StoreBooks;
-  readonly #clients: (string | undefined)[] = [];
+  readonly #clients: (Client | undefined)[] = [];
+  #closed = false;
 
-  constructor(native: Native, capacity: number, dataPath: string, controlPath: string) {
+  constructor(native: Native, capacity: number, data: number, control: number) {
     this.#native = native;
     this.#capacity = capacity;
-    this.#dataPath = dataPath;
-    this.#controlPath = controlPath;
-    this.#words = new Int32Array(native.mapShared(controlPath, 0, CONTROL_BYTES, false));
+    this.#memories = [data, control];
+    this.#dataPath = pathOf(data);
+    this.#controlPath = pathOf(control);
+    this.#words = new Int32Array(native.mapShared(this.#controlPath, 0, CONTROL_BYTES));
     this.#words[0] = MAGIC;
     this.#words[1] = LAYOUT_VERSION;
     this.#books = new StoreBooks(capacity);
@@ -47,24 +52,24 @@ class SharedHost implements StoreHost {
   admit(owner: string): StoreGrant {
     let client = this.#clients.findIndex((one) => one === undefined);
     if (client < 0) client = this.#clients.length;
-    if (client >= CLIENTS) throw new Error(`the object store has ${CLIENTS} clients already`);
-    this.#clients[client] = owner;
-    this.#words.fill(0, clientAt(client), clientAt(client) + FIRST_PIN + PINS);
+    if (client >= CLIENTS) throw new ObjectStoreFullError(`the object store has ${CLIENTS} clients, which is the most it can`);
+    this.#clients[client] = { owner, departed: false, aborts: 0 };
+    this.#clearBlock(client);
     return { path: this.#dataPath, capacity: this.#capacity, client, layout: Buffer.from(this.#controlPath) };
   }
 
   expel(client: number, heir: number): void {
-    if (this.#clients[client] === undefined) return;
-    this.#clients[client] = undefined;
+    const known = this.#clients[client];
+    if (known === undefined || known.departed) return;
     this.#noteChunks(client);
-    const words = this.#words;
-    words.fill(0, clientAt(client), clientAt(client) + FIRST_PIN + PINS);
-    for (const slot of [...this.#books.slotsOf(client)]) {
+    for (const slot of this.#books.slotsOf(client)) {
       // What it sealed belongs to the owner; what it did not is nobody's.
-      if (words[descriptorAt(slot) + STATE] !== SEALED) this.free({ slot, generation: this.#books.generationOf(slot) as number });
+      if (this.#words[descriptorAt(slot) + STATE] !== SEALED) this.#condemn(slot, this.#books.generationOf(slot) as number);
     }
     this.#books.letGoAll(client);
     this.#books.bequeath(client, heir);
+    known.departed = true;
+    this.#forgetDeparted();
     this.sweep();
   }
 
@@ -87,18 +92,14 @@ class SharedHost implements StoreHost {
   }
 
   free({ slot, generation }: ObjectHandle): boolean {
-    const at = descriptorAt(slot);
-    const first = this.#words[at + FIRST_PAGE];
-    if (first > 0) this.#books.note(slot, first - 1);
-    if (!this.#books.condemn(slot, generation)) return false;
-    // First the generation, then the look at the pins: a reader that pinned before will be seen, one that pins later backs off.
-    Atomics.store(this.#words, at + GENERATION, this.#books.generationOf(slot) as number);
-    Atomics.store(this.#words, at + STATE, FREE);
+    if (!this.#condemn(slot, generation)) return false;
     if (!this.#pinned().has(slot)) this.#books.reuse(slot);
     return true;
   }
 
   sweep(): boolean {
+    this.#takeAborted();
+    this.#forgetDeparted();
     if (this.#books.condemned.size === 0) return false;
     const pinned = this.#pinned();
     let freed = false;
@@ -112,7 +113,8 @@ class SharedHost implements StoreHost {
 
   freeAllOf(client: number): void {
     if (client >= 0) this.#noteChunks(client);
-    for (const slot of [...this.#books.slotsOf(client)]) this.free({ slot, generation: this.#books.generationOf(slot) as number });
+    for (const slot of [...this.#books.slotsOf(client)]) this.#condemn(slot, this.#books.generationOf(slot) as number);
+    this.sweep();
   }
 
   health(client: number): { beatAgeMs: number; turnAgeMs: number } {
@@ -128,12 +130,76 @@ class SharedHost implements StoreHost {
       used: this.#books.usedBytes,
       objects: this.#books.objects,
       freedAndPinned: this.#books.condemned.size,
-      clients: this.#clients.filter((one) => one !== undefined).length,
+      clients: this.#clients.filter((one) => one !== undefined && !one.departed).length,
     };
   }
 
-  /** The memories end with the last process that has them mapped. */
-  close(): void {}
+  /** Nobody can open the memories any more; they end with the last process that has them mapped. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    for (const memory of this.#memories) this.#native.closeMemory(memory);
+  }
+
+  /**
+   * Readers miss the object from now on. First the generation changes, and the caller looks at the pins after that: a reader that pinned
+   * before will be seen, one that pins later backs off.
+   */
+  #condemn(slot: number, generation: number): boolean {
+    if (!Number.isInteger(slot) || slot < 0 || slot >= DESCRIPTORS) return false;
+    const at = descriptorAt(slot);
+    const first = this.#words[at + FIRST_PAGE];
+    if (first > 0) this.#books.note(slot, first - 1);
+    if (!this.#books.condemn(slot, generation)) return false;
+    Atomics.store(this.#words, at + GENERATION, this.#books.generationOf(slot) as number);
+    Atomics.store(this.#words, at + STATE, FREE);
+    return true;
+  }
+
+  /** Objects that their creators gave up, as those say themselves. */
+  #takeAborted(): void {
+    this.#clients.forEach((known, client) => {
+      if (known === undefined || known.departed) return;
+      const aborts = Atomics.load(this.#words, clientAt(client) + ABORTS);
+      if (aborts === known.aborts) return;
+      known.aborts = aborts;
+      for (const slot of this.#books.slotsOf(client)) {
+        if (Atomics.load(this.#words, descriptorAt(slot) + STATE) === ABORTED) {
+          this.#condemn(slot, this.#books.generationOf(slot) as number);
+        }
+      }
+    });
+  }
+
+  /**
+   * A client that left but whose process lives may still look at what it has pinned, and clears its pins when it no longer does. Its
+   * block is given to nobody else before.
+   */
+  #forgetDeparted(): void {
+    this.#clients.forEach((known, client) => {
+      if (known === undefined || !known.departed) return;
+      const at = clientAt(client);
+      if (this.#hasPins(client) && isAlive(this.#words[at + PID], this.#words[at + STARTED])) return;
+      this.#clearBlock(client);
+      this.#clients[client] = undefined;
+    });
+  }
+
+  #clearBlock(client: number): void {
+    this.#words.fill(0, clientAt(client), clientAt(client) + CLIENT_WORDS);
+  }
+
+  #hasPins(client: number): boolean {
+    const { from, end } = this.#pinRange(client);
+    for (let word = from; word < end; word += 1) if (Atomics.load(this.#words, word) !== 0) return true;
+    return false;
+  }
+
+  #pinRange(client: number): { from: number; end: number } {
+    const from = clientAt(client) + FIRST_PIN;
+    const used = Atomics.load(this.#words, clientAt(client) + PINS_USED);
+    return { from, end: from + Math.min(Math.max(used, 0), PINS) };
+  }
 
   #lease({ slot, generation }: ObjectHandle): void {
     const at = descriptorAt(slot);
@@ -155,14 +221,23 @@ class SharedHost implements StoreHost {
   #pinned(): Set<number> {
     const pinned = new Set<number>();
     for (let client = 0; client < this.#clients.length; client += 1) {
-      const from = clientAt(client) + FIRST_PIN;
-      for (let word = from; word < from + PINS; word += 1) {
+      if (this.#clients[client] === undefined) continue;
+      const { from, end } = this.#pinRange(client);
+      for (let word = from; word < end; word += 1) {
         const pin = Atomics.load(this.#words, word);
         if (pin !== 0) pinned.add(pin - 1);
       }
     }
     return pinned;
   }
+}
+
+interface Client {
+  readonly owner: string;
+  /** Its channel is closed; its process may live on with views of what it had read. */
+  departed: boolean;
+  /** Its count of aborted objects that is dealt with. */
+  aborts: number;
 }
 
 const DESCRIPTORS_A_LEASE = 64;

@@ -83,8 +83,9 @@ export interface StoreGrant {
 export interface StoreHost {
   admit(owner: string): StoreGrant;
   /**
-   * The process is dead: its pins, slabs and unsealed objects are reclaimed. Sealed objects stay until freed; they pass to `heir`, any
-   * negative number, under which freeAllOf finds them.
+   * The client is gone: its slabs and unsealed objects are reclaimed. Its pins are too, once its process is dead; one that lives on
+   * clears them as it lets go of what it read. Sealed objects stay until freed; they pass to `heir`, any negative number, under which
+   * freeAllOf finds them.
    */
   expel(client: number, heir: number): void;
   slab(client: number, sizeClass: number): SlabLease | undefined;

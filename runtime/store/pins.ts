@@ -1,0 +1,203 @@
+// What a client reads: pinned objects, the views of them, and how they are given back.
+//
+// One pin an object, however many readers it has here; it is held by each reader and by each ArrayBuffer handed out. A holder lets go
+// by release() or by being garbage collected. With the last one: (1) every buffer is detached or collected, (2) the private pages are given
+// back, (3) only then is the pin cleared. If (2) fails the pin stays, so no private page outlives its object.
+
+import type { Native, PrivateMapping } from "../../native/index.ts";
+import { InvalidArgumentError, ObjectStoreFullError } from "../errors.ts";
+import { clientAt, descriptorAt, FIRST_PAGE, FIRST_PIN, GENERATION, PAGE, PINS, PINS_USED, SEALED, SIZE_HIGH, SIZE_LOW, STATE } from "./layout.ts";
+import type { ObjectHandle, ReadableObject, StoreGrant } from "./store.ts";
+
+const TWO_32 = 2 ** 32;
+/** Pages of longer objects are given back off the loop. */
+const DROP_OFF_LOOP_BYTES = 4 * 1024 * 1024;
+
+interface Pin extends ObjectHandle {
+  readonly word: number;
+  readonly mapping: PrivateMapping;
+  readonly offset: number;
+  readonly size: number;
+  holders: number;
+}
+
+/** What the registry keeps of a holder: neither the reader nor the buffer, or they would never be collected. */
+interface Hold {
+  readonly pin: Pin;
+  /** Buffers of one reader that are not collected; undefined for the reader itself. */
+  readonly views: { alive: number } | undefined;
+}
+
+export class Pins {
+  readonly #native: Native;
+  readonly #grant: StoreGrant;
+  readonly #words: Int32Array;
+  readonly #emptied: () => void;
+  #mapping: PrivateMapping;
+  /** Pins that readers may join, by slot. */
+  readonly #pins = new Map<number, Pin>();
+  /** Pages of these slots are being given back on a helper thread. */
+  readonly #dropping = new Set<number>();
+  readonly #freeWords: number[] = [];
+  #usedWords = 0;
+  readonly #registry: FinalizationRegistry<Hold>;
+  #objects = 0;
+  #bytes = 0;
+
+  /** `emptied` is called whenever the last pin was cleared. */
+  constructor(native: Native, grant: StoreGrant, words: Int32Array, emptied: () => void) {
+    this.#native = native;
+    this.#grant = grant;
+    this.#words = words;
+    this.#emptied = emptied;
+    this.#mapping = native.mapPrivate(grant.path, grant.capacity);
+    this.#registry = new FinalizationRegistry(({ pin, views }) => {
+      if (views !== undefined) views.alive -= 1;
+      this.letGo(pin, 1);
+    });
+  }
+
+  get objects(): number {
+    return this.#objects;
+  }
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  open({ slot, generation }: ObjectHandle): ReadableObject | undefined {
+    const at = descriptorAt(slot);
+    if (!(slot >= 0 && at + SIZE_HIGH < clientAt(0)) || Atomics.load(this.#words, at + GENERATION) !== generation) return undefined;
+    const known = this.#pins.get(slot);
+    const pin = known?.generation === generation ? known : this.#pin(slot, generation);
+    if (pin === undefined) return undefined;
+    const reader = new PinnedObject(this, pin);
+    pin.holders += 1;
+    this.#registry.register(reader, { pin, views: undefined }, reader);
+    return reader;
+  }
+
+  view(pin: Pin, offset: number, length: number, views: { alive: number }, reader: PinnedObject): ArrayBuffer {
+    const buffer = this.#native.viewPrivate(pin.mapping, pin.offset + offset, length);
+    pin.holders += 1;
+    views.alive += 1;
+    this.#registry.register(buffer, { pin, views }, reader);
+    return buffer;
+  }
+
+  /** The reader's buffers, as far as they exist, are detached, and nothing of it holds the pin any more. */
+  release(reader: PinnedObject, pin: Pin, buffers: Iterable<WeakRef<ArrayBuffer>>, holders: number): void {
+    for (const weak of buffers) {
+      const buffer = weak.deref();
+      if (buffer !== undefined) this.#native.detach(buffer);
+    }
+    this.#registry.unregister(reader);
+    this.letGo(pin, holders);
+  }
+
+  letGo(pin: Pin, holders: number): void {
+    pin.holders -= holders;
+    if (pin.holders > 0) return;
+    if (this.#pins.get(pin.slot) === pin) this.#pins.delete(pin.slot);
+    if (pin.size <= DROP_OFF_LOOP_BYTES) {
+      this.#native.dontNeed(pin.mapping, pin.offset, pin.size);
+      return this.#clear(pin);
+    }
+    this.#dropping.add(pin.slot);
+    this.#native.dropPages(pin.mapping, pin.offset, pin.size).then(
+      () => {
+        this.#dropping.delete(pin.slot);
+        this.#clear(pin);
+      },
+      (error: Error) => process.emitWarning(`object ${pin.slot}/${pin.generation} stays pinned: ${error.message}`),
+    );
+  }
+
+  // -- inside ------------------------------------------------------------------------------------------------------
+
+  #pin(slot: number, generation: number): Pin | undefined {
+    const words = this.#words;
+    const at = descriptorAt(slot);
+    const word = this.#takeWord();
+    Atomics.store(words, word, slot + 1);
+    // Pinned: if the object is still that generation now, its range stays until the pin is cleared.
+    const state = Atomics.load(words, at + STATE);
+    const first = words[at + FIRST_PAGE] - 1;
+    const size = (words[at + SIZE_LOW] >>> 0) + words[at + SIZE_HIGH] * TWO_32;
+    const inside = first >= 0 && size >= 0 && first * PAGE + size <= this.#grant.capacity;
+    if (Atomics.load(words, at + GENERATION) !== generation || state !== SEALED || !inside) {
+      Atomics.store(words, word, 0);
+      this.#freeWords.push(word);
+      return undefined;
+    }
+    // Pages on their way back would take writes of a new reader with them: it reads through a mapping of its own.
+    if (this.#dropping.has(slot)) this.#mapping = this.#native.mapPrivate(this.#grant.path, this.#grant.capacity);
+    const pin: Pin = { slot, generation, word, mapping: this.#mapping, offset: first * PAGE, size, holders: 0 };
+    this.#pins.set(slot, pin);
+    this.#objects += 1;
+    this.#bytes += size;
+    return pin;
+  }
+
+  #takeWord(): number {
+    const free = this.#freeWords.pop();
+    if (free !== undefined) return free;
+    if (this.#usedWords >= PINS) {
+      throw new ObjectStoreFullError(`this process reads ${PINS} objects of the store at once, which is the most it can`);
+    }
+    const at = clientAt(this.#grant.client);
+    const word = at + FIRST_PIN + this.#usedWords;
+    this.#usedWords += 1;
+    // Before the pin itself: a host that has not seen this yet has changed the generation already.
+    Atomics.store(this.#words, at + PINS_USED, this.#usedWords);
+    return word;
+  }
+
+  #clear(pin: Pin): void {
+    Atomics.store(this.#words, pin.word, 0);
+    this.#freeWords.push(pin.word);
+    this.#objects -= 1;
+    this.#bytes -= pin.size;
+    if (this.#objects === 0) this.#emptied();
+  }
+}
+
+class PinnedObject implements ReadableObject {
+  readonly slot: number;
+  readonly generation: number;
+  readonly size: number;
+  readonly #pins: Pins;
+  readonly #pin: Pin;
+  readonly #buffers = new Set<WeakRef<ArrayBuffer>>();
+  readonly #views = { alive: 0 };
+  #released = false;
+
+  constructor(pins: Pins, pin: Pin) {
+    this.#pins = pins;
+    this.#pin = pin;
+    this.slot = pin.slot;
+    this.generation = pin.generation;
+    this.size = pin.size;
+  }
+
+  buffer(offset = 0, length = this.size - offset): ArrayBuffer {
+    if (this.#released) throw new InvalidArgumentError("the object was released before");
+    if (!(offset >= 0 && length >= 0 && offset + length <= this.size)) {
+      throw new InvalidArgumentError(`${length} bytes at ${offset} are not in an object of ${this.size}`);
+    }
+    if (this.#views.alive === 0) this.#buffers.clear();
+    const buffer = this.#pins.view(this.#pin, offset, length, this.#views, this);
+    this.#buffers.add(new WeakRef(buffer));
+    return buffer;
+  }
+
+  get unreferenced(): boolean {
+    return this.#released || this.#views.alive === 0;
+  }
+
+  release(): void {
+    if (this.#released) return;
+    this.#released = true;
+    this.#pins.release(this, this.#pin, this.#buffers, this.#views.alive + 1);
+    this.#buffers.clear();
+  }
+}
