@@ -19,6 +19,10 @@ interface Pin extends ObjectHandle {
   readonly offset: number;
   readonly size: number;
   holders: number;
+  /** The buffer of the whole object: readers share it, because making a large one costs a step of the garbage collector. */
+  whole: WeakRef<ArrayBuffer> | undefined;
+  /** Readers that were given it and did not release it. */
+  wholeReaders: number;
 }
 
 /** What the registry keeps of a holder: neither the reader nor the buffer, or they would never be collected. */
@@ -77,18 +81,29 @@ export class Pins {
   }
 
   view(pin: Pin, offset: number, length: number, views: { alive: number }, reader: PinnedObject): ArrayBuffer {
-    const buffer = this.#native.viewPrivate(pin.mapping, pin.offset + offset, length);
+    const whole = length === pin.size ? pin.whole?.deref() : undefined;
+    const buffer = whole ?? this.#native.viewPrivate(pin.mapping, pin.offset + offset, length);
+    if (whole === undefined && length === pin.size) {
+      pin.whole = new WeakRef(buffer);
+      pin.wholeReaders = 0;
+    }
     pin.holders += 1;
     views.alive += 1;
     this.#registry.register(buffer, { pin, views }, reader);
     return buffer;
   }
 
-  /** The reader's buffers, as far as they exist, are detached, and nothing of it holds the pin any more. */
+  /** The reader's buffers, as far as they exist and nobody else has them, are detached; nothing of it holds the pin any more. */
   release(reader: PinnedObject, pin: Pin, buffers: Iterable<WeakRef<ArrayBuffer>>, holders: number): void {
     for (const weak of buffers) {
       const buffer = weak.deref();
-      if (buffer !== undefined) this.#native.detach(buffer);
+      if (buffer === undefined) continue;
+      if (buffer === pin.whole?.deref()) {
+        pin.wholeReaders -= 1;
+        if (pin.wholeReaders > 0) continue;
+        pin.whole = undefined;
+      }
+      this.#native.detach(buffer);
     }
     this.#registry.unregister(reader);
     this.letGo(pin, holders);
@@ -131,7 +146,7 @@ export class Pins {
     }
     // Pages on their way back would take writes of a new reader with them: it reads through a mapping of its own.
     if (this.#dropping.has(slot)) this.#mapping = this.#native.mapPrivate(this.#grant.path, this.#grant.capacity);
-    const pin: Pin = { slot, generation, word, mapping: this.#mapping, offset: first * PAGE, size, holders: 0 };
+    const pin: Pin = { slot, generation, word, mapping: this.#mapping, offset: first * PAGE, size, holders: 0, whole: undefined, wholeReaders: 0 };
     this.#pins.set(slot, pin);
     this.#objects += 1;
     this.#bytes += size;
@@ -169,6 +184,7 @@ class PinnedObject implements ReadableObject {
   readonly #pin: Pin;
   readonly #buffers = new Set<WeakRef<ArrayBuffer>>();
   readonly #views = { alive: 0 };
+  #whole: WeakRef<ArrayBuffer> | undefined;
   #released = false;
 
   constructor(pins: Pins, pin: Pin) {
@@ -184,9 +200,16 @@ class PinnedObject implements ReadableObject {
     if (!(offset >= 0 && length >= 0 && offset + length <= this.size)) {
       throw new InvalidArgumentError(`${length} bytes at ${offset} are not in an object of ${this.size}`);
     }
+    const known = length === this.size ? this.#whole?.deref() : undefined;
+    if (known !== undefined) return known;
     if (this.#views.alive === 0) this.#buffers.clear();
     const buffer = this.#pins.view(this.#pin, offset, length, this.#views, this);
-    this.#buffers.add(new WeakRef(buffer));
+    const weak = new WeakRef(buffer);
+    this.#buffers.add(weak);
+    if (length === this.size) {
+      this.#whole = weak;
+      this.#pin.wholeReaders += 1;
+    }
     return buffer;
   }
 
