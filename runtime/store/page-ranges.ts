@@ -63,13 +63,15 @@ export class PageRanges {
     return start;
   }
 
+  /** Begins in the freed range before the untouched pages, if there is one: else no object could ever span both. */
   #takeUntouched(pages: number, align: number): number | undefined {
-    const start = alignUp(this.#untouched, align);
+    const last = this.#ends.get(this.#untouched);
+    const before = last?.start ?? this.#untouched;
+    const start = alignUp(before, align);
     if (start + pages > this.#pages) return undefined;
-    const gap = start - this.#untouched;
-    const before = this.#untouched;
+    if (last !== undefined) this.#drop(last);
     this.#untouched = start + pages;
-    if (gap > 0) this.#put(before, gap);
+    if (start > before) this.#put(before, start - before);
     return start;
   }
 

@@ -36,6 +36,8 @@ export class StoreBooks {
   readonly #current = new Map<string, Slab>();
   readonly #condemned = new Set<number>();
   readonly #slotsOf = new Map<number, Set<number>>();
+  /** Leased descriptors whose range is not known yet: few, and all that has to be looked at to learn of new objects. */
+  readonly #unplaced = new Map<number, Set<number>>();
   #nextSlab = 1;
   #objects = 0;
 
@@ -79,6 +81,7 @@ export class StoreBooks {
     const handle = this.#leaseDescriptor(client);
     const descriptor = this.#descriptors[handle.slot] as Descriptor;
     descriptor.range = { firstPage, pages, slab: undefined };
+    this.#unplaced.get(client)?.delete(handle.slot);
     this.#objects += 1;
     return { ...handle, offset: firstPage * PAGE, bytes: pages * PAGE };
   }
@@ -92,6 +95,11 @@ export class StoreBooks {
     return this.#slotsOf.get(client) ?? NO_SLOTS;
   }
 
+  /** Those of them of which nothing is noted yet. */
+  unplacedOf(client: number): ReadonlySet<number> {
+    return this.#unplaced.get(client) ?? NO_SLOTS;
+  }
+
   /**
    * The creator wrote that its object starts at this page: believed only when it is a free chunk of a slab of that creator. A repeat
    * changes nothing.
@@ -103,8 +111,9 @@ export class StoreBooks {
     if (slab === undefined || slab.client !== descriptor.client) return;
     const pages = SIZE_CLASSES[slab.sizeClass];
     const chunk = (firstPage - slab.firstPage) / pages;
-    if (!Number.isInteger(chunk) || chunk >= chunksPerSlab(slab.sizeClass) || slab.inUse.has(chunk)) return;
+    if (!Number.isInteger(chunk) || chunk < 0 || chunk >= chunksPerSlab(slab.sizeClass) || slab.inUse.has(chunk)) return;
     slab.inUse.set(chunk, slot);
+    this.#unplaced.get(descriptor.client)?.delete(slot);
     descriptor.range = { firstPage, pages, slab };
     this.#objects += 1;
   }
@@ -115,6 +124,7 @@ export class StoreBooks {
     if (descriptor === undefined || descriptor.generation !== generation || descriptor.client === undefined) return false;
     if (descriptor.range !== undefined) this.#objects -= 1;
     this.#slotsOf.get(descriptor.client)?.delete(slot);
+    this.#unplaced.get(descriptor.client)?.delete(slot);
     descriptor.generation = (generation + 1) & 0x7fffffff;
     descriptor.client = undefined;
     this.#condemned.add(slot);
@@ -153,6 +163,7 @@ export class StoreBooks {
   bequeath(client: number, heir: number): void {
     const slots = this.#slotsOf.get(client);
     this.#slotsOf.delete(client);
+    this.#unplaced.delete(client);
     if (slots === undefined) return;
     const inherited = this.#slotsOf.get(heir) ?? new Set();
     for (const slot of slots) {
@@ -173,9 +184,8 @@ export class StoreBooks {
     const slot = this.#freeSlots.pop() ?? this.#descriptors.push(undefined) - 1;
     const generation = this.#descriptors[slot]?.generation ?? 1;
     this.#descriptors[slot] = { generation, client, range: undefined };
-    const slots = this.#slotsOf.get(client);
-    if (slots === undefined) this.#slotsOf.set(client, new Set([slot]));
-    else slots.add(slot);
+    addTo(this.#slotsOf, client, slot);
+    addTo(this.#unplaced, client, slot);
     return { slot, generation };
   }
 
@@ -184,6 +194,12 @@ export class StoreBooks {
     this.#slabAt.delete(slab.firstPage);
     this.#ranges.give(slab.firstPage, SLAB_PAGES);
   }
+}
+
+function addTo(sets: Map<number, Set<number>>, key: number, value: number): void {
+  const known = sets.get(key);
+  if (known === undefined) sets.set(key, new Set([value]));
+  else known.add(value);
 }
 
 const NO_SLOTS: ReadonlySet<number> = new Set();
