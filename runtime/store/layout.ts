@@ -17,10 +17,11 @@
 //                             SEALED|ABORTED            2 pid of its process, 3 when that started (ticks, 31 bits)
 //                           2 first page + 1            4 pins from here on were never used: the host looks no further
 //                           3 size, low 32 bits         5 objects it aborted, ever
-//                           4 size, high bits           8.. pins: slot + 1, or 0
+//                           4 size, high bits           6 recalls of its open slabs, by the host; 7 it let go up to this slab
+//                                                       8.. pins: slot + 1, or 0
 //
 // Who writes what: the host writes generations; the creator writes state, page and size of a descriptor that it leased, until sealed; a
-// client writes its own block. Nobody locks anything: a reader pins (writes its pin), then reads the generation again and
+// client writes its own block, but for word 6. Nobody locks anything: a reader pins (writes its pin), then reads the generation again and
 // backs off when it changed; the host frees by changing the generation, then looks at every pin before it reuses the range. Host and
 // clients trust no word of another: offsets and sizes are checked against the memory's bounds, and the host keeps its own books.
 
@@ -58,6 +59,8 @@ export const PID = 2;
 export const STARTED = 3;
 export const PINS_USED = 4;
 export const ABORTS = 5;
+export const RECALL = 6;
+export const RETURNED = 7;
 export const FIRST_PIN = 8;
 
 export function descriptorAt(slot: number): number {

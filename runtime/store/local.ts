@@ -2,6 +2,7 @@
 //
 // Objects are copied in at seal and every reader gets a copy of its own, so a reader's writes stay its own here too.
 
+import { InvalidArgumentError } from "../errors.ts";
 import type {
   Allocation, ObjectHandle, ReadableObject, SlabLease, StoreBroker, StoreClient, StoreGrant, StoreHost, StoreStats, WritableObject,
 } from "./store.ts";
@@ -116,7 +117,7 @@ export class LocalClient implements StoreClient {
 
   constructor(grant: StoreGrant, broker: StoreBroker) {
     const host = HOSTS.get(grant.path);
-    if (host === undefined) throw new Error(`the store ${grant.path} is not in this process`);
+    if (host === undefined) throw new InvalidArgumentError(`the store ${grant.path} is not in this process`);
     this.#host = host;
     this.#client = grant.client;
     this.#broker = broker;
@@ -142,7 +143,9 @@ export class LocalClient implements StoreClient {
       slot, generation, size: object.bytes.length,
       // A copy a reader: nothing has to be detached, and nobody sees another's writes.
       buffer: (offset = 0, length = object.bytes.length - offset) => {
-        if (offset < 0 || offset + length > object.bytes.length) throw new RangeError(`${length} bytes at ${offset} of ${object.bytes.length}`);
+        if (!(offset >= 0 && length >= 0 && offset + length <= object.bytes.length)) {
+          throw new InvalidArgumentError(`${length} bytes at ${offset} are not in an object of ${object.bytes.length}`);
+        }
         return object.bytes.slice(offset, offset + length).buffer as ArrayBuffer;
       },
       unreferenced: true,
@@ -163,32 +166,55 @@ export class LocalClient implements StoreClient {
 
   close(): void {}
 
-  #created({ slot, generation, bytes: size }: Allocation): WritableObject {
-    const object = this.#host.objects.get(slot) as LocalObject;
-    let bytes = object.bytes;
-    const chunk = (offset: number, length: number) => object.bytes.subarray(offset, offset + length);
-    const end = () => {
-      bytes = new Uint8Array(0);
-    };
-    return {
-      slot, generation, size,
-      get bytes() {
-        return bytes;
-      },
-      chunk,
-      write: (offset, source) => {
-        if (offset + source.length > size) throw new RangeError(`${source.length} bytes at ${offset} do not fit an object of ${size}`);
-        object.bytes.set(source, offset);
-      },
-      seal: () => {
-        object.sealed = true;
-        end();
-        return { slot, generation };
-      },
-      abort: () => {
-        end();
-        this.#host.free({ slot, generation });
-      },
-    };
+  #created(allocation: Allocation): WritableObject {
+    return new LocalCreated(this.#host, allocation, this.#host.objects.get(allocation.slot) as LocalObject);
   }
 }
+
+class LocalCreated implements WritableObject {
+  readonly slot: number;
+  readonly generation: number;
+  readonly size: number;
+  readonly #host: LocalHost;
+  readonly #object: LocalObject;
+  #ended = false;
+
+  constructor(host: LocalHost, { slot, generation, bytes }: Allocation, object: LocalObject) {
+    this.#host = host;
+    this.#object = object;
+    this.slot = slot;
+    this.generation = generation;
+    this.size = bytes;
+  }
+
+  get bytes(): Uint8Array {
+    return this.#ended ? NOTHING : this.#object.bytes;
+  }
+
+  chunk(offset: number, length: number): Uint8Array {
+    if (this.#ended) throw new InvalidArgumentError("the object was sealed or aborted before");
+    if (!(offset >= 0 && length >= 0 && offset + length <= this.size)) {
+      throw new InvalidArgumentError(`${length} bytes at ${offset} do not fit an object of ${this.size}`);
+    }
+    return this.#object.bytes.subarray(offset, offset + length);
+  }
+
+  write(offset: number, source: Uint8Array): void {
+    this.chunk(offset, source.length).set(source);
+  }
+
+  seal(): ObjectHandle {
+    if (this.#ended) throw new InvalidArgumentError("the object was sealed or aborted before");
+    this.#ended = true;
+    this.#object.sealed = true;
+    return { slot: this.slot, generation: this.generation };
+  }
+
+  abort(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#host.free({ slot: this.slot, generation: this.generation });
+  }
+}
+
+const NOTHING = new Uint8Array(0);

@@ -5,14 +5,14 @@ import { InvalidArgumentError, ObjectStoreFullError } from "../errors.ts";
 import { CreatedObject, type CreatedParts, type CreatedRange, WHOLE_MAX_BYTES } from "./created-object.ts";
 import {
   CLIENT_WORDS, chunksPerSlab, CONTROL_BYTES, clientAt, descriptorAt, FIRST_PAGE, FIRST_PIN, LAST_TURN, LAYOUT_VERSION, MAGIC, PAGE, PID,
-  SIZE_CLASSES, sizeClassOf, STARTED,
+  RECALL, RETURNED, SIZE_CLASSES, sizeClassOf, STARTED,
 } from "./layout.ts";
 import { Pins } from "./pins.ts";
 import { startedAt } from "./process-age.ts";
 import type { Allocation, ObjectHandle, ReadableObject, StoreBroker, StoreClient, StoreGrant, WritableObject } from "./store.ts";
 
 const DESCRIPTORS_A_LEASE = 32;
-const TURN_EVERY_MS = 250;
+const TURN_EVERY_MS = 100;
 
 interface OpenSlab {
   readonly bytes: Uint8Array;
@@ -32,6 +32,10 @@ export class SharedClient implements StoreClient {
   readonly #slabsComing = new Map<number, Promise<void>>();
   readonly #descriptors: ObjectHandle[] = [];
   #descriptorsComing: Promise<void> | undefined;
+  /** Numbers of slabs rise; those up to `#returned` are no longer carved. */
+  #newestSlab = 0;
+  #returned = 0;
+  #recall = 0;
   #block: number | undefined;
   readonly #turns: NodeJS.Timeout;
   #closed = false;
@@ -103,7 +107,14 @@ export class SharedClient implements StoreClient {
   // -- inside ------------------------------------------------------------------------------------------------------
 
   #turned(): void {
-    this.#words[clientAt(this.#grant.client) + LAST_TURN] = this.#native.monotonicMs();
+    const at = clientAt(this.#grant.client);
+    this.#words[at + LAST_TURN] = this.#native.monotonicMs();
+    const recall = Atomics.load(this.#words, at + RECALL);
+    if (recall === this.#recall) return;
+    this.#recall = recall;
+    this.#slabs.clear();
+    this.#returned = this.#newestSlab;
+    Atomics.store(this.#words, at + RETURNED, this.#returned);
   }
 
   /** The block is watched by the native thread until the last pin is cleared: it clears the pins of a thread that is terminated. */
@@ -165,8 +176,10 @@ export class SharedClient implements StoreClient {
 
   async #openSlab(sizeClass: number): Promise<void> {
     const lease = await this.#broker.slab(sizeClass);
+    this.#newestSlab = Math.max(this.#newestSlab, lease.slab);
     const mapping = this.#map(lease);
     await this.#populate(mapping);
+    if (lease.slab <= this.#returned) return;
     const slab = { bytes: new Uint8Array(mapping), firstPage: lease.offset / PAGE, chunks: chunksPerSlab(sizeClass), next: 0 };
     this.#slabs.set(sizeClass, slab);
   }

@@ -6,7 +6,8 @@ import type { Native } from "../../native/index.ts";
 import { ObjectStoreFullError } from "../errors.ts";
 import {
   ABORTED, ABORTS, CLIENT_WORDS, CLIENTS, CONTROL_BYTES, clientAt, DESCRIPTORS, descriptorAt, FIRST_PAGE, FIRST_PIN, FREE, GENERATION,
-  HEARTBEAT, LAST_TURN, LAYOUT_VERSION, LEASED, MAGIC, PID, PINS, PINS_USED, SEALED, SIZE_HIGH, SIZE_LOW, STARTED, STATE,
+  HEARTBEAT, LAST_TURN, LAYOUT_VERSION, LEASED, MAGIC, PID, PINS, PINS_USED, RECALL, RETURNED,
+  SEALED, SIZE_HIGH, SIZE_LOW, STARTED, STATE,
 } from "./layout.ts";
 import { isAlive } from "./process-age.ts";
 import type { Allocation, ObjectHandle, SlabLease, StoreGrant, StoreHost, StoreStats } from "./store.ts";
@@ -53,7 +54,7 @@ class SharedHost implements StoreHost {
     let client = this.#clients.findIndex((one) => one === undefined);
     if (client < 0) client = this.#clients.length;
     if (client >= CLIENTS) throw new ObjectStoreFullError(`the object store has ${CLIENTS} clients, which is the most it can`);
-    this.#clients[client] = { owner, departed: false, aborts: 0 };
+    this.#clients[client] = { owner, departed: false, aborts: 0, returned: 0 };
     this.#clearBlock(client);
     return { path: this.#dataPath, capacity: this.#capacity, client, layout: Buffer.from(this.#controlPath) };
   }
@@ -75,7 +76,10 @@ class SharedHost implements StoreHost {
 
   slab(client: number, sizeClass: number): SlabLease | undefined {
     this.#noteChunks(client);
-    return this.#books.leaseSlab(client, sizeClass);
+    this.#takeReturned(client);
+    const lease = this.#books.leaseSlab(client, sizeClass);
+    if (lease === undefined) this.#recallSlabs();
+    return lease;
   }
 
   descriptors(client: number, count: number): readonly ObjectHandle[] | undefined {
@@ -86,7 +90,10 @@ class SharedHost implements StoreHost {
 
   allocate(client: number, bytes: number): Allocation | undefined {
     const allocation = this.#books.allocate(client, bytes);
-    if (allocation === undefined) return undefined;
+    if (allocation === undefined) {
+      this.#recallSlabs();
+      return undefined;
+    }
     this.#lease(allocation);
     return allocation;
   }
@@ -99,6 +106,7 @@ class SharedHost implements StoreHost {
 
   sweep(): boolean {
     this.#takeAborted();
+    for (let client = 0; client < this.#clients.length; client += 1) this.#takeReturned(client);
     this.#forgetDeparted();
     if (this.#books.condemned.size === 0) return false;
     const pinned = this.#pinned();
@@ -125,6 +133,7 @@ class SharedHost implements StoreHost {
   }
 
   stats(): StoreStats {
+    for (let client = 0; client < this.#clients.length; client += 1) this.#noteChunks(client);
     return {
       capacity: this.#capacity,
       used: this.#books.usedBytes,
@@ -171,6 +180,25 @@ class SharedHost implements StoreHost {
     });
   }
 
+  /** There is no room: whoever has slabs it does not fill is asked to let go of them. */
+  #recallSlabs(): void {
+    this.#clients.forEach((known, client) => {
+      if (known === undefined || known.departed) return;
+      Atomics.add(this.#words, clientAt(client) + RECALL, 1);
+    });
+  }
+
+  /** The client carves no more from any slab up to the one whose number it wrote. */
+  #takeReturned(client: number): void {
+    const known = this.#clients[client];
+    if (known === undefined || known.departed) return;
+    const returned = Atomics.load(this.#words, clientAt(client) + RETURNED);
+    if (returned === known.returned) return;
+    known.returned = returned;
+    this.#noteChunks(client);
+    this.#books.letGoAll(client, returned);
+  }
+
   /**
    * A client that left but whose process lives may still look at what it has pinned, and clears its pins when it no longer does. Its
    * block is given to nobody else before.
@@ -212,7 +240,7 @@ class SharedHost implements StoreHost {
 
   /** Learns which chunks of its slabs a client uses, before a slab changes hands. */
   #noteChunks(client: number): void {
-    for (const slot of this.#books.slotsOf(client)) {
+    for (const slot of this.#books.unplacedOf(client)) {
       const first = this.#words[descriptorAt(slot) + FIRST_PAGE];
       if (first > 0) this.#books.note(slot, first - 1);
     }
@@ -238,6 +266,8 @@ interface Client {
   departed: boolean;
   /** Its count of aborted objects that is dealt with. */
   aborts: number;
+  /** It let go of its slabs up to this one. */
+  returned: number;
 }
 
 const DESCRIPTORS_A_LEASE = 64;

@@ -155,8 +155,12 @@ export class StoreBooks {
     this.#reclaim(slab);
   }
 
-  letGoAll(client: number): void {
-    for (let sizeClass = 0; sizeClass < SIZE_CLASSES.length; sizeClass += 1) this.letGo(client, sizeClass);
+  /** Of all its slabs, or of those up to the one with that number. */
+  letGoAll(client: number, upTo = Number.POSITIVE_INFINITY): void {
+    for (let sizeClass = 0; sizeClass < SIZE_CLASSES.length; sizeClass += 1) {
+      const slab = this.#current.get(`${client}/${sizeClass}`);
+      if (slab !== undefined && slab.id <= upTo) this.letGo(client, sizeClass);
+    }
   }
 
   /** What is left of a dead client's objects is counted for its heir from now on. */
