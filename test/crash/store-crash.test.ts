@@ -13,8 +13,8 @@ import { fill, matches, type ToParent } from "./fixtures/store-values.ts";
 
 const CHILD = fileURLToPath(new URL("./fixtures/store-child.ts", import.meta.url));
 const CAPACITY = 64 * 1024 * 1024;
-const LAST_STEP = 64;
-const STEPS_APART = 3;
+const LAST_STEP = 200;
+const STEPS_APART = 7;
 const AT_ONCE = 2;
 const WITHIN_MS = 15_000;
 const GIVEN_SIZES = [10_000, 200_000, 3_000_000, 9_000_000];
