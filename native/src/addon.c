@@ -29,7 +29,7 @@ bool bridge_text(napi_env env, napi_value value, char *target, size_t size) {
 }
 
 napi_value bridge_of_number(napi_env env, double number) {
-  napi_value value;
+  napi_value value = NULL;
   napi_create_double(env, number, &value);
   return value;
 }
@@ -57,7 +57,7 @@ napi_value bridge_error(napi_env env, int error, const char *call) {
   char text[256], reason[128];
   // The GNU variant: it may answer with a text of its own.
   snprintf(text, sizeof text, "%s failed: %s", call, strerror_r(error, reason, sizeof reason));
-  napi_value code, message, value;
+  napi_value code = NULL, message = NULL, value = NULL;
   napi_create_string_utf8(env, error_name(error), NAPI_AUTO_LENGTH, &code);
   napi_create_string_utf8(env, text, NAPI_AUTO_LENGTH, &message);
   napi_create_error(env, code, message, &value);
@@ -65,7 +65,8 @@ napi_value bridge_error(napi_env env, int error, const char *call) {
 }
 
 napi_value bridge_throw(napi_env env, int error, const char *call) {
-  napi_throw(env, bridge_error(env, error, call));
+  napi_value value = bridge_error(env, error, call);
+  if (value != NULL) napi_throw(env, value);
   return NULL;
 }
 

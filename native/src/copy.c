@@ -69,7 +69,7 @@ static void end_part(napi_env env, napi_status status, void *data) {
   if (status != napi_ok) job->error = ECANCELED;
   if (--job->open > 0) return;
   if (job->error == 0) {
-    napi_value nothing;
+    napi_value nothing = NULL;
     napi_get_undefined(env, &nothing);
     napi_resolve_deferred(env, job->deferred, nothing);
   } else {
@@ -90,11 +90,15 @@ static char *bytes_of(napi_env env, napi_value buffer, double offset, double len
 
 // `holders` are kept from collection until the job ends; the second may be NULL.
 static napi_value start_job(napi_env env, job_kind kind, char *target, const char *source, size_t length, const napi_value holders[2]) {
-  napi_value promise, name;
+  napi_value promise = NULL, name = NULL;
   range_job *job = calloc(1, sizeof *job);
   if (job == NULL) return bridge_throw(env, ENOMEM, "malloc");
   job->kind = kind;
-  napi_create_promise(env, &job->deferred, &promise);
+  // Refused while the thread is being terminated: then nobody waits for the job, and nothing may be returned that was not made.
+  if (napi_create_promise(env, &job->deferred, &promise) != napi_ok) {
+    free(job);
+    return NULL;
+  }
   napi_create_reference(env, holders[0], 1, &job->target);
   if (holders[1] != NULL) napi_create_reference(env, holders[1], 1, &job->source);
   // Cut at a page: the halves share neither a cache line nor a page.

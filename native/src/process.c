@@ -15,7 +15,7 @@ static napi_value peer_credentials(napi_env env, napi_callback_info info) {
   if (getsockopt((int)bridge_number(env, args[0]), SOL_SOCKET, SO_PEERCRED, &who, &size) < 0) {
     return bridge_throw(env, errno, "getsockopt(SO_PEERCRED)");
   }
-  napi_value list;
+  napi_value list = NULL;
   napi_create_array_with_length(env, 3, &list);
   napi_set_element(env, list, 0, bridge_of_number(env, who.pid));
   napi_set_element(env, list, 1, bridge_of_number(env, who.uid));
