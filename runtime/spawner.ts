@@ -43,15 +43,17 @@ export function systemSpawner(options: SpawnerOptions): Spawner {
         if (tail.length > TAIL_LINES) tail.shift();
         request.onLine?.("stderr", line);
       });
-      // "close" comes after the last line of output was read. What the child started may hold its pipes open, so its group ends with it
-      // and the last lines are waited for only so long.
+      // "close" comes after the last line of output was read. What the child started may hold its pipes open, so its group
+      // ends with it and the last lines are waited for only so long.
       child.on("exit", (code, signal) => {
         const found = { exitCode: code ?? undefined, signal: signal ?? undefined, stderrTail: tail };
         signalGroup(child.pid ?? 0, "SIGKILL");
         child.on("close", () => report(found));
         setTimeout(() => report(found), LAST_LINES_WAIT_MS).unref();
       });
-      child.on("error", (error) => report({ exitCode: undefined, signal: undefined, stderrTail: [`spawn failed: ${error.message}`] }));
+      child.on("error", (error) =>
+        report({ exitCode: undefined, signal: undefined, stderrTail: [`spawn failed: ${error.message}`] }),
+      );
       const lifeline = child.stdio[LIFELINE_FD] as Writable;
       // A child that died before it read its configuration is reported by its exit.
       lifeline.on("error", () => {});

@@ -17,8 +17,8 @@ export async function getActor<T>(name: string, options: { namespace?: string } 
 }
 
 /**
- * Ends an actor at once, without clean-up: pending and later calls fail with ActorDiedError. `noRestart: false` lets it restart while it
- * has restarts left.
+ * Ends an actor at once, without clean-up: pending and later calls fail with ActorDiedError. `noRestart: false` lets it
+ * restart while it has restarts left.
  */
 export async function kill(handle: object, options: { noRestart?: boolean } = {}): Promise<void> {
   const { client } = coreOf(handle);
@@ -31,7 +31,9 @@ export async function ready(handle: object): Promise<void> {
 }
 
 /** What is known of the actor now. */
-export async function actorState(handle: object): Promise<{ id: string; state: string; nodeId: string; pid: number; restarts: number }> {
+export async function actorState(
+  handle: object,
+): Promise<{ id: string; state: string; nodeId: string; pid: number; restarts: number }> {
   const info = await currentSession().resolveActor({ actor: coreOf(handle).client.id });
   return { id: info.actor, state: info.state, nodeId: info.node, pid: info.pid, restarts: info.restarts };
 }

@@ -6,15 +6,53 @@ export { remote } from "./remote.ts";
 export { asCompleted, get, getSettled, put, run, wait } from "./objects.ts";
 export { actorState, getActor, kill, ready } from "./actors.ts";
 export { getRuntimeContext, type RuntimeContext } from "./runtime-context.ts";
-export { onNode, type ActorOptions, type CallOptions, type NodeStrategy, type RetryExceptions, type TaskOptions } from "./options.ts";
+export {
+  onNode,
+  type ActorOptions,
+  type CallOptions,
+  type NodeStrategy,
+  type RetryExceptions,
+  type TaskOptions,
+} from "./options.ts";
 export type { ActorHandle, RefsOf, RemoteArgs, RemoteClass, RemoteFunction, RemoteMethod } from "./types.ts";
 export { ObjectRef, type WaitOptions } from "../runtime/owner/index.ts";
 export { registerSerializer } from "../runtime/serialize/index.ts";
 export {
-  ActorDeadlockError, ActorDiedError, ActorError, ActorUnavailableError, AlreadyInitializedError, AuthenticationError, CaptureError,
-  ConnectionError, DeadlineError, GetTimeoutError, HeadUnavailableError, InfeasibleError, InvalidArgumentError, NameTakenError,
-  NodeDiedError, NotFoundError, NotInitializedError, ObjectFetchTimeoutError, ObjectFreedError, ObjectLostError, ObjectStoreFullError,
-  OutOfDiskError, OutOfMemoryError, OwnerDiedError, PendingCallsLimitExceededError, PermissionDeniedError, PlacementGroupRemovedError,
-  ReconstructionFailedError, RefUsedAsValueError, RuntimeEnvSetupError, SerializationError, TaskCancelledError, TaskError,
-  TaskTimeoutError, TroupeError, VersionMismatchError, WorkerCrashedError,
+  ActorDeadlockError,
+  ActorDiedError,
+  ActorError,
+  ActorUnavailableError,
+  AlreadyInitializedError,
+  AuthenticationError,
+  CaptureError,
+  ConnectionError,
+  DeadlineError,
+  GetTimeoutError,
+  HeadUnavailableError,
+  InfeasibleError,
+  InvalidArgumentError,
+  NameTakenError,
+  NodeDiedError,
+  NotFoundError,
+  NotInitializedError,
+  ObjectFetchTimeoutError,
+  ObjectFreedError,
+  ObjectLostError,
+  ObjectStoreFullError,
+  OutOfDiskError,
+  OutOfMemoryError,
+  OwnerDiedError,
+  PendingCallsLimitExceededError,
+  PermissionDeniedError,
+  PlacementGroupRemovedError,
+  ReconstructionFailedError,
+  RefUsedAsValueError,
+  RuntimeEnvSetupError,
+  SerializationError,
+  TaskCancelledError,
+  TaskError,
+  TaskTimeoutError,
+  TroupeError,
+  VersionMismatchError,
+  WorkerCrashedError,
 } from "../runtime/errors.ts";

@@ -8,8 +8,9 @@ import type { RemoteArgs, RemoteFunction } from "./types.ts";
 type ValuesOf<T> = { -readonly [K in keyof T]: T[K] extends ObjectRef<infer V> ? V : never };
 
 /**
- * The value of a ref, waiting until it is there; of a list or record of refs, their values in order or by key. Throws as soon as any
- * of them has failed: TaskError when user code threw (it is also an instance of the thrown class), else the system's typed error.
+ * The value of a ref, waiting until it is there; of a list or record of refs, their values in order or by key. Throws as soon
+ * as any of them has failed: TaskError when user code threw (it is also an instance of the thrown class), else the system's
+ * typed error.
  *
  * @param options `timeoutMs`: GetTimeoutError after that; `signal`: rejects with its reason.
  */
@@ -29,22 +30,27 @@ async function getMany(refs: unknown, options: WaitOptions | undefined): Promise
   const list = keys === undefined ? (refs as unknown[]) : Object.values(refs);
   const entries = list.map((ref, index) => {
     if (isRef(ref)) return entryOf(ref);
-    throw new InvalidArgumentError(`get: element ${keys === undefined ? index : JSON.stringify(keys[index])} is ${describe(ref)}, not an ObjectRef`);
+    throw new InvalidArgumentError(
+      `get: element ${keys === undefined ? index : JSON.stringify(keys[index])} is ${describe(ref)}, not an ObjectRef`,
+    );
   });
   if (entries.length === 0) return keys === undefined ? [] : {};
   const values = await currentSession().reading.all(entries, options);
   return keys === undefined ? values : Object.fromEntries(keys.map((key, index) => [key, values[index]]));
 }
 
-/** Stores a value and gives a ref to it. Waits while the object store is full. Large buffers must not change until it resolves. */
+/**
+ * Stores a value and gives a ref to it. Waits while the object store is full. Large buffers must not change until it
+ * resolves.
+ */
 export async function put<T>(value: T): Promise<ObjectRef<T>> {
   if (isRef(value)) throw new InvalidArgumentError("put: the value is an ObjectRef already; pass it on as it is");
   return currentSession().put(value) as Promise<ObjectRef<T>>;
 }
 
 /**
- * Waits until `numReturns` (default 1) of the refs are ready or have failed, or the timeout has passed; never throws for a failed object.
- * Both lists keep the order of the input, and `ready` has at most `numReturns`.
+ * Waits until `numReturns` (default 1) of the refs are ready or have failed, or the timeout has passed; never throws for a
+ * failed object. Both lists keep the order of the input, and `ready` has at most `numReturns`.
  */
 export async function wait<R extends ObjectRef>(
   refs: readonly R[],
@@ -53,7 +59,9 @@ export async function wait<R extends ObjectRef>(
   const { numReturns = 1 } = options;
   if (!Array.isArray(refs)) throw new InvalidArgumentError(`wait: expected a list of refs, not ${describe(refs)}`);
   if (!Number.isSafeInteger(numReturns) || numReturns < 0 || numReturns > refs.length) {
-    throw new InvalidArgumentError(`wait: numReturns must be a whole number from 0 to ${refs.length} (the refs given), not ${String(numReturns)}`);
+    throw new InvalidArgumentError(
+      `wait: numReturns must be a whole number from 0 to ${refs.length} (the refs given), not ${String(numReturns)}`,
+    );
   }
   return currentSession().reading.wait(refs, numReturns, checkWait("wait", options));
 }
@@ -73,11 +81,15 @@ export async function getSettled<const T extends readonly ObjectRef[]>(
 }
 
 /** The refs one after the other as they become ready. */
-export async function* asCompleted<R extends ObjectRef>(refs: readonly R[], options?: WaitOptions): AsyncGenerator<R, void, void> {
+export async function* asCompleted<R extends ObjectRef>(
+  refs: readonly R[],
+  options?: WaitOptions,
+): AsyncGenerator<R, void, void> {
   let left = [...refs];
   while (left.length > 0) {
     const { ready, pending } = await wait(left, { ...options, numReturns: 1 });
-    if (ready.length === 0) throw new ObjectLostError(`asCompleted: no object became ready within ${options?.timeoutMs} ms`);
+    if (ready.length === 0)
+      throw new ObjectLostError(`asCompleted: no object became ready within ${options?.timeoutMs} ms`);
     yield* ready;
     left = pending;
   }
@@ -88,12 +100,17 @@ function checkWait<O extends WaitOptions | undefined>(what: string, options: O):
   if (timeoutMs !== undefined && !(typeof timeoutMs === "number" && timeoutMs >= 0)) {
     throw new InvalidArgumentError(`${what}: timeoutMs must be a number of 0 or more, not ${String(timeoutMs)}`);
   }
-  if (signal !== undefined && !(signal instanceof AbortSignal)) throw new InvalidArgumentError(`${what}: signal must be an AbortSignal`);
+  if (signal !== undefined && !(signal instanceof AbortSignal))
+    throw new InvalidArgumentError(`${what}: signal must be an AbortSignal`);
   return options;
 }
 
 function describe(value: unknown): string {
   if (value === null) return "null";
   if (value instanceof Promise) return "a promise (await it first)";
-  return typeof value === "object" ? (Array.isArray(value) ? "an array" : "an object") : `${typeof value} ${String(value).slice(0, 40)}`;
+  return typeof value === "object"
+    ? Array.isArray(value)
+      ? "an array"
+      : "an object"
+    : `${typeof value} ${String(value).slice(0, 40)}`;
 }

@@ -17,7 +17,8 @@ export interface NodeStrategy {
 }
 /** Runs it on one node; with `soft` elsewhere when that node is gone or can't hold it. */
 export function onNode(nodeId: string, options: { soft?: boolean } = {}): NodeStrategy {
-  if (typeof nodeId !== "string" || nodeId === "") throw new InvalidArgumentError("onNode: the node's id must be a non-empty string");
+  if (typeof nodeId !== "string" || nodeId === "")
+    throw new InvalidArgumentError("onNode: the node's id must be a non-empty string");
   return { kind: "node", node: nodeId, soft: options.soft ?? false };
 }
 
@@ -91,7 +92,8 @@ type Check = (value: unknown) => string | undefined;
 
 const bool: Check = (value) => (typeof value === "boolean" ? undefined : "true or false");
 const text: Check = (value) => (typeof value === "string" && value.length > 0 ? undefined : "a non-empty string");
-const amount: Check = (value) => (typeof value === "number" && value >= 0 && Number.isFinite(value) ? undefined : "a number of 0 or more");
+const amount: Check = (value) =>
+  typeof value === "number" && value >= 0 && Number.isFinite(value) ? undefined : "a number of 0 or more";
 const millis = amount;
 const bytes: Check = (value) => (bytesOf(value) === undefined ? 'bytes as a number, or text such as "512MiB"' : undefined);
 const object: Check = (value) => (typeof value === "object" && value !== null && !Array.isArray(value) ? undefined : "an object");
@@ -110,11 +112,15 @@ const strategy: Check = (value) =>
     ? undefined
     : "'default', 'spread' or onNode(id)";
 const retryExceptions: Check = (value) =>
-  typeof value === "boolean" || typeof value === "function" || (Array.isArray(value) && value.every((one) => typeof one === "function"))
+  typeof value === "boolean" ||
+  typeof value === "function" ||
+  (Array.isArray(value) && value.every((one) => typeof one === "function"))
     ? undefined
     : "true, false, a list of error classes, or a function of the error";
 const selector: Check = (value) =>
-  object(value) === undefined && Object.values(value as object).every((one) => typeof one === "string") ? undefined : "an object of strings";
+  object(value) === undefined && Object.values(value as object).every((one) => typeof one === "string")
+    ? undefined
+    : "an object of strings";
 
 const RESOURCE_CHECKS: Record<string, Check> = {
   numCpus: amount, numGpus: amount, memory: bytes, resources: object, labelSelector: selector, schedulingStrategy: strategy,
@@ -128,8 +134,17 @@ const TASK_CHECKS: Record<string, Check> = {
   retryBackoff: amount, maxRetryDelayMs: millis, exclusive: bool, capture: oneOf("auto", "value", "reference"),
 };
 const ACTOR_CHECKS: Record<string, Check> = {
-  ...RESOURCE_CHECKS, name: text, namespace: text, lifetime: oneOf("job", "detached"), getIfExists: bool, maxRestarts: integer(-1),
-  maxTaskRetries: integer(-1), retryExceptions, maxConcurrency: integer(1, 10_000), maxPendingCalls: integer(-1), methods: object,
+  ...RESOURCE_CHECKS,
+  name: text,
+  namespace: text,
+  lifetime: oneOf("job", "detached"),
+  getIfExists: bool,
+  maxRestarts: integer(-1),
+  maxTaskRetries: integer(-1),
+  retryExceptions,
+  maxConcurrency: integer(1, 10_000),
+  maxPendingCalls: integer(-1),
+  methods: object,
   capture: oneOf("auto", "value", "reference"),
 };
 
@@ -156,14 +171,16 @@ export function checkActorOptions(options: ActorOptions): ActorOptions {
 
 /** Options without those that were given as undefined; throws for unknown names and wrong values. */
 function check<T extends object>(what: string, options: T, checks: Record<string, Check>): T {
-  if (object(options) !== undefined) throw new InvalidArgumentError(`${what} options must be an object, not ${describe(options)}`);
+  if (object(options) !== undefined)
+    throw new InvalidArgumentError(`${what} options must be an object, not ${describe(options)}`);
   const given: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(options)) {
     if (value === undefined) continue;
     const rule = Object.hasOwn(checks, name) ? checks[name] : undefined;
     if (rule === undefined) throw new InvalidArgumentError(unknownOption(what, name, checks));
     const allowed = rule(value);
-    if (allowed !== undefined) throw new InvalidArgumentError(`${what} option ${name} must be ${allowed}, not ${describe(value)}`);
+    if (allowed !== undefined)
+      throw new InvalidArgumentError(`${what} option ${name} must be ${allowed}, not ${describe(value)}`);
     given[name] = value;
   }
   return given as T;
@@ -180,7 +197,20 @@ function describe(value: unknown): string {
   return typeof value === "object" && value !== null ? (Array.isArray(value) ? "an array" : "an object") : String(value);
 }
 
-const UNITS: Record<string, number> = { "": 1, b: 1, k: 1e3, kb: 1e3, m: 1e6, mb: 1e6, g: 1e9, gb: 1e9, kib: 2 ** 10, mib: 2 ** 20, gib: 2 ** 30, tib: 2 ** 40 };
+const UNITS: Record<string, number> = {
+  "": 1,
+  b: 1,
+  k: 1e3,
+  kb: 1e3,
+  m: 1e6,
+  mb: 1e6,
+  g: 1e9,
+  gb: 1e9,
+  kib: 2 ** 10,
+  mib: 2 ** 20,
+  gib: 2 ** 30,
+  tib: 2 ** 40,
+};
 
 /** Bytes of a size as users write it; undefined when it is none. */
 export function bytesOf(size: unknown): number | undefined {

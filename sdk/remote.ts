@@ -35,7 +35,9 @@ export function remote(target: unknown, options: TaskOptions | ActorOptions = {}
   }
   if (isClass(target)) return new ActorClass(target, checkActorOptions(options as ActorOptions));
   if (isGenerator(target)) {
-    throw new InvalidArgumentError(`remote: "${target.name}" is a generator function; streams of results are not available in this release`);
+    throw new InvalidArgumentError(
+      `remote: "${target.name}" is a generator function; streams of results are not available in this release`,
+    );
   }
   return new TaskFunction(target as (...args: never[]) => unknown, checkTaskOptions(options as TaskOptions));
 }
@@ -161,7 +163,8 @@ Object.defineProperty(ActorClass.prototype, REMOTE_CLASS_BRAND, { value: true })
 /** The part of method options that travels with the handle. */
 function plainMethods(methods: Readonly<Record<string, CallOptions>> | undefined): Record<string, unknown> {
   const plain: Record<string, unknown> = {};
-  for (const [name, { numReturns, maxTaskRetries }] of Object.entries(methods ?? {})) plain[name] = { numReturns, maxTaskRetries };
+  for (const [name, { numReturns, maxTaskRetries }] of Object.entries(methods ?? {}))
+    plain[name] = { numReturns, maxTaskRetries };
   return plain;
 }
 

@@ -23,8 +23,8 @@ type TupleRefs<T extends readonly unknown[]> = { -readonly [K in keyof T]: Objec
 /** A function that runs in the cluster. */
 export interface RemoteFunction<A extends readonly unknown[], R, N extends number = 1> {
   /**
-   * Submits a call and returns at once; never throws for remote reasons. Throws at the door what can't travel: SerializationError (an
-   * argument), CaptureError (the function).
+   * Submits a call and returns at once; never throws for remote reasons. Throws at the door what can't travel:
+   * SerializationError (an argument), CaptureError (the function).
    */
   remote(...args: RemoteArgs<A>): RefsOf<R, N>;
   /** The same function with other options. */
@@ -43,7 +43,9 @@ export interface RemoteMethod<A extends readonly unknown[], R, N extends number 
 
 /** The public methods of an actor. Fields and private members are not on the handle. */
 export type ActorHandle<T> = {
-  readonly [K in keyof T as T[K] extends Method ? (K extends string ? K : never) : never]: T[K] extends (...args: infer A) => infer R
+  readonly [K in keyof T as T[K] extends Method ? (K extends string ? K : never) : never]: T[K] extends (
+    ...args: infer A
+  ) => infer R
     ? RemoteMethod<A, R>
     : never;
 } & Disposable;

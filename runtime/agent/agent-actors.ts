@@ -1,8 +1,8 @@
 // The actors that live on this node: the shell of core/actor-life.ts.
 //
-// An ordinary actor is created by the agent of its creator's node on a lease, like a task; when the scheduler sends the request to
-// another node, that node's agent takes the actor over. The hosting agent restarts it in place after a crash and reports every change
-// to the head; the head starts it elsewhere when the node dies.
+// An ordinary actor is created by the agent of its creator's node on a lease, like a task; when the scheduler sends the
+// request to another node, that node's agent takes the actor over. The hosting agent restarts it in place after a crash and
+// reports every change to the head; the head starts it elsewhere when the node dies.
 
 import { newActorLife, stepActor, type ActorEffect, type ActorEvent, type ActorLife } from "../core/index.ts";
 import { ActorDiedError, errorOf, failureOf, InfeasibleError } from "../errors.ts";

@@ -1,7 +1,7 @@
 // Leases of this node's workers: the shell of scheduler/lease-queue.ts.
 //
-// Orders come from processes of this node and, passed on, from other agents; actors ask as origin "actor:<id>". Grants and refusals go
-// back the way the order came.
+// Orders come from processes of this node and, passed on, from other agents; actors ask as origin "actor:<id>". Grants and
+// refusals go back the way the order came.
 
 import { failureOf, InfeasibleError, InvalidArgumentError, WorkerCrashedError } from "../errors.ts";
 import type { Clock, Random } from "../seams.ts";
@@ -78,8 +78,16 @@ export class AgentLeases {
   requested(request: LeaseRequest, origin: string, via: string): void {
     if (via !== "") this.#via.set(origin, via);
     this.#step({
-      kind: "requested", origin, schedulingClass: request.schedulingClass, resources: request.resources, wanted: request.wanted,
-      strategy: request.strategy, jobId: request.jobId, environment: request.environment, name: request.name, hops: request.hops,
+      kind: "requested",
+      origin,
+      schedulingClass: request.schedulingClass,
+      resources: request.resources,
+      wanted: request.wanted,
+      strategy: request.strategy,
+      jobId: request.jobId,
+      environment: request.environment,
+      name: request.name,
+      hops: request.hops,
       graceMs: graceOf(request.infeasibleGraceMs),
     });
   }
@@ -87,9 +95,18 @@ export class AgentLeases {
   /** A worker for an actor; asked again it changes nothing. */
   placeActor(spec: ActorSpec): void {
     this.#step({
-      kind: "requested", origin: ACTOR_ORIGIN + spec.actor, schedulingClass: 0, resources: spec.placement, wanted: 1,
-      strategy: spec.strategy, jobId: spec.jobId, environment: spec.environment, name: spec.className, hops: 0,
-      graceMs: graceOf(spec.infeasibleGraceMs), forActor: true,
+      kind: "requested",
+      origin: ACTOR_ORIGIN + spec.actor,
+      schedulingClass: 0,
+      resources: spec.placement,
+      wanted: 1,
+      strategy: spec.strategy,
+      jobId: spec.jobId,
+      environment: spec.environment,
+      name: spec.className,
+      hops: 0,
+      graceMs: graceOf(spec.infeasibleGraceMs),
+      forActor: true,
     });
   }
 
@@ -234,7 +251,11 @@ export class AgentLeases {
   }
 
   /** Back the way the order came: to the process itself, or to the agent that passed it on. */
-  #answer<N extends "leaseGranted" | "leaseRefused" | "leaseRevoked">({ origin }: { origin: string }, name: N, body: SendOf<N>): void {
+  #answer<N extends "leaseGranted" | "leaseRefused" | "leaseRevoked">(
+    { origin }: { origin: string },
+    name: N,
+    body: SendOf<N>,
+  ): void {
     const via = this.#via.get(origin);
     if (via === undefined) return this.#parts.channelOf(origin)?.send(name, body);
     this.#parts.connectPeer(via).then(
@@ -250,7 +271,11 @@ export class AgentLeases {
       return;
     }
     const { graceMs, strategy, ...rest } = request;
-    const body = { ...rest, strategy: strategy as never, infeasibleGraceMs: Number.isFinite(graceMs) ? graceMs : GRACE_ENDLESS };
+    const body = {
+      ...rest,
+      strategy: strategy as never,
+      infeasibleGraceMs: Number.isFinite(graceMs) ? graceMs : GRACE_ENDLESS,
+    };
     this.#parts.connectPeer(node).then(
       (channel) => channel.send("leaseRequest", body),
       () => {

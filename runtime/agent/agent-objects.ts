@@ -5,7 +5,7 @@
 
 import { ConnectionError, ObjectLostError, ObjectStoreFullError } from "../errors.ts";
 import type { Clock } from "../seams.ts";
-import type { StoreClient, StoreHost, WritableObject } from "../store/index.ts";
+import type { StoreBroker, StoreClient, StoreHost, WritableObject } from "../store/index.ts";
 import type {
   AllocateObject, AnswerBody, Caller, Channel, Draft, FetchObject, FreeObjects, GrantDescriptors, GrantSlab, ReadChunk, Stored,
 } from "../transport/index.ts";
@@ -102,7 +102,8 @@ export class AgentObjects {
   /** Serves a part of a local object to another node, or to a driver that shares no memory. */
   read({ slot, generation, offset, length }: ReadChunk, toNode: string): AnswerBody {
     const object = this.#parts.client.open({ slot, generation });
-    if (object === undefined) throw new ObjectLostError(`object ${slot}/${generation} is not in the store of node ${this.#parts.nodeId}`);
+    if (object === undefined)
+      throw new ObjectLostError(`object ${slot}/${generation} is not in the store of node ${this.#parts.nodeId}`);
     try {
       const bytes = Buffer.from(new Uint8Array(object.buffer(offset, Math.min(length, object.size - offset))));
       if (toNode !== "") this.#remember(slot, generation, toNode);
@@ -141,7 +142,8 @@ export class AgentObjects {
     const { used, capacity, objects } = host.stats();
     throw new ObjectStoreFullError(
       `the object store of node ${nodeId} is full: ${used} of ${capacity} bytes in ${objects} objects; ` +
-        `${bytes > 0 ? `${bytes} bytes were` : "a slab was"} asked for ${FULL_WAIT_MS} ms long. Release refs, or start the node with more memory`,
+        `${bytes > 0 ? `${bytes} bytes were` : "a slab was"} asked for ${FULL_WAIT_MS} ms long. ` +
+        "Release refs, or start the node with more memory",
     );
   }
 
@@ -169,7 +171,7 @@ export class AgentObjects {
         next += length;
         const body = { slot: source.slot, generation: source.generation, offset, length, node: source.node };
         const { bytes } = await this.#parts.caller.call(channel, "readChunk", body, "chunk", { timeoutMs: CHUNK_TIMEOUT_MS });
-        if (bytes.length !== length) throw new ConnectionError(`node ${source.node} sent ${bytes.length} bytes instead of ${length}`);
+        if (bytes.length !== length) throw new ConnectionError(`node ${source.node} sent ${bytes.length} of ${length} bytes`);
         await target.write(offset, bytes);
       }
     };
@@ -199,4 +201,19 @@ export class AgentObjects {
 
 function placeKey(node: string, slot: number, generation: number): string {
   return `${node}/${slot}/${generation}`;
+}
+
+/** The agent is a client of its own store: it writes copies of remote objects. */
+export function ownBroker(objects: () => AgentObjects, client: number): StoreBroker {
+  const bodyOf = async <T>(answer: Promise<AnswerBody>, name: string) => (((await answer) as Record<string, unknown>)[name] as T);
+  return {
+    slab: (sizeClass) => bodyOf(objects().slab(client, { sizeClass }), "slab"),
+    async descriptors(count) {
+      const { slots, generations } = await bodyOf<{ slots: number[]; generations: number[] }>(
+        objects().descriptors(client, { count }), "descriptors",
+      );
+      return slots.map((slot, index) => ({ slot, generation: generations[index] }));
+    },
+    allocate: (bytes) => bodyOf(objects().allocate(client, { bytes, waitMs: 0 }), "object"),
+  };
 }

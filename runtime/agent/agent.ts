@@ -9,13 +9,15 @@ import type { ChildExit, ChildProcess, Seams, Timer } from "../seams.ts";
 import type { ClaimBook, StoreBroker, StoreClient, StoreGrant, StoreHost } from "../store/index.ts";
 import {
   AgentWelcome, Callee, Caller, ProcessWelcome, toBytes,
-  type ActorSpec, type Admission, type AnswerBody, type CallHandlers, type Channel, type ChannelHandler, type DeathCause, type Draft,
+  type ActorSpec, type Admission, type AnswerBody, type CallHandlers, type Channel, type ChannelHandler, type DeathCause,
+  type Draft,
   type Identity, type Listener, type LogLines, type MessageHandlers, type NodeInfo, type Peer, type ProcessDied,
 } from "../transport/index.ts";
 import type { Resources } from "../../scheduler/index.ts";
 import { AgentActors } from "./agent-actors.ts";
+import { AgentJobs } from "./agent-jobs.ts";
 import { AgentLeases } from "./agent-leases.ts";
-import { AgentObjects } from "./agent-objects.ts";
+import { AgentObjects, ownBroker } from "./agent-objects.ts";
 import { HeadLink } from "./head-link.ts";
 import { Peers } from "./peers.ts";
 import { relay, relayClosed, type RelayTarget } from "./relays.ts";
@@ -65,12 +67,8 @@ export class Agent {
   readonly #peers: Peers;
   readonly #head: HeadLink;
   readonly #processes = new Map<string, LocalProcess>();
-  /** Namespaces of the cluster's jobs. */
-  readonly #namespaces = new Map<string, string>();
-  /** Jobs of the drivers of this node. */
-  readonly #jobs = new Map<string, string>();
+  readonly #jobs: AgentJobs;
   readonly #listeners: Listener[] = [];
-  readonly #heirs = new Heirs();
   #sweep: Timer | undefined;
   #ending = false;
   #address = "";
@@ -81,6 +79,7 @@ export class Agent {
     const { clock, random, spawner, transport } = seams;
     const { nodeId, processId } = identity;
     this.caller = new Caller(clock);
+    this.#jobs = new AgentJobs(nodeId);
     this.#peers = new Peers(transport, identity, () => this.#peerHandler());
     this.workers = new WorkerPool({
       clock, random, spawner, nodeId, config: parts.workerConfig, started: parts.workerStarted,
@@ -94,7 +93,7 @@ export class Agent {
       connectPeer: connect,
       actorGranted: (actor, worker) => this.#actors.granted(actor, worker),
       actorRefused: (actor, text) => this.#actors.refused(actor, text),
-      adoption: (jobId) => this.#adoption(jobId),
+      adoption: (jobId) => this.#jobs.adoption(jobId),
       actorForwarded: (actor, node) => this.#forwardActor(actor, node),
       changed: () => this.#head.changed(),
     });
@@ -108,7 +107,7 @@ export class Agent {
       placed: (actor, worker, spec) => this.#actorPlaced(actor, worker, spec),
     });
     const grant = parts.store.admit(processId);
-    const client = parts.openStore(grant, this.#ownBroker(grant.client));
+    const client = parts.openStore(grant, ownBroker(() => this.#objects, grant.client));
     this.#objects = new AgentObjects({
       clock, nodeId, host: parts.store, client, caller: this.caller, connect, peer: (node) => this.#peers.find(node),
     });
@@ -144,7 +143,10 @@ export class Agent {
   }
 
   /** A worker that was spawned before this agent existed. */
-  adoptWorker(process: string, child: ChildProcess): { onLine: (s: "stdout" | "stderr", l: string) => void; onExit: (e: ChildExit) => void } {
+  adoptWorker(
+    process: string,
+    child: ChildProcess,
+  ): { onLine: (stream: "stdout" | "stderr", line: string) => void; onExit: (exit: ChildExit) => void } {
     this.workers.adopt(process, child);
     this.#leases.workerStarted(process);
     return {
@@ -189,14 +191,16 @@ export class Agent {
 
   #admitWorker(peer: Peer): Admission {
     const worker = this.workers.get(peer.processId);
-    if (worker === undefined) return { refused: failureOf(new InvalidArgumentError(`worker ${peer.processId} was not started by this agent`)) };
+    if (worker === undefined) {
+      return { refused: failureOf(new InvalidArgumentError(`worker ${peer.processId} was not started by this agent`)) };
+    }
     const { handler, welcome, add } = this.#local(peer, { jobId: "", namespace: "" });
     return {
       handler, details: welcome,
       accepted: (channel) => {
         add(channel);
         this.workers.reported(peer.processId, channel);
-        if (worker.jobId !== "") channel.send("adoptJob", this.#adoption(worker.jobId));
+        if (worker.jobId !== "") channel.send("adoptJob", this.#jobs.adoption(worker.jobId));
         this.#leases.workerReady(peer.processId, worker.jobId, worker.environment);
       },
     };
@@ -218,7 +222,7 @@ export class Agent {
       onTurn: (channel) => channel.flush(),
       onClose: (channel, failure) => {
         this.caller.closed(channel, failure);
-        store.expel(grant.client, this.#heirs.of(this.#jobOf(peer)));
+        store.expel(grant.client, this.#jobs.heirOf(this.#jobOf(peer)));
         this.#processes.delete(peer.processId);
         if (peer.kind === "driver") this.#driverGone(peer);
       },
@@ -227,10 +231,6 @@ export class Agent {
       this.#processes.set(peer.processId, { peer, channel, storeClient: grant.client, callee });
     };
     return { handler, welcome, add };
-  }
-
-  #adoption(jobId: string): { jobId: string; namespace: string } {
-    return { jobId, namespace: this.#namespaces.get(jobId) ?? "" };
   }
 
   #processMessages(peer: Peer): MessageHandlers {
@@ -254,7 +254,7 @@ export class Agent {
       registerJob: async ({ details }) => {
         const body = { details, processId: peer.processId, nodeId: this.#nodeId };
         const registeredJob = await this.#askHead("registerJob", body, "registeredJob");
-        this.#jobs.set(peer.processId, registeredJob.jobId);
+        this.#jobs.registered(peer.processId, registeredJob.jobId);
         return { registeredJob };
       },
       createActor: ({ spec }) => this.#createActor(spec as ActorSpec),
@@ -284,7 +284,7 @@ export class Agent {
         leaseRefused: (refused, channel) => this.#leases.forwardRefused(refused, nodeOf(channel)),
         leaseRevoked: (revoked) => this.#processes.get(revoked.origin)?.channel.send("leaseRevoked", revoked),
         freeObjects: (message) => this.#objects.free(message, message.node !== this.#nodeId),
-        logLines: (lines) => this.#deliverLogs(lines),
+        logLines: (lines) => this.#jobs.deliverLogs(lines, this.#processes.values()),
         relay: (message) => relay(message, this.#relays()),
         relayClosed: (message) => relayClosed(message, this.#relays()),
         call: (call, channel) => callee.called(call, channel),
@@ -312,7 +312,7 @@ export class Agent {
       processDied: (died) => this.#processDiedElsewhere(died),
       nodeDied: ({ node, reason }) => this.#nodeDied(node, reason),
       jobEnded: ({ jobId, reason }) => this.#jobEnded(jobId, reason),
-      adoptJob: ({ jobId, namespace }) => void this.#namespaces.set(jobId, namespace),
+      adoptJob: ({ jobId, namespace }) => this.#jobs.begun(jobId, namespace),
       exit: ({ reason }) => this.end(reason),
       relay: (message) => relay(message, this.#relays()),
       relayClosed: (message) => relayClosed(message, this.#relays()),
@@ -342,7 +342,7 @@ export class Agent {
   }
 
   #driverGone(peer: Peer): void {
-    this.#jobs.delete(peer.processId);
+    this.#jobs.driverGone(peer.processId);
     const text = `driver process ${peer.pid} ended`;
     const cause = { reason: "exited", exitCode: -1, signal: "", stderrTail: [], text };
     const died = { process: peer.processId, node: this.#nodeId, cause, pid: peer.pid };
@@ -361,23 +361,19 @@ export class Agent {
   }
 
   #jobEnded(jobId: string, reason: string): void {
-    this.#namespaces.delete(jobId);
+    this.#jobs.ended(jobId);
     this.#actors.endWhere((spec) => spec.jobId === jobId, `its job ended: ${reason}`);
     for (const worker of this.workers.all()) {
-      if (worker.jobId !== jobId || this.#hostsDetached(worker)) continue;
+      if (worker.jobId !== jobId || worker.detachedActor) continue;
       const client = this.#processes.get(worker.process)?.storeClient;
       if (client !== undefined) this.#parts.store.freeAllOf(client);
       this.workers.kill(worker.process, `its job ended: ${reason}`);
     }
-    this.#parts.store.freeAllOf(this.#heirs.of(jobId));
+    this.#parts.store.freeAllOf(this.#jobs.heirOf(jobId));
   }
 
   #jobOf(peer: Peer): string {
-    return this.#jobs.get(peer.processId) ?? this.workers.get(peer.processId)?.jobId ?? "";
-  }
-
-  #hostsDetached(worker: PooledWorker): boolean {
-    return worker.detachedActor;
+    return this.#jobs.ofDriver(peer.processId) ?? this.workers.get(peer.processId)?.jobId ?? "";
   }
 
   // -- actors --------------------------------------------------------------------------------------------------------
@@ -468,25 +464,15 @@ export class Agent {
   }
 
   #logs(lines: LogLines): void {
-    this.#deliverLogs(lines);
-    const driverNode = nodeOfJob(lines.jobId);
+    this.#jobs.deliverLogs(lines, this.#processes.values());
+    const node = this.#jobs.elsewhere(lines);
     // A driver out of reach has ended or will be told so; its log lines have no reader.
-    if (driverNode !== this.#nodeId) this.#peers.connect(driverNode).then((channel) => channel.send("logLines", lines), () => {});
-  }
-
-  #deliverLogs(lines: LogLines): void {
-    for (const { peer, channel } of this.#processes.values()) {
-      if (peer.kind === "driver" && this.#jobs.get(peer.processId) === lines.jobId) channel.send("logLines", lines);
-    }
+    if (node !== undefined) this.#peers.connect(node).then((channel) => channel.send("logLines", lines), () => {});
   }
 
   async #list(body: { kind: string }): Promise<{ json: string; total: number }> {
     if (body.kind !== "workers") return this.#askHead("listState", body, "stateRows");
-    const rows = this.workers.all().map((worker) => ({
-      id: worker.process, pid: worker.child.pid, nodeId: this.#nodeId,
-      state: worker.channel === undefined ? "STARTING" : worker.actor !== undefined ? "ACTOR" : this.#leases.leaseOfWorker(worker.process) ? "LEASED" : "IDLE",
-      jobId: worker.jobId,
-    }));
+    const rows = this.workers.rows((worker) => this.#leases.leaseOfWorker(worker) !== undefined);
     return { json: JSON.stringify(rows), total: rows.length };
   }
 
@@ -503,42 +489,10 @@ export class Agent {
     };
   }
 
-  /** The agent is a client of its own store: it writes copies of remote objects. */
-  #ownBroker(client: number): StoreBroker {
-    const bodyOf = <T>(answer: Promise<AnswerBody>, name: string) => answer.then((body) => (body as Record<string, unknown>)[name] as T);
-    return {
-      slab: (sizeClass) => bodyOf(this.#objects.slab(client, { sizeClass }), "slab"),
-      descriptors: (count) =>
-        this.#objects.descriptors(client, { count }).then((body) => {
-          const { slots, generations } = (body as { descriptors: { slots: number[]; generations: number[] } }).descriptors;
-          return slots.map((slot, index) => ({ slot, generation: generations[index] }));
-        }),
-      allocate: (bytes) => bodyOf(this.#objects.allocate(client, { bytes, waitMs: 0 }), "object"),
-    };
-  }
-
   #scheduleSweep(): void {
     this.#sweep = this.#parts.seams.clock.after(SWEEP_EVERY_MS, () => {
       this.#parts.store.sweep();
       this.#scheduleSweep();
     });
   }
-}
-
-/** The number under which the store keeps what the dead processes of a job made. */
-class Heirs {
-  readonly #jobs = new Map<string, number>();
-
-  of(jobId: string): number {
-    const known = this.#jobs.get(jobId);
-    if (known !== undefined) return known;
-    const heir = -1 - this.#jobs.size;
-    this.#jobs.set(jobId, heir);
-    return heir;
-  }
-}
-
-/** A job's id ends with the node of its driver. */
-function nodeOfJob(jobId: string): string {
-  return jobId.slice(jobId.lastIndexOf("-") + 1);
 }

@@ -1,12 +1,26 @@
 // The agent's link to the head: joins, reports, hears the view.
 //
-// A head that is gone ends the node (the link itself bridges short breaks): it cannot know whether it was declared dead, and a node that was must stop.
+// A head that is gone ends the node (the link itself bridges short breaks): it cannot know whether it was declared dead, and
+// a node that was must stop.
 
 import { ConnectionError, failureOf } from "../errors.ts";
 import type { Clock, Timer } from "../seams.ts";
 import {
-  AgentDetails, AgentWelcome, Caller, fromBytes, HeadWelcome, RelayHub, toBytes,
-  type Channel, type ChannelHandler, type ClusterView, type Draft, type Identity, type MessageHandlers, type NodeInfo, type SendOf,
+  AgentDetails,
+  AgentWelcome,
+  Caller,
+  fromBytes,
+  HeadWelcome,
+  RelayHub,
+  toBytes,
+  type Channel,
+  type ChannelHandler,
+  type ClusterView,
+  type Draft,
+  type Identity,
+  type MessageHandlers,
+  type NodeInfo,
+  type SendOf,
   type Transport,
 } from "../transport/index.ts";
 

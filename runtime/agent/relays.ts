@@ -38,5 +38,8 @@ export function relayClosed(message: SendOf<"relayClosed">, parts: RelayParts): 
 /** Tells the sender that its relayed channel is broken. */
 function bounce(message: Relay, parts: RelayParts, error: unknown): void {
   const { to, toNode, from, fromNode, link, opener } = message;
-  relayClosed({ to: from, toNode: fromNode, from: to, fromNode: toNode, link, opener: !opener, failure: failureOf(error) }, parts);
+  relayClosed(
+    { to: from, toNode: fromNode, from: to, fromNode: toNode, link, opener: !opener, failure: failureOf(error) },
+    parts,
+  );
 }

@@ -1,7 +1,7 @@
 // The agent's worker processes: started, watched as their parent, and told of their true end.
 //
-// The agent is the parent of every worker, so it knows exactly how each died (exit code, signal, last lines of stderr) the moment the
-// kernel does. A worker that does not report within START_TIMEOUT_MS is killed.
+// The agent is the parent of every worker, so it knows exactly how each died (exit code, signal, last lines of stderr) the
+// moment the kernel does. A worker that does not report within START_TIMEOUT_MS is killed.
 
 import type { ChildExit, ChildProcess, Clock, Random, Spawner, Timer } from "../seams.ts";
 import type { Channel, DeathCause, LogLines } from "../transport/index.ts";
@@ -51,6 +51,14 @@ export class WorkerPool {
 
   all(): PooledWorker[] {
     return [...this.#workers.values()];
+  }
+
+  /** For the state API. */
+  rows(leased: (process: string) => boolean): object[] {
+    return this.all().map(({ process, child, channel, actor, jobId }) => ({
+      id: process, pid: child.pid, nodeId: this.#parts.nodeId, jobId,
+      state: channel === undefined ? "STARTING" : actor !== undefined ? "ACTOR" : leased(process) ? "LEASED" : "IDLE",
+    }));
   }
 
   /** Starts a process; its end is reported through `died`, also when it never came up. */
@@ -103,12 +111,22 @@ export class WorkerPool {
 
   #track(process: string, child: ChildProcess, jobId: string, environment: string): PooledWorker {
     const worker: PooledWorker = {
-      process, child, environment, jobId, startedAt: this.#parts.clock.now(), channel: undefined, endReason: "", storeClient: undefined,
-      actor: undefined, detachedActor: false,
+      process,
+      child,
+      environment,
+      jobId,
+      startedAt: this.#parts.clock.now(),
+      channel: undefined,
+      endReason: "",
+      storeClient: undefined,
+      actor: undefined,
+      detachedActor: false,
     };
     this.#workers.set(process, worker);
     this.#parts.started(child.pid);
-    const timer = this.#parts.clock.after(START_TIMEOUT_MS, () => this.kill(process, `it did not start within ${START_TIMEOUT_MS} ms`));
+    const timer = this.#parts.clock.after(START_TIMEOUT_MS, () =>
+      this.kill(process, `it did not start within ${START_TIMEOUT_MS} ms`),
+    );
     this.#timers.set(process, timer);
     return worker;
   }

@@ -97,7 +97,15 @@ export class HeadActors {
         this.#declareDead(loss.info, failure);
         continue;
       }
-      const info = { ...loss.info, state: "RESTARTING", node: "", worker: "", failure, incarnation: loss.incarnation, restarts: loss.restarts } as ActorInfo;
+      const info = {
+        ...loss.info,
+        state: "RESTARTING",
+        node: "",
+        worker: "",
+        failure,
+        incarnation: loss.incarnation,
+        restarts: loss.restarts,
+      } as ActorInfo;
       this.reported({ info, spec: undefined });
       this.#place(spec, info);
     }
@@ -111,7 +119,10 @@ export class HeadActors {
 
   #declareDead(info: ActorInfo, cause: Failure): void {
     const error = new ActorDiedError(`actor ${info.className} (${info.actor}) died: ${cause.text}`, { actorId: info.actor });
-    this.reported({ info: { ...info, state: "DEAD", failure: { ...(failureOf(error) as Failure), cause } } as ActorInfo, spec: undefined });
+    this.reported({
+      info: { ...info, state: "DEAD", failure: { ...(failureOf(error) as Failure), cause } } as ActorInfo,
+      spec: undefined,
+    });
   }
 
   /** Asks nodes that can hold it, one after the other, until one takes it. */
@@ -119,7 +130,13 @@ export class HeadActors {
     const parsed = placementOf(spec.placement, spec.strategy);
     if ("text" in parsed) return this.#declareDead(info, failureOf(new NotFoundError(parsed.text)) as Failure);
     const nodes = this.#parts.nodes() as NodeView[];
-    const choice = selectNode({ placement: parsed.placement, nodes, local: undefined, random: this.#parts.random.next(), cursor: "" });
+    const choice = selectNode({
+      placement: parsed.placement,
+      nodes,
+      local: undefined,
+      random: this.#parts.random.next(),
+      cursor: "",
+    });
     const channel = choice.kind === "infeasible" ? undefined : this.#parts.channelOf(choice.node);
     const again = () => {
       const now = this.#directory.find(spec.actor);

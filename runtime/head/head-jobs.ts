@@ -33,7 +33,14 @@ export class HeadJobs {
     // A driver without a namespace has one of its own.
     const namespace = details?.namespace || `ns-${this.#random.hex(8)}`;
     const job: Job = {
-      id, namespace, name: details?.jobName ?? "", entry: details?.entry ?? "", process: processId, node: nodeId, state: "RUNNING", reason: "",
+      id,
+      namespace,
+      name: details?.jobName ?? "",
+      entry: details?.entry ?? "",
+      process: processId,
+      node: nodeId,
+      state: "RUNNING",
+      reason: "",
     };
     this.#jobs.set(id, job);
     return { jobId: id, namespace };

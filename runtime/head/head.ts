@@ -1,7 +1,7 @@
 // The head: cluster metadata and nothing else. Membership and health of nodes, the actor directory, jobs and names.
 //
-// It sees no user value, runs no user code and knows no single object. Every agent holds one link to it; what agents report they also
-// know themselves, so a head that starts anew learns it again from their reports.
+// It sees no user value, runs no user code and knows no single object. Every agent holds one link to it; what agents report
+// they also know themselves, so a head that starts anew learns it again from their reports.
 
 import { Membership, type MembershipEffect } from "../core/index.ts";
 import { failureOf, InvalidArgumentError } from "../errors.ts";
@@ -79,7 +79,11 @@ export class Head {
 
   #admit(peer: Peer): Admission {
     if (peer.kind !== "agent") {
-      return { refused: failureOf(new InvalidArgumentError(`the head takes agents; a ${peer.kind} joins through the agent of a node`)) };
+      return {
+        refused: failureOf(
+          new InvalidArgumentError(`the head takes agents; a ${peer.kind} joins through the agent of a node`),
+        ),
+      };
     }
     const details = fromBytes(AgentDetails, peer.details);
     const { clock } = this.#parts.seams;
@@ -210,7 +214,13 @@ export class Head {
 
   #list(kind: string): { json: string; total: number } {
     const rows =
-      kind === "actors" ? this.#actors.rows() : kind === "jobs" ? this.#jobs.rows() : kind === "nodes" ? this.#view().nodes : undefined;
+      kind === "actors"
+        ? this.#actors.rows()
+        : kind === "jobs"
+          ? this.#jobs.rows()
+          : kind === "nodes"
+            ? this.#view().nodes
+            : undefined;
     if (rows === undefined) throw new InvalidArgumentError(`list: "${kind}" is not one of nodes, actors, jobs`);
     return { json: JSON.stringify(rows), total: rows.length };
   }

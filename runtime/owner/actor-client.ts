@@ -37,6 +37,7 @@ export class ActorCallRecord implements ActorCallLife {
   readonly chain: Chain;
   readonly retryOn: RetryOn;
   ready = true;
+  stream = 0;
   order = 0;
   attempt = 0;
   retriesLeft: number;
@@ -278,7 +279,9 @@ export class ActorClients {
       client.failure = undefined;
       // The same incarnation over a new connection: what was not answered goes again; the receiver runs nothing twice.
       if (info.incarnation === client.calls.incarnation) for (const call of client.calls.unanswered()) this.#send(client, call);
-      for (const caller of client.calls.alive(info.incarnation)) this.#pump(client, caller);
+      const { callers, failed } = client.calls.alive(info.incarnation);
+      for (const call of failed) this.#failCall(client, call, this.#unavailable(client));
+      for (const caller of callers) this.#pump(client, caller);
       this.#tellWaiters(client);
     } catch {
       // Its worker is gone or out of reach: the agent will say which.
@@ -288,9 +291,11 @@ export class ActorClients {
   }
 
   #restarting(client: ActorClient, info: ActorInfo): void {
+    const failed = client.calls.restarting(info.incarnation);
+    if (failed === undefined) return;
     client.link = undefined;
     client.failure = info.failure as Failure | undefined;
-    for (const call of client.calls.restarting()) this.#failCall(client, call, this.#unavailable(client));
+    for (const call of failed) this.#failCall(client, call, this.#unavailable(client));
     void this.#resolve(client, LONG_POLL_MS);
   }
 
@@ -325,7 +330,7 @@ export class ActorClients {
       task: call.number,
       attempt: call.attempt,
       actor: client.id,
-      caller: call.caller,
+      caller: call.stream,
       order: call.order,
       args: call.args,
       bound: call.bound,
@@ -351,7 +356,11 @@ export class ActorClients {
     if (cause !== undefined && cause.code !== "ACTOR_DIED" && isActorVerdict(cause.code)) return cause;
     if (cause?.code === "ACTOR_DIED") return cause;
     const text = cause === undefined ? "its handle is no longer valid" : cause.text;
-    const error = new ActorDiedError(`actor ${client.className} (${client.id}) is dead: ${text}`, { actorId: client.id }, cause && errorOf(cause));
+    const error = new ActorDiedError(
+      `actor ${client.className} (${client.id}) is dead: ${text}`,
+      { actorId: client.id },
+      cause && errorOf(cause),
+    );
     return failureOf(error) as Failure;
   }
 

@@ -73,7 +73,9 @@ class RemoteMethod {
   remote(...args: unknown[]): ObjectRef | ObjectRef[] {
     if (this.#core.released) {
       const actorId = this.#core.client.id;
-      throw new ObjectFreedError(`actor ${this.#core.client.className} (${actorId}): this handle was released`, { objectId: actorId });
+      throw new ObjectFreedError(`actor ${this.#core.client.className} (${actorId}): this handle was released`, {
+        objectId: actorId,
+      });
     }
     return this.#core.session.callActor(this.#core, this.#method, args, this.#options);
   }
@@ -129,7 +131,8 @@ export function isHandle(value: unknown): value is object {
 
 export function coreOf(handle: object): HandleCore {
   const core = (handle as Record<symbol, unknown>)[CORE];
-  if (core === undefined) throw new InvalidArgumentError("this is not an actor handle: make one with remote(Class).remote(…) or getActor(name)");
+  if (core === undefined)
+    throw new InvalidArgumentError("this is not an actor handle: make one with remote(Class).remote(…) or getActor(name)");
   return core as HandleCore;
 }
 

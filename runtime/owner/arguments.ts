@@ -1,7 +1,7 @@
 // Prepares the arguments of a call: one encoded array, refs at its top level bound to their values, large parts in the store.
 //
-// Arguments are a snapshot: when `prepare` returns, the user may change what was passed. Entries that the call needs are kept (counted)
-// until its reply was handled, so neither a ref nor what is inside it can be freed under a running task.
+// Arguments are a snapshot: when `prepare` returns, the user may change what was passed. Entries that the call needs are kept
+// (counted) until its reply was handled, so neither a ref nor what is inside it can be freed under a running task.
 
 import type { BoundArg, Code } from "../transport/index.ts";
 import type { Borrowing } from "./borrowing.ts";
@@ -91,7 +91,11 @@ export class Arguments {
   }
 
   /** Parts that are too large for a message become objects of their own, bound like refs. */
-  #large(rest: unknown[], bound: BoundArg[], kept: ObjectEntry[]): { bytes: Uint8Array; codes: Code[]; contained: readonly ObjectEntry[] } {
+  #large(
+    rest: unknown[],
+    bound: BoundArg[],
+    kept: ObjectEntry[],
+  ): { bytes: Uint8Array; codes: Code[]; contained: readonly ObjectEntry[] } {
     for (let index = 0; index < rest.length; index += 1) {
       const planned = this.#values.plan(rest[index], `args[${index}]`);
       if (planned.encoded.size < OWN_OBJECT_BYTES) continue;

@@ -198,7 +198,10 @@ export class Borrowing {
     });
   }
 
-  /** The same for a ref that an executor said it still holds; unknown ones were freed by nobody but us, so they are ours no more. */
+  /**
+   * The same for a ref that an executor said it still holds; unknown ones were freed by nobody but us, so they are ours no
+   * more.
+   */
   handOverById(held: HeldRef, borrower: ProcessAddress): void {
     const own = held.owner === this.#parts.processId;
     const entry = own ? this.#own.get(held.object) : this.#foreign.get(objectIdOf(held.owner, held.object));
@@ -224,7 +227,9 @@ export class Borrowing {
       const entry = this.#own.get(number);
       if (entry === undefined) {
         const objectId = objectIdOf(this.#parts.processId, number);
-        const failure = failureOf(new ObjectFreedError(`object ${objectId} was freed before it was read`, { objectId })) as Failure;
+        const failure = failureOf(
+          new ObjectFreedError(`object ${objectId} was freed before it was read`, { objectId }),
+        ) as Failure;
         this.#tell(link, number, { failure });
       } else if (entry.value !== undefined) this.#tell(link, number, entry.value);
       else this.#subscribers.set(number, [...(this.#subscribers.get(number) ?? []), link]);
@@ -284,7 +289,11 @@ export class Borrowing {
     if (!link.channel.open) return;
     const contained = this.#own.get(object)?.contained ?? [];
     for (const inner of contained) this.handOver(inner, link);
-    link.channel.send("resolved", { owner: this.#parts.processId, object, value: { ...value, contained: contained.map(heldRef) } });
+    link.channel.send("resolved", {
+      owner: this.#parts.processId,
+      object,
+      value: { ...value, contained: contained.map(heldRef) },
+    });
   }
 
   #freeOwn(entry: ObjectEntry): void {

@@ -20,7 +20,7 @@ function connection(): Connection {
   const found = (holder[KEY] ??= { release: RELEASE, session: undefined, autoStart: undefined });
   if (found.release === RELEASE) return found;
   throw new VersionMismatchError(
-    `this process loaded two releases of troupe: ${found.release} and ${RELEASE}. Install one (npm ls troupe shows where they come from)`,
+    `this process loaded two releases of troupe: ${found.release} and ${RELEASE}. Install one (see npm ls troupe)`,
     { loaded: found.release, release: RELEASE },
   );
 }
@@ -41,7 +41,7 @@ export function findSession(): Session | undefined {
 export function setSession(session: Session): void {
   const found = connection();
   if (found.session !== undefined && !found.session.ended) {
-    throw new AlreadyInitializedError("this process is in a cluster already: call shutdown() first, or init({ ignoreReinit: true })");
+    throw new AlreadyInitializedError("this process is in a cluster already: call shutdown(), or init({ ignoreReinit: true })");
   }
   found.session = session;
 }

@@ -64,7 +64,10 @@ export async function join(options: JoinOptions): Promise<Session> {
     codec: createCodec(),
     shipper: createShipper({
       ref: { encode: (ref) => current().encodeCaptured(ref), decode: (bytes) => current().decodeCaptured(bytes, "ref") },
-      handle: { encode: (handle) => current().encodeCaptured(handle), decode: (bytes) => current().decodeCaptured(bytes, "handle") },
+      handle: {
+        encode: (handle) => current().encodeCaptured(handle),
+        decode: (bytes) => current().decodeCaptured(bytes, "handle"),
+      },
     }),
     store,
     claims: openClaims(welcome.claimsPath),

@@ -1,8 +1,8 @@
 // A typed handle to a value that may not exist yet, and the entry behind it.
 //
 // An entry is *private* at first: only its handles and the pending task reach it, so dropping them all frees it without any
-// registry. It becomes *shared* when its id is first encoded for another process, or when it belongs to another process: from then
-// on it is in its process's object table and every handle is counted (borrowing.ts).
+// registry. It becomes *shared* when its id is first encoded for another process, or when it belongs to another process: from
+// then on it is in its process's object table and every handle is counted (borrowing.ts).
 
 import { ObjectFreedError, RefUsedAsValueError } from "../errors.ts";
 import type { ObjectState } from "../core/index.ts";
@@ -66,7 +66,8 @@ export function objectIdOf(owner: string, number: number): string {
 
 /**
  * Handle to the result of a task or a call, or to a stored value. Not a promise: `await get(ref)` reads it. It can be sent
- * anywhere: as an argument (top level: replaced by its value; inside a container: stays a ref), in results, to other jobs' actors.
+ * anywhere: as an argument (top level: replaced by its value; inside a container: stays a ref), in results, to other jobs'
+ * actors.
  */
 export class ObjectRef<T = unknown> {
   /** A ref is not awaitable: use `await get(ref)`. */

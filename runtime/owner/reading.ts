@@ -1,7 +1,7 @@
 // Reading and waiting: get and wait over entries of this process and of others.
 //
-// Nothing here waits without an end it can name: a pending entry settles with a value, an error, or its owner's death; beside that
-// the caller's timeout and signal hold. While a task waits it is suspended: its worker may help, and gives its CPU back.
+// Nothing here waits without an end it can name: a pending entry settles with a value, an error, or its owner's death; beside
+// that the caller's timeout and signal hold. While a task waits it is suspended: its worker may help, and gives its CPU back.
 
 import { GetTimeoutError, InvalidArgumentError, ObjectFetchTimeoutError } from "../errors.ts";
 import type { Clock, Timer } from "../seams.ts";
@@ -103,7 +103,8 @@ export class Reading {
       const open = pending.filter((entry) => entry.state === "pending");
       const names = open.slice(0, 3).map((entry) => entry.id).join(", ");
       return new GetTimeoutError(
-        `get: ${open.length} of ${pending.length} object${pending.length === 1 ? "" : "s"} not ready after ${options?.timeoutMs} ms ` +
+        `get: ${open.length} of ${pending.length} object${pending.length === 1 ? "" : "s"} ` +
+          `not ready after ${options?.timeoutMs} ms ` +
           `(${names}${open.length > 3 ? ", …" : ""})`,
         { objectIds: open.map((entry) => entry.id) },
       );
@@ -167,7 +168,9 @@ export class Reading {
     if (!values.isDecodable(value.codes as never)) await values.revive(value.codes as never);
     if (hasBytes(value.value)) return values.decode(value.value as Uint8Array);
     const { stored } = value;
-    if (!stored) throw values.errorIn(value) ?? new ObjectFetchTimeoutError(`object ${entry.id} has no value`, { objectId: entry.id });
+    if (!stored) {
+      throw values.errorIn(value) ?? new ObjectFetchTimeoutError(`object ${entry.id} has no value`, { objectId: entry.id });
+    }
     const local = stored.node === this.#parts.nodeId ? stored : await this.#parts.fetch(entry, stored as Stored);
     return values.readStored(local.slot ?? 0, local.generation ?? 0, entry.id);
   }

@@ -1,8 +1,9 @@
 // One process's membership in a cluster: what drivers and workers have in common.
 //
-// It owns objects, submits tasks and actor calls, reads and waits, borrows from others and lends to them. All of it runs on the user's
-// event loop; nothing that is already resolved needs this loop to be read by others. The parts: values (encoding), borrowing (object
-// table), submission (tasks), actor-client (calls), reading (get, wait), links (channels). This file joins them and holds no policy.
+// It owns objects, submits tasks and actor calls, reads and waits, borrows from others and lends to them. All of it runs on
+// the user's event loop; nothing that is already resolved needs this loop to be read by others. The parts: values (encoding),
+// borrowing (object table), submission (tasks), actor-client (calls), reading (get, wait), links (channels). This file joins
+// them and holds no policy.
 
 import { failureOf, NotFoundError } from "../errors.ts";
 import type { CodeShipper } from "../closure/index.ts";
@@ -10,8 +11,22 @@ import type { Seams } from "../seams.ts";
 import type { ValueCodec } from "../serialize/index.ts";
 import type { ClaimBook, StoreClient } from "../store/index.ts";
 import type {
-  ActorInfo, ActorSpec, AnswerName, AnswerOf, Caller, CallName, CallOf, Channel, ChannelHandler, Draft, Failure, Identity, Listener,
-  MessageHandlers, Stored, TaskDone,
+  ActorInfo,
+  ActorSpec,
+  AnswerName,
+  AnswerOf,
+  Caller,
+  CallName,
+  CallOf,
+  Channel,
+  ChannelHandler,
+  Draft,
+  Failure,
+  Identity,
+  Listener,
+  MessageHandlers,
+  Stored,
+  TaskDone,
 } from "../transport/index.ts";
 import { ActorCallRecord, ActorClients, type MethodTemplate, type RetryOn } from "./actor-client.ts";
 import { handleOf, HandleCore, type CallOptions } from "./actor-handle.ts";
@@ -92,11 +107,18 @@ export class Session {
       onClosed: (link) => this.#linkClosed(link),
     });
     this.borrowing = new Borrowing({
-      clock: seams.clock, processId, nodeId, session: this, agent, connect,
+      clock: seams.clock,
+      processId,
+      nodeId,
+      session: this,
+      agent,
+      connect,
       actorFreed: (number) => this.#actorFreed(number),
     });
     this.actors = new ActorClients({
-      clock: seams.clock, nodeId, connect,
+      clock: seams.clock,
+      nodeId,
+      connect,
       resolve: (actor, waitMs) => this.resolveActor({ actor }, waitMs),
       settle: (entry, value) => this.borrowing.settle(entry, value),
       released: (call, done, link) => this.#released(call.kept, done, link),
@@ -105,12 +127,19 @@ export class Session {
     });
     this.#travel = travelHooks(this.borrowing, this.actors, this);
     this.values = new Values({
-      codec: parts.codec, shipper: parts.shipper, store: parts.store, nodeId,
+      codec: parts.codec,
+      shipper: parts.shipper,
+      store: parts.store,
+      nodeId,
       travel: this.#travel,
       decoded: (group) => this.#decoded(group),
     });
     this.submission = new Submission({
-      clock: seams.clock, agent, nodeId, connect, environment: parts.environment,
+      clock: seams.clock,
+      agent,
+      nodeId,
+      connect,
+      environment: parts.environment,
       jobId: () => this.jobId,
       claimPage: (index) => parts.claims?.page(index),
       settle: (entry, value) => this.borrowing.settle(entry, value),
@@ -119,7 +148,10 @@ export class Session {
       retriable: (retryOn, error) => this.#retriable(retryOn, error),
     });
     this.reading = new Reading({
-      clock: seams.clock, nodeId, values: this.values, borrowing: this.borrowing,
+      clock: seams.clock,
+      nodeId,
+      values: this.values,
+      borrowing: this.borrowing,
       fetch: (entry, source) => this.fetchStored(entry.owner, entry.number, source),
       suspender: () => this.attempts.current(),
       hold: (change) => this.#hold(change),
@@ -130,7 +162,9 @@ export class Session {
   /** Accepts channels of other processes at this process's own socket. */
   async listen(): Promise<void> {
     const { seams, sessionDir, identity } = this.parts;
-    this.#listener = await seams.transport.listen(processSocket(sessionDir, identity.processId), identity, () => this.links.accept());
+    this.#listener = await seams.transport.listen(processSocket(sessionDir, identity.processId), identity, () =>
+      this.links.accept(),
+    );
   }
 
   get ended(): boolean {
@@ -226,13 +260,23 @@ export class Session {
     const send = () => {
       const { processId, nodeId } = this.parts.identity;
       const full = {
-        ...spec, actor: entry.id, args: prepared.bytes, codes: prepared.codes, bound: prepared.bound,
-        owner: processId, ownerNode: nodeId, jobId: this.jobId, environment: this.parts.environment,
+        ...spec,
+        actor: entry.id,
+        args: prepared.bytes,
+        codes: prepared.codes,
+        bound: prepared.bound,
+        owner: processId,
+        ownerNode: nodeId,
+        jobId: this.jobId,
+        environment: this.parts.environment,
       };
       this.ask("createActor", { spec: full }, "actor").then(
         (info) => {
           this.actors.creationAccepted(client, info);
-          this.actors.ready(client).then(() => this.#releaseKept(client), () => this.#releaseKept(client));
+          this.actors.ready(client).then(
+            () => this.#releaseKept(client),
+            () => this.#releaseKept(client),
+          );
         },
         (error) => this.actors.died(client, failureOf(error) as Failure),
       );
@@ -258,7 +302,15 @@ export class Session {
     const chain = current === undefined ? NO_CHAIN : current.chain;
     const retries = options.maxTaskRetries ?? (core.options.maxTaskRetries as number | undefined) ?? 0;
     const call = new ActorCallRecord(
-      first, current?.caller ?? 0, template, prepared, prepared.bound, entries, prepared.kept, chain, retries,
+      first,
+      current?.caller ?? 0,
+      template,
+      prepared,
+      prepared.bound,
+      entries,
+      prepared.kept,
+      chain,
+      retries,
       options.retryOn ?? core.retryOn,
     );
     call.unresolved = prepared.unresolved.length;
@@ -282,7 +334,12 @@ export class Session {
   }
 
   /** Asks the agent; every question is bounded. */
-  ask<N extends CallName, A extends AnswerName>(name: N, body: Draft<CallOf<N>>, expected: A, timeoutMs = CALL_TIMEOUT_MS): Promise<AnswerOf<A>> {
+  ask<N extends CallName, A extends AnswerName>(
+    name: N,
+    body: Draft<CallOf<N>>,
+    expected: A,
+    timeoutMs = CALL_TIMEOUT_MS,
+  ): Promise<AnswerOf<A>> {
     return this.#holding(this.parts.caller.call(this.parts.agent, name, body, expected, { timeoutMs }));
   }
 
@@ -381,11 +438,15 @@ export class Session {
     const codes = error.codes as never;
     if (this.values.isDecodable(codes)) return retryOn(this.values.errorIn(error));
     // A class that can't be brought here is none that the option names.
-    return this.values.revive(codes).then(() => retryOn(this.values.errorIn(error)), () => false);
+    return this.values.revive(codes).then(
+      () => retryOn(this.values.errorIn(error)),
+      () => false,
+    );
   }
 
   #decoded(group: DecodeGroup): void {
-    if (this.#collector !== undefined) for (const entry of group.entries) if (entry !== undefined) this.#collector.push(entry);
+    if (this.#collector !== undefined)
+      for (const entry of group.entries) if (entry !== undefined) this.#collector.push(entry);
     this.borrowing.groupHandles(group.entries, group.refs);
   }
 
@@ -407,9 +468,11 @@ export class Session {
     const { processId } = this.parts.identity;
     const actor = objectIdOf(processId, number);
     if (this.#ended !== undefined) return;
-    this.ask("killActor", { actor, noRestart: true, graceful: true, reason: "its last handle is gone" }, "done").catch(() => {
-      // The agent is gone, and the actor with it: there is nothing left to end.
-    });
+    this.ask("killActor", { actor, noRestart: true, graceful: true, reason: "its last handle is gone" }, "done").catch(
+      () => {
+        // The agent is gone, and the actor with it: there is nothing left to end.
+      },
+    );
   }
 
   #linkClosed(link: Link): void {
@@ -417,7 +480,6 @@ export class Session {
     this.actors.linkClosed(link);
     this.parts.onLinkClosed?.(link);
   }
-
 
   #alive(): void {
     if (this.#ended !== undefined) throw this.#endedError();

@@ -1,8 +1,8 @@
 // Submits tasks: waits for their arguments, pushes them to leased workers, judges what becomes of them.
 //
-// The shell of task-life.ts and lease-pool.ts. It owns the pending tasks by number and the leases by id; results go to the entries
-// of the object table through `settle`. A worker that is gone is judged only when its channel has delivered everything it sent
-// and its agent has told the cause (or a second has passed), so a finished task is never charged.
+// The shell of task-life.ts and lease-pool.ts. It owns the pending tasks by number and the leases by id; results go to the
+// entries of the object table through `settle`. A worker that is gone is judged only when its channel has delivered
+// everything it sent and its agent has told the cause (or a second has passed), so a finished task is never charged.
 
 import { stepTask, STUCK_MS, type TaskEvent } from "../core/index.ts";
 import { failureOf, NodeDiedError, WorkerCrashedError } from "../errors.ts";
@@ -123,7 +123,10 @@ export class Submission {
     }
   }
 
-  /** demand: others wait, so it goes back as soon as it is idle. Any other reason: send no more, take back what has not started. */
+  /**
+   * demand: others wait, so it goes back as soon as it is idle. Any other reason: send no more, take back what has not
+   * started.
+   */
   leaseRevoked(leaseId: string, reason: string): void {
     const found = this.#leases.get(leaseId);
     if (found === undefined) return;
@@ -296,7 +299,8 @@ export class Submission {
       return;
     }
     const first = done.results[0] as WireValue | undefined;
-    if (first === undefined || !isError(first)) return this.#outcome(task, done, link, { kind: "returned", attempt: done.attempt });
+    if (first === undefined || !isError(first))
+      return this.#outcome(task, done, link, { kind: "returned", attempt: done.attempt });
     const threw = (retriable: boolean) => this.#outcome(task, done, link, { kind: "threw", attempt: done.attempt, retriable });
     const retriable = this.#parts.retriable(task.template.retryOn, first);
     if (typeof retriable === "boolean") threw(retriable);

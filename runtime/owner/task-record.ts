@@ -66,6 +66,7 @@ export class TaskRecord implements PooledTask {
   unresolved = 0;
   lease: TaskLease | undefined;
   slot = 0;
+  chargedMicros = 0;
 
   constructor(
     number: number,

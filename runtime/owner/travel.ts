@@ -41,7 +41,8 @@ function readIdentity(bytes: Uint8Array): { owner: string; ownerNode: string; nu
 const NO_HINT = new Uint8Array(0);
 
 function hintOf(value: WireValue | undefined): Uint8Array {
-  if (value === undefined || isError(value) || (value.codes?.length ?? 0) > 0 || (value.contained?.length ?? 0) > 0) return NO_HINT;
+  if (value === undefined || isError(value) || (value.codes?.length ?? 0) > 0 || (value.contained?.length ?? 0) > 0)
+    return NO_HINT;
   if (value.value && value.value.length > REF_HINT_MAX_BYTES) return NO_HINT;
   return toBytes(Value, value as Draft<Value>);
 }
@@ -64,7 +65,12 @@ export function travelHooks(borrowing: Borrowing, clients: ActorClients, session
     },
     encodeHandle(handle: object): Uint8Array {
       const core = coreOf(handle);
-      const about = { actor: core.client.id, className: core.client.className, methods: [...core.methods], options: core.options };
+      const about = {
+        actor: core.client.id,
+        className: core.client.className,
+        methods: [...core.methods],
+        options: core.options,
+      };
       const text = Buffer.from(JSON.stringify(about));
       return core.entry === undefined ? Buffer.concat([Buffer.alloc(HEADER_BYTES), text]) : writeIdentity(core.entry, text);
     },
@@ -72,7 +78,13 @@ export function travelHooks(borrowing: Borrowing, clients: ActorClients, session
       const { owner, ownerNode, number, hint } = readIdentity(bytes);
       const about = JSON.parse(Buffer.from(hint).toString()) as HandleAbout;
       const entry = number === 0 ? undefined : borrowing.received(owner, ownerNode, number);
-      const core = new HandleCore(session, clients.known(about.actor, about.className), entry, new Set(about.methods), about.options);
+      const core = new HandleCore(
+        session,
+        clients.known(about.actor, about.className),
+        entry,
+        new Set(about.methods),
+        about.options,
+      );
       if (entry !== undefined) {
         group.entries.push(entry);
         group.refs.push(core as never);

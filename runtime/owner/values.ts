@@ -144,7 +144,12 @@ export class Values {
 
   /** True when `decodeInline` may be called: no code has to be revived first. */
   isDecodable(codes: readonly Code[] | null | undefined): boolean {
-    return codes === undefined || codes === null || codes.length === 0 || codes.every((code) => this.#parts.shipper.known(code.id));
+    return (
+      codes === undefined ||
+      codes === null ||
+      codes.length === 0 ||
+      codes.every((code) => this.#parts.shipper.known(code.id))
+    );
   }
 
   /** An encoded error of user code, with the code of its class. */

@@ -1,7 +1,7 @@
 // Claim pages: who started a task is decided by one compare-and-swap on memory that outlives the worker.
 //
-// A page belongs to a lease: 1024 words shared by owner, worker and agent. Word of slot s: tag << 2 | state, where tag are low bits of the
-// task's number, so that a slot which is used again cannot be mistaken.
+// A page belongs to a lease: 1024 words shared by owner, worker and agent. Word of slot s: tag << 2 | state, where tag are
+// low bits of the task's number, so that a slot which is used again cannot be mistaken.
 //
 //   FREE ──queue()──▶ QUEUED ──claim() by the worker, in the statement before user code──▶ CLAIMED
 //                       └────recall() by the owner, or cancel by anyone─────────────────▶ TAKEN

@@ -1,11 +1,12 @@
 // An object between its creation and its seal: bytes of a slab, or a mapping of its own.
 //
-// A mapping of its own is detached at the end, once no copy on the helper threads works on it. Objects too large for one ArrayBuffer
-// are mapped part by part, as they are written.
+// What JavaScript was given is detached at the end, once no copy on the helper threads works on it: nobody writes into a
+// sealed object, nor into its neighbours in the slab. Objects too large for one ArrayBuffer are mapped part by part, as
+// they are written.
 
-import type { Native } from "../../native/index.ts";
+import type { Mapping, Native } from "../../native/index.ts";
 import { InvalidArgumentError } from "../errors.ts";
-import { ABORTED, ABORTS, clientAt, descriptorAt, PAGE, SEALED, SIZE_HIGH, SIZE_LOW, STATE } from "./layout.ts";
+import { ABORTED, ABORTS, clientAt, descriptorAt, isInside, PAGE, SEALED, SIZE_HIGH, SIZE_LOW, STATE } from "./layout.ts";
 import type { ObjectHandle, WritableObject } from "./store.ts";
 
 /** Copies from here on are worth leaving the loop for. */
@@ -20,16 +21,25 @@ export interface CreatedParts {
   readonly client: number;
 }
 
-/** Where the bytes are: in a slab, in one mapping, or (too large for that) in the memory at `path` from `offset` on. */
-export type CreatedRange =
-  | { readonly bytes: Uint8Array; readonly mapping: ArrayBuffer | undefined }
-  | { readonly path: string; readonly offset: number };
+/** The part of a slab that is one object's. `bytes` are for this folder only: they reach into the whole slab. */
+export interface Chunk {
+  readonly bytes: Uint8Array;
+  readonly slab: Mapping;
+  readonly slabOffset: number;
+}
+
+/**
+ * Where the bytes are: in a slab, in a mapping of their own, or (too large for that) in the memory at `path` from `offset`
+ * on.
+ */
+export type CreatedRange = Chunk | { readonly mapping: ArrayBuffer } | { readonly path: string; readonly offset: number };
 
 export class CreatedObject implements WritableObject {
   readonly slot: number;
   readonly generation: number;
   readonly size: number;
   readonly #parts: CreatedParts;
+  readonly #chunk: Chunk | undefined;
   readonly #far: { readonly path: string; readonly offset: number } | undefined;
   readonly #mappings: ArrayBuffer[] = [];
   #bytes: Uint8Array = NOTHING;
@@ -41,20 +51,24 @@ export class CreatedObject implements WritableObject {
     this.slot = handle.slot;
     this.generation = handle.generation;
     this.size = size;
-    if ("bytes" in range) {
-      this.#bytes = range.bytes;
-      if (range.mapping !== undefined) this.#mappings.push(range.mapping);
-    } else this.#far = range;
+    if ("slab" in range) this.#chunk = range;
+    else if ("path" in range) this.#far = range;
+    else this.#handOut(range.mapping);
   }
 
   get bytes(): Uint8Array {
-    if (this.#far === undefined || this.#ended) return this.#bytes;
-    throw new InvalidArgumentError(`an object of ${this.size} bytes has no single array: use chunk()`);
+    if (this.#ended) return NOTHING;
+    if (this.#far !== undefined)
+      throw new InvalidArgumentError(`an object of ${this.size} bytes has no single array: use chunk()`);
+    if (this.#chunk !== undefined && this.#mappings.length === 0) {
+      this.#handOut(this.#parts.native.view(this.#chunk.slab, this.#chunk.slabOffset, this.size));
+    }
+    return this.#bytes;
   }
 
   chunk(offset: number, length: number): Uint8Array {
     this.#check(offset, length);
-    if (this.#far === undefined) return new Uint8Array(this.#bytes.buffer, this.#bytes.byteOffset + offset, length);
+    if (this.#far === undefined) return this.bytes.subarray(offset, offset + length);
     const start = this.#far.offset + offset;
     const lead = start % PAGE;
     const mapping = this.#parts.native.mapShared(this.#far.path, start - lead, lead + length);
@@ -63,14 +77,18 @@ export class CreatedObject implements WritableObject {
   }
 
   write(offset: number, source: Uint8Array): Promise<void> | void {
+    this.#check(offset, source.length);
+    if (this.#chunk !== undefined) return void this.#chunk.bytes.set(source, offset);
     const target = this.chunk(offset, source.length);
-    if (source.length < COPY_OFF_LOOP_BYTES || !(source.buffer instanceof ArrayBuffer)) return void target.set(source);
+    if (source.length < COPY_OFF_LOOP_BYTES || !isSteady(source.buffer)) return void target.set(source);
     this.#copies += 1;
     const { native } = this.#parts;
-    return native.copy(target.buffer as ArrayBuffer, target.byteOffset, source.buffer, source.byteOffset, source.length).finally(() => {
-      this.#copies -= 1;
-      if (this.#ended) this.#detach();
-    });
+    return native
+      .copy(target.buffer as ArrayBuffer, target.byteOffset, source.buffer, source.byteOffset, source.length)
+      .finally(() => {
+        this.#copies -= 1;
+        if (this.#ended) this.#detach();
+      });
   }
 
   seal(): ObjectHandle {
@@ -96,8 +114,13 @@ export class CreatedObject implements WritableObject {
 
   #check(offset: number, length: number): void {
     if (this.#ended) throw new InvalidArgumentError("the object was sealed or aborted before");
-    if (offset >= 0 && length >= 0 && offset + length <= this.size) return;
+    if (isInside(offset, length, this.size)) return;
     throw new InvalidArgumentError(`${length} bytes at ${offset} do not fit an object of ${this.size}`);
+  }
+
+  #handOut(mapping: ArrayBuffer): void {
+    this.#mappings.push(mapping);
+    this.#bytes = new Uint8Array(mapping, 0, this.size);
   }
 
   #end(): void {
@@ -111,6 +134,11 @@ export class CreatedObject implements WritableObject {
     if (this.#copies > 0) return;
     for (const mapping of this.#mappings.splice(0)) this.#parts.native.detach(mapping);
   }
+}
+
+/** Whether its bytes stay where they are while a thread reads them, as long as nobody transfers them. */
+function isSteady(buffer: ArrayBufferLike): buffer is ArrayBuffer {
+  return buffer instanceof ArrayBuffer && (buffer as { readonly resizable?: boolean }).resizable !== true;
 }
 
 const NOTHING = new Uint8Array(0);

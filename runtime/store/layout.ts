@@ -20,10 +20,11 @@
 //                           4 size, high bits           6 recalls of its open slabs, by the host; 7 it let go up to this slab
 //                                                       8.. pins: slot + 1, or 0
 //
-// Who writes what: the host writes generations; the creator writes state, page and size of a descriptor that it leased, until sealed; a
-// client writes its own block, but for word 6. Nobody locks anything: a reader pins (writes its pin), then reads the generation again and
-// backs off when it changed; the host frees by changing the generation, then looks at every pin before it reuses the range. Host and
-// clients trust no word of another: offsets and sizes are checked against the memory's bounds, and the host keeps its own books.
+// Who writes what: the host writes generations; the creator writes state, page and size of a descriptor that it leased, until
+// sealed; a client writes its own block, but for word 6. Nobody locks anything: a reader pins (writes its pin), then reads
+// the generation again and backs off when it changed; the host frees by changing the generation, then looks at every pin
+// before it reuses the range. Host and clients trust no word of another: offsets and sizes are checked against the memory's
+// bounds, and the host keeps its own books.
 
 export const PAGE = 4096;
 export const SLAB_BYTES = 2 * 1024 * 1024;
@@ -73,6 +74,15 @@ export function clientAt(client: number): number {
 
 export function pagesOf(bytes: number): number {
   return Math.max(1, Math.ceil(bytes / PAGE));
+}
+
+/** Whether a part lies in an object of `size` bytes. */
+export function isInside(offset: number, length: number, size: number): boolean {
+  return Number.isInteger(offset) && Number.isInteger(length) && offset >= 0 && length >= 0 && offset + length <= size;
+}
+
+export function isSize(bytes: number): boolean {
+  return Number.isSafeInteger(bytes) && bytes >= 0;
 }
 
 /** Sizes of slab chunks in pages: steps of about an eighth, from 4 KiB to 512 KiB. */

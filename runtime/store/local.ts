@@ -1,13 +1,25 @@
 // The store inside one process: the same contract over plain memory. For simulation, and where there is no addon.
 //
-// Objects are copied in at seal and every reader gets a copy of its own, so a reader's writes stay its own here too.
+// Every reader gets copies of its own, so a reader's writes stay its own here too, and what it was given is detached when it
+// releases. A sealed object moves to a new ArrayBuffer, which leaves its writer nothing to write into.
 
 import { InvalidArgumentError } from "../errors.ts";
+import { isInside, isSize } from "./layout.ts";
 import type {
-  Allocation, ObjectHandle, ReadableObject, SlabLease, StoreBroker, StoreClient, StoreGrant, StoreHost, StoreStats, WritableObject,
+  Allocation,
+  ObjectHandle,
+  ReadableObject,
+  SlabLease,
+  StoreBroker,
+  StoreClient,
+  StoreGrant,
+  StoreHost,
+  StoreStats,
+  WritableObject,
 } from "./store.ts";
 
 interface LocalObject {
+  readonly slot: number;
   readonly generation: number;
   client: number;
   bytes: Uint8Array;
@@ -61,7 +73,7 @@ export class LocalHost implements StoreHost {
     if (this.#used + bytes > this.#capacity) return undefined;
     const slot = this.#nextSlot++;
     this.#used += bytes;
-    this.objects.set(slot, { generation: 1, client, bytes: new Uint8Array(bytes), sealed: false, pins: 0, condemned: false });
+    this.objects.set(slot, { slot, generation: 1, client, bytes: new Uint8Array(bytes), sealed: false, pins: 0, condemned: false });
     return { slot, generation: 1, offset: 0, bytes };
   }
 
@@ -88,7 +100,8 @@ export class LocalHost implements StoreHost {
   }
 
   freeAllOf(client: number): void {
-    for (const [slot, object] of [...this.objects]) if (object.client === client) this.free({ slot, generation: object.generation });
+    for (const [slot, object] of [...this.objects])
+      if (object.client === client) this.free({ slot, generation: object.generation });
   }
 
   health(): { beatAgeMs: number; turnAgeMs: number } {
@@ -99,7 +112,11 @@ export class LocalHost implements StoreHost {
     const all = [...this.objects.values()];
     const condemned = all.filter((object) => object.condemned).length;
     return {
-      capacity: this.#capacity, used: this.#used, objects: all.length - condemned, freedAndPinned: condemned, clients: this.#clients.size,
+      capacity: this.#capacity,
+      used: this.#used,
+      objects: all.length - condemned,
+      freedAndPinned: condemned,
+      clients: this.#clients.size,
     };
   }
 
@@ -114,6 +131,9 @@ export class LocalClient implements StoreClient {
   readonly #broker: StoreBroker;
   #pinnedObjects = 0;
   #pinnedBytes = 0;
+  /** Readers that nobody released: their buffers are copies, so only the pin is left of them. */
+  readonly #forgotten = new FinalizationRegistry<LocalObject>((object) => this.#unpin(object));
+  #closed = false;
 
   constructor(grant: StoreGrant, broker: StoreBroker) {
     const host = HOSTS.get(grant.path);
@@ -124,6 +144,8 @@ export class LocalClient implements StoreClient {
   }
 
   tryCreate(size: number): WritableObject | undefined {
+    if (!isSize(size)) throw new InvalidArgumentError(`an object can't have ${size} bytes`);
+    if (this.#closed) throw new InvalidArgumentError("the object store was closed");
     const allocation = this.#host.allocate(this.#client, size);
     return allocation === undefined ? undefined : this.#created(allocation);
   }
@@ -134,40 +156,76 @@ export class LocalClient implements StoreClient {
 
   open({ slot, generation }: ObjectHandle): ReadableObject | undefined {
     const object = this.#host.objects.get(slot);
-    if (object === undefined || object.generation !== generation || object.condemned || !object.sealed) return undefined;
+    if (this.#closed || object === undefined || object.generation !== generation) return undefined;
+    if (object.condemned || !object.sealed) return undefined;
     object.pins += 1;
     this.#pinnedObjects += 1;
     this.#pinnedBytes += object.bytes.length;
-    let released = false;
-    return {
-      slot, generation, size: object.bytes.length,
-      // A copy a reader: nothing has to be detached, and nobody sees another's writes.
-      buffer: (offset = 0, length = object.bytes.length - offset) => {
-        if (!(offset >= 0 && length >= 0 && offset + length <= object.bytes.length)) {
-          throw new InvalidArgumentError(`${length} bytes at ${offset} are not in an object of ${object.bytes.length}`);
-        }
-        return object.bytes.slice(offset, offset + length).buffer as ArrayBuffer;
-      },
-      unreferenced: true,
-      release: () => {
-        if (released) return;
-        released = true;
-        object.pins -= 1;
-        this.#pinnedObjects -= 1;
-        this.#pinnedBytes -= object.bytes.length;
-        this.#host.reuse(slot);
-      },
-    };
+    const reader = new LocalReader({ slot, generation }, object, () => {
+      this.#forgotten.unregister(reader);
+      this.#unpin(object);
+    });
+    this.#forgotten.register(reader, object, reader);
+    return reader;
   }
 
   pinned(): { objects: number; bytes: number } {
     return { objects: this.#pinnedObjects, bytes: this.#pinnedBytes };
   }
 
-  close(): void {}
+  close(): void {
+    this.#closed = true;
+  }
+
+  #unpin(object: LocalObject): void {
+    object.pins -= 1;
+    this.#pinnedObjects -= 1;
+    this.#pinnedBytes -= object.bytes.length;
+    this.#host.reuse(object.slot);
+  }
 
   #created(allocation: Allocation): WritableObject {
     return new LocalCreated(this.#host, allocation, this.#host.objects.get(allocation.slot) as LocalObject);
+  }
+}
+
+class LocalReader implements ReadableObject {
+  readonly slot: number;
+  readonly generation: number;
+  readonly size: number;
+  /** Copies: nobody but the reader has them, so they hold nothing back. */
+  readonly unreferenced = true;
+  readonly #object: LocalObject;
+  readonly #unpin: () => void;
+  readonly #copies: WeakRef<ArrayBuffer>[] = [];
+  #released = false;
+
+  constructor({ slot, generation }: ObjectHandle, object: LocalObject, unpin: () => void) {
+    this.slot = slot;
+    this.generation = generation;
+    this.size = object.bytes.length;
+    this.#object = object;
+    this.#unpin = unpin;
+  }
+
+  buffer(offset = 0, length = this.size - offset): ArrayBuffer {
+    if (this.#released) throw new InvalidArgumentError("the object was released before");
+    if (!isInside(offset, length, this.size)) {
+      throw new InvalidArgumentError(`${length} bytes at ${offset} are not in an object of ${this.size}`);
+    }
+    const copy = this.#object.bytes.slice(offset, offset + length).buffer as ArrayBuffer;
+    this.#copies.push(new WeakRef(copy));
+    return copy;
+  }
+
+  release(): void {
+    if (this.#released) return;
+    this.#released = true;
+    for (const weak of this.#copies.splice(0)) {
+      const copy = weak.deref();
+      if (copy !== undefined) detached(copy);
+    }
+    this.#unpin();
   }
 }
 
@@ -193,7 +251,7 @@ class LocalCreated implements WritableObject {
 
   chunk(offset: number, length: number): Uint8Array {
     if (this.#ended) throw new InvalidArgumentError("the object was sealed or aborted before");
-    if (!(offset >= 0 && length >= 0 && offset + length <= this.size)) {
+    if (!isInside(offset, length, this.size)) {
       throw new InvalidArgumentError(`${length} bytes at ${offset} do not fit an object of ${this.size}`);
     }
     return this.#object.bytes.subarray(offset, offset + length);
@@ -205,16 +263,26 @@ class LocalCreated implements WritableObject {
 
   seal(): ObjectHandle {
     if (this.#ended) throw new InvalidArgumentError("the object was sealed or aborted before");
-    this.#ended = true;
+    this.#end();
     this.#object.sealed = true;
     return { slot: this.slot, generation: this.generation };
   }
 
   abort(): void {
     if (this.#ended) return;
-    this.#ended = true;
+    this.#end();
     this.#host.free({ slot: this.slot, generation: this.generation });
   }
+
+  #end(): void {
+    this.#ended = true;
+    this.#object.bytes = new Uint8Array(detached(this.#object.bytes.buffer as ArrayBuffer));
+  }
+}
+
+/** Its bytes in another ArrayBuffer; every view of this one has length 0 from now on. Nothing is copied. */
+function detached(buffer: ArrayBuffer): ArrayBuffer {
+  return structuredClone(buffer, { transfer: [buffer] });
 }
 
 const NOTHING = new Uint8Array(0);

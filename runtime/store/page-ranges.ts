@@ -1,7 +1,7 @@
 // Free page ranges of the data memory: allocation, coalescing, and a preference for pages that were used before.
 //
-// Pure. A page that was touched once costs nothing the next time, a new one is ten times slower to fill, so ranges that were freed
-// last are taken first, and untouched memory last.
+// Pure. A page that was touched once costs nothing the next time, a new one is ten times slower to fill, so ranges that were
+// freed last are taken first, and untouched memory last.
 
 interface Range {
   start: number;
@@ -44,7 +44,8 @@ export class PageRanges {
     const ranges = [...this.#freed.values()].sort((a, b) => a.start - b.start);
     ranges.forEach((range, index) => {
       const next = ranges[index + 1];
-      if (next !== undefined && range.start + range.pages >= next.start) throw new Error(`free ranges meet at page ${next.start}`);
+      if (next !== undefined && range.start + range.pages >= next.start)
+        throw new Error(`free ranges meet at page ${next.start}`);
       free += range.pages;
     });
     if (free + this.#used !== this.#pages) throw new Error(`${free} free and ${this.#used} used pages are not ${this.#pages}`);

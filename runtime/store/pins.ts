@@ -1,12 +1,15 @@
 // What a client reads: pinned objects, the views of them, and how they are given back.
 //
-// One pin an object, however many readers it has here; it is held by each reader and by each ArrayBuffer handed out. A holder lets go
-// by release() or by being garbage collected. With the last one: (1) every buffer is detached or collected, (2) the private pages are given
-// back, (3) only then is the pin cleared. If (2) fails the pin stays, so no private page outlives its object.
+// One pin an object, however many readers it has here; it is held by each reader and by each ArrayBuffer handed out. A holder
+// lets go by release() or by being garbage collected. With the last one: (1) every buffer is detached or collected, (2) the
+// private pages are given back, (3) only then is the pin cleared. If (2) fails the pin stays, so no private page outlives its
+// object.
 
-import type { Native, PrivateMapping } from "../../native/index.ts";
+import type { Mapping, Native } from "../../native/index.ts";
 import { InvalidArgumentError, ObjectStoreFullError } from "../errors.ts";
-import { clientAt, descriptorAt, FIRST_PAGE, FIRST_PIN, GENERATION, PAGE, PINS, PINS_USED, SEALED, SIZE_HIGH, SIZE_LOW, STATE } from "./layout.ts";
+import {
+  clientAt, descriptorAt, FIRST_PAGE, FIRST_PIN, GENERATION, isInside, PAGE, PINS, PINS_USED, SEALED, SIZE_HIGH, SIZE_LOW, STATE,
+} from "./layout.ts";
 import type { ObjectHandle, ReadableObject, StoreGrant } from "./store.ts";
 
 const TWO_32 = 2 ** 32;
@@ -15,7 +18,7 @@ const DROP_OFF_LOOP_BYTES = 4 * 1024 * 1024;
 
 interface Pin extends ObjectHandle {
   readonly word: number;
-  readonly mapping: PrivateMapping;
+  readonly mapping: Mapping;
   readonly offset: number;
   readonly size: number;
   holders: number;
@@ -37,7 +40,7 @@ export class Pins {
   readonly #grant: StoreGrant;
   readonly #words: Int32Array;
   readonly #emptied: () => void;
-  #mapping: PrivateMapping;
+  #mapping: Mapping;
   /** Pins that readers may join, by slot. */
   readonly #pins = new Map<number, Pin>();
   /** Pages of these slots are being given back on a helper thread. */
@@ -54,7 +57,7 @@ export class Pins {
     this.#grant = grant;
     this.#words = words;
     this.#emptied = emptied;
-    this.#mapping = native.mapPrivate(grant.path, grant.capacity);
+    this.#mapping = native.mapRange(grant.path, 0, grant.capacity, false);
     this.#registry = new FinalizationRegistry(({ pin, views }) => {
       if (views !== undefined) views.alive -= 1;
       this.letGo(pin, 1);
@@ -70,7 +73,8 @@ export class Pins {
 
   open({ slot, generation }: ObjectHandle): ReadableObject | undefined {
     const at = descriptorAt(slot);
-    if (!(slot >= 0 && at + SIZE_HIGH < clientAt(0)) || Atomics.load(this.#words, at + GENERATION) !== generation) return undefined;
+    if (!(slot >= 0 && at + SIZE_HIGH < clientAt(0)) || Atomics.load(this.#words, at + GENERATION) !== generation)
+      return undefined;
     const known = this.#pins.get(slot);
     const pin = known?.generation === generation ? known : this.#pin(slot, generation);
     if (pin === undefined) return undefined;
@@ -82,7 +86,7 @@ export class Pins {
 
   view(pin: Pin, offset: number, length: number, views: { alive: number }, reader: PinnedObject): ArrayBuffer {
     const whole = length === pin.size ? pin.whole?.deref() : undefined;
-    const buffer = whole ?? this.#native.viewPrivate(pin.mapping, pin.offset + offset, length);
+    const buffer = whole ?? this.#native.view(pin.mapping, pin.offset + offset, length);
     if (whole === undefined && length === pin.size) {
       pin.whole = new WeakRef(buffer);
       pin.wholeReaders = 0;
@@ -145,8 +149,18 @@ export class Pins {
       return undefined;
     }
     // Pages on their way back would take writes of a new reader with them: it reads through a mapping of its own.
-    if (this.#dropping.has(slot)) this.#mapping = this.#native.mapPrivate(this.#grant.path, this.#grant.capacity);
-    const pin: Pin = { slot, generation, word, mapping: this.#mapping, offset: first * PAGE, size, holders: 0, whole: undefined, wholeReaders: 0 };
+    if (this.#dropping.has(slot)) this.#mapping = this.#native.mapRange(this.#grant.path, 0, this.#grant.capacity, false);
+    const pin: Pin = {
+      slot,
+      generation,
+      word,
+      mapping: this.#mapping,
+      offset: first * PAGE,
+      size,
+      holders: 0,
+      whole: undefined,
+      wholeReaders: 0,
+    };
     this.#pins.set(slot, pin);
     this.#objects += 1;
     this.#bytes += size;
@@ -197,7 +211,7 @@ class PinnedObject implements ReadableObject {
 
   buffer(offset = 0, length = this.size - offset): ArrayBuffer {
     if (this.#released) throw new InvalidArgumentError("the object was released before");
-    if (!(offset >= 0 && length >= 0 && offset + length <= this.size)) {
+    if (!isInside(offset, length, this.size)) {
       throw new InvalidArgumentError(`${length} bytes at ${offset} are not in an object of ${this.size}`);
     }
     const known = length === this.size ? this.#whole?.deref() : undefined;

@@ -1,20 +1,37 @@
 // A process's side of the shared-memory store: carves its slabs, writes in place, reads privately (pins.ts).
 
-import type { Native } from "../../native/index.ts";
+import type { Mapping, Native } from "../../native/index.ts";
 import { InvalidArgumentError, ObjectStoreFullError } from "../errors.ts";
-import { CreatedObject, type CreatedParts, type CreatedRange, WHOLE_MAX_BYTES } from "./created-object.ts";
+import { CreatedObject, type CreatedParts, WHOLE_MAX_BYTES } from "./created-object.ts";
 import {
-  CLIENT_WORDS, chunksPerSlab, CONTROL_BYTES, clientAt, descriptorAt, FIRST_PAGE, FIRST_PIN, LAST_TURN, LAYOUT_VERSION, MAGIC, PAGE, PID,
-  RECALL, RETURNED, SIZE_CLASSES, sizeClassOf, STARTED,
+  CLIENT_WORDS,
+  chunksPerSlab,
+  CONTROL_BYTES,
+  clientAt,
+  descriptorAt,
+  FIRST_PAGE,
+  FIRST_PIN,
+  isSize,
+  LAST_TURN,
+  LAYOUT_VERSION,
+  MAGIC,
+  PAGE,
+  PID,
+  RECALL,
+  RETURNED,
+  SIZE_CLASSES,
+  sizeClassOf,
+  STARTED,
 } from "./layout.ts";
 import { Pins } from "./pins.ts";
 import { startedAt } from "./process-age.ts";
-import type { Allocation, ObjectHandle, ReadableObject, StoreBroker, StoreClient, StoreGrant, WritableObject } from "./store.ts";
+import type { ObjectHandle, ReadableObject, StoreBroker, StoreClient, StoreGrant, WritableObject } from "./store.ts";
 
 const DESCRIPTORS_A_LEASE = 32;
 const TURN_EVERY_MS = 100;
 
 interface OpenSlab {
+  readonly mapping: Mapping;
   readonly bytes: Uint8Array;
   readonly firstPage: number;
   readonly chunks: number;
@@ -47,7 +64,9 @@ export class SharedClient implements StoreClient {
     const controlPath = Buffer.from(grant.layout).toString();
     this.#words = new Int32Array(native.mapShared(controlPath, 0, CONTROL_BYTES));
     if (this.#words[0] !== MAGIC || this.#words[1] !== LAYOUT_VERSION) {
-      throw new InvalidArgumentError(`the node's object store has layout ${this.#words[1]}, this process knows ${LAYOUT_VERSION}`);
+      throw new InvalidArgumentError(
+        `the node's object store has layout ${this.#words[1]}, this process knows ${LAYOUT_VERSION}`,
+      );
     }
     this.#created = { native, words: this.#words, client: grant.client };
     const at = clientAt(grant.client);
@@ -60,6 +79,7 @@ export class SharedClient implements StoreClient {
   }
 
   tryCreate(size: number): WritableObject | undefined {
+    if (!isSize(size)) throw new InvalidArgumentError(`an object can't have ${size} bytes`);
     const sizeClass = sizeClassOf(size);
     if (sizeClass === undefined) return undefined;
     const slab = this.#slabs.get(sizeClass);
@@ -71,10 +91,12 @@ export class SharedClient implements StoreClient {
     const offset = slab.next * pages * PAGE;
     slab.next += 1;
     this.#words[descriptorAt(handle.slot) + FIRST_PAGE] = firstPage + 1;
-    return new CreatedObject(this.#created, handle, size, { bytes: slab.bytes.subarray(offset, offset + size), mapping: undefined });
+    const bytes = slab.bytes.subarray(offset, offset + size);
+    return new CreatedObject(this.#created, handle, size, { bytes, slab: slab.mapping, slabOffset: offset });
   }
 
   async create(size: number): Promise<WritableObject> {
+    if (!isSize(size)) throw new InvalidArgumentError(`an object can't have ${size} bytes`);
     const sizeClass = sizeClassOf(size);
     if (sizeClass === undefined) return this.#createLarge(size);
     for (;;) {
@@ -117,7 +139,10 @@ export class SharedClient implements StoreClient {
     Atomics.store(this.#words, at + RETURNED, this.#returned);
   }
 
-  /** The block is watched by the native thread until the last pin is cleared: it clears the pins of a thread that is terminated. */
+  /**
+   * The block is watched by the native thread until the last pin is cleared: it clears the pins of a thread that is
+   * terminated.
+   */
   #leave(): void {
     if (!this.#closed || this.#block === undefined || this.#pins.objects > 0) return;
     this.#native.leaveBlock(this.#block);
@@ -130,9 +155,8 @@ export class SharedClient implements StoreClient {
     if (size > WHOLE_MAX_BYTES) {
       return new CreatedObject(this.#created, allocation, size, { path: this.#grant.path, offset: allocation.offset });
     }
-    const mapping = this.#map(allocation);
-    const range: CreatedRange = { bytes: new Uint8Array(mapping, 0, size), mapping };
-    const object = new CreatedObject(this.#created, allocation, size, range);
+    const mapping = this.#native.mapShared(this.#grant.path, allocation.offset, Math.min(allocation.bytes, WHOLE_MAX_BYTES));
+    const object = new CreatedObject(this.#created, allocation, size, { mapping });
     try {
       await this.#populate(mapping);
     } catch (error) {
@@ -140,10 +164,6 @@ export class SharedClient implements StoreClient {
       throw error;
     }
     return object;
-  }
-
-  #map({ offset, bytes }: Pick<Allocation, "offset" | "bytes">): ArrayBuffer {
-    return this.#native.mapShared(this.#grant.path, offset, Math.min(bytes, WHOLE_MAX_BYTES));
   }
 
   /** Takes the memory now, so that a full machine is an error here and not a signal at the first write. */
@@ -177,10 +197,11 @@ export class SharedClient implements StoreClient {
   async #openSlab(sizeClass: number): Promise<void> {
     const lease = await this.#broker.slab(sizeClass);
     this.#newestSlab = Math.max(this.#newestSlab, lease.slab);
-    const mapping = this.#map(lease);
-    await this.#populate(mapping);
+    const mapping = this.#native.mapRange(this.#grant.path, lease.offset, lease.bytes, true);
+    const whole = this.#native.view(mapping, 0, lease.bytes);
+    await this.#populate(whole);
     if (lease.slab <= this.#returned) return;
-    const slab = { bytes: new Uint8Array(mapping), firstPage: lease.offset / PAGE, chunks: chunksPerSlab(sizeClass), next: 0 };
-    this.#slabs.set(sizeClass, slab);
+    const bytes = new Uint8Array(whole);
+    this.#slabs.set(sizeClass, { mapping, bytes, firstPage: lease.offset / PAGE, chunks: chunksPerSlab(sizeClass), next: 0 });
   }
 }

@@ -5,9 +5,33 @@
 import type { Native } from "../../native/index.ts";
 import { ObjectStoreFullError } from "../errors.ts";
 import {
-  ABORTED, ABORTS, CLIENT_WORDS, CLIENTS, CONTROL_BYTES, clientAt, DESCRIPTORS, descriptorAt, FIRST_PAGE, FIRST_PIN, FREE, GENERATION,
-  HEARTBEAT, LAST_TURN, LAYOUT_VERSION, LEASED, MAGIC, PID, PINS, PINS_USED, RECALL, RETURNED,
-  SEALED, SIZE_HIGH, SIZE_LOW, STARTED, STATE,
+  ABORTED,
+  ABORTS,
+  CLIENT_WORDS,
+  CLIENTS,
+  CONTROL_BYTES,
+  clientAt,
+  DESCRIPTORS,
+  descriptorAt,
+  FIRST_PAGE,
+  FIRST_PIN,
+  FREE,
+  GENERATION,
+  HEARTBEAT,
+  LAST_TURN,
+  LAYOUT_VERSION,
+  LEASED,
+  MAGIC,
+  PID,
+  PINS,
+  PINS_USED,
+  RECALL,
+  RETURNED,
+  SEALED,
+  SIZE_HIGH,
+  SIZE_LOW,
+  STARTED,
+  STATE,
 } from "./layout.ts";
 import { isAlive } from "./process-age.ts";
 import type { Allocation, ObjectHandle, SlabLease, StoreGrant, StoreHost, StoreStats } from "./store.ts";
@@ -151,8 +175,8 @@ class SharedHost implements StoreHost {
   }
 
   /**
-   * Readers miss the object from now on. First the generation changes, and the caller looks at the pins after that: a reader that pinned
-   * before will be seen, one that pins later backs off.
+   * Readers miss the object from now on. First the generation changes, and the caller looks at the pins after that: a reader
+   * that pinned before will be seen, one that pins later backs off.
    */
   #condemn(slot: number, generation: number): boolean {
     if (!Number.isInteger(slot) || slot < 0 || slot >= DESCRIPTORS) return false;
@@ -200,8 +224,8 @@ class SharedHost implements StoreHost {
   }
 
   /**
-   * A client that left but whose process lives may still look at what it has pinned, and clears its pins when it no longer does. Its
-   * block is given to nobody else before.
+   * A client that left but whose process lives may still look at what it has pinned, and clears its pins when it no longer
+   * does. Its block is given to nobody else before.
    */
   #forgetDeparted(): void {
     this.#clients.forEach((known, client) => {

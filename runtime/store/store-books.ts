@@ -1,8 +1,8 @@
 // The host's own books: who leased which slab and descriptor, what each object occupies, what waits for its readers.
 //
-// Pure: no shared memory here. What a client wrote into shared memory is only ever compared with these books; they outrank it. A slab
-// is given back when its client has let go of it and none of its chunks is in use; a client lets go by asking for the next slab of
-// that class, or by dying.
+// Pure: no shared memory here. What a client wrote into shared memory is only ever compared with these books; they outrank
+// it. A slab is given back when its client has let go of it and none of its chunks is in use; a client lets go by asking for
+// the next slab of that class, or by dying.
 
 import type { Allocation, ObjectHandle, SlabLease } from "./store.ts";
 import { chunksPerSlab, DESCRIPTORS, PAGE, pagesOf, SIZE_CLASSES, SLAB_BYTES } from "./layout.ts";
@@ -101,8 +101,8 @@ export class StoreBooks {
   }
 
   /**
-   * The creator wrote that its object starts at this page: believed only when it is a free chunk of a slab of that creator. A repeat
-   * changes nothing.
+   * The creator wrote that its object starts at this page: believed only when it is a free chunk of a slab of that creator. A
+   * repeat changes nothing.
    */
   note(slot: number, firstPage: number): void {
     const descriptor = this.#descriptors[slot];
@@ -180,7 +180,8 @@ export class StoreBooks {
   validate(): void {
     this.#ranges.validate();
     for (const slab of this.#slabAt.values()) {
-      for (const slot of slab.inUse.values()) if (this.#descriptors[slot]?.range?.slab !== slab) throw new Error(`chunk of ${slot} is lost`);
+      for (const slot of slab.inUse.values())
+        if (this.#descriptors[slot]?.range?.slab !== slab) throw new Error(`chunk of ${slot} is lost`);
     }
   }
 

@@ -26,7 +26,10 @@ export interface WritableObject extends ObjectHandle {
 /** A pinned object. Its bytes are private copy-on-write: a reader's writes are its own. */
 export interface ReadableObject extends ObjectHandle {
   readonly size: number;
-  /** One ArrayBuffer for `[offset, offset+length)`; default the whole object. At most 4 GiB on Node 20. Creating it copies nothing. */
+  /**
+   * One ArrayBuffer for `[offset, offset+length)`; default the whole object. At most 4 GiB on Node 20. Creating it copies
+   * nothing.
+   */
   buffer(offset?: number, length?: number): ArrayBuffer;
   /** Detaches every buffer handed out, gives the private pages back, clears the pin, in that order. Idempotent. */
   release(): void;
@@ -34,7 +37,10 @@ export interface ReadableObject extends ObjectHandle {
   readonly unreferenced: boolean;
 }
 
-/** How a client reaches the host: the shell implements it with Calls over the agent channel. Each answer may be late, never absent. */
+/**
+ * How a client reaches the host: the shell implements it with Calls over the agent channel. Each answer may be late, never
+ * absent.
+ */
 export interface StoreBroker {
   slab(sizeClass: number): Promise<SlabLease>;
   descriptors(count: number): Promise<readonly ObjectHandle[]>;
@@ -83,9 +89,9 @@ export interface StoreGrant {
 export interface StoreHost {
   admit(owner: string): StoreGrant;
   /**
-   * The client is gone: its slabs and unsealed objects are reclaimed. Its pins are too, once its process is dead; one that lives on
-   * clears them as it lets go of what it read. Sealed objects stay until freed; they pass to `heir`, any negative number, under which
-   * freeAllOf finds them.
+   * The client is gone: its slabs and unsealed objects are reclaimed. Its pins are too, once its process is dead; one that
+   * lives on clears them as it lets go of what it read. Sealed objects stay until freed; they pass to `heir`, any negative
+   * number, under which freeAllOf finds them.
    */
   expel(client: number, heir: number): void;
   slab(client: number, sizeClass: number): SlabLease | undefined;

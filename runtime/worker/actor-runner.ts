@@ -66,8 +66,16 @@ export class ActorRunner {
     this.#spec = spec;
     this.#incarnation = message.incarnation;
     const call: Invocation = {
-      name: `${spec.className}.constructor`, task: 0, attempt: message.incarnation, args: spec.args, bound: spec.bound,
-      codes: spec.codes, numReturns: 0, resources: spec.lifetime, caller: { process: spec.owner, node: spec.ownerNode }, taskId: spec.actor,
+      name: `${spec.className}.constructor`,
+      task: 0,
+      attempt: message.incarnation,
+      args: spec.args,
+      bound: spec.bound,
+      codes: spec.codes,
+      numReturns: 0,
+      resources: spec.lifetime,
+      caller: { process: spec.owner, node: spec.ownerNode },
+      taskId: spec.actor,
     };
     Promise.all([this.#parts.functions.load(spec.functionId, spec.code), this.#execution.argumentsLater(call)]).then(
       ([type, args]) => {
@@ -82,11 +90,22 @@ export class ActorRunner {
 
   call(call: ActorCall, link: Link): void {
     const template = this.#parts.functions.template(link, call.template);
-    const from = this.#caller(link.process, call.caller);
+    const from = this.#caller(link.process, call.caller, call.acked);
     const received: Received = {
-      call, link, from, resources: (this.#spec as ActorSpec | undefined)?.lifetime ?? {}, method: template.method, name: template.name, numReturns: template.numReturns,
-      task: call.task, attempt: call.attempt, args: call.args, bound: call.bound, codes: call.codes,
-      caller: { process: link.process, node: link.node }, taskId: objectIdOf(link.process, call.task),
+      call,
+      link,
+      from,
+      resources: (this.#spec as ActorSpec | undefined)?.lifetime ?? {},
+      method: template.method,
+      name: template.name,
+      numReturns: template.numReturns,
+      task: call.task,
+      attempt: call.attempt,
+      args: call.args,
+      bound: call.bound,
+      codes: call.codes,
+      caller: { process: link.process, node: link.node },
+      taskId: objectIdOf(link.process, call.task),
     };
     if (call.actor !== this.#spec?.actor || call.incarnation !== this.#incarnation) return this.#refuse(received);
     from.order.acknowledged(call.acked);
@@ -123,16 +142,22 @@ export class ActorRunner {
     this.#parts.agent.flush();
   }
 
-  #caller(process: string, caller: number): Caller {
+  #caller(process: string, caller: number, acknowledged: number): Caller {
     const key = `${process}/${caller}`;
-    let known = this.#callers.get(key);
-    if (known === undefined) {
-      known = { order: new CallOrder(), preparing: undefined };
-      this.#callers.set(key, known);
-      // Callers are short-lived attempts: the oldest ones are long done when so many have come after them.
-      if (this.#callers.size > WINDOW) this.#callers.delete(this.#callers.keys().next().value as string);
-    }
+    const found = this.#callers.get(key);
+    if (found !== undefined) return found;
+    const known: Caller = { order: new CallOrder(acknowledged), preparing: undefined };
+    if (this.#callers.size >= WINDOW) this.#forgetCaller();
+    this.#callers.set(key, known);
     return known;
+  }
+
+  /**
+   * Callers are short-lived attempts: the oldest ones are long done when so many have come after them, but for those that
+   * still run.
+   */
+  #forgetCaller(): void {
+    for (const [key, { order }] of this.#callers) if (order.idle) return void this.#callers.delete(key);
   }
 
   /** Arguments at once or later, calls of one caller in order either way. */
@@ -210,8 +235,13 @@ export class ActorRunner {
     const actorId = received.call.actor;
     const error =
       this.#spec?.actor === actorId
-        ? new ActorUnavailableError(`actor ${this.#spec.className} (${actorId}) was restarted; this call was for an earlier life`, { actorId })
-        : new ActorDiedError(`actor ${actorId} does not live in process ${this.#parts.session.parts.identity.processId}`, { actorId });
+        ? new ActorUnavailableError(
+            `actor ${this.#spec.className} (${actorId}) was restarted; this call was for an earlier life`,
+            { actorId },
+          )
+        : new ActorDiedError(`actor ${actorId} does not live in process ${this.#parts.session.parts.identity.processId}`, {
+            actorId,
+          });
     this.#send(received, failedReply(received, error));
   }
 

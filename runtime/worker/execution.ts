@@ -1,7 +1,7 @@
 // Runs one call of user code: decodes its arguments, calls it as an attempt, encodes what comes back.
 //
-// The same for tasks, actor methods and constructors. The fast way is synchronous from the message to the reply; only what has to be
-// fetched, revived or awaited leaves it.
+// The same for tasks, actor methods and constructors. The fast way is synchronous from the message to the reply; only what
+// has to be fetched, revived or awaited leaves it.
 
 import type { Attempt, ObjectEntry, Session, WireValue } from "../owner/index.ts";
 import { heldRef } from "../owner/index.ts";
@@ -62,7 +62,13 @@ export class Execution {
   }
 
   /** Calls `code` as `attempt` and gives the reply to `done`, in the same turn when the code is synchronous. */
-  run(call: Invocation, attempt: Attempt, args: Arguments, code: (...args: unknown[]) => unknown, done: (reply: Reply) => void): void {
+  run(
+    call: Invocation,
+    attempt: Attempt,
+    args: Arguments,
+    code: (...args: unknown[]) => unknown,
+    done: (reply: Reply) => void,
+  ): void {
     const { attempts, parts } = this.#session;
     const started = parts.seams.clock.now();
     const finish = (reply: Reply) => {

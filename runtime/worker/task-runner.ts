@@ -1,4 +1,5 @@
-// Runs the tasks that owners push to this worker, one after the other, and while one waits the un-started children of those that wait.
+// Runs the tasks that owners push to this worker, one after the other, and while one waits the un-started children of those
+// that wait.
 //
 // A pushed task starts when its claim is won in the statement before user code (docs/architecture.md, claim pages); whoever
 // recalled or cancelled it first keeps it from running. A task that waits hands what is queued behind it back to its owner.
@@ -188,8 +189,15 @@ export class TaskRunner {
     const { session, functions } = this.#parts;
     const { identity } = session.parts;
     const call: Invocation = {
-      name: task.template.name, resources: task.template.scheduling.resources, task: task.number, attempt: task.life.attempt, args: task.args, bound: task.bound, codes: task.codes,
-      numReturns: task.template.numReturns, caller: { process: identity.processId, node: identity.nodeId },
+      name: task.template.name,
+      resources: task.template.scheduling.resources,
+      task: task.number,
+      attempt: task.life.attempt,
+      args: task.args,
+      bound: task.bound,
+      codes: task.codes,
+      numReturns: task.template.numReturns,
+      caller: { process: identity.processId, node: identity.nodeId },
       taskId: objectIdOf(identity.processId, task.number),
     };
     this.#active += 1;

@@ -138,7 +138,11 @@ export class TestCluster implements AsyncDisposable {
     let gone: () => void = () => {};
     const ended = new Promise<void>((resolve) => (gone = resolve));
     const address = await new Promise<string>((resolve, reject) => {
-      const timer = clock.after(START_TIMEOUT_MS, () => reject(new DeadlineError(`a node did not start in ${START_TIMEOUT_MS} ms`)), true);
+      const timer = clock.after(
+        START_TIMEOUT_MS,
+        () => reject(new DeadlineError(`a node did not start in ${START_TIMEOUT_MS} ms`)),
+        true,
+      );
       const agent = spawner.spawn({
         program: "agent",
         config,
@@ -150,7 +154,11 @@ export class TestCluster implements AsyncDisposable {
         onExit: (exit) => {
           timer.cancel();
           rmSync(sessionDir, { recursive: true, force: true });
-          reject(new ConnectionError(`a node ended while it started (${exit.signal ?? exit.exitCode}): ${exit.stderrTail.join("\n")}`));
+          reject(
+            new ConnectionError(
+              `a node ended while it started (${exit.signal ?? exit.exitCode}): ${exit.stderrTail.join("\n")}`,
+            ),
+          );
           gone();
         },
       });

@@ -2,8 +2,23 @@
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import {
-  ActorDiedError, actorState, ActorUnavailableError, get, getActor, getRuntimeContext, init, InvalidArgumentError, kill, NameTakenError,
-  NotFoundError, ObjectFreedError, PendingCallsLimitExceededError, ready, remote, shutdown, type ActorHandle,
+  ActorDiedError,
+  actorState,
+  ActorUnavailableError,
+  get,
+  getActor,
+  getRuntimeContext,
+  init,
+  InvalidArgumentError,
+  kill,
+  NameTakenError,
+  NotFoundError,
+  ObjectFreedError,
+  PendingCallsLimitExceededError,
+  ready,
+  remote,
+  shutdown,
+  type ActorHandle,
 } from "troupe";
 
 class Counter {

@@ -14,9 +14,15 @@ const SDK = fileURLToPath(new URL("../../dist/sdk/index.js", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "driver-"));
 
 /** A driver in a process of its own; its cluster's processes carry `mark` in their environment. */
-function driver(body: string, mark: string): { child: ChildProcess; line: (text: string) => Promise<string>; exit: Promise<number | null> } {
+function driver(
+  body: string,
+  mark: string,
+): { child: ChildProcess; line: (text: string) => Promise<string>; exit: Promise<number | null> } {
   const file = join(folder, `${mark}.mjs`);
-  writeFileSync(file, `import * as troupe from ${JSON.stringify(SDK)};\nconst { init, remote, get, put, run, shutdown } = troupe;\n${body}\n`);
+  writeFileSync(
+    file,
+    `import * as troupe from ${JSON.stringify(SDK)};\nconst { init, remote, get, put, run, shutdown } = troupe;\n${body}\n`,
+  );
   const child = spawn(process.execPath, [file], {
     // A folder of its own for its sockets: other tests run at the same time.
     env: { ...process.env, MARK: mark, TMPDIR: folderOf(mark) },

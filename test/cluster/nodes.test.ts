@@ -2,7 +2,17 @@
 
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import {
-  ActorDiedError, ActorUnavailableError, get, getRuntimeContext, InfeasibleError, NodeDiedError, onNode, ready, remote, run, type Cluster,
+  ActorDiedError,
+  ActorUnavailableError,
+  get,
+  getRuntimeContext,
+  InfeasibleError,
+  NodeDiedError,
+  onNode,
+  ready,
+  remote,
+  run,
+  type Cluster,
 } from "troupe";
 import { testCluster, type TestCluster } from "troupe/testing";
 
@@ -34,7 +44,9 @@ describe("placement", () => {
     expect(await run(where.options({ labelSelector: { zone: "east" } }))).toBe(a);
     expect(await run(where.options({ labelSelector: { zone: "!east" } }))).not.toBe(a);
     expect(await run(where.options({ schedulingStrategy: onNode(a) }))).toBe(a);
-    await expect(run(where.options({ schedulingStrategy: onNode("0123456789abcdef"), infeasibleGraceMs: 50 }))).rejects.toThrow(InfeasibleError);
+    await expect(
+      run(where.options({ schedulingStrategy: onNode("0123456789abcdef"), infeasibleGraceMs: 50 })),
+    ).rejects.toThrow(InfeasibleError);
     expect(await run(where.options({ schedulingStrategy: onNode("0123456789abcdef", { soft: true }) }))).toBeTypeOf("string");
   });
 
@@ -69,7 +81,9 @@ describe("actors on other nodes", () => {
   test("answer in order, and their handles travel between nodes", async () => {
     const counter = remote(Counter, { resources: { a: 1 } }).remote();
     expect(await get(counter.node.remote())).toBe(await nodeWith("a"));
-    expect(await get(Array.from({ length: 50 }, () => counter.inc.remote()))).toEqual(Array.from({ length: 50 }, (_, i) => i + 1));
+    expect(await get(Array.from({ length: 50 }, () => counter.inc.remote()))).toEqual(
+      Array.from({ length: 50 }, (_, i) => i + 1),
+    );
     const use = remote(async (c: typeof counter) => get(c.inc.remote()));
     expect(await get(use.remote(counter as never))).toBe(51);
   });

@@ -2,8 +2,25 @@
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import {
-  asCompleted, get, getRuntimeContext, GetTimeoutError, getSettled, init, InfeasibleError, InvalidArgumentError, ObjectFreedError, put,
-  RefUsedAsValueError, remote, run, SerializationError, shutdown, TaskError, wait, WorkerCrashedError, type ObjectRef,
+  asCompleted,
+  get,
+  getRuntimeContext,
+  GetTimeoutError,
+  getSettled,
+  init,
+  InfeasibleError,
+  InvalidArgumentError,
+  ObjectFreedError,
+  put,
+  RefUsedAsValueError,
+  remote,
+  run,
+  SerializationError,
+  shutdown,
+  TaskError,
+  wait,
+  WorkerCrashedError,
+  type ObjectRef,
 } from "troupe";
 
 beforeAll(async () => {
@@ -63,7 +80,9 @@ describe("calls", () => {
 
   test("values of structured clone travel both ways", async () => {
     const echo = remote((value: unknown) => value);
-    const cyclic: { self?: unknown; list: unknown[] } = { list: [new Map([[1, new Set(["a"])]]), new Date(5), 10n, -0, Number.NaN, undefined] };
+    const cyclic: { self?: unknown; list: unknown[] } = {
+      list: [new Map([[1, new Set(["a"])]]), new Date(5), 10n, -0, Number.NaN, undefined],
+    };
     cyclic.self = cyclic;
     const back = (await get(echo.remote(cyclic))) as typeof cyclic;
     expect(back.self).toBe(back);

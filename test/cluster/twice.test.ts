@@ -48,8 +48,18 @@ async function twice(body: Draft<Omit<Call, "id">>): Promise<[Answer, Answer]> {
 }
 
 const spec = (actor: string, name: string) => ({
-  actor, name, namespace: "twice", className: "Twice", functionId: "none", placement: { CPU: 10_000 }, lifetime: {}, owner: PROCESS,
-  ownerNode: nodeId, jobId: "job-twice", maxConcurrency: 1, infeasibleGraceMs: 1000,
+  actor,
+  name,
+  namespace: "twice",
+  className: "Twice",
+  functionId: "none",
+  placement: { CPU: 10_000 },
+  lifetime: {},
+  owner: PROCESS,
+  ownerNode: nodeId,
+  jobId: "job-twice",
+  maxConcurrency: 1,
+  infeasibleGraceMs: 1000,
 });
 
 /** A body for each question an agent takes from a process. */

@@ -18,6 +18,8 @@ const IMPURE = new RegExp(
 /** Where runtime/ may use the real clock, and why. Everywhere else it comes through runtime/seams.ts. */
 const CLOCK_USERS: ReadonlyMap<string, string> = new Map([
   ["runtime/system.ts", "is the real clock, timers and randomness behind the seams"],
+  ["runtime/lifeline.ts", "only real programs have a lifeline, and a timer is what keeps one alive"],
+  ["runtime/store/shared-client.ts", "tells the real host that this loop turns; the simulation has the local store"],
   ["runtime/spawner.ts", "belongs to the system side: real processes do not live in virtual time"],
 ]);
 

@@ -80,6 +80,13 @@ export function restoreReduced(text: string): Reduced {
   return new Reduced(text);
 }
 
+const PRIMITIVES: readonly unknown[] = [
+  undefined, null, true, false, 0, -0, 1, 127, 128, -1, -128, -129, 32767, -32768, 2 ** 31 - 1, -(2 ** 31), 2 ** 31,
+  2 ** 53, 0.1, NaN, Infinity, -Infinity, 0n, -1n, 123456789012345678901234567890n, "", "a", "latin1 é", "snowman ☃",
+  "lone \ud800 x", "x".repeat(31), "x".repeat(41), "é".repeat(500), "☃".repeat(500), Symbol.for("registered"),
+  Symbol.iterator,
+];
+
 /** A value of every kind the format knows. */
 export function everything(): unknown[] {
   const cyclic: Record<string, unknown> = { name: "cycle" };
@@ -90,42 +97,7 @@ export function everything(): unknown[] {
   const match = /(?<word>b.)/.exec("abc");
   const tags = Object.assign(new Tags([["a", 1]]), { label: "extra" });
   return [
-    undefined,
-    null,
-    true,
-    false,
-    0,
-    -0,
-    1,
-    127,
-    128,
-    -1,
-    -128,
-    -129,
-    32767,
-    -32768,
-    2 ** 31 - 1,
-    -(2 ** 31),
-    2 ** 31,
-    2 ** 53,
-    0.1,
-    NaN,
-    Infinity,
-    -Infinity,
-    0n,
-    -1n,
-    123456789012345678901234567890n,
-    "",
-    "a",
-    "latin1 é",
-    "snowman ☃",
-    "lone \ud800 x",
-    "x".repeat(31),
-    "x".repeat(41),
-    "é".repeat(500),
-    "☃".repeat(500),
-    Symbol.for("registered"),
-    Symbol.iterator,
+    ...PRIMITIVES,
     new Date(0),
     new Date(NaN),
     /a+/giu,

@@ -27,7 +27,11 @@ class PlainPages {
 const step = fc.oneof(
   {
     weight: 3,
-    arbitrary: fc.record({ kind: fc.constant("take" as const), pages: fc.integer({ min: 1, max: 24 }), align: fc.constantFrom(1, 1, 8) }),
+    arbitrary: fc.record({
+      kind: fc.constant("take" as const),
+      pages: fc.integer({ min: 1, max: 24 }),
+      align: fc.constantFrom(1, 1, 8),
+    }),
   },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant("give" as const), which: fc.nat() }) },
 );

@@ -1,0 +1,64 @@
+// What an agent knows of jobs: their namespaces, which drivers of this node they belong to, where their log lines go, and under
+// which number the store keeps what their dead processes made.
+
+import type { Channel, LogLines, Peer } from "../transport/index.ts";
+
+export class AgentJobs {
+  readonly #nodeId: string;
+  readonly #namespaces = new Map<string, string>();
+  /** Jobs of the drivers of this node, by their process. */
+  readonly #drivers = new Map<string, string>();
+  readonly #heirs = new Map<string, number>();
+
+  constructor(nodeId: string) {
+    this.#nodeId = nodeId;
+  }
+
+  /** The head tells every job of the cluster. */
+  begun(jobId: string, namespace: string): void {
+    this.#namespaces.set(jobId, namespace);
+  }
+
+  ended(jobId: string): void {
+    this.#namespaces.delete(jobId);
+  }
+
+  /** What a worker is told of the job it adopts. */
+  adoption(jobId: string): { jobId: string; namespace: string } {
+    return { jobId, namespace: this.#namespaces.get(jobId) ?? "" };
+  }
+
+  registered(driver: string, jobId: string): void {
+    this.#drivers.set(driver, jobId);
+  }
+
+  driverGone(driver: string): void {
+    this.#drivers.delete(driver);
+  }
+
+  ofDriver(driver: string): string | undefined {
+    return this.#drivers.get(driver);
+  }
+
+  /** The heir, in the store's sense, of a job's dead processes. */
+  heirOf(jobId: string): number {
+    const known = this.#heirs.get(jobId);
+    if (known !== undefined) return known;
+    const heir = -1 - this.#heirs.size;
+    this.#heirs.set(jobId, heir);
+    return heir;
+  }
+
+  /** To the job's driver, when it is on this node. */
+  deliverLogs(lines: LogLines, processes: Iterable<{ readonly peer: Peer; readonly channel: Channel }>): void {
+    for (const { peer, channel } of processes) {
+      if (peer.kind === "driver" && this.#drivers.get(peer.processId) === lines.jobId) channel.send("logLines", lines);
+    }
+  }
+
+  /** The other node whose driver reads these lines: a job's id ends with the node of its driver. */
+  elsewhere(lines: LogLines): string | undefined {
+    const node = lines.jobId.slice(lines.jobId.lastIndexOf("-") + 1);
+    return node === this.#nodeId || node === "" ? undefined : node;
+  }
+}
