@@ -1,16 +1,16 @@
 // The addon's typed face, and the only file that loads it.
 //
-// Without it (an unsupported platform, not built) `native` is undefined and `whyAbsent` says why: the runtime then keeps objects in
-// the memory of one process and says so.
+// Without it (an unsupported platform, not built) `native` is undefined and `whyAbsent` says why: the runtime then keeps
+// objects in the memory of one process and says so.
 
 import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-/** A private mapping of a whole memory: unmapped when it and every view of it were collected. */
-export interface PrivateMapping {
-  readonly kind: "private mapping";
+/** A mapping of a part of a memory: unmapped when it and every view of it were collected. */
+export interface Mapping {
+  readonly kind: "mapping";
 }
 /** Bytes on their way into a socket. */
 export interface OutboxHandle {
@@ -24,14 +24,14 @@ export interface Native {
   closeMemory(fd: number): void;
   /** Shared, writable; less than 4 GiB on Node 20. Unmapped when the buffer is collected. */
   mapShared(path: string, offset: number, length: number): ArrayBuffer;
-  /** The whole of a memory, copy on write. */
-  mapPrivate(path: string, length: number): PrivateMapping;
-  /** A part of a private mapping; nothing is copied, except from 4 GiB on by Node 20. */
-  viewPrivate(mapping: PrivateMapping, offset: number, length: number): ArrayBuffer;
+  /** A part of a memory: shared and writable, or copy on write. */
+  mapRange(path: string, offset: number, length: number, shared: boolean): Mapping;
+  /** A part of a mapping; nothing is copied, except from 4 GiB on by Node 20. */
+  view(mapping: Mapping, offset: number, length: number): ArrayBuffer;
   /** Drops the private pages of a range: the next look shows what is shared. */
-  dontNeed(mapping: PrivateMapping, offset: number, length: number): void;
+  dontNeed(mapping: Mapping, offset: number, length: number): void;
   /** The same off the event loop, for ranges that take long. */
-  dropPages(mapping: PrivateMapping, offset: number, length: number): Promise<void>;
+  dropPages(mapping: Mapping, offset: number, length: number): Promise<void>;
   /** Length 0 from now on, for every view of it. */
   detach(buffer: ArrayBuffer): void;
   /** Off the event loop, on two threads. Neither buffer may be detached before it is done. */
@@ -44,8 +44,8 @@ export interface Native {
   removeGroup(pid: number): void;
   removeAtEnd(path: string): void;
   /**
-   * A client's block of a control memory: its first word gets the monotonic time every half second, blocked loop or not, and its words
-   * from `pinsOffset` on are cleared when this thread's environment ends without `leaveBlock`.
+   * A client's block of a control memory: its first word gets the monotonic time every half second, blocked loop or not, and
+   * its words from `pinsOffset` on are cleared when this thread's environment ends without `leaveBlock`.
    */
   joinBlock(path: string, offset: number, bytes: number, pinsOffset: number): number;
   leaveBlock(block: number): void;
@@ -53,7 +53,10 @@ export interface Native {
   monotonicMs(): number;
   /** Duplicates the descriptor of a stream socket. */
   openOutbox(fd: number): OutboxHandle;
-  /** Bytes that did not leave yet, or a negative errno. Without `flushNow` they leave with the next flush or within a millisecond. */
+  /**
+   * Bytes that did not leave yet, or a negative errno. Without `flushNow` they leave with the next flush or within a
+   * millisecond.
+   */
   outboxAppend(outbox: OutboxHandle, bytes: Uint8Array, offset: number, length: number, flushNow: boolean): number;
   outboxFlush(outbox: OutboxHandle): number;
   outboxPending(outbox: OutboxHandle): number;
@@ -71,7 +74,8 @@ function packageRoot(): string {
   let folder = dirname(fileURLToPath(import.meta.url));
   for (;;) {
     const manifest = join(folder, "package.json");
-    if (existsSync(manifest) && (JSON.parse(readFileSync(manifest, "utf8")) as { name?: string }).name === "troupe") return folder;
+    if (existsSync(manifest) && (JSON.parse(readFileSync(manifest, "utf8")) as { name?: string }).name === "troupe")
+      return folder;
     const parent = dirname(folder);
     if (parent === folder) throw new Error("the package of this file was not found");
     folder = parent;

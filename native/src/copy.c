@@ -140,7 +140,7 @@ static napi_value drop_pages(napi_env env, napi_callback_info info) {
   napi_value args[3];
   bridge_args(env, info, 3, args);
   mapping *map;
-  char *target = memory_private_range(env, args[0], args[1], args[2], &map);
+  char *target = memory_range(env, args[0], args[1], args[2], &map);
   if (target == NULL) return bridge_throw(env, EINVAL, "a range beyond the store");
   const napi_value holders[2] = {args[0], NULL};
   return start_job(env, DROP, target, NULL, (size_t)bridge_number(env, args[2]), holders);

@@ -1,10 +1,11 @@
 // Shared memory without names: memfds, mappings of them, and ArrayBuffers over those mappings.
 //
-//   shared mapping    MAP_SHARED, a part of a memfd: control pages, claim pages, ranges a process writes objects into. One ArrayBuffer a
-//                     mapping; its finalizer unmaps.
-//   private mapping   MAP_PRIVATE | MAP_NORESERVE of a whole memfd, read and write: what readers see. A reader's write goes to its own copy of
-//                     that page. Counted: its handle and every ArrayBuffer over it hold it, and the last finalizer unmaps, whatever order
-//                     they run in.
+//   shared    MAP_SHARED, a part of a memfd: control pages, claim pages, ranges a process writes objects into.
+//   private   MAP_PRIVATE | MAP_NORESERVE of a whole memfd, read and write: what readers see. A reader's write goes to its own copy of
+//             that page.
+//
+// A mapping is either one ArrayBuffer, whose finalizer unmaps (mapShared), or a handle with views (mapRange, view). Those are counted: the
+// handle and every view hold the mapping, and the last finalizer unmaps, whatever order they run in.
 //
 // Which object a view belongs to, and when its pin may be cleared, is decided in runtime/store. `dontNeed` gives a range's private pages
 // back; without it a later reader of the same range would see stale bytes.
@@ -105,13 +106,13 @@ static napi_value map_shared(napi_env env, napi_callback_info info) {
   return buffer;
 }
 
-// mapPrivate(path, length) -> handle
-static napi_value map_private(napi_env env, napi_callback_info info) {
-  napi_value args[2], handle;
+// mapRange(path, offset, length, shared) -> handle
+static napi_value map_range(napi_env env, napi_callback_info info) {
+  napi_value args[4], handle;
   char path[PATH_MAX_BYTES];
-  bridge_args(env, info, 2, args);
+  bridge_args(env, info, 4, args);
   if (!bridge_text(env, args[0], path, sizeof path)) return bridge_throw(env, EINVAL, "the path of a memory");
-  mapping *map = memory_map(path, 0, bridge_number(env, args[1]), false);
+  mapping *map = memory_map(path, bridge_number(env, args[1]), bridge_number(env, args[2]), bridge_bool(env, args[3]));
   if (map == NULL) return bridge_throw(env, errno, "mapping the store");
   madvise(map->base, map->length, MADV_DONTDUMP);
   madvise(map->base, map->length, MADV_DONTFORK);
@@ -122,7 +123,7 @@ static napi_value map_private(napi_env env, napi_callback_info info) {
   return handle;
 }
 
-char *memory_private_range(napi_env env, napi_value handle, napi_value offset, napi_value length, mapping **holder) {
+char *memory_range(napi_env env, napi_value handle, napi_value offset, napi_value length, mapping **holder) {
   void *data = NULL;
   if (napi_get_value_external(env, handle, &data) != napi_ok || data == NULL) return NULL;
   mapping *map = data;
@@ -133,12 +134,12 @@ char *memory_private_range(napi_env env, napi_value handle, napi_value offset, n
   return (char *)map->base + (size_t)start;
 }
 
-// viewPrivate(handle, offset, length) -> ArrayBuffer
-static napi_value view_private(napi_env env, napi_callback_info info) {
+// view(handle, offset, length) -> ArrayBuffer
+static napi_value view(napi_env env, napi_callback_info info) {
   napi_value args[3];
   bridge_args(env, info, 3, args);
   mapping *map;
-  char *start = memory_private_range(env, args[0], args[1], args[2], &map);
+  char *start = memory_range(env, args[0], args[1], args[2], &map);
   if (start == NULL) return bridge_throw(env, EINVAL, "a view beyond the store");
   double length = bridge_number(env, args[2]);
   napi_value buffer;
@@ -159,7 +160,7 @@ static napi_value dont_need(napi_env env, napi_callback_info info) {
   napi_value args[3];
   bridge_args(env, info, 3, args);
   mapping *map;
-  char *start = memory_private_range(env, args[0], args[1], args[2], &map);
+  char *start = memory_range(env, args[0], args[1], args[2], &map);
   if (start == NULL) return bridge_throw(env, EINVAL, "a range beyond the store");
   if (madvise(start, (size_t)bridge_number(env, args[2]), MADV_DONTNEED) < 0) return bridge_throw(env, errno, "madvise");
   return NULL;
@@ -178,8 +179,8 @@ void memory_exports(napi_env env, napi_value exports) {
   EXPORT(env, exports, "createMemory", create_memory);
   EXPORT(env, exports, "closeMemory", close_memory);
   EXPORT(env, exports, "mapShared", map_shared);
-  EXPORT(env, exports, "mapPrivate", map_private);
-  EXPORT(env, exports, "viewPrivate", view_private);
+  EXPORT(env, exports, "mapRange", map_range);
+  EXPORT(env, exports, "view", view);
   EXPORT(env, exports, "dontNeed", dont_need);
   EXPORT(env, exports, "detach", detach);
 }

@@ -8,12 +8,12 @@
 typedef struct {
   void *base;
   size_t length;
-  // Private mappings only: the handle and the views that exist.
+  // The handle and the views that exist; 1 for a mapping that is one ArrayBuffer.
   int holders;
 } mapping;
 
 // NULL and errno when it can't be mapped. A shared one is freed by its only holder.
 mapping *memory_map(const char *path, double offset, double length, bool shared);
 
-// Start of a range of a private mapping, whose handle is an External; NULL when it is not inside.
-char *memory_private_range(napi_env env, napi_value handle, napi_value offset, napi_value length, mapping **holder);
+// Start of a range of a mapping, whose handle is an External; NULL when it is not inside.
+char *memory_range(napi_env env, napi_value handle, napi_value offset, napi_value length, mapping **holder);
