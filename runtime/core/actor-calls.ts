@@ -1,13 +1,17 @@
 // The caller's side of one actor: which calls go out, in which order, and what a lost connection means for them.
 //
 // Pure. Calls of one caller (a task attempt, or a driver's main program) go out in submission order, each once its arguments are
-// known; other callers do not wait for them. Orders count from 1 a (caller, incarnation). When the actor is lost, calls in flight
-// either go out again, in order and before newer ones, while they have retries, or fail: whether they ran nobody can tell.
+// known; other callers do not wait for them. Orders count from 1 a (stream, incarnation); a caller's stream ends some time
+// after its last call has ended, and one that calls again then gets a new stream: the receiver must never see an order of a
+// stream twice. When the actor is lost, calls in flight either go out again, in order and before newer ones, while they have
+// retries, or fail: whether they ran nobody can tell.
 
 export interface ActorCallLife {
   readonly caller: number;
   /** Arguments are known. */
   ready: boolean;
+  /** Names the stream of its caller at the receiver; 0 while not sent. */
+  stream: number;
   /** Place in the stream of its caller to the current incarnation; 0 while not sent. */
   order: number;
   attempt: number;
@@ -18,7 +22,11 @@ export interface ActorCallLife {
 /** unplaced: created, no address yet. alive: calls flow. lost: the connection broke and nobody said why yet. */
 export type ActorClientState = "unplaced" | "alive" | "lost" | "restarting" | "dead";
 
+/** Streams that are kept for callers which may call again. */
+export const IDLE_STREAMS_KEPT = 256;
+
 interface CallerStream<C> {
+  readonly id: number;
   readonly waiting: C[];
   readonly inFlight: Set<C>;
   nextOrder: number;
@@ -28,7 +36,10 @@ export class ActorCalls<C extends ActorCallLife> {
   state: ActorClientState = "unplaced";
   incarnation = 0;
   #size = 0;
+  #nextStream = 1;
   readonly #callers = new Map<number, CallerStream<C>>();
+  /** Callers without calls, oldest first. */
+  readonly #idle = new Set<number>();
 
   /** Calls submitted and not ended. */
   get size(): number {
@@ -37,6 +48,7 @@ export class ActorCalls<C extends ActorCallLife> {
 
   submit(call: C): void {
     this.#stream(call.caller).waiting.push(call);
+    this.#idle.delete(call.caller);
     this.#size += 1;
   }
 
@@ -49,8 +61,7 @@ export class ActorCalls<C extends ActorCallLife> {
     while (count < stream.waiting.length && stream.waiting[count].ready) {
       const call = stream.waiting[count];
       count += 1;
-      call.order = stream.nextOrder++;
-      stream.inFlight.add(call);
+      fly(stream, call);
       calls.push(call);
     }
     if (count > 0) stream.waiting.splice(0, count);
@@ -64,8 +75,8 @@ export class ActorCalls<C extends ActorCallLife> {
       this.submit(call);
       return false;
     }
-    call.order = stream.nextOrder++;
-    stream.inFlight.add(call);
+    fly(stream, call);
+    this.#idle.delete(call.caller);
     this.#size += 1;
     return true;
   }
@@ -80,17 +91,20 @@ export class ActorCalls<C extends ActorCallLife> {
       stream.waiting.splice(index, 1);
     }
     this.#size -= 1;
-    if (stream.waiting.length === 0 && stream.inFlight.size === 0 && call.caller !== 0) this.#callers.delete(call.caller);
+    if (stream.waiting.length === 0 && stream.inFlight.size === 0) this.#idled(call.caller);
     return true;
   }
 
-  /** The actor answers under this incarnation; a new one starts every stream again. Returns the callers to pump. */
-  alive(incarnation: number): number[] {
-    if (this.state === "dead" || incarnation < this.incarnation) return [];
-    if (incarnation > this.incarnation) for (const stream of this.#callers.values()) stream.nextOrder = 1;
+  /**
+   * The actor answers under this incarnation: the callers to pump. Nobody may have said that it restarted in between: then
+   * calls of its earlier life fail, or go out again, as with `restarting`.
+   */
+  alive(incarnation: number): { readonly callers: readonly number[]; readonly failed: readonly C[] } {
+    if (this.state === "dead" || incarnation < this.incarnation) return { callers: [], failed: [] };
+    const failed = incarnation > this.incarnation ? this.#startOver() : [];
     this.incarnation = incarnation;
     this.state = "alive";
-    return [...this.#callers.keys()];
+    return { callers: [...this.#callers.keys()], failed };
   }
 
   /** Sent and unanswered calls, oldest first: sent again when the connection to the same incarnation is back. */
@@ -104,14 +118,21 @@ export class ActorCalls<C extends ActorCallLife> {
   }
 
   /**
-   * The actor is restarting: calls in flight that have retries wait to be sent again, first and in order; the others are returned and
-   * have failed. Calls that were never sent wait for the new incarnation.
+   * The actor is restarting as this incarnation: calls in flight that have retries wait to be sent again, first and in order; the
+   * others are returned and have failed. Calls that were never sent wait for the new incarnation. Undefined for late news.
    */
-  restarting(): C[] {
-    if (this.state === "dead") return [];
+  restarting(incarnation: number): C[] | undefined {
+    if (this.state === "dead" || incarnation < this.incarnation) return undefined;
+    if (incarnation === this.incarnation && (this.state === "alive" || this.state === "lost")) return undefined;
+    const failed = incarnation > this.incarnation ? this.#startOver() : [];
+    this.incarnation = incarnation;
     this.state = "restarting";
+    return failed;
+  }
+
+  #startOver(): C[] {
     const failed: C[] = [];
-    for (const stream of this.#callers.values()) {
+    for (const [caller, stream] of [...this.#callers]) {
       const again: C[] = [];
       for (const call of stream.inFlight) {
         if (call.retriesLeft === 0) {
@@ -126,6 +147,7 @@ export class ActorCalls<C extends ActorCallLife> {
       stream.inFlight.clear();
       stream.waiting.unshift(...again);
       stream.nextOrder = 1;
+      if (stream.waiting.length === 0) this.#idled(caller);
     }
     this.#size -= failed.length;
     return failed;
@@ -137,6 +159,7 @@ export class ActorCalls<C extends ActorCallLife> {
     const failed: C[] = [];
     for (const stream of this.#callers.values()) failed.push(...stream.inFlight, ...stream.waiting);
     this.#callers.clear();
+    this.#idle.clear();
     this.#size = 0;
     return failed;
   }
@@ -156,9 +179,24 @@ export class ActorCalls<C extends ActorCallLife> {
   #stream(caller: number): CallerStream<C> {
     let stream = this.#callers.get(caller);
     if (stream === undefined) {
-      stream = { waiting: [], inFlight: new Set(), nextOrder: 1 };
+      stream = { id: this.#nextStream++, waiting: [], inFlight: new Set(), nextOrder: 1 };
       this.#callers.set(caller, stream);
+      this.#idled(caller);
     }
     return stream;
   }
+
+  #idled(caller: number): void {
+    this.#idle.add(caller);
+    if (this.#idle.size <= IDLE_STREAMS_KEPT) return;
+    const oldest = this.#idle.values().next().value as number;
+    this.#idle.delete(oldest);
+    this.#callers.delete(oldest);
+  }
+}
+
+function fly<C extends ActorCallLife>(stream: CallerStream<C>, call: C): void {
+  call.stream = stream.id;
+  call.order = stream.nextOrder++;
+  stream.inFlight.add(call);
 }

@@ -1,7 +1,8 @@
 // Every actor of the cluster, by id and by name: the head's view.
 //
-// Pure. The agent that hosts an actor decides its life (actor-life.ts) and reports it; the directory remembers, answers who asks, keeps
-// names unique, and decides what follows from the death of a node or of an owner. Reports of older incarnations are ignored.
+// Pure. The agent that hosts an actor decides its life (actor-life.ts) and reports it; the directory remembers, answers who
+// asks, keeps names unique, and decides what follows from the death of a node or of an owner. Reports of older incarnations
+// are ignored.
 
 export type DirectoryState = "PENDING" | "ALIVE" | "RESTARTING" | "DEAD";
 
@@ -67,7 +68,7 @@ export class ActorDirectory<I extends DirectoryInfo> {
     return true;
   }
 
-  /** What becomes of the actors of a dead node. Each is already recorded in its new state by `apply`. */
+  /** What becomes of the actors of a dead node; the caller reports each in its new state. */
   nodeDied(node: string): NodeLoss<I>[] {
     const losses: NodeLoss<I>[] = [];
     for (const info of this.#actors.values()) {

@@ -51,13 +51,15 @@ export function stepActor(actor: ActorLife, event: ActorEvent): readonly ActorEf
       actor.state = "alive";
       return ["announce"];
     case "constructorThrew":
-      if (event.incarnation !== actor.incarnation) return NOTHING;
+      if (event.incarnation !== actor.incarnation || actor.state !== "starting") return NOTHING;
       return die(actor);
     case "workerDied":
       if (event.incarnation !== actor.incarnation || isUnplaced(actor)) return NOTHING;
       return restartOrDie(actor, ["release"]);
     case "kill":
-      return event.restart && !isUnplaced(actor) ? restartOrDie(actor, ["endWorker", "release"]) : die(actor);
+      if (!event.restart) return die(actor);
+      // What has no worker is about to start anyway.
+      return isUnplaced(actor) ? NOTHING : restartOrDie(actor, ["endWorker", "release"]);
     case "end":
     case "refused":
       return die(actor);

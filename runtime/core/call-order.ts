@@ -2,7 +2,8 @@
 //
 // Pure. Calls are numbered from 1 a (caller, incarnation). A call that comes early waits for the ones before it; a repeat of one
 // that runs is joined, of one that ended gets the first result again while it is kept. Results are kept until the caller
-// acknowledges them, at most WINDOW of them; a repeat from before that is known to have run and is never run again.
+// acknowledges them, at most WINDOW of them; a repeat from before that is known to have run and is never run again. A stream
+// whose caller was forgotten here goes on after what it says is acknowledged.
 
 export const WINDOW = 4096;
 
@@ -17,16 +18,27 @@ export type Arrival<R> =
   | { readonly kind: "forgotten" };
 
 export class CallOrder<C, R> {
-  #started = 0;
+  #started: number;
   readonly #early = new Map<number, C>();
-  readonly #results = new Map<number, R | undefined>();
+  readonly #running = new Set<number>();
+  /** In the order in which they ended. */
+  readonly #results = new Map<number, R>();
+
+  constructor(acknowledged = 0) {
+    this.#started = acknowledged;
+  }
+
+  /** Nothing waits or runs: it may be forgotten. */
+  get idle(): boolean {
+    return this.#early.size === 0 && this.#running.size === 0;
+  }
 
   /** Tells what to do with call `order`. After "start" the caller also asks `nextEarly`. */
   arrived(order: number, call: C): Arrival<R> {
     if (order <= this.#started) {
+      if (this.#running.has(order)) return { kind: "running" };
       if (!this.#results.has(order)) return { kind: "forgotten" };
-      const result = this.#results.get(order);
-      return result === undefined ? { kind: "running" } : { kind: "repeat", result };
+      return { kind: "repeat", result: this.#results.get(order) as R };
     }
     if (order > this.#started + 1) {
       if (this.#early.size < WINDOW) this.#early.set(order, call);
@@ -47,7 +59,9 @@ export class CallOrder<C, R> {
   }
 
   ended(order: number, result: R): void {
-    if (this.#results.has(order)) this.#results.set(order, result);
+    if (!this.#running.delete(order)) return;
+    this.#results.set(order, result);
+    if (this.#results.size > WINDOW) this.#results.delete(this.#results.keys().next().value as number);
   }
 
   acknowledged(order: number): void {
@@ -59,7 +73,6 @@ export class CallOrder<C, R> {
 
   #start(order: number): void {
     this.#started = order;
-    this.#results.set(order, undefined);
-    if (this.#results.size > WINDOW) this.#results.delete(this.#results.keys().next().value as number);
+    this.#running.add(order);
   }
 }

@@ -26,7 +26,11 @@ export class Deque<T> {
     if (this.#head >= this.#back.length) return undefined;
     const item = this.#back[this.#head];
     this.#head += 1;
-    if (this.#head >= 1024 && this.#head * 2 > this.#back.length) {
+    if (this.#head === this.#back.length) {
+      // What was taken out must not be held here.
+      this.#back.length = 0;
+      this.#head = 0;
+    } else if (this.#head >= 1024 && this.#head * 2 > this.#back.length) {
       this.#back = this.#back.slice(this.#head);
       this.#head = 0;
     }

@@ -9,6 +9,8 @@ import { Deque } from "./deque.ts";
 export interface PooledTask {
   /** Expected time in user code; undefined before the first measurement of its function. */
   readonly expectedMicros: number | undefined;
+  /** What its lease's backlog was charged for it: the expectation may change while it runs. */
+  chargedMicros: number;
 }
 
 export interface PooledLease<T extends PooledTask> {
@@ -68,7 +70,8 @@ export class LeasePool<T extends PooledTask, L extends PooledLease<T>> {
     this.#queue.popFront();
     if (lease.inFlight.size === 0) lease.movedAt = now;
     lease.inFlight.add(task);
-    lease.backlogMicros += cost(task);
+    task.chargedMicros = cost(task);
+    lease.backlogMicros += task.chargedMicros;
     return { lease, task };
   }
 
@@ -86,7 +89,7 @@ export class LeasePool<T extends PooledTask, L extends PooledLease<T>> {
   finished(lease: L, task: T, now: number): void {
     if (!lease.inFlight.delete(task)) return;
     lease.movedAt = now;
-    lease.backlogMicros = lease.inFlight.size === 0 ? 0 : Math.max(0, lease.backlogMicros - cost(task));
+    lease.backlogMicros = lease.inFlight.size === 0 ? 0 : Math.max(0, lease.backlogMicros - task.chargedMicros);
     if (lease.inFlight.size === 0) lease.idleSince = now;
   }
 
@@ -109,7 +112,10 @@ export class LeasePool<T extends PooledTask, L extends PooledLease<T>> {
     return idle;
   }
 
-  /** Leases with a queue behind a task that runs longer than a pipeline should: what has not started there is better off elsewhere. */
+  /**
+   * Leases with a queue behind a task that runs longer than a pipeline should: what has not started there is better off
+   * elsewhere.
+   */
   stuck(now: number): L[] {
     return [...this.leases.values()].filter((lease) => lease.inFlight.size > 1 && now - lease.movedAt >= STUCK_MS);
   }
@@ -117,8 +123,8 @@ export class LeasePool<T extends PooledTask, L extends PooledLease<T>> {
   /** The standing order to send now, or undefined when the one in force is right. */
   order(): number | undefined {
     const held = this.leases.size;
-    const missing = this.#queue.size === 0 ? 0 : roundUp(Math.min(this.#queue.size, WANTED_MAX - held));
-    const wanted = held + Math.max(0, missing);
+    const missing = Math.max(0, Math.min(roundUp(this.#queue.size), WANTED_MAX - held));
+    const wanted = held + missing;
     // Withdrawing to what is held matters only after more was asked for; growing matters always.
     if (wanted === this.#ordered || (wanted < this.#ordered && missing > 0 && wanted * 4 > this.#ordered)) return undefined;
     this.#ordered = wanted;

@@ -51,7 +51,8 @@ export class Membership {
 
   #joined(node: string, process: string, now: number): MembershipEffect[] {
     const known = this.nodes.get(node);
-    if (known?.state === "DEAD") return [{ kind: "refuse", text: `node ${node} was declared dead (${known.reason}); join as a new node` }];
+    if (known?.state === "DEAD")
+      return [{ kind: "refuse", text: `node ${node} was declared dead (${known.reason}); join as a new node` }];
     if (known !== undefined && known.process !== process) {
       return [{ kind: "refuse", text: `node ${node} already belongs to the cluster with another agent process` }];
     }
@@ -81,7 +82,7 @@ export class Membership {
 
   #tick(now: number): MembershipEffect[] {
     const effects: MembershipEffect[] = [];
-    for (const node of this.nodes.values()) {
+    for (const node of [...this.nodes.values()]) {
       const silence = now - node.lastReport;
       if (node.state === "DEAD" || silence < NODE_SILENCE_MS) continue;
       effects.push(...this.#died(node.id, `no report for ${Math.round(silence)} ms`));
@@ -94,6 +95,9 @@ export class Membership {
     if (known === undefined || known.state === "DEAD") return [];
     known.state = "DEAD";
     known.reason = reason;
+    // In the order of their deaths: the ones that are forgotten have been dead for the longest.
+    this.nodes.delete(node);
+    this.nodes.set(node, known);
     const dead = [...this.nodes.values()].filter((one) => one.state === "DEAD");
     if (dead.length > DEAD_NODES_KEPT) this.nodes.delete(dead[0].id);
     return [{ kind: "died", node, reason }, { kind: "viewChanged" }];

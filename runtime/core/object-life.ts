@@ -8,7 +8,10 @@ export type ObjectState = "pending" | "ready" | "failed" | "lost" | "freed";
 export type ObjectEvent = "resolved" | "rejected" | "copyLost" | "released";
 export type ObjectEffect = "wakeReaders" | "freeCopies" | "none" | "ignore";
 
-export function stepObject(state: ObjectState, event: ObjectEvent): { readonly state: ObjectState; readonly effect: ObjectEffect } {
+export function stepObject(
+  state: ObjectState,
+  event: ObjectEvent,
+): { readonly state: ObjectState; readonly effect: ObjectEffect } {
   return TABLE[state][event];
 }
 

@@ -90,7 +90,9 @@ export class ActorRunner {
 
   call(call: ActorCall, link: Link): void {
     const template = this.#parts.functions.template(link, call.template);
-    const from = this.#caller(link.process, call.caller, call.acked);
+    const lives = call.actor === this.#spec?.actor && call.incarnation === this.#incarnation;
+    // A call to an earlier life says nothing about the caller's calls to this one.
+    const from = lives ? this.#caller(link.process, call.caller, call.acked) : newStream(0);
     const received: Received = {
       call,
       link,
@@ -107,7 +109,7 @@ export class ActorRunner {
       caller: { process: link.process, node: link.node },
       taskId: objectIdOf(link.process, call.task),
     };
-    if (call.actor !== this.#spec?.actor || call.incarnation !== this.#incarnation) return this.#refuse(received);
+    if (!lives) return this.#refuse(received);
     from.order.acknowledged(call.acked);
     const arrival = from.order.arrived(call.order, received);
     if (arrival.kind === "repeat") this.#send(received, arrival.result);
@@ -146,7 +148,7 @@ export class ActorRunner {
     const key = `${process}/${caller}`;
     const found = this.#callers.get(key);
     if (found !== undefined) return found;
-    const known: Caller = { order: new CallOrder(acknowledged), preparing: undefined };
+    const known = newStream(acknowledged);
     if (this.#callers.size >= WINDOW) this.#forgetCaller();
     this.#callers.set(key, known);
     return known;
@@ -271,6 +273,10 @@ export class ActorRunner {
       resume: doNothing,
     };
   }
+}
+
+function newStream(acknowledged: number): Caller {
+  return { order: new CallOrder(acknowledged), preparing: undefined };
 }
 
 /** An actor keeps what it holds for life: waiting gives nothing back. */
