@@ -73,7 +73,15 @@ export class LocalHost implements StoreHost {
     if (this.#used + bytes > this.#capacity) return undefined;
     const slot = this.#nextSlot++;
     this.#used += bytes;
-    this.objects.set(slot, { slot, generation: 1, client, bytes: new Uint8Array(bytes), sealed: false, pins: 0, condemned: false });
+    this.objects.set(slot, {
+      slot,
+      generation: 1,
+      client,
+      bytes: new Uint8Array(bytes),
+      sealed: false,
+      pins: 0,
+      condemned: false,
+    });
     return { slot, generation: 1, offset: 0, bytes };
   }
 
