@@ -89,6 +89,13 @@ function finish(tree: Tree, wrap: Analysis["wrap"], shift: number, holder: Tree 
   };
 }
 
+/** Whether the instances of a class have private fields, methods or accessors. */
+export function hasPrivateNames(text: string): boolean {
+  const { tree } = analyze(text) ?? {};
+  const elements = (tree?.body as Tree | undefined)?.body as Tree[] | undefined;
+  return elements?.some((one) => one.static !== true && (one.key as Tree | undefined)?.type === "PrivateIdentifier") === true;
+}
+
 export interface Edit {
   readonly start: number;
   readonly end: number;

@@ -4,15 +4,16 @@
 // `Symbol.for("troupe.reduce")` methods.
 
 import { isBuiltin } from "node:module";
-import { types } from "node:util";
+import { pathToFileURL } from "node:url";
+import { promisify, types } from "node:util";
 import { analyze, type Analysis } from "./analyze.ts";
 import { draftClass } from "./classes.ts";
-import { codeOf, type Draft, finishDrafts, positionOf, strictnessOf } from "./drafts.ts";
-import type { Inspector, ScriptView } from "./inspector.ts";
+import { codeOf, type Draft, finishDrafts, placeOf, strictnessOf } from "./drafts.ts";
+import type { FunctionView, Inspector, ScriptView } from "./inspector.ts";
 import { builtinOf, globalPathOf } from "./intrinsics.ts";
 import type { Modules, Reference } from "./modules.ts";
 import { resolveNames } from "./names.ts";
-import { objectNode } from "./objects.ts";
+import { joinViews, lockOf, objectNode } from "./objects.ts";
 import type { FunctionNode, PayloadNode, Property, Slot, TravelHook } from "./payload.ts";
 import { memberStep, refusal, type Trail, variableStep } from "./refusal.ts";
 
@@ -32,11 +33,19 @@ export interface MemberOf {
   readonly part: "value" | "get" | "set";
 }
 
+interface KnownClass {
+  readonly index: number;
+  /** Whether instances have private names, and which of them are fields. */
+  readonly isPrivate: boolean;
+  readonly fields: readonly string[];
+}
+
 const REF = Symbol.for("troupe.ref");
 const HANDLE = Symbol.for("troupe.handle");
 const REDUCE = Symbol.for("troupe.reduce");
 const NATIVE = /\{\s*\[native code\]\s*\}\s*$/;
 const BYTES_MAX = 64 << 20;
+const LONG_TEXT = 4096;
 
 export class Capture {
   readonly parts: CaptureParts;
@@ -45,19 +54,24 @@ export class Capture {
   readonly drafts: Draft[] = [];
   readonly members = new Map<Function, MemberOf>();
   /** Classes drafted so far: index and the private fields of their instances. */
-  readonly classes = new Map<Function, { readonly index: number; readonly fields: readonly string[] }>();
+  readonly classes = new Map<Function, KnownClass>();
+  /** Typed arrays met so far. */
+  readonly views: ArrayBufferView[] = [];
   readonly #memo = new Map<unknown, number>();
   readonly #work: (() => void)[] = [];
+  readonly #sizes = new Map<string, number>();
   #bytes = 0;
 
   constructor(parts: CaptureParts, mode: "auto" | "value" | "reference") {
     this.parts = parts;
     this.mode = mode;
+    parts.modules.refresh();
   }
 
-  run(fn: Function, label: string): Slot {
-    const root = this.slot(fn, { parent: undefined, step: label, variable: label });
+  run(fn: Function, trail: Trail): Slot {
+    const root = this.slot(fn, trail);
     for (let work = this.#work.pop(); work !== undefined; work = this.#work.pop()) work();
+    joinViews(this);
     finishDrafts(this);
     return root;
   }
@@ -65,6 +79,7 @@ export class Capture {
   /** Where a value is found in the payload; work for it is queued, so long chains need no stack. */
   slot(value: unknown, trail: Trail): Slot {
     if (typeof value === "symbol") return this.#symbol(value);
+    if (typeof value === "string" && value.length >= LONG_TEXT) this.count(value.length, trail);
     if ((typeof value !== "object" && typeof value !== "function") || value === null) return [value];
     const known = this.#memo.get(value);
     if (known !== undefined) return known;
@@ -85,6 +100,10 @@ export class Capture {
     return index;
   }
 
+  indexOf(value: object): number | undefined {
+    return this.#memo.get(value);
+  }
+
   add(node: PayloadNode): number {
     return this.nodes.push(node) - 1;
   }
@@ -93,11 +112,24 @@ export class Capture {
     this.#work.push(work);
   }
 
+  /** Takes note of data that is large by itself. */
   count(bytes: number, trail: Trail): void {
+    let variable = trail;
+    while (variable.parent?.parent !== undefined) variable = variable.parent;
+    this.#sizes.set(variable.variable, (this.#sizes.get(variable.variable) ?? 0) + bytes);
     this.#bytes += bytes;
-    if (this.#bytes <= BYTES_MAX) return;
+    this.refuseLarge(this.#bytes, trail);
+  }
+
+  refuseLarge(bytes: number, trail: Trail): void {
+    if (bytes <= BYTES_MAX) return;
     throw refusal("CAPTURE_TOO_LARGE", `it captures more than ${BYTES_MAX >> 20} MiB of data`, trail,
       "put() the data in the object store and capture or pass the ref.");
+  }
+
+  /** The captured variable with most data, as far as single large values tell. */
+  largest(): string | undefined {
+    return [...this.#sizes].sort(([, a], [, b]) => b - a)[0]?.[0];
   }
 
   /** Own properties as data, without running getters. */
@@ -156,6 +188,8 @@ export class Capture {
     if (path !== undefined) return { k: "global", path };
     const builtin = builtinOf(value);
     if (builtin !== undefined) return { k: "import", from: "", specifier: builtin.module, path: builtin.path };
+    const module = this.parts.modules.exporting(value, this.mode === "value");
+    if (module !== undefined) return module;
     const { [REDUCE]: reduce } = value as { [REDUCE]?: unknown };
     if (typeof reduce === "function") return this.#reduced(value, reduce, trail);
     return undefined;
@@ -187,6 +221,8 @@ export class Capture {
     if (view.bound !== undefined) return this.#bound(view.bound, trail);
     const script = view.location === undefined ? undefined : this.parts.inspector().script(view.location.scriptId);
     if (NATIVE.test(text) || script === undefined || script.url.startsWith("node:")) {
+      const remade = this.#remade(fn, view, trail);
+      if (remade !== undefined) return remade;
       throw nativeRefusal(fn, script, trail);
     }
     const reference = this.parts.modules.exported(fn, script, this.mode === "value");
@@ -200,15 +236,29 @@ export class Capture {
       throw refusal("CAPTURE_NATIVE", "its source text can't be read as JavaScript", trail,
         "export it from a module of its own.");
     }
-    const position = positionOf(text, view.location as NonNullable<typeof view.location>, script);
-    if (analysis.kind === "class") return draftClass(this, { index, type: fn, text, view, script, trail, position });
-    return this.#plain(index, fn, { text, analysis, view, script, trail, position });
+    const { position, offset } = placeOf(text, view.location as NonNullable<typeof view.location>, script);
+    if (analysis.kind === "class") return draftClass(this, { index, type: fn, text, view, script, trail, position, offset });
+    return this.#plain(index, fn, { text, analysis, view, script, trail, position, offset });
+  }
+
+  /** Functions that Node made for a program, and makes again in the worker: a module's `require`, what promisify gave. */
+  #remade(fn: Function, { scopes }: FunctionView, trail: Trail): PayloadNode | undefined {
+    const inner = (name: string): unknown => (
+      (scopes.find(({ values }) => name in values)?.values as Record<string, unknown> | undefined)?.[name]
+    );
+    if (fn.name === "require" && "cache" in fn) {
+      const { filename } = (inner("mod") ?? {}) as { filename?: unknown };
+      return typeof filename === "string" ? { k: "require", url: pathToFileURL(filename).href } : undefined;
+    }
+    const original = inner("original");
+    if (typeof original !== "function" || Object.getOwnPropertyDescriptor(fn, promisify.custom)?.value !== fn) return undefined;
+    return { k: "reduce", restore: this.slot(promisify, trail), args: this.slot([original], trail) };
   }
 
   #plain(index: number, fn: Function, source: FunctionSource): FunctionNode {
-    const { text, analysis, view, script, trail, position } = source;
+    const { text, analysis, view, script, trail, position, offset } = source;
     refuseSurroundings(analysis, trail);
-    const draft: Draft = { index, text, analysis, script, trail, names: [], edits: [] };
+    const draft: Draft = { index, text, analysis, script, offset, trail, names: [], edits: [] };
     this.drafts.push(draft);
     if (analysis.computedKey !== undefined) draft.edits.push({ ...analysis.computedKey, text: '["method"]', bracketed: true });
     resolveNames(this, draft, view.scopes);
@@ -224,6 +274,7 @@ export class Capture {
       ...(props.length === 0 ? {} : { props }),
       ...(prototype === undefined ? {} : { prototype: this.slot(prototype, memberStep(trail, "prototype")) }),
       ...(usual ? {} : { proto: this.slot(proto, trail) }),
+      ...lockOf(fn),
     };
   }
 
@@ -243,10 +294,11 @@ export class Capture {
 interface FunctionSource {
   readonly text: string;
   readonly analysis: Analysis;
-  readonly view: ReturnType<Inspector["lookAt"]>;
+  readonly view: FunctionView;
   readonly script: ScriptView;
   readonly trail: Trail;
   readonly position: FunctionNode["position"];
+  readonly offset: number;
 }
 
 /** Properties of functions that every function has, or that are set in another way. */
@@ -286,12 +338,12 @@ export function refuseSurroundings(analysis: Analysis, trail: Trail): void {
       "use (0, eval)(text), or no eval.");
   }
   if (analysis.usesThis || analysis.usesNewTarget) {
-    throw refusal("CAPTURE_THIS", "it is an arrow function that uses `this` of the function around it", trail,
-      "pass what it needs as an argument, or copy it to a const first.");
+    throw refusal("CAPTURE_THIS", "it is an arrow function that uses `this` of the function or class around it", trail,
+      "pass what it needs as an argument, copy it to a const first, or make a field's arrow function a method.");
   }
   if (analysis.usesSuper) {
-    throw refusal("CAPTURE_THIS", "it is a method that uses `super`, taken out of its class or object", trail,
-      "capture the class or the object and call the method on it.");
+    throw refusal("CAPTURE_THIS", "it is a method that uses `super`, of an object or taken out of its class", trail,
+      "capture the class, and call the method on it; in an object, name the other object instead of super.");
   }
   const [name] = analysis.privates;
   if (name !== undefined || analysis.wrap === "private-method") {

@@ -10,6 +10,7 @@ import type { FunctionView, ScriptView } from "./inspector.ts";
 import { isStandardGlobal } from "./intrinsics.ts";
 import { trackOf } from "./identity.ts";
 import { resolveNames } from "./names.ts";
+import { lockOf } from "./objects.ts";
 import { type ClassNode, type Position, type Property, RUNTIME_NAME, type Slot } from "./payload.ts";
 import { memberStep, refusal, type Trail } from "./refusal.ts";
 import { outerOf, type Tree } from "./scope.ts";
@@ -22,6 +23,7 @@ export interface ClassSource {
   readonly script: ScriptView;
   readonly trail: Trail;
   readonly position: Position;
+  readonly offset: number;
 }
 interface Element {
   readonly node: Tree;
@@ -30,7 +32,7 @@ interface Element {
 }
 
 export function draftClass(capture: Capture, source: ClassSource): ClassNode {
-  const { index, type, text, view, script, trail, position } = source;
+  const { index, type, text, view, script, trail, position, offset } = source;
   const whole = analyze(text) as NonNullable<ReturnType<typeof analyze>>;
   const at = (place: number): number => place - whole.shift;
   const elements = ((whole.tree.body as Tree).body as Tree[]).map((node): Element => (
@@ -39,12 +41,15 @@ export function draftClass(capture: Capture, source: ClassSource): ClassNode {
   const fields = elements.filter(({ node }) => isPrivateField(node))
     .map(({ node, fixed }) => ({ name: privateName(node), fixed }));
   const isPrivate = elements.some(({ node }) => (node.key as Tree | undefined)?.type === "PrivateIdentifier");
-  capture.classes.set(type, { index, fields: isPrivate ? fields.filter(({ fixed }) => !fixed).map(({ name }) => name) : [] });
+  const own = elements.filter(({ node, fixed }) => !fixed && (node.key as Tree | undefined)?.type === "PrivateIdentifier");
+  capture.classes.set(type, {
+    index, isPrivate: own.length > 0, fields: fields.filter(({ fixed }) => !fixed).map(({ name }) => name),
+  });
   const made = membersOf(capture, type, index, elements);
   const stripped = strippedText(text, elements, whole.tree, at, isPrivate, computedKeys(elements, type, trail));
   const analysis = analyze(stripped.text) as NonNullable<ReturnType<typeof analyze>>;
   refuseOutside(analysis, trail);
-  const draft: Draft = { index, text: stripped.text, analysis, script, trail, names: [], edits: [] };
+  const draft: Draft = { index, text: stripped.text, analysis, script, offset, trail, names: [], edits: [] };
   capture.drafts.push(draft);
   resolveNames(capture, draft, view.scopes);
   const isDerived = whole.tree.superClass !== null && !isNullHeritage(whole.tree);
@@ -62,7 +67,7 @@ export function draftClass(capture: Capture, source: ClassSource): ClassNode {
     shared: sharedProperties(capture, type, made.own, trail),
     privates: fields.filter(({ name, fixed }) => fixed && statics?.has(name))
       .map(({ name }) => [name, capture.slot(statics?.get(name), memberStep(trail, name))]),
-    isPrivate,
+    ...lockOf(type),
   };
 }
 

@@ -2,6 +2,7 @@
 
 import type { Analysis, Edit } from "./analyze.ts";
 import { edited } from "./analyze.ts";
+import { bindingOf } from "./bindings.ts";
 import type { Capture } from "./capture.ts";
 import type { FunctionView, ScriptView } from "./inspector.ts";
 import { COMPILED_MARK } from "./modules.ts";
@@ -12,8 +13,8 @@ export interface DraftName {
   readonly name: string;
   readonly slot: Slot;
   readonly written: boolean;
-  /** Identity of a module's variable; undefined for one of a function. */
-  readonly cell: string | undefined;
+  /** Identity of a variable that exists once; undefined for one that may exist several times. */
+  cell: string | undefined;
   readonly scope: object | undefined;
   readonly owner: string;
 }
@@ -27,6 +28,8 @@ export interface Draft {
   readonly text: string;
   readonly analysis: Analysis;
   readonly script: ScriptView;
+  /** Where the text begins in the script. */
+  readonly offset: number;
   readonly trail: Trail;
   readonly names: DraftName[];
   readonly edits: DraftEdit[];
@@ -59,22 +62,31 @@ function startsOf(script: ScriptView): number[] {
   return starts;
 }
 
-/** File, line and column of the text's first character; V8's location is somewhere inside its head. */
-export function positionOf(text: string, location: NonNullable<FunctionView["location"]>, script: ScriptView): Position {
+/** Where the text's first character is in its file, and in what V8 has of it; V8's location is somewhere inside its head. */
+export function placeOf(
+  text: string, location: NonNullable<FunctionView["location"]>, script: ScriptView,
+): { position: Position; offset: number } {
   const starts = startsOf(script);
   const row = location.line - script.startLine;
-  const offset = starts[row] + location.column - (row === 0 ? script.startColumn : 0);
-  let start = script.source.lastIndexOf(text, offset);
-  if (start < 0) start = offset;
+  const offset = offsetAt(script, location.line, location.column);
+  const found = script.source.lastIndexOf(text, offset);
+  const start = found < 0 ? offset : found;
   let line = row;
   while (line > 0 && starts[line] > start) line--;
   const column = start - starts[line] + (line === 0 ? script.startColumn : 0);
-  return { file: script.url, line: line + script.startLine, column };
+  return { position: { file: script.url, line: line + script.startLine, column }, offset: start };
 }
 
-/** Makes cells of module variables that a captured function writes, and refuses to split shared variables of functions. */
+/** The offset of a place that V8 names by row and column, both from zero. */
+export function offsetAt(script: ScriptView, line: number, column: number): number {
+  const row = line - script.startLine;
+  return (startsOf(script)[row] ?? 0) + column - (row === 0 ? script.startColumn : 0);
+}
+
+/** Makes cells of variables that captured functions share and write; what can't be proven to be one variable is refused. */
 export function finishDrafts(capture: Capture): void {
   const { drafts } = capture;
+  for (const users of sharedNames(drafts).values()) for (const { draft, name } of users) name.cell ??= cellOf(draft, name.name);
   refuseShared(drafts);
   const written = new Set<string>();
   for (const { names } of drafts) for (const one of names) if (one.written && one.cell !== undefined) written.add(one.cell);
@@ -101,6 +113,33 @@ export function finishDrafts(capture: Capture): void {
   }
 }
 
+interface NameUse {
+  readonly draft: Draft;
+  readonly name: DraftName;
+}
+
+/** Names that several drafts of a script have, and any of them writes. */
+function sharedNames(drafts: readonly Draft[]): Map<string, NameUse[]> {
+  const users = new Map<string, NameUse[]>();
+  for (const draft of drafts) {
+    for (const name of draft.names) {
+      if (name.scope === undefined) continue;
+      const key = `${draft.script.scriptId}|${name.name}`;
+      const known = users.get(key);
+      if (known === undefined) users.set(key, [{ draft, name }]);
+      else known.push({ draft, name });
+    }
+  }
+  for (const [key, all] of users) if (all.length < 2 || !all.some(({ name }) => name.written)) users.delete(key);
+  return users;
+}
+
+/** The scope alone doesn't tell whether a variable exists once, only the text around it does. */
+function cellOf({ script, offset }: Draft, name: string): string | undefined {
+  const binding = bindingOf(script, offset, name);
+  return binding?.isSingle === true ? `${script.scriptId}|${binding.start}|${name}` : undefined;
+}
+
 function cellEdits({ analysis }: Draft, name: string, access: string): Edit[] {
   const places = analysis.names.get(name)?.places ?? [];
   return places.map(({ start, end, kind }) => ({
@@ -115,7 +154,7 @@ function cellEdits({ analysis }: Draft, name: string, access: string): Edit[] {
  * in the two copies differs.
  */
 function refuseShared(drafts: readonly Draft[]): void {
-  const seen = new Map<string, { draft: Draft; name: DraftName }[]>();
+  const seen = new Map<string, NameUse[]>();
   for (const draft of drafts) {
     for (const name of draft.names) {
       if (name.scope === undefined || name.cell !== undefined) continue;
@@ -129,7 +168,8 @@ function refuseShared(drafts: readonly Draft[]): void {
           { parent: draft.trail, step: name.name, variable: name.name },
           "keep the state in one object that both capture, in a class, or in an actor.");
       }
-      seen.set(key, [...others, { draft, name }]);
+      others.push({ draft, name });
+      seen.set(key, others);
     }
   }
 }

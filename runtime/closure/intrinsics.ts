@@ -23,6 +23,16 @@ const GLOBALS = new Set((
   "setImmediate setInterval setTimeout structuredClone"
 ).split(" "));
 
+/** Globals that Node makes when they are first read, and its module that has them: unless that is loaded, no value is one. */
+const LAZY_GLOBALS: readonly (readonly [string, string])[] = [
+  ["internal/perf/performance", "performance Performance"],
+  ["internal/crypto/webcrypto", "crypto Crypto CryptoKey SubtleCrypto"],
+  ["internal/deps/undici/undici", "FormData Headers Request Response WebSocket EventSource"],
+  ["internal/navigator", "navigator Navigator"],
+  ["internal/abort_controller", "AbortController AbortSignal"],
+  ["internal/encoding", "TextEncoder TextDecoder"],
+];
+const PROMISIFIED = "nodejs.util.promisify.custom";
 const DEPTH_MAX = 4;
 let table: Map<object, readonly string[]> | undefined;
 let builtins: Map<object, BuiltinName> | undefined;
@@ -55,12 +65,17 @@ export function builtinOf(value: object): BuiltinName | undefined {
     const found = isObject(whole) ? builtinOf(whole) : undefined;
     return found !== undefined && found.path.length === 1 ? { module: found.module, path: [] } : undefined;
   }
-  const loaded = loadedCount();
-  if (builtins === undefined || loaded !== builtinsSeen) {
+  if (builtins === undefined || loadedCount() !== builtinsSeen) {
     builtins = buildBuiltins();
+    if (table !== undefined) addLazyGlobals(table);
     builtinsSeen = loadedCount();
   }
   return builtins.get(value);
+}
+
+/** Follows a step of a path that `builtinOf` gave. */
+export function builtinStep(step: string): PropertyKey {
+  return step === PROMISIFIED ? Symbol.for(step) : step;
 }
 
 /** Follows a path that `globalPathOf` gave, in this process. */
@@ -115,7 +130,18 @@ function buildTable(): Map<object, readonly string[]> {
     if (descriptor !== undefined && "value" in descriptor) add(found, descriptor.value, [name], 1);
   }
   for (const [name, value] of hiddenRoots()) add(found, value, [name], 2);
+  addLazyGlobals(found);
   return found;
+}
+
+function addLazyGlobals(found: Map<object, readonly string[]>): void {
+  const loaded = new Set((process as unknown as { moduleLoadList: readonly string[] }).moduleLoadList);
+  for (const [module, names] of LAZY_GLOBALS) {
+    if (!loaded.has(`NativeModule ${module}`)) continue;
+    for (const name of names.split(" ")) add(found, (globalThis as Record<string, unknown>)[name], [name], 2);
+    // The one object of Node that only an accessor gives.
+    if (names.startsWith("crypto")) found.set(crypto.subtle, ["crypto", "subtle"]);
+  }
 }
 
 function add(found: Map<object, readonly string[]>, value: unknown, path: readonly string[], depth: number): void {
@@ -158,6 +184,10 @@ function addBuiltin(found: Map<object, BuiltinName>, descriptor: PropertyDescrip
   const value: unknown = descriptor.value;
   if (!isObject(value)) return;
   if (!found.has(value)) found.set(value, { module, path: ["default", key] });
+  const promisified: unknown = Object.getOwnPropertyDescriptor(value, Symbol.for(PROMISIFIED))?.value;
+  if (isObject(promisified) && !found.has(promisified)) {
+    found.set(promisified, { module, path: ["default", key, PROMISIFIED] });
+  }
   if (globalPathOf(value) !== undefined || (typeof value !== "function" && key !== "promises" && key !== "posix")) return;
   for (const [name, inner] of Object.entries(Object.getOwnPropertyDescriptors(value))) {
     const member: unknown = inner.value;

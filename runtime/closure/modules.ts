@@ -24,14 +24,18 @@ export type Reference =
 /** Opens every script that `revive` compiles: its functions come from no module, whatever its file name says. */
 export const COMPILED_MARK = "/*troupe*/";
 
+/** Of the running files: `dist/` of the package, or its sources. */
 const OWN_ROOT = new URL("../../", import.meta.url).href;
-const OWN_FOLDERS = /^(?:sdk|runtime|scheduler|native|proto)\//;
+const PACKAGE_ROOT = OWN_ROOT.replace(/\/dist\/$/, "/");
+const INSTALLED = "/node_modules/troupe/";
+const OWN_FILE = /^(?:dist\/)?((?:sdk|runtime|scheduler|native|proto)\/.*)\.[jt]s$/;
 
-/** A file of this package, as every copy of it has it: `sdk/remote`. */
+/** A file of this package, as every copy of it has it, compiled or not: `sdk/remote`. */
 export function ownFileOf(url: string): string | undefined {
-  if (!url.startsWith(OWN_ROOT)) return undefined;
-  const path = url.slice(OWN_ROOT.length);
-  return OWN_FOLDERS.test(path) && !path.includes(".test.") ? path.replace(/\.[jt]s$/, "") : undefined;
+  const installed = url.lastIndexOf(INSTALLED);
+  const path = url.startsWith(PACKAGE_ROOT) ? url.slice(PACKAGE_ROOT.length) : installed < 0
+    ? "" : url.slice(installed + INSTALLED.length);
+  return path.includes(".test.") ? undefined : OWN_FILE.exec(path)?.[1];
 }
 
 /** This process's copy of a file of this package. */
@@ -44,19 +48,34 @@ const hasHooks = process.env.VITEST !== undefined ||
   loaderFlags.some((flag) => /^--(?:import|loader|experimental-loader|require)\b|^-r$/.test(flag));
 const hasTsx = loaderFlags.some((flag) => flag.includes("tsx"));
 
-function entryUrl(): string {
+/** Files that importing would run the program again; more than one name when the program was started through a link. */
+function entryUrls(): Set<string> {
+  const urls = new Set<string>();
+  const add = (path: string): void => {
+    try {
+      urls.add(pathToFileURL(path).href).add(pathToFileURL(realpathSync(path)).href);
+    } catch {
+      // `node -e` and programs that rewrite argv name no file.
+    }
+  };
   const entry = process.argv[1];
-  if (entry === undefined) return "";
+  if (process.mainModule?.filename !== undefined) add(process.mainModule.filename);
+  if (entry === undefined) return urls;
+  add(entry);
   try {
-    return pathToFileURL(realpathSync(entry)).href;
+    // `node .` and `node app` leave the search for the file to Node.
+    add(createRequire(pathToFileURL(`${process.cwd()}/`)).resolve(entry));
   } catch {
-    // `node -e` and programs that rewrite argv have no entry file.
-    return "";
+    // Not a file, as above.
   }
+  return urls;
 }
 
 export class Modules {
-  readonly #entry = entryUrl();
+  readonly #entries = entryUrls();
+  /** CommonJS modules by what they export. */
+  readonly #exports = new Map<unknown, string>();
+  #loaded = 0;
   readonly #reaching = new Map<string, boolean>();
   readonly #tables = new Map<string, Map<string, ImportedName>>();
 
@@ -75,6 +94,8 @@ export class Modules {
     const path = name === "*" ? [] : [name];
     if (specifier.startsWith("node:")) return { k: "import", from: "", specifier, path };
     const url = resolved(specifier, importer.url);
+    // Importing these takes an attribute, and they are plain data.
+    if (url !== undefined && /\.(?:json|wasm)$/.test(url)) return undefined;
     const own = url === undefined ? undefined : ownFileOf(url);
     if (own !== undefined) return { k: "own", file: own, path };
     if (url === undefined || url.startsWith("node:")) return bare(specifier, importer.url, path);
@@ -94,13 +115,39 @@ export class Modules {
     return path === undefined ? undefined : { k: "import", from: "", specifier: url, path };
   }
 
+  /** A reference to a whole CommonJS module by what it exports. */
+  exporting(value: object, localByValue: boolean): Reference | undefined {
+    const path = this.#exports.get(value);
+    if (path === undefined) return undefined;
+    const url = pathToFileURL(path).href;
+    if (/\.json$/.test(path) || (!url.includes("/node_modules/") && (localByValue || !this.#isImportable(url)))) return undefined;
+    return { k: "import", from: "", specifier: url, path: ["default"] };
+  }
+
+  /** Takes in what was loaded since the capture before. */
+  refresh(): void {
+    const { cache } = createRequire(import.meta.url);
+    const paths = Object.keys(cache);
+    if (paths.length === this.#loaded) return;
+    this.#exports.clear();
+    this.#loaded = paths.length;
+    for (const path of paths) {
+      const { exports, loaded } = cache[path] as { exports: unknown; loaded: boolean };
+      // While a module is loading, its exports may still be replaced.
+      if (!loaded) this.#loaded = -1;
+      else if (((typeof exports === "object" && exports !== null) || typeof exports === "function") && path.startsWith("/")) {
+        if (!this.#exports.has(exports) && !path.includes("?")) this.#exports.set(exports, path);
+      }
+    }
+  }
+
   #isImportable(url: string): boolean {
     return !hasHooks && !url.includes("?") && !this.#reachesEntry(url);
   }
 
   /** Importing a module that imports the entry would run the program again in the worker. */
   #reachesEntry(url: string): boolean {
-    if (url === this.#entry) return true;
+    if (this.#entries.has(url)) return true;
     const known = this.#reaching.get(url);
     if (known !== undefined) return known;
     // Modules may import one another in a circle.
@@ -130,10 +177,9 @@ export class Modules {
     if (hasTsx) return undefined;
     try {
       return require(path) as object;
-    } catch (error) {
-      const { code } = error as { code?: string };
-      if (code === "ERR_REQUIRE_CYCLE_MODULE" || code === "ERR_REQUIRE_ASYNC_MODULE") return undefined;
-      throw error;
+    } catch {
+      // Still evaluating, failed while it did, or no file at all (`node -e`): then its code travels by value.
+      return undefined;
     }
   }
 }

@@ -1,19 +1,19 @@
 // Finds the value of each free name of a draft: an import, a name its module was given, or a variable of a scope around it.
 
+import { fileURLToPath } from "node:url";
 import { types } from "node:util";
+import { bindingOf } from "./bindings.ts";
 import type { Capture } from "./capture.ts";
-import type { Draft } from "./drafts.ts";
+import { type Draft, offsetAt } from "./drafts.ts";
 import type { ScopeView, ScriptView } from "./inspector.ts";
 import { builtinOf, isStandardGlobal } from "./intrinsics.ts";
 import { RUNTIME_NAME, type Slot } from "./payload.ts";
 import { memberStep, refusal, type Trail, variableStep } from "./refusal.ts";
-import { parseSource } from "./analyze.ts";
-import { namesOf, type FreeName, type Tree } from "./scope.ts";
+import type { FreeName } from "./scope.ts";
 
 interface Found {
   readonly value: unknown;
   readonly scope: ScopeView;
-  readonly isModuleLevel: boolean;
 }
 
 export function resolveNames(capture: Capture, draft: Draft, scopes: readonly ScopeView[]): void {
@@ -31,12 +31,12 @@ export function resolveNames(capture: Capture, draft: Draft, scopes: readonly Sc
       resolveGlobal(capture, draft, name, use, at);
       continue;
     }
-    if (found.value === undefined && found.isModuleLevel) refuseUnset(name, script, at);
+    if (found.value === undefined && HIDES_UNSET) refuseUnset(name, draft, at);
     draft.names.push({
       name,
       slot: variableSlot(capture, name, use, found, at),
       written: use.written,
-      cell: found.isModuleLevel ? `${script.scriptId}|${name}` : undefined,
+      cell: found.scope.kind === "local" ? undefined : `${script.scriptId}|${name}`,
       scope: found.scope.values,
       owner: found.scope.owner,
     });
@@ -46,24 +46,17 @@ export function resolveNames(capture: Capture, draft: Draft, scopes: readonly Sc
 }
 
 function find(name: string, scopes: readonly ScopeView[], trail: Trail): Found | undefined {
-  for (const [depth, scope] of scopes.entries()) {
+  for (const scope of scopes) {
     const { values } = scope;
     if (!Object.prototype.hasOwnProperty.call(values, name)) continue;
     try {
-      return { value: (values as Record<string, unknown>)[name], scope, isModuleLevel: isModuleLevel(scopes, depth) };
+      return { value: (values as Record<string, unknown>)[name], scope };
     } catch {
       // V8 throws for a binding that has no value yet; older releases say undefined.
       throw tooEarly(name, trail);
     }
   }
   return undefined;
-}
-
-/** Variables of a module exist once: those of an ES module, and those of the unnamed wrappers around other scripts. */
-function isModuleLevel(scopes: readonly ScopeView[], depth: number): boolean {
-  if (scopes[depth].kind !== "local") return true;
-  return scopes.slice(depth).every((scope) => scope.kind === "script" || (scope.kind === "local" && scope.owner === "")) &&
-    !scopes.some((scope) => scope.kind === "module");
 }
 
 /** Imports, and what a module system gives a module: these are made again in the worker, not copied. */
@@ -75,9 +68,6 @@ function givenSlot(capture: Capture, name: string, found: Found | undefined, scr
     if (reference !== undefined && !isPrimitive(found?.value)) return capture.referenceSlot(found?.value ?? {}, reference);
   }
   const value = found?.value;
-  if (name === "require" && typeof value === "function" && "cache" in value) {
-    return capture.add({ k: "require", url: script.url });
-  }
   if (name === "module" && isObject(value) && "exports" in value && "paths" in value) {
     return capture.add({ k: "module", url: script.url, exports: capture.slot(value.exports, memberStep(trail, "exports")) });
   }
@@ -140,38 +130,27 @@ function resolveMeta(capture: Capture, draft: Draft, scopes: readonly ScopeView[
   }
 }
 
-/**
- * Node 20 reads a binding that has no value yet as undefined. It is one when the module's text gives it a value further down than
- * the line of the module that is running now.
- */
-function refuseUnset(name: string, script: ScriptView, trail: Trail): void {
-  const line = declarationLine(name, script);
-  if (line === undefined) return;
-  const { stackTraceLimit } = Error;
-  Error.stackTraceLimit = 200;
-  const { stack } = new Error();
-  Error.stackTraceLimit = stackTraceLimit;
-  const running = stack?.split("\n").map((frame) => /^\s+at (?:async )?(file:.*|\/.*):(\d+):\d+$/.exec(frame)) ?? [];
-  const path = decodeURI(script.url.replace(/^file:\/\//, ""));
-  for (const frame of running) {
-    if (frame === null || decodeURI(frame[1].replace(/^file:\/\//, "")) !== path) continue;
-    if (Number(frame[2]) <= line) throw tooEarly(name, trail);
-  }
+/** Node 20 reads a binding that has no value yet as undefined; later releases throw. */
+const HIDES_UNSET = Number(process.versions.node.split(".")[0]) < 22;
+
+/** A variable has no value yet when code that sees it is running now, before the statement that gives it one. */
+function refuseUnset(name: string, { script, offset }: Draft, trail: Trail): void {
+  const { setAt, start, end } = bindingOf(script, offset, name) ?? {};
+  if (setAt === undefined || start === undefined || end === undefined) return;
+  for (const at of runningIn(script)) if (start <= at && at < Math.min(setAt, end)) throw tooEarly(name, trail);
 }
 
-/** The line on which a module gives a const, a class or an initialised let its value. */
-function declarationLine(name: string, script: ScriptView): number | undefined {
-  if (!script.isModule) return undefined;
-  for (const outer of (parseSource(script.source, "module")?.body ?? []) as Tree[]) {
-    const statement = (outer.type === "ExportNamedDeclaration" && outer.declaration ? outer.declaration : outer) as Tree;
-    const names = new Set<string>();
-    if (statement.type === "ClassDeclaration") namesOf(statement.id as Tree, names);
-    if (statement.type === "VariableDeclaration" && statement.kind !== "var") {
-      for (const one of statement.declarations as Tree[]) if (one.init !== null) namesOf(one.id as Tree, names);
-    }
-    if (names.has(name)) return script.source.slice(0, statement.start).split("\n").length;
-  }
-  return undefined;
+/** Offsets in a script at which its functions, or itself, are running: V8's own positions, before any source map. */
+function runningIn(script: ScriptView): number[] {
+  const { stackTraceLimit, prepareStackTrace } = Error;
+  Error.stackTraceLimit = 200;
+  Error.prepareStackTrace = (_, sites) => sites;
+  const sites = new Error().stack as unknown as NodeJS.CallSite[];
+  Error.prepareStackTrace = prepareStackTrace;
+  Error.stackTraceLimit = stackTraceLimit;
+  const [url, path] = [script.url, script.url.startsWith("file:") ? fileURLToPath(script.url) : script.url];
+  const here = sites.filter((site) => [url, path].includes(site.getScriptNameOrSourceURL() ?? ""));
+  return here.map((site) => offsetAt(script, (site.getLineNumber() ?? 1) - 1, (site.getColumnNumber() ?? 1) - 1));
 }
 
 function tooEarly(name: string, trail: Trail): Error {

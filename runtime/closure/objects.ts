@@ -1,46 +1,22 @@
 // Values that functions capture, by kind. Objects with state that JavaScript can't see are refused by name, never copied as {}.
 
 import { types } from "node:util";
+import { hasPrivateNames } from "./analyze.ts";
 import type { Capture } from "./capture.ts";
 import { builtinOf, globalPathOf } from "./intrinsics.ts";
-import type { PayloadNode, PrivateValues, Slot } from "./payload.ts";
+import type { ObjectBuild, PayloadNode, PrivateValues, Slot } from "./payload.ts";
 import { memberStep, refusal, type Trail } from "./refusal.ts";
 
 const proto = (value: object): object | null => Object.getPrototypeOf(value) as object | null;
 
 export function objectNode(capture: Capture, value: object, trail: Trail): PayloadNode {
   refuseOpaque(capture, value, trail);
+  if (types.isSymbolObject(value)) {
+    return { k: "reduce", restore: capture.slot(Object, trail), args: capture.slot([value.valueOf()], trail) };
+  }
   const data = dataOf(capture, value, trail);
   if (data !== undefined) return { k: "data", v: data };
-  const base = protoSlot(capture, value, trail);
-  if (Array.isArray(value)) {
-    const keys = Reflect.ownKeys(value).filter((key) => key !== "length");
-    return { k: "object", proto: base, build: { as: "array", length: value.length }, ...extras(capture, value, keys, trail) };
-  }
-  const keys = Reflect.ownKeys(value);
   if (isUrl(value)) return { k: "url", type: value instanceof URL ? "URL" : "URLSearchParams", text: String(value) };
-  if (types.isDate(value) || types.isRegExp(value) || types.isBoxedPrimitive(value)) {
-    const own = keys.filter((key) => !(types.isStringObject(value) && (key === "length" || /^\d+$/.test(String(key)))));
-    return { k: "object", proto: base, build: { as: "data", v: value }, ...extras(capture, value, own, trail) };
-  }
-  if (types.isMap(value)) {
-    const entries: [Slot, Slot][] = [];
-    for (const [key, item] of Map.prototype.entries.call(value) as IterableIterator<[unknown, unknown]>) {
-      const at = memberStep(trail, typeof key === "string" || typeof key === "number" ? key : "entry");
-      entries.push([capture.slot(key, at), capture.slot(item, at)]);
-    }
-    return { k: "object", proto: base, build: { as: "map", entries }, ...extras(capture, value, keys, trail) };
-  }
-  if (types.isSet(value)) {
-    const entries = [...(Set.prototype.values.call(value) as IterableIterator<unknown>)].map((item) => capture.slot(item, trail));
-    return { k: "object", proto: base, build: { as: "set", entries }, ...extras(capture, value, keys, trail) };
-  }
-  if (types.isNativeError(value)) {
-    // V8's `stack` may be an accessor of the instance; its text is what travels.
-    const rest = extras(capture, value, keys.filter((key) => key !== "stack"), trail);
-    const stack = { key: "stack", flags: 5, value: [value.stack] as const };
-    return { k: "object", proto: base, build: { as: "error" }, ...rest, props: [...(rest.props ?? []), stack] };
-  }
   if (types.isModuleNamespaceObject(value)) {
     const members = value as Record<string, unknown>;
     const props = Object.keys(members).map((key) => (
@@ -48,17 +24,54 @@ export function objectNode(capture: Capture, value: object, trail: Trail): Paylo
     ));
     return { k: "object", proto: [null], build: { as: "null" }, props };
   }
+  const base = protoSlot(capture, value, trail);
   const privates = privatesOf(capture, value, trail);
+  const build = buildOf(capture, value, trail);
+  const keys = Reflect.ownKeys(value).filter((key) => !isOfBuild(value, key));
+  const { props = [], lock } = extras(capture, value, keys, trail);
+  // V8's `stack` may be an accessor of the instance; its text is what travels.
+  const stack = types.isNativeError(value) ? [{ key: "stack", flags: 5, value: [value.stack] as const }] : [];
+  const all = [...props, ...stack];
   return {
-    k: "object", proto: base, ...(privates === undefined ? {} : { build: { as: "blank" }, privates }),
-    ...extras(capture, value, keys, trail),
+    k: "object", proto: base,
+    ...(build === undefined ? {} : { build }), ...(privates === undefined ? {} : { privates }),
+    ...(all.length === 0 ? {} : { props: all }), ...(lock === undefined ? {} : { lock }),
   };
+}
+
+/** Kinds of the language with contents that are no properties. */
+function buildOf(capture: Capture, value: object, trail: Trail): ObjectBuild | undefined {
+  if (Array.isArray(value)) return { as: "array", length: value.length };
+  if (types.isDate(value) || types.isRegExp(value) || types.isBoxedPrimitive(value)) return { as: "data", v: value };
+  if (types.isNativeError(value)) return { as: "error" };
+  if (types.isMap(value)) {
+    const entries: [Slot, Slot][] = [];
+    for (const [key, item] of Map.prototype.entries.call(value) as IterableIterator<[unknown, unknown]>) {
+      const at = memberStep(trail, typeof key === "string" || typeof key === "number" ? key : "entry");
+      entries.push([capture.slot(key, at), capture.slot(item, at)]);
+    }
+    return { as: "map", entries };
+  }
+  if (!types.isSet(value)) return undefined;
+  const items = [...(Set.prototype.values.call(value) as IterableIterator<unknown>)];
+  return { as: "set", entries: items.map((item) => capture.slot(item, trail)) };
+}
+
+/** Own keys that making the value gives it. */
+function isOfBuild(value: object, key: PropertyKey): boolean {
+  if (key === "length") return Array.isArray(value) || types.isStringObject(value);
+  if (key === "stack") return types.isNativeError(value);
+  return types.isStringObject(value) && typeof key === "string" && /^\d+$/.test(key);
 }
 
 function extras(capture: Capture, value: object, keys: readonly PropertyKey[], trail: Trail) {
   const props = capture.properties(value, keys, trail);
-  const lock = Object.isExtensible(value) ? 0 : Object.isFrozen(value) ? 3 : Object.isSealed(value) ? 2 : 1;
-  return { ...(props.length === 0 ? {} : { props }), ...(lock === 0 ? {} : { lock }) };
+  return { ...(props.length === 0 ? {} : { props }), ...lockOf(value) };
+}
+
+/** How far an object is closed to changes. */
+export function lockOf(value: object): { readonly lock?: number } {
+  return Object.isExtensible(value) ? {} : { lock: Object.isFrozen(value) ? 3 : Object.isSealed(value) ? 2 : 1 };
 }
 
 function protoSlot(capture: Capture, value: object, trail: Trail): Slot {
@@ -73,31 +86,51 @@ function protoSlot(capture: Capture, value: object, trail: Trail): Slot {
   return capture.slot(above, trail);
 }
 
-/** Private fields, class by class from the topmost; undefined when no class of the value has any. */
+/** Private names, class by class from the topmost; undefined when no class of the value has any. */
 function privatesOf(capture: Capture, value: object, trail: Trail): PrivateValues | undefined {
-  const types: { index: number; fields: readonly string[] }[] = [];
+  const own: { index: number; fields: readonly string[] }[] = [];
   for (let at = proto(value); at !== null; at = proto(at)) {
     const type: unknown = Object.getOwnPropertyDescriptor(at, "constructor")?.value;
-    const known = typeof type === "function" ? capture.classes.get(type) : undefined;
-    if (known !== undefined && known.fields.length > 0) types.unshift(known);
+    // The prototype itself is no instance.
+    if (typeof type !== "function" || (type as { prototype?: unknown }).prototype === value) continue;
+    const known = capture.classes.get(type);
+    if (known?.isPrivate === true) own.unshift(known);
+    if (known === undefined && isSealedClass(type)) {
+      throw refusal("CAPTURE_PRIVATE", `it captures an instance of ${type.name}, a class with private fields that workers import`,
+        trail, "create it inside the function, or pass it as an argument.");
+    }
   }
-  if (types.length === 0) return undefined;
-  const all = types.flatMap(({ fields }) => fields);
+  if (own.length === 0) return undefined;
+  const all = own.flatMap(({ fields }) => fields);
   if (new Set(all).size !== all.length) {
     throw refusal("CAPTURE_PRIVATE", "it captures an instance of two classes that use one private name", trail,
       "rename the private field of one of the classes.");
   }
-  const values = new Map(capture.parts.inspector().privates(value));
-  return types.map(({ index, fields }) => ({
+  const values = new Map(all.length === 0 ? [] : capture.parts.inspector().privates(value));
+  return own.map(({ index, fields }) => ({
     type: index,
     values: fields.filter((name) => values.has(name))
       .map((name): [string, Slot] => [name, capture.slot(values.get(name), memberStep(trail, name))]),
   }));
 }
 
+const sealedClasses = new WeakMap<Function, boolean>();
+
+/** Whether instances of a class have private names: no other process can give them to an object. */
+function isSealedClass(type: Function): boolean {
+  let known = sealedClasses.get(type);
+  if (known === undefined) {
+    const text = Function.prototype.toString.call(type);
+    known = /^class\b/.test(text) && text.includes("#") && hasPrivateNames(text);
+    sealedClasses.set(type, known);
+  }
+  return known;
+}
+
 /** What the engine's own clone keeps exactly: leaves without references to anything else. */
 function dataOf(capture: Capture, value: object, trail: Trail): object | undefined {
   if (ArrayBuffer.isView(value)) {
+    refuseShared(value.buffer, trail);
     capture.count(value.byteLength, trail);
     const usual = globalPathOf(proto(value) as object) !== undefined || Buffer.isBuffer(value);
     if (!usual) {
@@ -105,12 +138,13 @@ function dataOf(capture: Capture, value: object, trail: Trail): object | undefin
         "capture a plain typed array.");
     }
     if (Buffer.isBuffer(value)) return Buffer.from(value);
+    capture.views.push(value);
     // A copy of the viewed part only: the buffer behind a view may be far larger.
     const part = value.buffer.slice(value.byteOffset, value.byteOffset + value.byteLength);
     if (value instanceof DataView) return new DataView(part);
     return new (value.constructor as new (buffer: ArrayBufferLike) => object)(part);
   }
-  if (types.isAnyArrayBuffer(value) && !types.isSharedArrayBuffer(value)) {
+  if (types.isArrayBuffer(value)) {
     capture.count(value.byteLength, trail);
     return value;
   }
@@ -128,13 +162,9 @@ function refuseOpaque(capture: Capture, value: object, trail: Trail): void {
   if (types.isPromise(value)) {
     throw refusal("CAPTURE_PROMISE", "it captures a Promise", trail, "await it first, or pass the ObjectRef.");
   }
-  if (types.isSharedArrayBuffer(value)) {
-    throw refusal("CAPTURE_NATIVE", "it captures a SharedArrayBuffer, which processes can't share", trail,
-      "put() the data in the object store.");
-  }
+  refuseShared(value, trail);
   const opaque = types.isWeakMap(value) ? "a WeakMap" : types.isWeakSet(value) ? "a WeakSet" : types.isGeneratorObject(value)
-    ? "a running generator" : types.isMapIterator(value) || types.isSetIterator(value) ? "an iterator" : types.isExternal(value)
-      ? "a native pointer" : undefined;
+    ? "a running generator" : isIterator(value) ? "an iterator" : types.isExternal(value) ? "a native pointer" : undefined;
   if (opaque !== undefined) {
     throw refusal("CAPTURE_NATIVE", `it captures ${opaque}, whose contents can't be seen`, trail,
       "create it inside the function.");
@@ -146,6 +176,33 @@ function refuseOpaque(capture: Capture, value: object, trail: Trail): void {
       const shown = (value.constructor as Function | undefined)?.name || name;
       throw refusal("CAPTURE_HANDLE", `it captures an object of Node's class ${shown}`, trail,
         "create it inside the function, or keep it in an actor.");
+    }
+  }
+}
+
+function isIterator(value: object): boolean {
+  const [root, ...rest] = globalPathOf(proto(value) ?? value) ?? [];
+  return rest.length === 0 && /^%(?:Array|String|Map|Set)IteratorPrototype%$/.test(root ?? "");
+}
+
+function refuseShared(value: object, trail: Trail): void {
+  if (!types.isSharedArrayBuffer(value)) return;
+  throw refusal("CAPTURE_NATIVE", "it captures a SharedArrayBuffer, which processes can't share", trail,
+    "put() the data in the object store.");
+}
+
+/** Typed arrays on one buffer stay on one buffer. Node's Buffers are not among them: many share a pool with strangers. */
+export function joinViews(capture: Capture): void {
+  const byBuffer = new Map<ArrayBufferLike, (ArrayBufferView & { length?: number })[]>();
+  for (const view of capture.views) byBuffer.set(view.buffer, [...(byBuffer.get(view.buffer) ?? []), view]);
+  for (const [whole, views] of byBuffer) {
+    const known = capture.indexOf(whole);
+    if (views.length === 1 && known === undefined) continue;
+    const buffer = known ?? capture.add({ k: "data", v: whole });
+    for (const view of views) {
+      const { byteOffset: offset, byteLength, length = byteLength } = view;
+      const type = view instanceof DataView ? "DataView" : (view as Uint8Array)[Symbol.toStringTag];
+      capture.nodes[capture.indexOf(view) as number] = { k: "view", type, buffer, offset, length };
     }
   }
 }

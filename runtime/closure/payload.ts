@@ -59,7 +59,6 @@ export interface ClassNode extends CodeText, Extras {
   /** Properties of `prototype` that the text doesn't make. */
   readonly shared: readonly Property[];
   readonly privates: readonly (readonly [string, Slot])[];
-  readonly isPrivate: boolean;
   /** Values of computed keys that read variables. */
   readonly keys: readonly Slot[];
 }
@@ -82,6 +81,8 @@ export type PayloadNode =
   | ({ readonly k: "object"; readonly proto: Slot; readonly build?: ObjectBuild; readonly privates?: PrivateValues } & Extras)
   | { readonly k: "bound"; readonly target: Slot; readonly self: Slot; readonly args: readonly Slot[] }
   | MemberNode
+  /** One of several typed arrays on one buffer; `length` counts elements. */
+  | { readonly k: "view"; readonly type: string; readonly buffer: Slot; readonly offset: number; readonly length: number }
   | { readonly k: "url"; readonly type: "URL" | "URLSearchParams"; readonly text: string }
   | { readonly k: "reduce"; readonly restore: Slot; readonly args: Slot }
   | { readonly k: "hook"; readonly kind: "ref" | "handle"; readonly bytes: Uint8Array }
@@ -93,9 +94,8 @@ export type ObjectBuild =
   | { readonly as: "set"; readonly entries: readonly Slot[] }
   | { readonly as: "data"; readonly v: object }
   | { readonly as: "error" }
-  | { readonly as: "null" }
-  /** Made by its class's constructor with bodies and initialisers left out, so that it has private fields. */
-  | { readonly as: "blank" };
+  | { readonly as: "null" };
+/** Class by class from the topmost; such objects are made by the constructors with bodies and initialisers left out. */
 export type PrivateValues = readonly { readonly type: number; readonly values: readonly (readonly [string, Slot])[] }[];
 
 export interface Payload {

@@ -9,11 +9,11 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import { compileFunction, constants } from "node:vm";
 import { NotFoundError, TroupeError } from "../errors.ts";
 import { knownClass, registerRevived } from "./identity.ts";
-import { globalAt } from "./intrinsics.ts";
+import { builtinStep, globalAt } from "./intrinsics.ts";
 import { COMPILED_MARK, ownUrlOf } from "./modules.ts";
 import {
-  type ClassNode, type CodeText, type FunctionNode, type Key, type Payload, type PayloadNode, type Property, RUNTIME_NAME,
-  type Slot, type TravelHook,
+  type ClassNode, type CodeText, type FunctionNode, type Key, type Payload, type PayloadNode, type PrivateValues, type Property,
+  RUNTIME_NAME, type Slot, type TravelHook,
 } from "./payload.ts";
 
 /** What a compiled text sees as its runtime. */
@@ -100,11 +100,12 @@ export class Revival {
     }
     for (const step of node.path) {
       const from: unknown = at;
-      if ((typeof from !== "object" && typeof from !== "function") || from === null || !(step in from)) {
+      const key = builtinStep(step);
+      if ((typeof from !== "object" && typeof from !== "function") || from === null || !(key in from)) {
         const text = `${this.#payload.label} needs "${node.path.join(".")}" of module "${specifier}", which doesn't export it`;
         throw new NotFoundError(text, { specifier });
       }
-      at = (from as Record<string, unknown>)[step];
+      at = (from as Record<PropertyKey, unknown>)[key];
     }
     if ((typeof at === "object" && at !== null) || typeof at === "function") this.#parts.origins.set(at, node);
     return at;
@@ -130,6 +131,7 @@ export class Revival {
       case "data": return ownCopy(node.v);
       case "global": return globalAt(node.path);
       case "import": case "own": return this.#namespaces.get(index);
+      case "view": return viewOf(node, this.#at(node.buffer) as ArrayBuffer);
       case "url": return node.type === "URL" ? new URL(node.text) : new URLSearchParams(node.text);
       case "symbol": return node.registered ? Symbol.for(node.text as string) : Symbol(node.text);
       case "fn": return this.#makeFunction(index, node);
@@ -190,20 +192,23 @@ export class Revival {
     const { build } = node;
     const proto = this.#at(node.proto) as object | null;
     if (build?.as === "null") return Object.create(null) as object;
-    if (build?.as === "blank") return this.#blank(node, proto as object);
     const made = build?.as === "array" ? new Array<unknown>(build.length) : build?.as === "map" ? new Map() : build?.as === "set"
       ? new Set() : build?.as === "error" ? new Error() : build?.as === "data" ? build.v : undefined;
-    if (made === undefined) return Object.create(proto) as object;
     if (build?.as === "error") delete (made as Error).stack;
-    if (Object.getPrototypeOf(made) !== proto) Object.setPrototypeOf(made, proto);
-    return made;
+    if (made !== undefined && Object.getPrototypeOf(made) !== proto) Object.setPrototypeOf(made, proto);
+    if (node.privates !== undefined) return this.#branded(node.privates, proto as object, made);
+    return made ?? (Object.create(proto) as object);
   }
 
-  /** An object that has the private fields of its classes: each class's constructor runs with nothing but field definitions. */
-  #blank(node: PayloadNode & { k: "object" }, proto: object): object {
+  /**
+   * An object that has the private names of its classes: each class's constructor runs with nothing but field definitions, on
+   * `made` when the object is of a kind of the language's own.
+   */
+  #branded(privates: PrivateValues, proto: object, made: object | undefined): object {
     const leaf = proto.constructor;
-    let made: object | undefined;
-    for (const { type: index } of node.privates ?? []) {
+    const own = new Set<PropertyKey>(made === undefined ? [] : Reflect.ownKeys(made));
+    let branded = made;
+    for (const { type: index } of privates) {
       const type = this.#at(index) as new () => object;
       const runtime = this.#runtimes.get(index) as TextRuntime;
       const parent = Object.getPrototypeOf(type) as object;
@@ -211,19 +216,20 @@ export class Revival {
       runtime.blank = true;
       try {
         if (isDerived) {
-          const target = made ?? (Object.create(proto) as object);
+          const target = branded ?? (Object.create(proto) as object);
           Object.setPrototypeOf(type, function () {
             return target;
           });
         }
-        made = Reflect.construct(type, [], leaf) as object;
+        branded = Reflect.construct(type, [], leaf) as object;
       } finally {
         runtime.blank = false;
         if (isDerived) Object.setPrototypeOf(type, parent);
       }
     }
-    for (const key of Reflect.ownKeys(made as object)) delete (made as Record<PropertyKey, unknown>)[key];
-    return made as object;
+    const fields = branded as Record<PropertyKey, unknown>;
+    for (const key of Reflect.ownKeys(fields)) if (!own.has(key)) delete fields[key];
+    return fields;
   }
 
   #makeBound(node: PayloadNode & { k: "bound" }): Function {
@@ -338,6 +344,11 @@ export class Revival {
 
 function resolveFrom(specifier: string, url: string): string {
   return /^\.{0,2}\//.test(specifier) ? new URL(specifier, url).href : pathToFileURL(createRequire(url).resolve(specifier)).href;
+}
+
+function viewOf({ type, offset, length }: PayloadNode & { k: "view" }, buffer: ArrayBuffer): object {
+  type Kind = new (buffer: ArrayBuffer, offset: number, length: number) => object;
+  return new (globalThis as unknown as Record<string, Kind>)[type](buffer, offset, length);
 }
 
 /** The decoder gives views of the payload's bytes: a captured array owns its buffer. */

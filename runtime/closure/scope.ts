@@ -188,16 +188,18 @@ class Walk {
     if (!isArrow && node.id) names.add((node.id as Tree).name as string);
     for (const parameter of node.params as Tree[]) namesOf(parameter, names);
     const body = node.body as Tree;
-    if (body.type === "BlockStatement") declared(body.body as Tree[], names, true);
-    const inner: Context = {
+    const outer: Context = {
       ...at,
       frames: [{ names }, ...at.frames],
       ownThis: at.ownThis || !isArrow,
       ownArguments: at.ownArguments || !isArrow,
     };
-    for (const parameter of node.params as Tree[]) this.#pattern(parameter, inner, false);
-    if (body.type === "BlockStatement") for (const statement of body.body as Tree[]) this.visit(statement, inner);
-    else this.visit(body, inner);
+    for (const parameter of node.params as Tree[]) this.#pattern(parameter, outer, false);
+    if (body.type !== "BlockStatement") return this.visit(body, outer);
+    // Defaults of parameters don't see the variables of the body.
+    const inner = new Set<string>();
+    declared(body.body as Tree[], inner, true);
+    for (const statement of body.body as Tree[]) this.visit(statement, { ...outer, frames: [{ names: inner }, ...outer.frames] });
   }
 
   #block(node: Tree, at: Context): void {
@@ -254,7 +256,7 @@ export function namesOf(node: Tree | null, names: Set<string>): void {
 }
 
 /** Names that statements declare in their own scope; with `vars` also the `var`s of nested statements. */
-function declared(statements: readonly Tree[], names: Set<string>, vars: boolean): void {
+export function declared(statements: readonly Tree[], names: Set<string>, vars: boolean): void {
   for (const statement of statements) {
     if (statement.type === "FunctionDeclaration" || statement.type === "ClassDeclaration") {
       names.add((statement.id as Tree).name as string);

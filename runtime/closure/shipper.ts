@@ -1,12 +1,14 @@
 // The shipper of a process: captures once a function, revives once an id, and knows both again.
 
-import { Capture } from "./capture.ts";
+import { findSourceMap } from "node:module";
+import { fileURLToPath } from "node:url";
 import { warmParser } from "./analyze.ts";
+import { Capture } from "./capture.ts";
 import type { CapturedCode, CaptureOptions, CodeShipper as Contract } from "./contract.ts";
 import { Inspector } from "./inspector.ts";
 import { warmTables } from "./intrinsics.ts";
 import { Modules } from "./modules.ts";
-import { decodePayload, encodePayload, type PayloadNode, type TravelHook } from "./payload.ts";
+import { decodePayload, encodePayload, type PayloadNode, type Position, type TravelHook } from "./payload.ts";
 import { refusal } from "./refusal.ts";
 import { Revival } from "./revive.ts";
 
@@ -23,6 +25,8 @@ export interface ShipperHooks {
 export function createShipper(hooks: ShipperHooks = {}): CodeShipper {
   return new Shipper(hooks);
 }
+
+const WARNING_BYTES = 1 << 20;
 
 /** One session for all shippers of a process: V8 tells each session of every script. */
 let inspector: Inspector | undefined;
@@ -88,10 +92,13 @@ class Shipper implements CodeShipper {
     const label = fn.name || "anonymous";
     const { ref, handle } = this.#hooks;
     const capture = new Capture({ inspector: () => inspectorOf(label), modules, origins, ref, handle }, mode);
-    const root = capture.run(fn, label);
+    const trail = { parent: undefined, step: label, variable: label };
+    const root = capture.run(fn, trail);
     const node = capture.nodes[root as number];
     const text = "position" in node ? `${label} (${placeOf(node.position)})` : label;
     const { id, bytes } = encodePayload({ version: 1, root, label: text, nodes: capture.nodes });
+    capture.refuseLarge(bytes.length, trail);
+    if (bytes.length > WARNING_BYTES) warnLarge(text, bytes.length, capture.largest());
     return { id, bytes, label: text, kind: isClass(fn) ? "class" : "function" };
   }
 
@@ -130,7 +137,19 @@ function isClass(fn: Function): boolean {
   return /^class\b/.test(Function.prototype.toString.call(fn));
 }
 
-/** `train.ts:41:17`, counted from one as editors do. */
-function placeOf({ file, line, column }: { file: string; line: number; column: number }): string {
-  return `${file.slice(file.lastIndexOf("/") + 1)}:${line + 1}:${column + 1}`;
+function warnLarge(label: string, bytes: number, variable: string | undefined): void {
+  const most = variable === undefined ? "" : `, most of it in "${variable}"`;
+  const text = `${label} takes ${(bytes / (1 << 20)).toFixed(1)} MiB of captured data to each worker${most}: ` +
+    "put() the data in the object store and pass the ref.";
+  process.emitWarning(text, { type: "TroupeWarning", code: "TROUPE_LARGE_CAPTURE" });
+}
+
+/** `train.ts:41:17`, counted from one as editors do, and in the file as it was written. */
+function placeOf({ file, line, column }: Position): string {
+  const place = `${file.slice(file.lastIndexOf("/") + 1)}:${line + 1}:${column + 1}`;
+  if (!file.startsWith("file:")) return place;
+  const entry = findSourceMap(fileURLToPath(file))?.findEntry(line, column);
+  if (entry === undefined || !("originalLine" in entry)) return place;
+  const { originalSource, originalLine, originalColumn } = entry;
+  return `${originalSource.slice(originalSource.lastIndexOf("/") + 1)}:${originalLine + 1}:${originalColumn + 1}`;
 }

@@ -18,7 +18,13 @@ describe("functions and classes of an entry script", () => {
   test("of CommonJS", async () => {
     const lines = await runProgram({ entry: "cases.cjs" });
     expect(differences(lines)).toEqual([]);
-    expect(lines.length).toBeGreaterThanOrEqual(15);
+    expect(lines.length).toBeGreaterThanOrEqual(19);
+  });
+
+  test("with values of every kind, and private names", async () => {
+    const lines = await runProgram({ entry: "values.mjs" });
+    expect(differences(lines)).toEqual([]);
+    expect(lines.length).toBeGreaterThanOrEqual(31);
   });
 
   test("under tsx, by a worker without it", async () => {
@@ -27,6 +33,39 @@ describe("functions and classes of an entry script", () => {
     const lines = await runProgram({ entry: "cases.ts", flags: ["--import", "tsx"], copies, files });
     expect(differences(lines)).toEqual([]);
     expect(lines.length).toBeGreaterThanOrEqual(85);
+  });
+
+  test("under tsx, as CommonJS, with the names of the file as it was written", async () => {
+    const files = { "app.cts": TYPED };
+    const lines = await runProgram({ entry: "app.cts", flags: ["--import", "tsx"], files });
+    expect(differences(lines)).toEqual([]);
+    expect(lines.map(({ label }) => label)).toContain("scaled (app.cts:15:11)");
+  });
+
+  test.each([
+    ["a folder", ".", "entry.cjs", []], ["a name without its ending", "entry", "entry.js", []],
+    ["a link", "link.mjs", "entry.mjs", []], ["a kept link", "link.mjs", "entry.mjs", ["--preserve-symlinks-main"]],
+    ["a thread", "thread.mjs", "entry.mjs", []],
+  ])("of an entry that is named by %s: it runs once", async (_, entry, file, flags) => {
+    const files = {
+      [file]: file === "entry.mjs" ? `${ONCE}export { job, Task };` : ONCE, "thread.mjs": THREAD,
+      "package.json": JSON.stringify({ type: file === "entry.js" ? "commonjs" : "module", main: file }),
+    };
+    const links = { "link.mjs": file };
+    const lines = await runProgram({ entry, flags, files, links });
+    expect(differences(lines)).toEqual([]);
+    expect(lines.map(({ actual }) => actual)).toEqual(["41", "42"]);
+  });
+
+  test("of a text given on the command line", async () => {
+    const code = 'const seven = 7; import("./runner.mjs").then(async ({ captureAll }) => { ' +
+      "const [, shipper, out] = process.argv; const { createShipper } = await import(shipper); " +
+      'await captureAll(createShipper(), { seven: () => [seven, require("./local.cjs").times(2)] }, out); })';
+    expect(differences(await runProgram({ entry: code, flags: ["-e"] }))).toEqual([]);
+    const module = 'import { captureAll } from "./runner.mjs"; import { RATE, scale } from "./helpers.mjs"; const seven = 7; ' +
+      "const [, shipper, out] = process.argv; const { createShipper } = await import(shipper); " +
+      "await captureAll(createShipper(), { seven: () => [seven, RATE, scale(1)] }, out);";
+    expect(differences(await runProgram({ entry: module, flags: ["--input-type=module", "-e"] }))).toEqual([]);
   });
 
   test("equal code has an equal id in every process", async () => {
@@ -66,6 +105,52 @@ test("a stack shows the file, line and column of the entry's text", async () => 
     "'thrower.mjs:6:9'", "'thrower.mjs:9:35'", "'thrower.mjs:14:11'", "'thrower.mjs:15:64'",
   ]);
 });
+
+// Importing an entry again would say so on stdout of the worker, and in the result.
+const ONCE = `
+const isFirst = process.argv.at(-2).endsWith("/closure/index.js");
+globalThis.runs = (globalThis.runs ?? 0) + 1;
+const job = () => 40 + (isFirst ? 1 : 9);
+class Task { x() { return 42; } }
+if (typeof module === "object") Object.assign(exports, { job, Task });
+setTimeout(async () => {
+  if (!process.argv.at(-2).endsWith("/closure/index.js") || globalThis.runs > 1) return;
+  const { captureAll } = await import("./runner.mjs");
+  const { createShipper } = await import(process.argv.at(-2));
+  await captureAll(createShipper(), { job, Task: () => new Task().x() }, process.argv.at(-1));
+}, 5);
+`;
+
+const THREAD = `
+import { Worker } from "node:worker_threads";
+new Worker(new URL("./entry.mjs", import.meta.url), { argv: process.argv.slice(2) }).on("error", (error) => { throw error; });
+`;
+
+const TYPED = `
+import { parse } from "acorn";
+import * as acorn from "acorn";
+import { readFileSync } from "node:fs";
+enum Level { Low, High }
+abstract class Shape<T> {
+  constructor(protected readonly size: T, private n = 1) {}
+  abstract area(): number;
+  get count() { return this.n; }
+}
+class Square extends Shape<number> { #scale = 2; area(): number { return this.size * this.#scale; } }
+const rate: number = 7;
+let count = 0;
+const cases = {
+  scaled: (): number => rate,
+  imported: () => [parse("1", { ecmaVersion: 2020 }).type, typeof acorn.version, typeof readFileSync],
+  levels: () => [Level.High, Level[0]],
+  shapes: () => [new Square(3).area(), new Square(1).count, Square.name],
+  state: () => { count++; return count; },
+};
+import("./runner.mjs" as string).then(async ({ captureAll }) => {
+  const { createShipper } = await import(process.argv[2]);
+  await captureAll(createShipper(), cases, process.argv[3]);
+});
+`;
 
 const ONE = `
 import { captureAll } from "./runner.mjs";

@@ -30,12 +30,15 @@ export interface Program {
   /** Copies of fixtures under new names. */
   readonly copies?: Readonly<Record<string, string>>;
   readonly files?: Readonly<Record<string, string>>;
+  /** Symbolic links to files. */
+  readonly links?: Readonly<Record<string, string>>;
   /** How often the entry runs, each time in a process of its own. */
   readonly times?: number;
 }
 
 /** Cases of a program in a folder of its own, outside of this project. */
-export async function runProgram({ entry, flags = [], copies = {}, files = {}, times = 1 }: Program): Promise<CaseLine[]> {
+export async function runProgram(program: Program): Promise<CaseLine[]> {
+  const { entry, flags = [], copies = {}, files = {}, links = {}, times = 1 } = program;
   const folder = mkdtempSync(join(tmpdir(), "closure-"));
   try {
     cpSync(FIXTURES, folder, { recursive: true });
@@ -46,6 +49,7 @@ export async function runProgram({ entry, flags = [], copies = {}, files = {}, t
     writeFileSync(join(folder, "package.json"), '{"type":"module"}');
     for (const [to, from] of Object.entries(copies)) copyFileSync(join(FIXTURES, from), join(folder, to));
     for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text);
+    for (const [name, to] of Object.entries(links)) symlinkSync(join(folder, to), join(folder, name));
     const out = join(folder, "out.json");
     const env = { ...process.env, VITEST: undefined, NODE_OPTIONS: undefined };
     const lines: CaseLine[] = [];
