@@ -69,7 +69,10 @@ class TaskFunction {
 
   remote(...args: unknown[]): ObjectRef | ObjectRef[] {
     const session = currentSession();
-    if (this.#session !== session) this.#bind(session);
+    if (this.#session !== session) {
+      this.#template = taskTemplate(session, this.#fn, this.#options);
+      this.#session = session;
+    }
     const refs = session.submit(this.#template as TaskTemplate, args);
     return this.#options.numReturns === undefined || this.#options.numReturns <= 1 ? refs[0] : refs;
   }
@@ -85,30 +88,29 @@ class TaskFunction {
   [REDUCE](): { restore: Function; args: unknown[] } {
     return { restore: remote, args: [this.#fn, this.#options] };
   }
-
-  #bind(session: Session): void {
-    const options = this.#options;
-    const captured = session.parts.shipper.capture(this.#fn, { mode: options.capture ?? "auto" });
-    const name = options.name ?? (this.#fn.name || "anonymous");
-    this.#template = {
-      id: session.newTemplateId(),
-      functionId: captured.id,
-      code: captured.bytes,
-      name,
-      method: "",
-      numReturns: options.numReturns ?? 1,
-      maxRetries: options.maxRetries ?? MAX_RETRIES,
-      retryOn: retryPredicate(options.retryExceptions),
-      retryDelayMs: options.retryDelayMs ?? 0,
-      retryBackoff: options.retryBackoff ?? 2,
-      maxRetryDelayMs: options.maxRetryDelayMs ?? MAX_RETRY_DELAY_MS,
-      scheduling: schedulingClass(session, options, name, !options.exclusive && options.maxRetries !== 0 && !options.numGpus),
-      expectedMicros: undefined,
-    };
-    this.#session = session;
-  }
 }
 Object.defineProperty(TaskFunction.prototype, REMOTE_FUNCTION_BRAND, { value: true });
+
+/** What all calls of a function with these options in a session have in common. */
+export function taskTemplate(session: Session, fn: Function, options: TaskOptions): TaskTemplate {
+  const captured = session.parts.shipper.capture(fn, { mode: options.capture ?? "auto" });
+  const name = options.name ?? (fn.name || "anonymous");
+  return {
+    id: session.newTemplateId(),
+    functionId: captured.id,
+    code: captured.bytes,
+    name,
+    method: "",
+    numReturns: options.numReturns ?? 1,
+    maxRetries: options.maxRetries ?? MAX_RETRIES,
+    retryOn: retryPredicate(options.retryExceptions),
+    retryDelayMs: options.retryDelayMs ?? 0,
+    retryBackoff: options.retryBackoff ?? 2,
+    maxRetryDelayMs: options.maxRetryDelayMs ?? MAX_RETRY_DELAY_MS,
+    scheduling: schedulingClass(session, options, name, !options.exclusive && options.maxRetries !== 0 && !options.numGpus),
+    expectedMicros: undefined,
+  };
+}
 
 class ActorClass {
   readonly #type: Function;
@@ -121,33 +123,7 @@ class ActorClass {
   }
 
   remote(...args: unknown[]): object {
-    const session = currentSession();
-    const options = this.#options;
-    const captured = session.parts.shipper.capture(this.#type, { mode: options.capture ?? "auto" });
-    const methods = methodsOf(this.#type);
-    const holdsNothing = options.numCpus === undefined && options.numGpus === undefined && options.resources === undefined;
-    const spec = {
-      className: this.#type.name || "anonymous",
-      functionId: captured.id,
-      code: captured.bytes,
-      placement: resourcesOf(options, 1),
-      lifetime: resourcesOf(options, holdsNothing ? 0 : (options.numCpus ?? 0)),
-      maxRestarts: options.maxRestarts ?? 0,
-      maxConcurrency: options.maxConcurrency ?? 1,
-      name: options.name ?? "",
-      namespace: options.namespace ?? session.namespace,
-      detached: options.lifetime === "detached",
-      strategy: strategyOf(options),
-      getIfExists: options.getIfExists ?? false,
-      infeasibleGraceMs: graceOf(options),
-      options: Buffer.from(JSON.stringify({ methods: [...methods] })),
-    };
-    const travelling = { maxTaskRetries: options.maxTaskRetries ?? 0, methods: plainMethods(options.methods) };
-    return session.createActor(spec, args, methods, {
-      maxPendingCalls: options.maxPendingCalls ?? -1,
-      retryOn: retryPredicate(options.retryExceptions),
-      travelling,
-    });
+    return createActor(currentSession(), this.#type, this.#options, args);
   }
 
   options(options: ActorOptions): ActorClass {
@@ -159,6 +135,35 @@ class ActorClass {
   }
 }
 Object.defineProperty(ActorClass.prototype, REMOTE_CLASS_BRAND, { value: true });
+
+/** Starts the creation of an actor; its handle is there at once. */
+export function createActor(session: Session, type: Function, options: ActorOptions, args: readonly unknown[]): object {
+  const captured = session.parts.shipper.capture(type, { mode: options.capture ?? "auto" });
+  const methods = methodsOf(type);
+  const holdsNothing = options.numCpus === undefined && options.numGpus === undefined && options.resources === undefined;
+  const spec = {
+    className: type.name || "anonymous",
+    functionId: captured.id,
+    code: captured.bytes,
+    placement: resourcesOf(options, 1),
+    lifetime: resourcesOf(options, holdsNothing ? 0 : (options.numCpus ?? 0)),
+    maxRestarts: options.maxRestarts ?? 0,
+    maxConcurrency: options.maxConcurrency ?? 1,
+    name: options.name ?? "",
+    namespace: options.namespace ?? session.namespace,
+    detached: options.lifetime === "detached",
+    strategy: strategyOf(options),
+    getIfExists: options.getIfExists ?? false,
+    infeasibleGraceMs: graceOf(options),
+    options: Buffer.from(JSON.stringify({ methods: [...methods] })),
+  };
+  const travelling = { maxTaskRetries: options.maxTaskRetries ?? 0, methods: plainMethods(options.methods) };
+  return session.createActor(spec, args, methods, {
+    maxPendingCalls: options.maxPendingCalls ?? -1,
+    retryOn: retryPredicate(options.retryExceptions),
+    travelling,
+  });
+}
 
 /** The part of method options that travels with the handle. */
 function plainMethods(methods: Readonly<Record<string, CallOptions>> | undefined): Record<string, unknown> {
@@ -180,7 +185,6 @@ function strategyOf(options: ResourceOptions): SchedulingClass["strategy"] {
 }
 
 const CLASSES = new WeakMap<Session, Map<string, SchedulingClass>>();
-let nextClass = 1;
 
 /** Tasks with equal needs share one class, and so its leases. */
 function schedulingClass(session: Session, options: ResourceOptions, name: string, shareable: boolean): SchedulingClass {
@@ -195,7 +199,7 @@ function schedulingClass(session: Session, options: ResourceOptions, name: strin
   }
   let found = classes.get(key);
   if (found === undefined) {
-    found = { id: nextClass++, resources, strategy, infeasibleGraceMs, name, pool: new LeasePool(), shareable };
+    found = { id: classes.size + 1, resources, strategy, infeasibleGraceMs, name, pool: new LeasePool(), shareable };
     classes.set(key, found);
   }
   return found;

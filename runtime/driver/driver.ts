@@ -1,6 +1,6 @@
 // A driver: the user's program as a member of a cluster.
 
-import { join, type Session } from "../owner/index.ts";
+import { join, type Equipment, type Session } from "../owner/index.ts";
 import type { Seams } from "../seams.ts";
 import { DriverDetails, toBytes, type Identity, type LogLines } from "../transport/index.ts";
 
@@ -18,6 +18,8 @@ export interface DriverOptions {
   readonly entry: string;
   readonly onLog: (lines: LogLines) => void;
   readonly onLost: (error: Error) => void;
+  /** Default: the system's. */
+  readonly equipment?: Equipment | undefined;
 }
 
 /** Joins the cluster through an agent and registers a job. */
@@ -29,6 +31,7 @@ export async function startDriver(options: DriverOptions): Promise<Session> {
     seams,
     identity,
     agentAddress: options.agentAddress,
+    equipment: options.equipment,
     details: toBytes(DriverDetails, details),
     processMessages: () => ({}),
     agentMessages: () => ({ logLines: options.onLog }),

@@ -14,6 +14,7 @@ import type { Clock } from "../seams.ts";
 import type { Borrow, Channel, Draft, Drop, Failure, HeldRef, Resolved, Stored, Subscribe } from "../transport/index.ts";
 import { isError, type WireValue } from "./wire-value.ts";
 import { HandleRegistry, type HandleGroup } from "./handle-registry.ts";
+import type { Finalizers } from "./equipment.ts";
 import type { Link, ProcessAddress } from "./links.ts";
 import { ObjectEntry, objectIdOf, type ObjectRef, type RefSession } from "./object-ref.ts";
 
@@ -22,6 +23,7 @@ export const BORROW_GRACE_MS = 2000;
 
 export interface BorrowingParts {
   readonly clock: Clock;
+  readonly finalizers: Finalizers;
   readonly processId: string;
   readonly nodeId: string;
   readonly session: RefSession;
@@ -41,13 +43,13 @@ export class Borrowing {
   readonly #subscribers = new Map<number, Link[]>();
   readonly #handles: HandleRegistry;
   /** Store objects of private entries: freed when the entry itself is collected. */
-  readonly #privateStored: FinalizationRegistry<Draft<Stored>>;
+  readonly #privateStored: ReturnType<Finalizers>;
   readonly #actors = new Set<number>();
 
   constructor(parts: BorrowingParts) {
     this.#parts = parts;
-    this.#handles = new HandleRegistry((entry) => this.dropLocal(entry));
-    this.#privateStored = new FinalizationRegistry((stored) => this.#freeStored(stored));
+    this.#handles = new HandleRegistry(parts.finalizers, (entry) => this.dropLocal(entry));
+    this.#privateStored = parts.finalizers((stored: Draft<Stored>) => this.#freeStored(stored));
   }
 
   /** Shared objects that are alive, for the state API and for tests of leaks. */

@@ -4,6 +4,7 @@
 // is released by hand leaves its group at once. Finalizers run late (after a major collection) and never inside a synchronous
 // stretch: whoever needs promptness releases.
 
+import type { Finalizers } from "./equipment.ts";
 import type { ObjectEntry } from "./object-ref.ts";
 
 /** Counted handles that are registered as one. The handles point to it; it does not point to them. */
@@ -16,11 +17,11 @@ export class HandleGroup {
 }
 
 export class HandleRegistry {
-  readonly #collected: FinalizationRegistry<(ObjectEntry | undefined)[]>;
+  readonly #collected: ReturnType<Finalizers>;
 
   /** `dropped` is called once for every counted handle that is gone. */
-  constructor(dropped: (entry: ObjectEntry) => void) {
-    this.#collected = new FinalizationRegistry((entries) => {
+  constructor(finalizers: Finalizers, dropped: (entry: ObjectEntry) => void) {
+    this.#collected = finalizers((entries: (ObjectEntry | undefined)[]) => {
       for (const entry of entries) if (entry !== undefined) dropped(entry);
     });
   }

@@ -8,5 +8,6 @@ export type { Attempt } from "./context.ts";
 export { TaskRecord, type SchedulingClass, type TaskLease, type TaskTemplate } from "./task-record.ts";
 export type { RetryOn } from "./actor-client.ts";
 export type { WireValue } from "./wire-value.ts";
+export type { Equipment, Finalizers } from "./equipment.ts";
 export { join, type JoinOptions } from "./join.ts";
 export { clearSession, currentSession, findSession, setAutoStart, setSession } from "./connection.ts";

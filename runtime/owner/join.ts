@@ -1,14 +1,13 @@
 // How a driver or worker joins its node: dials the agent, maps the store, and becomes a session.
 
-import { createShipper } from "../closure/index.ts";
-import { createCodec } from "../serialize/index.ts";
 import type { Seams } from "../seams.ts";
-import { openClaims, openStore, type StoreBroker } from "../store/index.ts";
+import type { StoreBroker } from "../store/index.ts";
 import {
   Caller, fromBytes, ProcessWelcome, RelayHub,
   type Channel, type Failure, type Identity, type MessageHandlers, type MessageName,
 } from "../transport/index.ts";
 import { ConnectionError, errorOf } from "../errors.ts";
+import { systemEquipment, type Equipment } from "./equipment.ts";
 import { Session } from "./session.ts";
 import type { Link } from "./links.ts";
 
@@ -28,10 +27,12 @@ export interface JoinOptions {
   readonly onLinkClosed?: (link: Link) => void;
   /** The agent is gone; the session has ended already. */
   readonly onLost: (error: Error) => void;
+  /** Default: the system's. */
+  readonly equipment?: Equipment | undefined;
 }
 
 export async function join(options: JoinOptions): Promise<Session> {
-  const { seams, identity } = options;
+  const { seams, identity, equipment = systemEquipment } = options;
   const caller = new Caller(seams.clock);
   const early = new EarlyMessages();
   let session: Session | undefined;
@@ -45,7 +46,7 @@ export async function join(options: JoinOptions): Promise<Session> {
     },
   });
   const welcome = fromBytes(ProcessWelcome, agent.peer.details);
-  const store = welcome.store === undefined ? undefined : openStore(welcome.store, storeBroker(caller, agent));
+  const store = welcome.store === undefined ? undefined : equipment.openStore(welcome.store, storeBroker(caller, agent));
   const { nodeId, clusterId } = agent.peer;
   const joined = { ...identity, nodeId, clusterId };
   const current = () => session as Session;
@@ -61,8 +62,8 @@ export async function join(options: JoinOptions): Promise<Session> {
     environment: "",
     agent,
     caller,
-    codec: createCodec(),
-    shipper: createShipper({
+    codec: equipment.createCodec(),
+    shipper: equipment.createShipper({
       ref: { encode: (ref) => current().encodeCaptured(ref), decode: (bytes) => current().decodeCaptured(bytes, "ref") },
       handle: {
         encode: (handle) => current().encodeCaptured(handle),
@@ -70,7 +71,8 @@ export async function join(options: JoinOptions): Promise<Session> {
       },
     }),
     store,
-    claims: openClaims(welcome.claimsPath),
+    claims: equipment.openClaims(welcome.claimsPath),
+    finalizers: equipment.finalizers,
     openRelay: ({ process, node }, handler) => hub.open(process, node, handler, { timeoutMs: DIAL_TIMEOUT_MS }),
     extraMessages: options.processMessages(current),
     onLinkClosed: options.onLinkClosed,

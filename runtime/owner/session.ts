@@ -33,6 +33,7 @@ import { handleOf, HandleCore, type CallOptions } from "./actor-handle.ts";
 import { Arguments } from "./arguments.ts";
 import { Borrowing } from "./borrowing.ts";
 import { RunningAttempts } from "./context.ts";
+import type { Finalizers } from "./equipment.ts";
 import { Link, LinkTable, processSocket, type ProcessAddress } from "./links.ts";
 import { isRef, ObjectEntry, ObjectRef, objectIdOf, type WaitOptions } from "./object-ref.ts";
 import { Reading } from "./reading.ts";
@@ -61,6 +62,7 @@ export interface SessionParts {
   readonly shipper: CodeShipper;
   readonly store: StoreClient | undefined;
   readonly claims: ClaimBook | undefined;
+  readonly finalizers: Finalizers;
   readonly openRelay: (address: ProcessAddress, handler: ChannelHandler) => Promise<Channel>;
   /** What a worker adds: templates, tasks, actor calls. */
   readonly extraMessages: MessageHandlers;
@@ -107,7 +109,7 @@ export class Session {
       onClosed: (link) => this.#linkClosed(link),
     });
     this.borrowing = new Borrowing({
-      clock: seams.clock,
+      clock: seams.clock, finalizers: parts.finalizers,
       processId,
       nodeId,
       session: this,

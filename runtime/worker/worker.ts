@@ -1,6 +1,6 @@
 // The worker: a process that runs tasks or hosts one actor.
 
-import { join, type Link, type Session } from "../owner/index.ts";
+import { join, type Equipment, type Link, type Session } from "../owner/index.ts";
 import type { Seams } from "../seams.ts";
 import { toBytes, WorkerDetails, type Identity } from "../transport/index.ts";
 import { ActorRunner } from "./actor-runner.ts";
@@ -14,6 +14,8 @@ export interface WorkerParts {
   readonly pid: number;
   /** The worker is to end: its agent is gone or said so. */
   readonly exit: (code: number, reason: string) => void;
+  /** Default: the system's. */
+  readonly equipment?: Equipment | undefined;
 }
 
 export async function startWorker(parts: WorkerParts): Promise<Session> {
@@ -26,6 +28,7 @@ export async function startWorker(parts: WorkerParts): Promise<Session> {
     seams: parts.seams,
     identity: parts.identity,
     agentAddress: parts.agentAddress,
+    equipment: parts.equipment,
     details: toBytes(WorkerDetails, { socket: "" }),
     processMessages: (current) => {
       const linkOf = (channel: Parameters<Session["links"]["of"]>[0]): Link => current().links.of(channel);
