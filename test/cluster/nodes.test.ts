@@ -108,21 +108,23 @@ describe("actors on other nodes", () => {
 
 describe("the death of a node", () => {
   test("is seen by the head; its tasks run elsewhere, or fail with the cause", async () => {
-    const doomed = await nodeWith("a");
-    // A soft wish goes elsewhere while this node's agent has not heard of the other one.
-    await run(where.options({ schedulingStrategy: onNode(doomed), numCpus: 0 }));
-    const retried = remote(async () => {
-      const { attempt, nodeId } = getRuntimeContext();
-      if (attempt === 0) await new Promise(() => {});
-      return nodeId;
-    }, { schedulingStrategy: onNode(doomed, { soft: true }) });
-    const ref = retried.remote();
-    const lost = retried.options({ maxRetries: 0, numCpus: 0 }).remote();
-    await until(async () => (await driver.availableResources()).CPU === 1);
-    await new Promise((resolve) => setTimeout(resolve, 300));
-    await cluster.removeNode(doomed, { graceful: false });
-    expect(await get(ref)).not.toBe(doomed);
-    await expect(get(lost)).rejects.toThrow(NodeDiedError);
-    await until(async () => (await driver.nodes()).some((node) => node.id === doomed && node.state === "DEAD"));
+    const twins = [await cluster.addNode({ numCpus: 1, resources: { twin: 1 } })];
+    const survivor = remote(
+      async () => {
+        const { attempt, nodeId } = getRuntimeContext();
+        if (attempt === 0) await new Promise(() => {});
+        return nodeId;
+      },
+      { numCpus: 0 },
+    );
+    const ref = survivor.options({ resources: { twin: 1 } }).remote();
+    await until(async () => (await driver.availableResources()).twin === 0);
+    twins.push(await cluster.addNode({ numCpus: 1, resources: { twin: 1 } }));
+    const hard = survivor.options({ schedulingStrategy: onNode(twins[0]), maxRetries: 0 }).remote();
+    await run(where.options({ schedulingStrategy: onNode(twins[0]), numCpus: 0 }));
+    await cluster.removeNode(twins[0], { graceful: false });
+    expect(await get(ref)).toBe(twins[1]);
+    await expect(get(hard)).rejects.toThrow(NodeDiedError);
+    await until(async () => (await driver.nodes()).some((node) => node.id === twins[0] && node.state === "DEAD"));
   });
 });
