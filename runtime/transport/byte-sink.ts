@@ -3,6 +3,7 @@
 import type { Socket } from "node:net";
 import { getSystemErrorName } from "node:util";
 import type { Native, OutboxHandle } from "../../native/index.ts";
+import type { Clock, Timer } from "../seams.ts";
 
 export interface ByteSink {
   /** True: bytes written without `flushNow` leave by themselves, also while the loop is blocked. */
@@ -65,10 +66,12 @@ export class OutboxSink implements ByteSink {
   #high = false;
   #ending = false;
   #closed = false;
-  #timer: NodeJS.Timeout | undefined;
+  #timer: Timer | undefined;
+  readonly #clock: Clock;
 
-  constructor(native: Native, socket: Socket, fd: number, drained: () => void) {
+  constructor(native: Native, clock: Clock, socket: Socket, fd: number, drained: () => void) {
     this.#native = native;
+    this.#clock = clock;
     this.#socket = socket;
     this.#drained = drained;
     this.#outbox = native.openOutbox(fd);
@@ -94,17 +97,18 @@ export class OutboxSink implements ByteSink {
 
   end(): void {
     this.#ending = true;
+    // From here on the loop stays until the last byte has left, or the carrier loses patience and closes.
+    this.#timer?.cancel();
+    this.#timer = undefined;
     this.flush();
     if (this.#pending === 0) this.#socket.end();
-    // Until the last byte has left, or the carrier loses patience and closes.
-    else this.#timer?.ref();
   }
 
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
     this.#pending = 0;
-    clearTimeout(this.#timer);
+    this.#timer?.cancel();
     this.#native.outboxClose(this.#outbox);
   }
 
@@ -119,17 +123,20 @@ export class OutboxSink implements ByteSink {
   #awaitDrain(): void {
     if (this.#pending === 0 && !this.#high) return;
     if (this.#timer !== undefined) return;
-    this.#timer = setTimeout(() => {
+    const look = () => {
       this.#timer = undefined;
-      if (this.#closed) return;
-      this.#now(this.#native.outboxPending(this.#outbox));
-      if (this.#pending > 0) return this.#awaitDrain();
-      if (this.#ending) this.#socket.end();
-      else if (this.#high) {
-        this.#high = false;
-        this.#drained();
-      }
-    }, DRAIN_POLL_MS);
-    if (!this.#ending) this.#timer.unref();
+      if (!this.#closed) this.#look();
+    };
+    this.#timer = this.#clock.after(DRAIN_POLL_MS, look, this.#ending);
+  }
+
+  #look(): void {
+    this.#now(this.#native.outboxPending(this.#outbox));
+    if (this.#pending > 0) return this.#awaitDrain();
+    if (this.#ending) this.#socket.end();
+    else if (this.#high) {
+      this.#high = false;
+      this.#drained();
+    }
   }
 }
