@@ -50,7 +50,9 @@ export class ObjectLostError extends TroupeError {
 }
 /** The process that owned the object ended, and its objects with it. */
 export class OwnerDiedError extends ObjectLostError { static override readonly code: string = "OWNER_DIED"; }
-export class ReconstructionFailedError extends ObjectLostError { static override readonly code: string = "RECONSTRUCTION_FAILED"; }
+export class ReconstructionFailedError extends ObjectLostError {
+  static override readonly code: string = "RECONSTRUCTION_FAILED";
+}
 export class ObjectFetchTimeoutError extends ObjectLostError { static override readonly code: string = "OBJECT_FETCH_TIMEOUT"; }
 /** The ref or handle was released or freed before it was used. */
 export class ObjectFreedError extends ObjectLostError { static override readonly code: string = "OBJECT_FREED"; }
@@ -112,7 +114,10 @@ export class SerializationError extends TroupeError {
   static override readonly code: string = "SERIALIZATION";
   declare readonly path: string;
 }
-/** A function or class cannot travel. `captureCode` is one of the CAPTURE_* codes, `path` leads from the function to the value. */
+/**
+ * A function or class cannot travel. `captureCode` is one of the CAPTURE_* codes, `path` leads from the function to the
+ * value.
+ */
 export class CaptureError extends TroupeError {
   static override readonly code: string = "CAPTURE";
   declare readonly captureCode: string;
