@@ -14,6 +14,7 @@ import { builtinOf, globalPathOf } from "./intrinsics.ts";
 import type { Modules, Reference } from "./modules.ts";
 import { resolveNames } from "./names.ts";
 import { joinViews, lockOf, objectNode } from "./objects.ts";
+import { takeWeakEntries, type WeakHolder } from "./weak-entries.ts";
 import type { FunctionNode, PayloadNode, Property, Slot, TravelHook } from "./payload.ts";
 import { memberStep, refusal, type Trail, variableStep } from "./refusal.ts";
 
@@ -57,6 +58,8 @@ export class Capture {
   readonly classes = new Map<Function, KnownClass>();
   /** Typed arrays met so far. */
   readonly views: ArrayBufferView[] = [];
+  /** WeakMaps and WeakSets met so far: what they hold of captured objects is found last. */
+  readonly weak: WeakHolder[] = [];
   readonly #memo = new Map<unknown, number>();
   readonly #work: (() => void)[] = [];
   readonly #sizes = new Map<string, number>();
@@ -70,7 +73,9 @@ export class Capture {
 
   run(fn: Function, trail: Trail): Slot {
     const root = this.slot(fn, trail);
-    for (let work = this.#work.pop(); work !== undefined; work = this.#work.pop()) work();
+    do {
+      for (let work = this.#work.pop(); work !== undefined; work = this.#work.pop()) work();
+    } while (takeWeakEntries(this));
     joinViews(this);
     finishDrafts(this);
     return root;
@@ -100,7 +105,7 @@ export class Capture {
     return index;
   }
 
-  indexOf(value: object): number | undefined {
+  indexOf(value: unknown): number | undefined {
     return this.#memo.get(value);
   }
 

@@ -99,6 +99,17 @@ export class Inspector {
     });
   }
 
+  /** Pairs of a WeakMap, or members of a WeakSet as pairs without a value, in no order that means anything. */
+  weakEntries(value: object): [WeakKey, unknown][] {
+    return this.#withBox(value, (objectId) => {
+      const { internalProperties = [] } = this.#properties(objectId);
+      const entries = internalProperties.find((property) => property.name === "[[Entries]]")?.value?.objectId;
+      if (entries === undefined) return [];
+      const text = "function(){return Array.from(this,(one)=>'key' in one?[one.key,one.value]:[one.value,undefined])}";
+      return this.#call(entries, text) as [WeakKey, unknown][];
+    });
+  }
+
   script(scriptId: string): ScriptView | undefined {
     if (!this.#scripts.has(scriptId) || !this.#sources.has(scriptId)) this.#harvest(scriptId);
     const script = this.#scripts.get(scriptId);

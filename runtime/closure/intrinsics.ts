@@ -32,6 +32,8 @@ const LAZY_GLOBALS: readonly (readonly [string, string])[] = [
   ["internal/abort_controller", "AbortController AbortSignal"],
   ["internal/encoding", "TextEncoder TextDecoder"],
 ];
+/** Objects in Node's modules whose members are values of their own. */
+const NESTED = new Set(["promises", "posix", "win32", "types"]);
 const PROMISIFIED = "nodejs.util.promisify.custom";
 const DEPTH_MAX = 4;
 let table: Map<object, readonly string[]> | undefined;
@@ -45,6 +47,17 @@ export interface BuiltinName {
 
 export function isStandardGlobal(name: string): boolean {
   return GLOBALS.has(name);
+}
+
+/** Globals of browsers and other runtimes: code that runs in several places names them in parts that don't run in Node. */
+const ELSEWHERE = new Set((
+  "window self document location importScripts WorkerGlobalScope DedicatedWorkerGlobalScope XMLHttpRequest ActiveXObject " +
+  "HTMLElement Element Node Image indexedDB msCrypto define Deno Bun java print load"
+).split(" "));
+
+/** A name that may be missing: what uses it fails in the worker as it would here. */
+export function isForeignGlobal(name: string): boolean {
+  return ELSEWHERE.has(name);
 }
 
 export function warmTables(): void {
@@ -169,7 +182,9 @@ function buildBuiltins(): Map<object, BuiltinName> {
   const loaded = new Set(list.map((name) => name.replace(/^NativeModule /, "")));
   const found = new Map<object, BuiltinName>();
   for (const name of builtinModules) {
-    if (name.startsWith("_") || name === "sys" || !loaded.has(name.replace(/^node:/, ""))) continue;
+    // A program has `process` without loading the module that exports it.
+    const isLoaded = name === "process" || loaded.has(name.replace(/^node:/, ""));
+    if (name.startsWith("_") || name === "sys" || !isLoaded) continue;
     const module = `node:${name.replace(/^node:/, "")}`;
     const whole = require(module) as object;
     if (!found.has(whole)) found.set(whole, { module, path: ["default"] });
@@ -188,7 +203,7 @@ function addBuiltin(found: Map<object, BuiltinName>, descriptor: PropertyDescrip
   if (isObject(promisified) && !found.has(promisified)) {
     found.set(promisified, { module, path: ["default", key, PROMISIFIED] });
   }
-  if (globalPathOf(value) !== undefined || (typeof value !== "function" && key !== "promises" && key !== "posix")) return;
+  if (globalPathOf(value) !== undefined || (typeof value !== "function" && !NESTED.has(key))) return;
   for (const [name, inner] of Object.entries(Object.getOwnPropertyDescriptors(value))) {
     const member: unknown = inner.value;
     if (isObject(member) && name !== "constructor" && !found.has(member) && globalPathOf(member) === undefined) {

@@ -6,7 +6,7 @@ import { bindingOf } from "./bindings.ts";
 import type { Capture } from "./capture.ts";
 import { type Draft, offsetAt } from "./drafts.ts";
 import type { ScopeView, ScriptView } from "./inspector.ts";
-import { builtinOf, isStandardGlobal } from "./intrinsics.ts";
+import { builtinOf, isForeignGlobal, isStandardGlobal } from "./intrinsics.ts";
 import { RUNTIME_NAME, type Slot } from "./payload.ts";
 import { memberStep, refusal, type Trail, variableStep } from "./refusal.ts";
 import type { FreeName } from "./scope.ts";
@@ -98,7 +98,7 @@ function resolveGlobal(capture: Capture, draft: Draft, name: string, use: FreeNa
   if (descriptor !== undefined) {
     const slot = capture.slot((globalThis as Record<string, unknown>)[name], trail);
     draft.names.push({ name, slot, written: use.written, cell: undefined, scope: undefined, owner: "" });
-  } else if (!use.guarded) {
+  } else if (!use.guarded && !isForeignGlobal(name)) {
     throw refusal("CAPTURE_MISSING_NAME", `it uses "${name}", which is neither a variable around it nor a global`, trail,
       `define "${name}" where the function is defined, or test for it with typeof first.`);
   }

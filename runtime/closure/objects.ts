@@ -6,6 +6,7 @@ import type { Capture } from "./capture.ts";
 import { builtinOf, globalPathOf } from "./intrinsics.ts";
 import type { ObjectBuild, PayloadNode, PrivateValues, Slot } from "./payload.ts";
 import { memberStep, refusal, type Trail } from "./refusal.ts";
+import { weakBuild } from "./weak-entries.ts";
 
 const proto = (value: object): object | null => Object.getPrototypeOf(value) as object | null;
 
@@ -14,6 +15,8 @@ export function objectNode(capture: Capture, value: object, trail: Trail): Paylo
   if (types.isSymbolObject(value)) {
     return { k: "reduce", restore: capture.slot(Object, trail), args: capture.slot([value.valueOf()], trail) };
   }
+  const text = textCoder(capture, value, trail);
+  if (text !== undefined) return text;
   const data = dataOf(capture, value, trail);
   if (data !== undefined) return { k: "data", v: data };
   if (isUrl(value)) return { k: "url", type: value instanceof URL ? "URL" : "URLSearchParams", text: String(value) };
@@ -39,6 +42,15 @@ export function objectNode(capture: Capture, value: object, trail: Trail): Paylo
   };
 }
 
+/** Text encoders and decoders are made again by what they were made from. */
+function textCoder(capture: Capture, value: object, trail: Trail): PayloadNode | undefined {
+  const above = proto(value);
+  if (above !== TextDecoder.prototype && above !== TextEncoder.prototype) return undefined;
+  const { encoding, fatal, ignoreBOM } = value as InstanceType<typeof TextDecoder>;
+  const args = above === TextEncoder.prototype ? [TextEncoder, []] : [TextDecoder, [encoding, { fatal, ignoreBOM }]];
+  return { k: "reduce", restore: capture.slot(Reflect.construct, trail), args: capture.slot(args, trail) };
+}
+
 /** Kinds of the language with contents that are no properties. */
 function buildOf(capture: Capture, value: object, trail: Trail): ObjectBuild | undefined {
   if (Array.isArray(value)) return { as: "array", length: value.length };
@@ -52,6 +64,7 @@ function buildOf(capture: Capture, value: object, trail: Trail): ObjectBuild | u
     }
     return { as: "map", entries };
   }
+  if (types.isWeakMap(value) || types.isWeakSet(value)) return weakBuild(capture, value, trail);
   if (!types.isSet(value)) return undefined;
   const items = [...(Set.prototype.values.call(value) as IterableIterator<unknown>)];
   return { as: "set", entries: items.map((item) => capture.slot(item, trail)) };
@@ -163,8 +176,7 @@ function refuseOpaque(capture: Capture, value: object, trail: Trail): void {
     throw refusal("CAPTURE_PROMISE", "it captures a Promise", trail, "await it first, or pass the ObjectRef.");
   }
   refuseShared(value, trail);
-  const opaque = types.isWeakMap(value) ? "a WeakMap" : types.isWeakSet(value) ? "a WeakSet" : types.isGeneratorObject(value)
-    ? "a running generator" : isIterator(value) ? "an iterator" : types.isExternal(value) ? "a native pointer" : undefined;
+  const opaque = opaqueKind(value);
   if (opaque !== undefined) {
     throw refusal("CAPTURE_NATIVE", `it captures ${opaque}, whose contents can't be seen`, trail,
       "create it inside the function.");
@@ -207,11 +219,32 @@ export function joinViews(capture: Capture): void {
   }
 }
 
+function opaqueKind(value: object): string | undefined {
+  if (types.isGeneratorObject(value)) return "a running generator";
+  if (isIterator(value)) return "an iterator";
+  return types.isExternal(value) ? "a native pointer" : undefined;
+}
+
 /** Kinds with state inside the engine that is copied all the same. */
 const COPIED: readonly ((value: unknown) => boolean)[] = [
-  Array.isArray, types.isMap, types.isSet, types.isNativeError, types.isDate, types.isRegExp, types.isBoxedPrimitive,
-  ArrayBuffer.isView, types.isAnyArrayBuffer, isUrl,
+  Array.isArray,
+  types.isMap,
+  types.isSet,
+  types.isWeakMap,
+  types.isWeakSet,
+  types.isNativeError,
+  types.isDate,
+  types.isRegExp,
+  types.isBoxedPrimitive,
+  ArrayBuffer.isView,
+  types.isAnyArrayBuffer,
+  isUrl,
+  isTextCoder,
 ];
+
+function isTextCoder(value: unknown): boolean {
+  return value instanceof TextDecoder || value instanceof TextEncoder;
+}
 
 function isUrl(value: unknown): value is URL | URLSearchParams {
   if (typeof value !== "object" || value === null) return false;

@@ -92,6 +92,8 @@ export type ObjectBuild =
   | { readonly as: "array"; readonly length: number }
   | { readonly as: "map"; readonly entries: readonly (readonly [Slot, Slot])[] }
   | { readonly as: "set"; readonly entries: readonly Slot[] }
+  /** Pairs whose keys are captured by others: nothing could look the rest up. A WeakSet's have no value. */
+  | { readonly as: "weakmap" | "weakset"; readonly entries: readonly (readonly [number, Slot])[] }
   | { readonly as: "data"; readonly v: object }
   | { readonly as: "error" }
   | { readonly as: "null" };

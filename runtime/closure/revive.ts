@@ -12,8 +12,8 @@ import { knownClass, registerRevived } from "./identity.ts";
 import { builtinStep, globalAt } from "./intrinsics.ts";
 import { COMPILED_MARK, ownUrlOf } from "./modules.ts";
 import {
-  type ClassNode, type CodeText, type FunctionNode, type Key, type Payload, type PayloadNode, type PrivateValues, type Property,
-  RUNTIME_NAME, type Slot, type TravelHook,
+  type ClassNode, type CodeText, type FunctionNode, type Key, type ObjectBuild, type Payload, type PayloadNode,
+  type PrivateValues, type Property, RUNTIME_NAME, type Slot, type TravelHook,
 } from "./payload.ts";
 
 /** What a compiled text sees as its runtime. */
@@ -192,8 +192,7 @@ export class Revival {
     const { build } = node;
     const proto = this.#at(node.proto) as object | null;
     if (build?.as === "null") return Object.create(null) as object;
-    const made = build?.as === "array" ? new Array<unknown>(build.length) : build?.as === "map" ? new Map() : build?.as === "set"
-      ? new Set() : build?.as === "error" ? new Error() : build?.as === "data" ? build.v : undefined;
+    const made = build === undefined ? undefined : emptyOf(build);
     if (build?.as === "error") delete (made as Error).stack;
     if (made !== undefined && Object.getPrototypeOf(made) !== proto) Object.setPrototypeOf(made, proto);
     if (node.privates !== undefined) return this.#branded(node.privates, proto as object, made);
@@ -320,6 +319,11 @@ export class Revival {
     if (build?.as === "map") {
       for (const [key, value] of build.entries) Map.prototype.set.call(made, this.#at(key), this.#at(value));
     } else if (build?.as === "set") for (const value of build.entries) Set.prototype.add.call(made, this.#at(value));
+    else if (build?.as === "weakmap") {
+      for (const [key, value] of build.entries) WeakMap.prototype.set.call(made, this.#at(key) as WeakKey, this.#at(value));
+    } else if (build?.as === "weakset") {
+      for (const [key] of build.entries) WeakSet.prototype.add.call(made, this.#at(key) as WeakKey);
+    }
     for (const { type, values } of node.privates ?? []) {
       const { set } = this.#runtimes.get(type) as TextRuntime;
       for (const [name, slot] of values) set?.(made, name, this.#at(slot));
@@ -344,6 +348,20 @@ export class Revival {
 
 function resolveFrom(specifier: string, url: string): string {
   return /^\.{0,2}\//.test(specifier) ? new URL(specifier, url).href : pathToFileURL(createRequire(url).resolve(specifier)).href;
+}
+
+/** What the object is before it is filled; undefined for a plain one. */
+function emptyOf(build: ObjectBuild): object | undefined {
+  switch (build.as) {
+    case "array": return new Array<unknown>(build.length);
+    case "map": return new Map();
+    case "set": return new Set();
+    case "weakmap": return new WeakMap();
+    case "weakset": return new WeakSet();
+    case "error": return new Error();
+    case "data": return build.v;
+    case "null": return undefined;
+  }
 }
 
 function viewOf({ type, offset, length }: PayloadNode & { k: "view" }, buffer: ArrayBuffer): object {
