@@ -7,6 +7,7 @@
 import type { Mapping, Native } from "../../native/index.ts";
 import { InvalidArgumentError } from "../errors.ts";
 import { ABORTED, ABORTS, clientAt, descriptorAt, isInside, PAGE, SEALED, SIZE_HIGH, SIZE_LOW, STATE } from "./layout.ts";
+import type { Kept } from "./kept-mappings.ts";
 import type { ObjectHandle, WritableObject } from "./store.ts";
 
 /** Copies from here on are worth leaving the loop for. */
@@ -19,6 +20,10 @@ export interface CreatedParts {
   readonly native: Native;
   readonly words: Int32Array;
   readonly client: number;
+  /** Keeps the range of that slot from being reused until the returned function is called. */
+  hold(slot: number): () => void;
+  /** The object is sealed or aborted, and no helper thread works on it any more. */
+  ended(object: CreatedObject, kept: Kept | undefined): void;
 }
 
 /** The part of a slab that is one object's. `bytes` are for this folder only: they reach into the whole slab. */
@@ -32,7 +37,10 @@ export interface Chunk {
  * Where the bytes are: in a slab, in a mapping of their own, or (too large for that) in the memory at `path` from `offset`
  * on.
  */
-export type CreatedRange = Chunk | { readonly mapping: ArrayBuffer } | { readonly path: string; readonly offset: number };
+export type CreatedRange =
+  | Chunk
+  | { readonly whole: ArrayBuffer; readonly kept: Kept }
+  | { readonly path: string; readonly offset: number };
 
 export class CreatedObject implements WritableObject {
   readonly slot: number;
@@ -41,6 +49,7 @@ export class CreatedObject implements WritableObject {
   readonly #parts: CreatedParts;
   readonly #chunk: Chunk | undefined;
   readonly #far: { readonly path: string; readonly offset: number } | undefined;
+  readonly #kept: Kept | undefined;
   readonly #mappings: ArrayBuffer[] = [];
   #bytes: Uint8Array = NOTHING;
   #copies = 0;
@@ -53,7 +62,10 @@ export class CreatedObject implements WritableObject {
     this.size = size;
     if ("slab" in range) this.#chunk = range;
     else if ("path" in range) this.#far = range;
-    else this.#handOut(range.mapping);
+    else {
+      this.#kept = range.kept;
+      this.#handOut(range.whole);
+    }
   }
 
   get bytes(): Uint8Array {
@@ -81,14 +93,17 @@ export class CreatedObject implements WritableObject {
     if (this.#chunk !== undefined) return void this.#chunk.bytes.set(source, offset);
     const target = this.chunk(offset, source.length);
     if (source.length < COPY_OFF_LOOP_BYTES || !isSteady(source.buffer)) return void target.set(source);
-    this.#copies += 1;
-    const { native } = this.#parts;
-    return native
-      .copy(target.buffer as ArrayBuffer, target.byteOffset, source.buffer, source.byteOffset, source.length)
-      .finally(() => {
-        this.#copies -= 1;
-        if (this.#ended) this.#detach();
-      });
+    const { buffer, byteOffset, length } = source;
+    return this.#offLoop((native) => native.copy(target.buffer as ArrayBuffer, target.byteOffset, buffer, byteOffset, length));
+  }
+
+  /**
+   * Maps the pages of an object with a mapping of its own, and makes those that there are not. Rejects when there is no
+   * memory.
+   */
+  populate(): Promise<void> {
+    const [whole] = this.#mappings;
+    return this.#offLoop((native) => native.populate(whole, 0, whole.byteLength));
   }
 
   seal(): ObjectHandle {
@@ -129,10 +144,23 @@ export class CreatedObject implements WritableObject {
     this.#detach();
   }
 
+  /** Until the job ends the bytes stay mapped, and the host gives their range to nobody else, whatever becomes of the object. */
+  async #offLoop(job: (native: Native) => Promise<void>): Promise<void> {
+    const letGo = this.#parts.hold(this.slot);
+    this.#copies += 1;
+    try {
+      await job(this.#parts.native);
+    } finally {
+      letGo();
+      this.#copies -= 1;
+      if (this.#ended) this.#detach();
+    }
+  }
+
   #detach(): void {
-    // A helper thread that still writes into it would write into nothing.
     if (this.#copies > 0) return;
     for (const mapping of this.#mappings.splice(0)) this.#parts.native.detach(mapping);
+    this.#parts.ended(this, this.#kept);
   }
 }
 

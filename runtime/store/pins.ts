@@ -97,6 +97,16 @@ export class Pins {
     return buffer;
   }
 
+  /** The host reuses no range that a helper thread still writes into, whatever became of its object. Returns the end of it. */
+  hold(slot: number): () => void {
+    const word = this.#takeWord();
+    Atomics.store(this.#words, word, slot + 1);
+    return () => {
+      Atomics.store(this.#words, word, 0);
+      this.#freeWords.push(word);
+    };
+  }
+
   /** The reader's buffers, as far as they exist and nobody else has them, are detached; nothing of it holds the pin any more. */
   release(reader: PinnedObject, pin: Pin, buffers: Iterable<WeakRef<ArrayBuffer>>, holders: number): void {
     for (const weak of buffers) {

@@ -23,6 +23,7 @@ import {
   sizeClassOf,
   STARTED,
 } from "./layout.ts";
+import { type Kept, KeptMappings } from "./kept-mappings.ts";
 import { Pins } from "./pins.ts";
 import { startedAt } from "./process-age.ts";
 import type { ObjectHandle, ReadableObject, StoreBroker, StoreClient, StoreGrant, WritableObject } from "./store.ts";
@@ -44,6 +45,9 @@ export class SharedClient implements StoreClient {
   readonly #grant: StoreGrant;
   readonly #words: Int32Array;
   readonly #created: CreatedParts;
+  /** Objects that are neither sealed nor aborted: a client that closes leaves nobody anything to write into. */
+  readonly #open = new Set<CreatedObject>();
+  readonly #kept: KeptMappings;
   readonly #pins: Pins;
   readonly #slabs = new Map<number, OpenSlab>();
   readonly #slabsComing = new Map<number, Promise<void>>();
@@ -68,7 +72,17 @@ export class SharedClient implements StoreClient {
         `the node's object store has layout ${this.#words[1]}, this process knows ${LAYOUT_VERSION}`,
       );
     }
-    this.#created = { native, words: this.#words, client: grant.client };
+    this.#kept = new KeptMappings(grant.capacity / 2);
+    this.#created = {
+      native,
+      words: this.#words,
+      client: grant.client,
+      hold: (slot) => this.#pins.hold(slot),
+      ended: (object, kept) => {
+        this.#open.delete(object);
+        if (kept !== undefined && !this.#closed) this.#kept.give(kept);
+      },
+    };
     const at = clientAt(grant.client);
     this.#words[at + PID] = process.pid;
     this.#words[at + STARTED] = startedAt("self") ?? 0;
@@ -92,7 +106,7 @@ export class SharedClient implements StoreClient {
     slab.next += 1;
     this.#words[descriptorAt(handle.slot) + FIRST_PAGE] = firstPage + 1;
     const bytes = slab.bytes.subarray(offset, offset + size);
-    return new CreatedObject(this.#created, handle, size, { bytes, slab: slab.mapping, slabOffset: offset });
+    return this.#begin(new CreatedObject(this.#created, handle, size, { bytes, slab: slab.mapping, slabOffset: offset }));
   }
 
   async create(size: number): Promise<WritableObject> {
@@ -100,7 +114,7 @@ export class SharedClient implements StoreClient {
     const sizeClass = sizeClassOf(size);
     if (sizeClass === undefined) return this.#createLarge(size);
     for (;;) {
-      if (this.#closed) throw new InvalidArgumentError("the object store was closed");
+      if (this.#closed) throw closedError();
       const created = this.tryCreate(size);
       if (created !== undefined) return created;
       if (this.#descriptors.length === 0) await this.#moreDescriptors();
@@ -122,7 +136,9 @@ export class SharedClient implements StoreClient {
     if (this.#closed) return;
     this.#closed = true;
     clearInterval(this.#turns);
+    for (const object of [...this.#open]) object.abort();
     this.#slabs.clear();
+    this.#kept.clear();
     this.#leave();
   }
 
@@ -149,30 +165,31 @@ export class SharedClient implements StoreClient {
     this.#block = undefined;
   }
 
-  async #createLarge(size: number): Promise<WritableObject> {
-    const allocation = await this.#broker.allocate(size);
-    this.#words[descriptorAt(allocation.slot) + FIRST_PAGE] = allocation.offset / PAGE + 1;
-    if (size > WHOLE_MAX_BYTES) {
-      return new CreatedObject(this.#created, allocation, size, { path: this.#grant.path, offset: allocation.offset });
-    }
-    const mapping = this.#native.mapShared(this.#grant.path, allocation.offset, Math.min(allocation.bytes, WHOLE_MAX_BYTES));
-    const object = new CreatedObject(this.#created, allocation, size, { mapping });
-    try {
-      await this.#populate(mapping);
-    } catch (error) {
-      object.abort();
-      throw error;
-    }
+  #begin(object: CreatedObject): CreatedObject {
+    this.#open.add(object);
+    // Closed while the host answered: whoever asked gets an object that ended.
+    if (this.#closed) object.abort();
     return object;
   }
 
-  /** Takes the memory now, so that a full machine is an error here and not a signal at the first write. */
-  async #populate(mapping: ArrayBuffer): Promise<void> {
+  async #createLarge(size: number): Promise<WritableObject> {
+    const { path } = this.#grant;
+    const allocation = await this.#broker.allocate(size);
+    const { offset, bytes } = allocation;
+    this.#words[descriptorAt(allocation.slot) + FIRST_PAGE] = offset / PAGE + 1;
+    if (size > WHOLE_MAX_BYTES) return this.#begin(new CreatedObject(this.#created, allocation, size, { path, offset }));
+    const known = this.#kept.take(offset, bytes);
+    const kept: Kept = known ?? { mapping: this.#native.mapRange(path, offset, bytes, true), offset, bytes };
+    const whole = this.#native.view(kept.mapping, offset - kept.offset, Math.min(bytes, WHOLE_MAX_BYTES));
+    const object = this.#begin(new CreatedObject(this.#created, allocation, size, { whole, kept }));
+    if (known !== undefined) return object;
     try {
-      await this.#native.populate(mapping, 0, mapping.byteLength);
+      await object.populate();
     } catch (error) {
-      throw new ObjectStoreFullError(`this machine has no memory for ${mapping.byteLength} bytes of its object store`, {}, error);
+      object.abort();
+      throw this.#closed ? closedError() : noMemory(bytes, error);
     }
+    return object;
   }
 
   #moreDescriptors(): Promise<void> {
@@ -199,9 +216,22 @@ export class SharedClient implements StoreClient {
     this.#newestSlab = Math.max(this.#newestSlab, lease.slab);
     const mapping = this.#native.mapRange(this.#grant.path, lease.offset, lease.bytes, true);
     const whole = this.#native.view(mapping, 0, lease.bytes);
-    await this.#populate(whole);
+    try {
+      await this.#native.populate(whole, 0, whole.byteLength);
+    } catch (error) {
+      throw this.#closed ? closedError() : noMemory(lease.bytes, error);
+    }
     if (lease.slab <= this.#returned) return;
     const bytes = new Uint8Array(whole);
     this.#slabs.set(sizeClass, { mapping, bytes, firstPage: lease.offset / PAGE, chunks: chunksPerSlab(sizeClass), next: 0 });
   }
+}
+
+/** The memory is taken before it is written: a full machine is this error, and not a signal at the first write. */
+function noMemory(bytes: number, error: unknown): ObjectStoreFullError {
+  return new ObjectStoreFullError(`this machine has no memory for ${bytes} bytes of its object store`, {}, error);
+}
+
+function closedError(): InvalidArgumentError {
+  return new InvalidArgumentError("the object store was closed");
 }
