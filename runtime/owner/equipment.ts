@@ -1,5 +1,6 @@
-// What a member of a cluster works with beside the seams: its node's store and claim pages, code shipping, the codec, and the garbage
-// collector's word that handles are gone. Processes have the system's; the simulator, where all of this must be repeatable, has its own.
+// What a member of a cluster works with beside the seams: its node's store and claim pages, code shipping, the codec, and the
+// garbage collector's word that handles are gone. Processes have the system's; the simulator, where all of this must be
+// repeatable, has its own.
 
 import { createShipper, type CodeShipper, type ShipperHooks } from "../closure/index.ts";
 import { createCodec, type ValueCodec } from "../serialize/index.ts";

@@ -1,2 +1,3 @@
 // `import { testCluster } from "troupe/testing"`.
 export { testCluster, TestCluster, type TestClusterOptions, type TestNode } from "./test-cluster.ts";
+export { simulate, Simulation, type Simulated, type SimulatedNode, type SimulateOptions } from "./simulation/index.ts";
