@@ -2,11 +2,12 @@
 
 import { ConnectionError, type TroupeError, errorOf } from "../runtime/errors.ts";
 import { systemClock, systemRandom } from "../runtime/system.ts";
-import { Caller, type Channel, type NodeInfo, systemTransport, type Transport } from "../runtime/transport/index.ts";
-import { findTarget, type Target } from "../sdk/contract.ts";
+import { Caller, type Channel, systemTransport, type Transport } from "../runtime/transport/index.ts";
+import { findTarget, shapeRow, type StateKind, type Target } from "../sdk/contract.ts";
 import { type ConnectOptions, hostAndPort, refuseExposure } from "./option-values.ts";
 
 const DIAL_TIMEOUT_MS = 10_000;
+const ROWS_MAX = 1_000_000;
 const ASK_TIMEOUT_MS = 10_000;
 
 export type Row = Readonly<Record<string, unknown>>;
@@ -46,18 +47,19 @@ export class ClusterLink {
     return this.#channel.peer.nodeId;
   }
 
-  async rows(kind: string): Promise<Row[]> {
+  /** All rows of a kind, from the whole cluster; who did not answer is named on stderr. */
+  async rows(kind: StateKind, filters: Readonly<Record<string, string>> = {}, limit = ROWS_MAX): Promise<Row[]> {
     const alive = systemClock.after(ASK_TIMEOUT_MS, () => {}, true);
     try {
-      const { json } = await this.#caller.call(this.#channel, "listState", { kind }, "stateRows", { timeoutMs: ASK_TIMEOUT_MS });
-      return JSON.parse(json) as Row[];
+      const query = { kind, filters, limit };
+      const { json, missing } = await this.#caller.call(this.#channel, "listState", query, "stateRows", {
+        timeoutMs: ASK_TIMEOUT_MS,
+      });
+      for (const one of missing) process.stderr.write(`not told: ${one}\n`);
+      return (JSON.parse(json) as object[]).map((row) => shapeRow(kind, row) as object as Row);
     } finally {
       alive.cancel();
     }
-  }
-
-  async nodes(): Promise<NodeInfo[]> {
-    return (await this.rows("nodes")) as unknown as NodeInfo[];
   }
 
   close(): void {

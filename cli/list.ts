@@ -1,22 +1,26 @@
-// `troupe list KIND`: one line for each node, actor, worker or job.
+// `troupe list KIND`, `troupe get KIND ID`, `troupe summary tasks`: what a cluster holds.
 
 import { Argument, type Command } from "commander";
-import type { NodeInfo } from "../runtime/transport/index.ts";
-import { resourceAmounts } from "../scheduler/index.ts";
-import { ClusterLink, type Found, type Row, withCluster } from "./cluster-link.ts";
+import { InvalidArgumentError, NotFoundError } from "../runtime/errors.ts";
+import type { StateKind } from "../sdk/contract.ts";
+import { withCluster } from "./cluster-link.ts";
 import { connecting, type ConnectOptions, pairsOf } from "./option-values.ts";
-import { print, printJson, table } from "./table.ts";
+import { print, printJson, shown, table } from "./table.ts";
 
-/** What is shown of each kind; JSON has the same fields. */
-const COLUMNS: Readonly<Record<string, readonly string[]>> = {
+/** What people are shown of each kind; JSON has everything. */
+const COLUMNS: Readonly<Record<StateKind, readonly string[]>> = {
   nodes: ["id", "state", "address", "host", "pid", "isHead", "resources", "available", "labels", "reason"],
-  actors: ["actor", "className", "state", "name", "namespace", "node", "pid", "restarts", "jobId"],
+  actors: ["id", "className", "state", "name", "namespace", "nodeId", "pid", "restarts", "jobId"],
+  tasks: ["id", "name", "state", "attempt", "nodeId", "workerPid", "runMs", "errorCode"],
+  objects: ["id", "size", "state", "ownerId", "locations", "localHandles", "borrowers"],
   workers: ["id", "state", "pid", "nodeId", "jobId"],
-  jobs: ["id", "state", "name", "namespace", "node", "entry", "reason"],
+  stores: ["nodeId", "used", "capacity", "objects", "made", "madeBytes", "copiedBytes"],
+  jobs: ["id", "state", "name", "namespace", "nodeId", "entry", "reason"],
 };
 
 interface ListOptions extends ConnectOptions {
   readonly json?: boolean;
+  readonly limit?: number;
   readonly filter?: Readonly<Record<string, string>>;
 }
 
@@ -25,6 +29,7 @@ export function addList(troupe: Command): void {
     .description("what a cluster holds, one line each")
     .addArgument(new Argument("<kind>", "what to list").choices(Object.keys(COLUMNS)))
     .option("--json", "print JSON")
+    .option("--limit <count>", "at most so many rows", countOf)
     .option("--filter <field=value>", "only rows whose field has this value; may be given several times", pairsOf)
     .addHelpText("after", `
 Example:
@@ -33,46 +38,64 @@ Example:
     .action(list);
 }
 
-async function list(kind: string, options: ListOptions): Promise<void> {
-  const columns = COLUMNS[kind];
-  const filter = Object.entries(options.filter ?? {});
-  await withCluster(options, async (found) => {
-    const rows = (await rowsOf(kind, found)).map((row) => Object.fromEntries(columns.map((column) => [column, row[column]])));
-    const kept = rows.filter((row) => filter.every(([field, value]) => String(row[field] ?? "") === value));
-    if (options.json) printJson(kept);
-    else print(kept.length === 0 ? `no ${kind}` : table(columns, kept));
+export function addGet(troupe: Command): void {
+  connecting(troupe.command("get"))
+    .description("everything the cluster tells of one thing")
+    .addArgument(new Argument("<kind>", "what it is").choices(Object.keys(COLUMNS)))
+    .argument("<id>", "its id, as `troupe list` shows it")
+    .option("--json", "print JSON")
+    .addHelpText("after", `
+Example:
+  $ troupe get nodes node-1`)
+    .action(one);
+}
+
+export function addSummary(troupe: Command): void {
+  connecting(troupe.command("summary"))
+    .description("how many tasks of each name are in which state")
+    .addArgument(new Argument("<kind>", "what to count").choices(["tasks"]))
+    .option("--json", "print JSON")
+    .addHelpText("after", `
+Example:
+  $ troupe summary tasks`)
+    .action((_kind: string, options: ListOptions) => summary(options));
+}
+
+function countOf(text: string): number {
+  const count = Number(text);
+  if (!Number.isSafeInteger(count) || count < 1)
+    throw new InvalidArgumentError(`--limit must be a whole number from 1, not ${text}`);
+  return count;
+}
+
+async function list(kind: StateKind, options: ListOptions): Promise<void> {
+  await withCluster(options, async ({ link }) => {
+    const rows = await link.rows(kind, options.filter ?? {}, options.limit);
+    if (options.json) printJson(rows);
+    else print(rows.length === 0 ? `no ${kind}` : table(COLUMNS[kind], rows));
   });
 }
 
-async function rowsOf(kind: string, found: Found): Promise<Row[]> {
-  if (kind === "nodes") return (await found.link.nodes()).map(nodeRow);
-  return kind === "workers" ? workers(found) : found.link.rows(kind);
+async function one(kind: StateKind, id: string, options: ListOptions): Promise<void> {
+  await withCluster(options, async ({ link }) => {
+    const [row] = await link.rows(kind, { [kind === "stores" ? "nodeId" : "id"]: id });
+    if (row === undefined) throw new NotFoundError(`there is no ${kind.slice(0, -1)} ${id} in this cluster`);
+    if (options.json) printJson(row);
+    else print(Object.entries(row).map(([field, value]) => `${field.padEnd(14)}${shown(value)}`).join("\n"));
+  });
 }
 
-/** Only a worker's own agent knows it: each is asked. */
-async function workers({ link, target, trustedNetwork }: Found): Promise<Row[]> {
-  const others = (await link.nodes()).filter((node) => node.state === "ALIVE" && node.id !== link.nodeId && node.address !== "");
-  const asked = others.map(async (node): Promise<Row[]> => {
-    try {
-      const other = await ClusterLink.open(node.address, target.token, trustedNetwork);
-      return await other.rows("workers").finally(() => other.close());
-    } catch (error) {
-      process.stderr.write(`node ${node.id} was not asked: ${(error as Error).message}\n`);
-      return [];
+/** How many tasks of each name are in which state. */
+async function summary(options: ListOptions): Promise<void> {
+  await withCluster(options, async ({ link }) => {
+    const counts = new Map<string, Record<string, number>>();
+    for (const row of await link.rows("tasks")) {
+      const states = counts.get(String(row.name)) ?? {};
+      const state = String(row.state);
+      counts.set(String(row.name), { ...states, [state]: (states[state] ?? 0) + 1 });
     }
+    const rows = [...counts].map(([name, states]) => ({ name, states }));
+    if (options.json) printJson(rows);
+    else print(rows.length === 0 ? "no tasks" : table(["name", "states"], rows));
   });
-  return (await Promise.all([link.rows("workers"), ...asked])).flat();
-}
-
-export interface ShownNode extends Row {
-  readonly isHead: boolean;
-  readonly resources: Readonly<Record<string, number>>;
-  readonly available: Readonly<Record<string, number>>;
-}
-
-export function nodeRow({ id, state, address, host, pid, isHead, total, available, labels, reason }: NodeInfo): ShownNode {
-  return {
-    id, state, address: address.replace(/^tcp:/, ""), host, pid, isHead: isHead === true, labels, reason: reason ?? "",
-    resources: resourceAmounts(total), available: resourceAmounts(available ?? {}),
-  };
 }

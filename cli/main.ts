@@ -8,7 +8,7 @@ import { RELEASE } from "../runtime/transport/index.ts";
 import { addBench } from "./bench.ts";
 import { addDoctor } from "./doctor.ts";
 import { FoundWrong } from "./failure.ts";
-import { addList } from "./list.ts";
+import { addGet, addList, addSummary } from "./list.ts";
 import { addStart } from "./start.ts";
 import { addStatus } from "./status.ts";
 import { addStop } from "./stop.ts";
@@ -61,6 +61,6 @@ Example:
   $ troupe status
   $ troupe stop
 Every command has --help with an example. Exit status: 0 done, 1 failed, 2 wrong usage.`);
-  for (const add of [addStart, addStop, addStatus, addList, addBench, addDoctor]) add(troupe);
+  for (const add of [addStart, addStop, addStatus, addList, addGet, addSummary, addBench, addDoctor]) add(troupe);
   return troupe;
 }

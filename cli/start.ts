@@ -135,7 +135,7 @@ async function planNode(options: StartOptions): Promise<Plan> {
   // Asked before anything is started: what is wrong with the address or the token is said at once.
   const link = await ClusterLink.open(head, token, options.insecureIUnderstand === true);
   try {
-    const others = (await link.nodes()).filter(({ state }) => state === "ALIVE").length;
+    const others = (await link.rows("nodes")).filter(({ state }) => state === "ALIVE").length;
     const host = listenHost(options, await ownAddressTowards(target));
     return { listen: tcpAddress(host, options.port ?? 0), head: { address: head }, clusterId: link.clusterId, token, others };
   } finally {

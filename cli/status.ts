@@ -1,10 +1,8 @@
 // `troupe status`: nodes, what they have and what of it is free, actors and jobs by state.
 
 import type { Command } from "commander";
-import { resourceAmounts } from "../scheduler/index.ts";
 import { type Row, withCluster } from "./cluster-link.ts";
 import { connecting, type ConnectOptions } from "./option-values.ts";
-import { nodeRow } from "./list.ts";
 import { print, printJson, shownBytes, table } from "./table.ts";
 
 export function addStatus(troupe: Command): void {
@@ -20,14 +18,14 @@ Example:
 
 async function status(options: ConnectOptions & { readonly json?: boolean }): Promise<void> {
   await withCluster(options, async ({ link, target }) => {
-    const [nodes, actors, jobs] = await Promise.all([link.nodes(), link.rows("actors"), link.rows("jobs")]);
+    const [nodes, actors, jobs] = await Promise.all([link.rows("nodes"), link.rows("actors"), link.rows("jobs")]);
     const alive = nodes.filter((node) => node.state === "ALIVE");
     const found = {
       clusterId: link.clusterId,
       address: (target.record?.address ?? target.agentAddress).replace(/^tcp:/, ""),
-      nodes: nodes.map(nodeRow),
-      resources: sum(alive.map((node) => resourceAmounts(node.total))),
-      available: sum(alive.map((node) => resourceAmounts(node.available))),
+      nodes,
+      resources: sum(alive.map((node) => node.resources as Amounts)),
+      available: sum(alive.map((node) => node.available as Amounts)),
       actors: countBy(actors),
       jobs: countBy(jobs),
     };
@@ -43,8 +41,10 @@ async function status(options: ConnectOptions & { readonly json?: boolean }): Pr
   });
 }
 
-function shownNode(node: ReturnType<typeof nodeRow>): Row {
-  const { memory, ...available } = node.available;
+type Amounts = Readonly<Record<string, number>>;
+
+function shownNode(node: Row): Row {
+  const { memory, ...available } = node.available as Amounts;
   const shown = memory === undefined ? available : { ...available, memory: shownBytes(memory) };
   return { ...node, head: node.isHead ? "yes" : "", available: shown };
 }

@@ -3,17 +3,19 @@
 import type { Row } from "./cluster-link.ts";
 
 export function table(columns: readonly string[], rows: readonly Row[]): string {
-  const texts = rows.map((row) => columns.map((column) => cell(row[column])));
+  const texts = rows.map((row) => columns.map((column) => shown(row[column])));
   const widths = columns.map((column, at) => Math.max(column.length, ...texts.map((text) => text[at].length)));
   const line = (cells: readonly string[]) => cells.map((text, at) => text.padEnd(widths[at])).join("  ").trimEnd();
   return [columns.map((column) => column.toUpperCase()), ...texts].map(line).join("\n");
 }
 
-function cell(value: unknown): string {
+export function shown(value: unknown): string {
   if (value === undefined || value === null || value === "") return "-";
   if (typeof value !== "object") return String(value).replace(/[\x00-\x1f\x7f-\x9f]/g, "?");
-  const parts = Object.entries(value).map(([name, amount]) => `${name}=${String(amount)}`);
-  return parts.length === 0 ? "-" : cell(parts.join(","));
+  const parts = Object.entries(value).map(([name, amount]) =>
+    Array.isArray(value) ? String(amount) : `${name}=${String(amount)}`,
+  );
+  return parts.length === 0 ? "-" : shown(parts.join(","));
 }
 
 /** Bytes for people. */

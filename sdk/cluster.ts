@@ -3,20 +3,10 @@
 import { ConnectionError } from "../runtime/errors.ts";
 import type { PrivateCluster } from "../runtime/driver/index.ts";
 import { clearSession, type Session } from "../runtime/owner/index.ts";
-import type { NodeInfo } from "../runtime/transport/index.ts";
-import { resourceAmounts } from "../scheduler/index.ts";
+import { type NodeRow, shapeRow } from "./rows.ts";
+import { askRows } from "./state.ts";
 
-export interface NodeRow {
-  readonly id: string;
-  readonly state: "ALIVE" | "DRAINING" | "DEAD";
-  readonly labels: Readonly<Record<string, string>>;
-  /** What it has in all. */
-  readonly resources: Readonly<Record<string, number>>;
-  readonly available: Readonly<Record<string, number>>;
-  readonly address: string;
-  readonly host: string;
-  readonly isHead: boolean;
-}
+const NODES_MAX = 100_000;
 
 /** Given by init(). `await using` or `shutdown()` leaves it; a private cluster then ends. */
 export class Cluster implements AsyncDisposable {
@@ -40,12 +30,10 @@ export class Cluster implements AsyncDisposable {
     return this.#session.namespace;
   }
 
+  /** Every node, also those that died. */
   async nodes(): Promise<NodeRow[]> {
-    const { json } = await this.#session.ask("listState", { kind: "nodes" }, "stateRows");
-    return (JSON.parse(json) as NodeInfo[]).map((node) => ({
-      id: node.id, state: node.state as NodeRow["state"], labels: node.labels, resources: resourceAmounts(node.total),
-      available: resourceAmounts(node.available), address: node.address, host: node.host, isHead: node.isHead,
-    }));
+    const { json } = await askRows(this.#session, { kind: "nodes", limit: NODES_MAX });
+    return (JSON.parse(json) as object[]).map((row) => shapeRow("nodes", row));
   }
 
   /** Sum over the living nodes. */

@@ -1,7 +1,9 @@
 // What users import: `import { init, remote, get } from "troupe"`.
 
 export { init, isInitialized, shutdown, type InitOptions } from "./init.ts";
-export type { Cluster, NodeRow } from "./cluster.ts";
+export type { Cluster } from "./cluster.ts";
+export { list, summary, type ListOptions, type TaskSummary } from "./state.ts";
+export type { ActorRow, JobRow, NodeRow, ObjectRow, StoreRow, TaskRow, WorkerRow } from "./rows.ts";
 export { remote } from "./remote.ts";
 export { asCompleted, get, getSettled, put, run, wait } from "./objects.ts";
 export { actorState, getActor, kill, ready } from "./actors.ts";

@@ -7,7 +7,7 @@ import { createRequire } from "node:module";
 import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { get, init, put, remote, run } from "troupe";
+import { get, init, list, put, remote, run, type StoreRow } from "troupe";
 import { AirportGroup, type Route } from "./airports.ts";
 import { checkRoutes, checkTotals } from "./check.ts";
 import { type Airports, listAirports, mergeTotals, MONTHS, readPartition, type Totals, totalsOf } from "./partitions.ts";
@@ -27,6 +27,15 @@ interface Arguments {
   readonly tokenFile: string | undefined;
 }
 
+/** What the object stores of the cluster did for this job. */
+interface Moved {
+  /** Objects and bytes written into shared memory. */
+  readonly made: number;
+  readonly madeBytes: number;
+  /** Bytes that went from node to node. */
+  readonly copiedBytes: number;
+}
+
 interface Outcome {
   readonly airports: Airports;
   readonly totals: Totals;
@@ -34,6 +43,7 @@ interface Outcome {
   /** Milliseconds, by what was done. */
   readonly timings: Record<string, number>;
   readonly objects: number;
+  readonly moved: Moved;
 }
 
 const remotely = {
@@ -65,6 +75,7 @@ function dataFile(): string {
 }
 
 async function compute({ file, rows, partitions }: Arguments): Promise<Outcome> {
+  const before = await list.stores();
   const started = performance.now();
   const timings: Record<string, number> = {};
   const lap = (name: string) => {
@@ -95,7 +106,14 @@ async function compute({ file, rows, partitions }: Arguments): Promise<Outcome> 
   ]);
   lap("collect");
   const objects = 2 + tables.length + parts.length + fed.length + 1 + groups.length;
-  return { airports, totals, routes: routes.flat(), timings, objects };
+  const moved = movedBetween(before, await list.stores());
+  return { airports, totals, routes: routes.flat(), timings, objects, moved };
+}
+
+function movedBetween(before: readonly StoreRow[], after: readonly StoreRow[]): Moved {
+  const sum = (rows: readonly StoreRow[], figure: keyof Moved) => rows.reduce((total, row) => total + row[figure], 0);
+  const grown = (figure: keyof Moved) => sum(after, figure) - sum(before, figure);
+  return { made: grown("made"), madeBytes: grown("madeBytes"), copiedBytes: grown("copiedBytes") };
 }
 
 interface AirportRow {
@@ -142,9 +160,11 @@ function print(outcome: Outcome, { rows, partitions }: Arguments): void {
     ]),
   ));
   const { bytes: stored } = outcome.totals;
+  const { made, madeBytes, copiedBytes } = outcome.moved;
   console.log(`\n${tableText(["step", "time"], Object.entries(outcome.timings).map(([name, ms]) => [name, millis(ms)]))}\n`);
   console.log(`objects: ${outcome.objects}, of which ${partitions} are Arrow tables with ${bytes(stored)} in all`);
-  console.log(`read from the tables by tasks and actors: ${bytes(stored * (1 + GROUPS))}`);
+  console.log(`shared memory: ${made} objects, ${bytes(madeBytes)} written once; ${bytes(copiedBytes)} copied between nodes`);
+  console.log(`read from the tables by tasks and actors without a copy: ${bytes(stored * (1 + GROUPS))}`);
 }
 
 async function main(): Promise<void> {
@@ -162,11 +182,13 @@ async function main(): Promise<void> {
 
   const figures = checks.reduce((sum, check) => sum + check.figures, 0);
   const differences = checks.flatMap((check) => check.differences);
-  const { timings, objects, totals } = outcome;
+  const { timings, objects, totals, moved } = outcome;
   if (given.json) {
     const { partitions } = given;
     const airports = airportRows(outcome);
-    console.log(JSON.stringify({ rows, partitions, figures, differences, timings, objects, bytes: totals.bytes, airports }));
+    console.log(
+      JSON.stringify({ rows, partitions, figures, differences, timings, objects, moved, bytes: totals.bytes, airports }),
+    );
   } else {
     print(outcome, given);
     console.log(differences.length === 0 ? `all ${count(figures)} figures agree with the plain computation` : "figures differ:");

@@ -3772,6 +3772,7 @@ export interface ListState {
   readonly kind: string;
   readonly filters: Readonly<Record<string, string>>;
   readonly limit: number;
+  readonly here: boolean;
 }
 function writeListState(writer: Writer, body: Draft<ListState>): void {
   if (body.kind) writer.string(10, body.kind);
@@ -3784,11 +3785,13 @@ function writeListState(writer: Writer, body: Draft<ListState>): void {
     writer.end(start, false);
   }
   if (body.limit) writer.uint32(24, body.limit);
+  if (body.here) writer.bool(32);
 }
 function readListState(reader: Reader, end: number): ListState {
   let v_kind: string = "";
   let v_filters: Readonly<Record<string, string>> = NO_ENTRIES;
   let v_limit: number = 0;
+  let v_here: boolean = false;
   while (reader.position < end) {
     const tag = reader.uint32();
     switch (tag) {
@@ -3801,25 +3804,35 @@ function readListState(reader: Reader, end: number): ListState {
       case 24:
         v_limit = reader.uint32();
         break;
+      case 32:
+        v_here = reader.bool();
+        break;
       default:
         reader.skip(tag);
     }
   }
-  return { kind: v_kind, filters: v_filters, limit: v_limit };
+  return { kind: v_kind, filters: v_filters, limit: v_limit, here: v_here };
 }
 export const ListState: Codec<ListState> = { name: "ListState", fat: false, write: writeListState, read: readListState };
 
 export interface StateRows {
   readonly json: string;
   readonly total: number;
+  readonly missing: readonly string[];
 }
 function writeStateRows(writer: Writer, body: Draft<StateRows>): void {
   if (body.json) writer.string(10, body.json);
   if (body.total) writer.uint32(16, body.total);
+  if (body.missing !== undefined && body.missing !== null && body.missing.length > 0) {
+    for (const item of body.missing) {
+      writer.string(26, item);
+    }
+  }
 }
 function readStateRows(reader: Reader, end: number): StateRows {
   let v_json: string = "";
   let v_total: number = 0;
+  const v_missing: string[] = [];
   while (reader.position < end) {
     const tag = reader.uint32();
     switch (tag) {
@@ -3829,11 +3842,14 @@ function readStateRows(reader: Reader, end: number): StateRows {
       case 16:
         v_total = reader.uint32();
         break;
+      case 26:
+        v_missing.push(reader.string());
+        break;
       default:
         reader.skip(tag);
     }
   }
-  return { json: v_json, total: v_total };
+  return { json: v_json, total: v_total, missing: v_missing };
 }
 export const StateRows: Codec<StateRows> = { name: "StateRows", fat: false, write: writeStateRows, read: readStateRows };
 

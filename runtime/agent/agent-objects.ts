@@ -36,9 +36,15 @@ export class AgentObjects {
   /** Nodes that took a copy of a local object. */
   readonly #holders = new Map<string, Set<string>>();
   #waiting = 0;
+  #copied = 0;
 
   constructor(parts: AgentObjectsParts) {
     this.#parts = parts;
+  }
+
+  /** Bytes that came from other nodes since the start. */
+  get copiedBytes(): number {
+    return this.#copied;
   }
 
   slab(client: number, body: GrantSlab): Promise<AnswerBody> {
@@ -172,6 +178,7 @@ export class AgentObjects {
         const body = { slot: source.slot, generation: source.generation, offset, length, node: source.node };
         const { bytes } = await this.#parts.caller.call(channel, "readChunk", body, "chunk", { timeoutMs: CHUNK_TIMEOUT_MS });
         if (bytes.length !== length) throw new ConnectionError(`node ${source.node} sent ${bytes.length} of ${length} bytes`);
+        this.#copied += length;
         await target.write(offset, bytes);
       }
     };

@@ -18,6 +18,7 @@ import { AgentActors } from "./agent-actors.ts";
 import { AgentJobs } from "./agent-jobs.ts";
 import { AgentLeases } from "./agent-leases.ts";
 import { AgentObjects, ownBroker } from "./agent-objects.ts";
+import { AgentState } from "./agent-state.ts";
 import { HeadLink } from "./head-link.ts";
 import { Peers } from "./peers.ts";
 import { relay, relayClosed, type RelayTarget } from "./relays.ts";
@@ -64,6 +65,7 @@ export class Agent {
   readonly #leases: AgentLeases;
   readonly #actors: AgentActors;
   readonly #objects: AgentObjects;
+  readonly #state: AgentState;
   readonly #peers: Peers;
   readonly #head: HeadLink;
   readonly #processes = new Map<string, LocalProcess>();
@@ -110,6 +112,11 @@ export class Agent {
     const client = parts.openStore(grant, ownBroker(() => this.#objects, grant.client));
     this.#objects = new AgentObjects({
       clock, nodeId, host: parts.store, client, caller: this.caller, connect, peer: (node) => this.#peers.find(node),
+    });
+    this.#state = new AgentState({
+      nodeId, caller: this.caller, store: parts.store, copied: () => this.#objects.copiedBytes,
+      workers: () => this.workers.rows((worker) => this.#leases.leaseOfWorker(worker) !== undefined),
+      processes: () => this.#channels(),
     });
     this.#head = new HeadLink({
       clock, transport, identity, address: parts.headAddress, caller: this.caller,
@@ -253,15 +260,17 @@ export class Agent {
     return {
       registerJob: async ({ details }) => {
         const body = { details, processId: peer.processId, nodeId: this.#nodeId };
-        const registeredJob = await this.#askHead("registerJob", body, "registeredJob");
+        const registeredJob = await this.#head.ask("registerJob", body, "registeredJob");
         this.#jobs.registered(peer.processId, registeredJob.jobId);
         return { registeredJob };
       },
       createActor: ({ spec }) => this.#createActor(spec as ActorSpec),
       resolveActor: (body) => this.#resolveActor(body),
       killActor: (body) => (this.#actors.has(body.actor) ? this.#actors.kill(body) : this.#killElsewhere(body)),
-      listState: async (body) => ({ stateRows: await this.#list(body) }),
-      stopCluster: async (body) => ({ done: await this.#askHead("stopCluster", body, "done") }),
+      listState: async (body) => ({
+        stateRows: await (body.here ? this.#state.here(body) : this.#head.ask("listState", body, "stateRows")),
+      }),
+      stopCluster: async (body) => ({ done: await this.#head.ask("stopCluster", body, "done") }),
       grantSlab: (body) => this.#objects.slab(client, body),
       grantDescriptors: (body) => this.#objects.descriptors(client, body),
       allocateObject: (body) => this.#objects.allocate(client, body),
@@ -306,6 +315,7 @@ export class Agent {
         return { done: {} };
       },
       killActor: (body) => this.#actors.kill(body),
+      listState: async (body) => ({ stateRows: await this.#state.here(body) }),
     });
     return {
       call: (call, channel) => callee.called(call, channel),
@@ -380,7 +390,7 @@ export class Agent {
 
   async #createActor(spec: ActorSpec): Promise<AnswerBody> {
     if (spec.name !== "") {
-      const holder = await this.#askHead("createActor", { spec }, "actor");
+      const holder = await this.#head.ask("createActor", { spec }, "actor");
       if (holder.actor !== spec.actor || holder.state !== "PENDING") return { actor: holder };
     }
     return this.#actors.create(spec, 0, 0);
@@ -407,12 +417,11 @@ export class Agent {
 
   async #resolveActor(body: Parameters<AgentActors["resolve"]>[0]): Promise<AnswerBody> {
     if (body.actor !== "" && this.#actors.has(body.actor)) return this.#actors.resolve(body);
-    const timeoutMs = body.waitMs + CALL_TIMEOUT_MS;
-    return { actor: await this.caller.call(this.#head.channel, "resolveActor", body, "actor", { timeoutMs }) };
+    return { actor: await this.#head.ask("resolveActor", body, "actor", body.waitMs) };
   }
 
   async #killElsewhere(body: Parameters<AgentActors["kill"]>[0]): Promise<AnswerBody> {
-    return { done: await this.#askHead("killActor", body, "done") };
+    return { done: await this.#head.ask("killActor", body, "done") };
   }
 
   // -- the rest ------------------------------------------------------------------------------------------------------
@@ -420,11 +429,6 @@ export class Agent {
   get #nodeId(): string {
     return this.#parts.identity.nodeId;
   }
-
-  #askHead: <N extends Parameters<Caller["call"]>[1], A extends Parameters<Caller["call"]>[3]>(
-    name: N, body: Parameters<typeof this.caller.call<N, A>>[2], expected: A,
-  ) => ReturnType<typeof this.caller.call<N, A>> = (name, body, expected) =>
-    this.caller.call(this.#head.channel, name, body, expected, { timeoutMs: CALL_TIMEOUT_MS });
 
   #leaseReturned(lease: string, node: string): void {
     this.#leases.returned(lease);
@@ -463,17 +467,15 @@ export class Agent {
     return { relay: (m) => channel.send("relay", m), relayClosed: (m) => channel.send("relayClosed", m) };
   }
 
+  *#channels(): Generator<readonly [string, Channel]> {
+    for (const [process, { channel }] of this.#processes) yield [process, channel];
+  }
+
   #logs(lines: LogLines): void {
     this.#jobs.deliverLogs(lines, this.#processes.values());
     const node = this.#jobs.elsewhere(lines);
     // A driver out of reach has ended or will be told so; its log lines have no reader.
     if (node !== undefined) this.#peers.connect(node).then((channel) => channel.send("logLines", lines), () => {});
-  }
-
-  async #list(body: { kind: string }): Promise<{ json: string; total: number }> {
-    if (body.kind !== "workers") return this.#askHead("listState", body, "stateRows");
-    const rows = this.workers.rows((worker) => this.#leases.leaseOfWorker(worker) !== undefined);
-    return { json: JSON.stringify(rows), total: rows.length };
   }
 
   #viewChanged(nodes: readonly NodeInfo[]): void {

@@ -13,6 +13,10 @@ import {
   HeadWelcome,
   RelayHub,
   toBytes,
+  type AnswerName,
+  type AnswerOf,
+  type CallName,
+  type CallOf,
   type Channel,
   type ChannelHandler,
   type ClusterView,
@@ -27,6 +31,7 @@ import {
 const REPORT_EVERY_MS = 1000;
 /** A change of what is available is reported at most this often. */
 const REPORT_SOON_MS = 10;
+const CALL_TIMEOUT_MS = 30_000;
 const DIAL_TIMEOUT_MS = 10_000;
 
 export interface HeadLinkParts {
@@ -94,6 +99,11 @@ export class HeadLink {
 
   send<N extends "processDied" | "actorReport" | "jobEnded">(name: N, body: SendOf<N>): void {
     this.#channel?.send(name, body);
+  }
+
+  /** A question to the head, for at most the usual bound and `extraMs`. */
+  ask<N extends CallName, A extends AnswerName>(name: N, body: Draft<CallOf<N>>, expected: A, extraMs = 0): Promise<AnswerOf<A>> {
+    return this.#parts.caller.call(this.channel, name, body, expected, { timeoutMs: CALL_TIMEOUT_MS + extraMs });
   }
 
   /** What is available has changed: the head hears of it soon. */

@@ -10,4 +10,5 @@ export { stepObject, type ObjectEffect, type ObjectEvent, type ObjectState } fro
 export {
   addLocal, changeBorrower, dropLocal, forgetBorrower, isFree, newReferenceCount, type ReferenceCount,
 } from "./reference-count.ts";
+export { joinRows, selectRows, type StateQuery, type StateRowsFound } from "./state-query.ts";
 export { isEnded, newTaskLife, stepTask, type TaskEffect, type TaskEvent, type TaskLife } from "./task-life.ts";

@@ -111,8 +111,11 @@ export class HeadActors {
     }
   }
 
-  rows(): ActorInfo[] {
-    return [...this.#directory.all()];
+  /** For the state API. */
+  rows(): object[] {
+    return [...this.#directory.all()].map(({ actor, name, namespace, className, state, pid, node, restarts, jobId }) => (
+      { id: actor, name, namespace, className, state, pid, nodeId: node, restarts, jobId }
+    ));
   }
 
   // -- inside ------------------------------------------------------------------------------------------------------

@@ -48,7 +48,9 @@ export class HeadJobs {
 
   /** Told to agents that join later. */
   running(): { jobId: string; namespace: string }[] {
-    return this.rows().filter((job) => job.state === "RUNNING").map(({ id, namespace }) => ({ jobId: id, namespace }));
+    return [...this.#jobs.values()]
+      .filter((job) => job.state === "RUNNING")
+      .map(({ id, namespace }) => ({ jobId: id, namespace }));
   }
 
   ofProcess(process: string): string | undefined {
@@ -70,7 +72,10 @@ export class HeadJobs {
     return true;
   }
 
-  rows(): Job[] {
-    return [...this.#jobs.values()];
+  /** For the state API. */
+  rows(): object[] {
+    return [...this.#jobs.values()].map(({ id, name, namespace, state, node, entry, reason }) => (
+      { id, name, namespace, state, nodeId: node, entry, reason }
+    ));
   }
 }

@@ -13,6 +13,7 @@ import {
 } from "../transport/index.ts";
 import { HeadActors } from "./head-actors.ts";
 import { HeadJobs } from "./head-jobs.ts";
+import { HeadState, nodeRow } from "./head-state.ts";
 
 const TICK_MS = 500;
 /** Views are sent to agents at most this often. */
@@ -41,6 +42,7 @@ export class Head {
   readonly #actors: HeadActors;
   readonly #jobs: HeadJobs;
   readonly #listeners: Listener[] = [];
+  readonly #state: HeadState;
   /** Agents of other machines come through the agent of this one. */
   readonly #hub: RelayHub;
   #viewVersion = 0;
@@ -57,6 +59,11 @@ export class Head {
       caller: this.caller,
       channelOf: (node) => this.#agents.get(node)?.channel,
       nodes: () => [...this.#agents.values()].map((agent) => agent.info as NodeInfo),
+    });
+    this.#state = new HeadState({
+      caller: this.caller,
+      agents: () => [...this.#agents.values()].map(({ node, channel }) => [node, channel] as const),
+      own: { actors: () => this.#actors.rows(), jobs: () => this.#jobs.rows(), nodes: () => this.#view().nodes.map(nodeRow) },
     });
     this.#hub = new RelayHub({ identity: parts.identity, clock: parts.seams.clock, admit: (peer) => this.#admit(peer) });
     this.#scheduleTick();
@@ -120,7 +127,7 @@ export class Head {
       createActor: ({ spec }) => this.#actors.claim(spec as NonNullable<typeof spec>),
       resolveActor: (body) => this.#actors.resolve(body),
       killActor: (body) => this.#actors.kill(body),
-      listState: (body) => ({ stateRows: this.#list(body.kind) }),
+      listState: async (body) => ({ stateRows: await this.#state.list(body) }),
       stopCluster: () => {
         this.#stopCluster();
         return { done: {} };
@@ -210,19 +217,6 @@ export class Head {
       this.#do(this.#membership.step({ kind: "tick", now: clock.now() }));
       this.#scheduleTick();
     });
-  }
-
-  #list(kind: string): { json: string; total: number } {
-    const rows =
-      kind === "actors"
-        ? this.#actors.rows()
-        : kind === "jobs"
-          ? this.#jobs.rows()
-          : kind === "nodes"
-            ? this.#view().nodes
-            : undefined;
-    if (rows === undefined) throw new InvalidArgumentError(`list: "${kind}" is not one of nodes, actors, jobs`);
-    return { json: JSON.stringify(rows), total: rows.length };
   }
 
   #stopCluster(): void {

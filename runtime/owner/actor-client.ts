@@ -9,7 +9,8 @@ import type { Clock } from "../seams.ts";
 import type { ActorInfo, BoundArg, Chain, Code, Failure, TaskDone } from "../transport/index.ts";
 import type { Link, ProcessAddress } from "./links.ts";
 import type { ObjectEntry } from "./object-ref.ts";
-import { isError, type WireValue } from "./wire-value.ts";
+import type { TaskHistory } from "./task-history.ts";
+import { codeOf, isError, type WireValue } from "./wire-value.ts";
 
 /** A default limit on calls of one process that have not ended: "-1" is not endless (docs/architecture.md). */
 export const PENDING_CALLS_MAX = 1_000_000;
@@ -67,6 +68,11 @@ export class ActorCallRecord implements ActorCallLife {
     this.retriesLeft = retries;
     this.retryOn = retryOn;
   }
+
+  /** Milliseconds of the clock. */
+  get submittedAt(): number {
+    return this.results[0].madeAt;
+  }
 }
 
 export interface ActorClientsParts {
@@ -75,6 +81,7 @@ export interface ActorClientsParts {
   readonly connect: (address: ProcessAddress) => Promise<Link>;
   /** Asks the agent for the actor's state, waiting there until it is neither pending nor restarting, within the bound. */
   readonly resolve: (actor: string, waitMs: number) => Promise<ActorInfo>;
+  readonly history: TaskHistory;
   readonly settle: (entry: ObjectEntry, value: WireValue, from: Link | undefined) => void;
   readonly released: (call: ActorCallRecord, done: TaskDone | undefined, link: Link | undefined) => void;
   readonly discard: (values: readonly WireValue[]) => void;
@@ -115,8 +122,8 @@ export class ActorClients {
     this.#parts = parts;
   }
 
-  get pendingCalls(): number {
-    return this.#pending.size;
+  pending(): Iterable<{ readonly client: ActorClient; readonly call: ActorCallRecord }> {
+    return this.#pending.values();
   }
 
   /** True when a reply with this number is for a call and not for a task. */
@@ -195,7 +202,7 @@ export class ActorClients {
   argumentFailed(call: ActorCallRecord, error: WireValue): void {
     const found = this.#pending.get(call.number);
     if (found === undefined || !found.client.calls.ended(call)) return;
-    this.#end(call, undefined, undefined, () => error);
+    this.#end(call, found.client.id, undefined, undefined, error, () => error);
     this.#pump(found.client, call.caller);
   }
 
@@ -238,7 +245,7 @@ export class ActorClients {
       return;
     }
     if (!client.calls.ended(call)) return;
-    this.#end(call, done, link, (index) => error ?? done.results[index]);
+    this.#end(call, client.id, done, link, error, (index) => error ?? done.results[index]);
   }
 
   linkClosed(link: Link): void {
@@ -341,12 +348,20 @@ export class ActorClients {
     });
   }
 
-  #failCall(_client: ActorClient, call: ActorCallRecord, failure: Failure): void {
-    this.#end(call, undefined, undefined, () => ({ failure }));
+  #failCall(client: ActorClient, call: ActorCallRecord, failure: Failure): void {
+    this.#end(call, client.id, undefined, undefined, { failure }, () => ({ failure }));
   }
 
-  #end(call: ActorCallRecord, done: TaskDone | undefined, link: Link | undefined, valueOf: (index: number) => WireValue): void {
+  #end(
+    call: ActorCallRecord, actor: string, done: TaskDone | undefined, link: Link | undefined, error: WireValue | undefined,
+    valueOf: (index: number) => WireValue,
+  ): void {
     this.#pending.delete(call.number);
+    const { history, clock } = this.#parts;
+    const { number, template, attempt, submittedAt } = call;
+    const code = error === undefined ? "" : codeOf(error);
+    const micros = done?.micros ?? 0;
+    history.add(number, template.name, attempt, submittedAt, clock.now(), micros, done?.pid ?? 0, link, actor, code);
     call.results.forEach((entry, index) => this.#parts.settle(entry, valueOf(index), link));
     this.#parts.released(call, done, link);
   }

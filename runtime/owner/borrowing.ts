@@ -82,6 +82,10 @@ export class Borrowing {
     return this.#handles.group([entry]);
   }
 
+  isActor(entry: ObjectEntry): boolean {
+    return entry.owner === this.#parts.processId && this.#actors.has(entry.number);
+  }
+
   addLocal(entry: ObjectEntry): void {
     addLocal(entry.count);
   }
@@ -114,7 +118,7 @@ export class Borrowing {
       addLocal(known.count);
       return known;
     }
-    const entry = new ObjectEntry(this.#parts.session, owner, ownerNode, number);
+    const entry = new ObjectEntry(this.#parts.session, owner, ownerNode, number, this.#parts.clock.now() | 0);
     entry.shared = true;
     this.#foreign.set(id, entry);
     return entry;
@@ -329,7 +333,7 @@ export class Borrowing {
   }
 
   #goneEntry(owner: string, ownerNode: string, number: number): ObjectEntry {
-    const entry = new ObjectEntry(this.#parts.session, owner, ownerNode, number);
+    const entry = new ObjectEntry(this.#parts.session, owner, ownerNode, number, this.#parts.clock.now() | 0);
     const failure = failureOf(new ObjectFreedError(`object ${entry.id} was freed`, { objectId: entry.id })) as Failure;
     this.settle(entry, { failure });
     return entry;

@@ -2,6 +2,8 @@
 // garbage collector's word that handles are gone. Processes have the system's; the simulator, where all of this must be
 // repeatable, has its own.
 
+import { liveEntries } from "./live-entries.ts";
+import type { ObjectEntry } from "./object-ref.ts";
 import { createShipper, type CodeShipper, type ShipperHooks } from "../closure/index.ts";
 import { createCodec, type ValueCodec } from "../serialize/index.ts";
 import {
@@ -17,6 +19,8 @@ export interface Equipment {
   readonly createShipper: (hooks: ShipperHooks) => CodeShipper;
   readonly createCodec: () => ValueCodec;
   readonly finalizers: Finalizers;
+  /** Every entry that lives in this process; undefined where nobody can tell. */
+  readonly liveEntries: () => ObjectEntry[] | undefined;
 }
 
 export const systemEquipment: Equipment = {
@@ -25,4 +29,5 @@ export const systemEquipment: Equipment = {
   createShipper,
   createCodec,
   finalizers: (collected) => new FinalizationRegistry(collected),
+  liveEntries,
 };

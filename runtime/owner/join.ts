@@ -3,13 +3,15 @@
 import type { Seams } from "../seams.ts";
 import type { StoreBroker } from "../store/index.ts";
 import {
-  Caller, fromBytes, ProcessWelcome, RelayHub,
+  Callee, Caller, fromBytes, ProcessWelcome, RelayHub,
   type Channel, type Failure, type Identity, type MessageHandlers, type MessageName,
 } from "../transport/index.ts";
+import { selectRows } from "../core/index.ts";
 import { ConnectionError, errorOf } from "../errors.ts";
 import { systemEquipment, type Equipment } from "./equipment.ts";
 import { Session } from "./session.ts";
 import type { Link } from "./links.ts";
+import { stateRows } from "./state-rows.ts";
 
 const DIAL_TIMEOUT_MS = 10_000;
 /** A process that was started before its agent listens tries again this often. */
@@ -78,13 +80,20 @@ export async function join(options: JoinOptions): Promise<Session> {
     onLinkClosed: options.onLinkClosed,
   });
   await session.listen();
-  early.release({ ...sessionMessages(session, caller, hub), ...options.agentMessages(session) });
+  const callee = new Callee({
+    listState: (query) => {
+      const { rows, total } = selectRows(stateRows(current(), query.kind, equipment.liveEntries), query);
+      return { stateRows: { json: JSON.stringify(rows), total } };
+    },
+  });
+  early.release({ ...sessionMessages(session, caller, callee, hub), ...options.agentMessages(session) });
   return session;
 }
 
 /** What every session answers its agent. */
-function sessionMessages(session: Session, caller: Caller, hub: RelayHub): MessageHandlers {
+function sessionMessages(session: Session, caller: Caller, callee: Callee, hub: RelayHub): MessageHandlers {
   return {
+    call: (call, channel) => callee.called(call, channel),
     answer: (answer) => caller.answered(answer),
     leaseGranted: (granted) => session.submission.leaseGranted(granted),
     leaseRefused: (refused) => session.submission.leaseRefused(refused),

@@ -31,6 +31,8 @@ export class ObjectEntry {
   readonly owner: string;
   readonly ownerNode: string;
   readonly number: number;
+  /** Milliseconds of the clock, whole: for the state API. */
+  readonly madeAt: number;
   state: ObjectState = "pending";
   /** Set once the state is ready or failed. */
   value: WireValue | undefined;
@@ -48,11 +50,12 @@ export class ObjectEntry {
   /** Mark of the last `wait` that saw it: finds duplicates without a set. */
   stamp = 0;
 
-  constructor(session: RefSession, owner: string, ownerNode: string, number: number) {
+  constructor(session: RefSession, owner: string, ownerNode: string, number: number, madeAt: number) {
     this.session = session;
     this.owner = owner;
     this.ownerNode = ownerNode;
     this.number = number;
+    this.madeAt = madeAt;
   }
 
   get id(): string {

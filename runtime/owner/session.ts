@@ -38,6 +38,7 @@ import { Link, LinkTable, processSocket, type ProcessAddress } from "./links.ts"
 import { isRef, ObjectEntry, ObjectRef, objectIdOf, type WaitOptions } from "./object-ref.ts";
 import { Reading } from "./reading.ts";
 import { Submission } from "./submission.ts";
+import { TaskHistory } from "./task-history.ts";
 import { TaskRecord, type TaskTemplate } from "./task-record.ts";
 import { travelHooks } from "./travel.ts";
 import { Values, type DecodeGroup, type TravelHooks } from "./values.ts";
@@ -79,6 +80,7 @@ export class Session {
   readonly actors: ActorClients;
   readonly reading: Reading;
   readonly arguments: Arguments;
+  readonly history = new TaskHistory();
   readonly #travel: TravelHooks;
   /** Job that this process works for; a worker adopts one. */
   jobId: string;
@@ -118,10 +120,9 @@ export class Session {
       actorFreed: (number) => this.#actorFreed(number),
     });
     this.actors = new ActorClients({
-      clock: seams.clock,
-      nodeId,
-      connect,
+      clock: seams.clock, nodeId, connect,
       resolve: (actor, waitMs) => this.resolveActor({ actor }, waitMs),
+      history: this.history,
       settle: (entry, value) => this.borrowing.settle(entry, value),
       released: (call, done, link) => this.#released(call.kept, done, link),
       discard: (values) => this.borrowing.discard(values),
@@ -144,6 +145,7 @@ export class Session {
       environment: parts.environment,
       jobId: () => this.jobId,
       claimPage: (index) => parts.claims?.page(index),
+      history: this.history,
       settle: (entry, value) => this.borrowing.settle(entry, value),
       released: (task, done, link) => this.#released(task.kept, done, link),
       discard: (values) => this.borrowing.discard(values),
@@ -185,7 +187,7 @@ export class Session {
 
   newEntry(number = this.newNumber()): ObjectEntry {
     const { processId, nodeId } = this.parts.identity;
-    return new ObjectEntry(this, processId, nodeId, number);
+    return new ObjectEntry(this, processId, nodeId, number, this.parts.seams.clock.now() | 0);
   }
 
   // -- tasks -------------------------------------------------------------------------------------------------------

@@ -12,7 +12,8 @@ import type { Channel, DeathCause, Failure, LeaseGranted, LeaseRefused, ProcessD
 import type { RetryOn } from "./actor-client.ts";
 import type { Link, ProcessAddress } from "./links.ts";
 import type { ObjectEntry } from "./object-ref.ts";
-import { isError, type WireValue } from "./wire-value.ts";
+import { codeOf, isError, type WireValue } from "./wire-value.ts";
+import type { TaskHistory } from "./task-history.ts";
 import { measured, type SchedulingClass, type TaskLease, type TaskRecord } from "./task-record.ts";
 
 /** How long a broken channel waits for the agent's word on why. */
@@ -28,6 +29,7 @@ export interface SubmissionParts {
   readonly environment: string;
   readonly connect: (address: ProcessAddress) => Promise<Link>;
   readonly claimPage: (index: number) => ClaimPage | undefined;
+  readonly history: TaskHistory;
   /** Gives an entry its value, or its error, once. */
   readonly settle: (entry: ObjectEntry, value: WireValue, from: Link | undefined) => void;
   /** The task is over: its arguments are no longer needed. `held` are those the executor keeps. */
@@ -60,8 +62,8 @@ export class Submission {
     this.#parts = parts;
   }
 
-  get pendingTasks(): number {
-    return this.#pending.size;
+  pending(): Iterable<TaskRecord> {
+    return this.#pending.values();
   }
 
   /** Takes a task whose arguments are counted in `unresolved`; with none it goes to its pool at once. */
@@ -312,18 +314,25 @@ export class Submission {
     const effect = stepTask(task.life, event);
     if (effect === "ignore") return this.#parts.discard(done.results);
     if (effect === "retry") return this.#retryLater(task);
-    this.#end(task, done, link, (entry, index) => {
+    this.#end(task, done, link, threw ? codeOf(done.results[0]) : "", (entry, index) => {
       this.#parts.settle(entry, done.results[threw ? 0 : index], link);
     });
   }
 
   #fail(task: TaskRecord, error: WireValue): void {
-    this.#end(task, undefined, undefined, (entry) => this.#parts.settle(entry, error, undefined));
+    this.#end(task, undefined, undefined, codeOf(error), (entry) => this.#parts.settle(entry, error, undefined));
   }
 
-  #end(task: TaskRecord, done: TaskDone | undefined, link: Link | undefined, settle: (e: ObjectEntry, i: number) => void): void {
+  #end(
+    task: TaskRecord, done: TaskDone | undefined, link: Link | undefined, errorCode: string,
+    settle: (entry: ObjectEntry, index: number) => void,
+  ): void {
     this.#pending.delete(task.number);
     task.lease = undefined;
+    const { history, clock } = this.#parts;
+    const { number, template, life, submittedAt } = task;
+    const micros = done?.micros ?? 0;
+    history.add(number, template.name, life.attempt, submittedAt, clock.now(), micros, done?.pid ?? 0, link, "", errorCode);
     task.results.forEach(settle);
     this.#parts.released(task, done, link);
   }

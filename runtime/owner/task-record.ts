@@ -90,6 +90,11 @@ export class TaskRecord implements PooledTask {
     this.parent = parent;
   }
 
+  /** Milliseconds of the clock. */
+  get submittedAt(): number {
+    return this.results[0].madeAt;
+  }
+
   get expectedMicros(): number | undefined {
     return this.template.expectedMicros;
   }

@@ -11,3 +11,8 @@ export function isError(value: WireValue): boolean {
 export function hasBytes(bytes: Uint8Array | null | undefined): boolean {
   return bytes !== undefined && bytes !== null && bytes.length > 0;
 }
+
+/** The code of an error: user code's own have the one that wraps them. */
+export function codeOf(error: WireValue): string {
+  return error.failure?.code ?? "TASK_ERROR";
+}

@@ -40,6 +40,8 @@ export class LocalHost implements StoreHost {
   #nextClient = 0;
   #nextSlot = 0;
   #used = 0;
+  #made = 0;
+  #madeBytes = 0;
 
   constructor(capacity: number) {
     this.#capacity = capacity;
@@ -73,6 +75,8 @@ export class LocalHost implements StoreHost {
     if (this.#used + bytes > this.#capacity) return undefined;
     const slot = this.#nextSlot++;
     this.#used += bytes;
+    this.#made += 1;
+    this.#madeBytes += bytes;
     this.objects.set(slot, {
       slot,
       generation: 1,
@@ -124,6 +128,8 @@ export class LocalHost implements StoreHost {
       used: this.#used,
       objects: all.length - condemned,
       freedAndPinned: condemned,
+      made: this.#made,
+      madeBytes: this.#madeBytes,
       clients: this.#clients.size,
     };
   }

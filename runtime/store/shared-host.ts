@@ -163,6 +163,7 @@ class SharedHost implements StoreHost {
       used: this.#books.usedBytes,
       objects: this.#books.objects,
       freedAndPinned: this.#books.condemned.size,
+      ...this.#books.made,
       clients: this.#clients.filter((one) => one !== undefined && !one.departed).length,
     };
   }

@@ -40,6 +40,8 @@ export class StoreBooks {
   readonly #unplaced = new Map<number, Set<number>>();
   #nextSlab = 1;
   #objects = 0;
+  #made = 0;
+  #madePages = 0;
 
   constructor(capacityBytes: number) {
     this.#ranges = new PageRanges(Math.floor(capacityBytes / PAGE));
@@ -50,6 +52,9 @@ export class StoreBooks {
   }
   get objects(): number {
     return this.#objects;
+  }
+  get made(): { readonly made: number; readonly madeBytes: number } {
+    return { made: this.#made, madeBytes: this.#madePages * PAGE };
   }
   /** Freed objects whose range waits for its readers. */
   get condemned(): ReadonlySet<number> {
@@ -82,7 +87,7 @@ export class StoreBooks {
     const descriptor = this.#descriptors[handle.slot] as Descriptor;
     descriptor.range = { firstPage, pages, slab: undefined };
     this.#unplaced.get(client)?.delete(handle.slot);
-    this.#objects += 1;
+    this.#placed(pages);
     return { ...handle, offset: firstPage * PAGE, bytes: pages * PAGE };
   }
 
@@ -115,7 +120,7 @@ export class StoreBooks {
     slab.inUse.set(chunk, slot);
     this.#unplaced.get(descriptor.client)?.delete(slot);
     descriptor.range = { firstPage, pages, slab };
-    this.#objects += 1;
+    this.#placed(pages);
   }
 
   /** The object of that descriptor is ended: later readers miss it. False when the pair was not in use. */
@@ -183,6 +188,12 @@ export class StoreBooks {
       for (const slot of slab.inUse.values())
         if (this.#descriptors[slot]?.range?.slab !== slab) throw new Error(`chunk of ${slot} is lost`);
     }
+  }
+
+  #placed(pages: number): void {
+    this.#objects += 1;
+    this.#made += 1;
+    this.#madePages += pages;
   }
 
   #leaseDescriptor(client: number): ObjectHandle {

@@ -74,6 +74,9 @@ export interface StoreStats {
   readonly used: number;
   readonly objects: number;
   readonly freedAndPinned: number;
+  /** Since the start: objects that were made, and the bytes reserved for them. */
+  readonly made: number;
+  readonly madeBytes: number;
   readonly clients: number;
 }
 

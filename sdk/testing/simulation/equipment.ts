@@ -72,6 +72,7 @@ export function equipmentOf(memory: NodeMemory, code: SharedCode): Equipment {
       warmUp: () => {},
     }),
     // When the collector runs is not for a seed to say: handles live until they are released.
+    liveEntries: () => undefined,
     finalizers: () => ({ register: () => {}, unregister: () => false }),
   };
 }

@@ -1,0 +1,58 @@
+// Rows of the state API that this node can tell: its workers and its store, and what its processes tell of tasks and objects.
+
+import { joinRows, selectRows, type StateRowsFound } from "../core/index.ts";
+import { failureOf } from "../errors.ts";
+import type { StoreHost } from "../store/index.ts";
+import type { Caller, Channel, Draft, ListState, StateRows } from "../transport/index.ts";
+
+/** A process with a blocked loop can't answer: the rest is told without it. */
+const ASK_TIMEOUT_MS = 3000;
+
+export interface AgentStateParts {
+  readonly nodeId: string;
+  readonly caller: Caller;
+  readonly store: StoreHost;
+  readonly copied: () => number;
+  readonly workers: () => object[];
+  readonly processes: () => Iterable<readonly [process: string, channel: Channel]>;
+}
+
+export class AgentState {
+  readonly #parts: AgentStateParts;
+
+  constructor(parts: AgentStateParts) {
+    this.#parts = parts;
+  }
+
+  async here(query: ListState): Promise<Draft<StateRows>> {
+    if (query.kind === "workers") return answerOf(selectRows(this.#parts.workers(), query));
+    if (query.kind === "stores") return answerOf(selectRows([this.#store()], query));
+    return this.#ofProcesses(query);
+  }
+
+  #store(): object {
+    const { nodeId, store, copied } = this.#parts;
+    return { nodeId, ...store.stats(), copiedBytes: copied() };
+  }
+
+  async #ofProcesses(query: ListState): Promise<Draft<StateRows>> {
+    const { nodeId, caller, processes } = this.#parts;
+    const missing: string[] = [];
+    const found = await Promise.all(
+      [...processes()].map(async ([process, channel]): Promise<StateRowsFound> => {
+        try {
+          const { json, total } = await caller.call(channel, "listState", query, "stateRows", { timeoutMs: ASK_TIMEOUT_MS });
+          return { rows: JSON.parse(json) as object[], total };
+        } catch (error) {
+          missing.push(`process ${process} on node ${nodeId}: ${failureOf(error).text}`);
+          return { rows: [], total: 0 };
+        }
+      }),
+    );
+    return answerOf(joinRows(found, query), missing);
+  }
+}
+
+export function answerOf({ rows, total }: StateRowsFound, missing: string[] = []): Draft<StateRows> {
+  return { json: JSON.stringify(rows), total, missing };
+}

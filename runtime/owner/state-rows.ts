@@ -1,0 +1,90 @@
+// What this process tells the state API of the tasks it submitted, the calls it made and the objects it owns.
+
+import { isFree } from "../core/index.ts";
+import { InvalidArgumentError } from "../errors.ts";
+import { claimTag } from "../store/index.ts";
+import type { ActorCallRecord, ActorClient } from "./actor-client.ts";
+import { type ObjectEntry, objectIdOf } from "./object-ref.ts";
+import type { Session } from "./session.ts";
+import type { EndedTask } from "./task-history.ts";
+import type { TaskRecord } from "./task-record.ts";
+import { isError } from "./wire-value.ts";
+
+/** Names the process, and makes clock times wall times. */
+interface StateView {
+  readonly processId: string;
+  readonly nodeId: string;
+  readonly pid: number;
+  readonly jobId: string;
+  /** Milliseconds since 1970 of the clock's zero. */
+  readonly epoch: number;
+}
+
+export function* stateRows(session: Session, kind: string, live: () => ObjectEntry[] | undefined): Generator<object> {
+  const { clock } = session.parts.seams;
+  const { processId, nodeId } = session.parts.identity;
+  const view: StateView = { processId, nodeId, pid: process.pid, jobId: session.jobId, epoch: clock.wallNow() - clock.now() };
+  if (kind === "tasks") {
+    for (const task of session.submission.pending()) yield pendingTaskRow(view, task);
+    for (const { client, call } of session.actors.pending()) yield pendingCallRow(view, client, call);
+    for (const task of session.history.all()) yield endedTaskRow(view, task);
+  } else if (kind === "objects") {
+    for (const entry of live() ?? session.borrowing.entries()) {
+      const isOwn = entry.session === session && entry.owner === processId;
+      // A handle that was released may itself live on.
+      if (isOwn && !isFree(entry.count) && !session.borrowing.isActor(entry)) yield objectRow(view, entry);
+    }
+  } else throw new InvalidArgumentError(`a process can't list ${kind}; it knows tasks and objects`);
+}
+
+function pendingTaskRow(view: StateView, task: TaskRecord): object {
+  const { processId, nodeId, pid, jobId, epoch } = view;
+  const { lease, life } = task;
+  // Pushed, and to nobody: this process runs it itself while the task that submitted it waits.
+  const here = life.state === "pushed" && lease === undefined;
+  return {
+    id: objectIdOf(processId, task.number), name: task.template.name, state: here ? "RUNNING" : taskState(task),
+    attempt: life.attempt, nodeId: here ? nodeId : (lease?.node ?? ""), workerId: here ? processId : (lease?.worker ?? ""),
+    workerPid: here ? pid : (lease?.link.channel.peer.pid ?? 0), actorId: "", errorCode: "", jobId, ownerId: processId,
+    submittedAt: epoch + task.submittedAt,
+  };
+}
+
+function taskState({ life, lease, slot, number }: TaskRecord): string {
+  if (life.state === "waiting") return "WAITING_FOR_ARGUMENTS";
+  if (life.state === "queued") return "QUEUED";
+  if (life.state === "delayed") return "RETRYING";
+  // Only the agent of another machine sees its claim pages.
+  return lease?.page === undefined || lease.page.isClaimed(slot, claimTag(number)) ? "RUNNING" : "SUBMITTED";
+}
+
+function pendingCallRow({ processId, jobId, epoch }: StateView, client: ActorClient, call: ActorCallRecord): object {
+  const { link } = client;
+  const sent = call.order > 0 && link !== undefined;
+  return {
+    id: objectIdOf(processId, call.number), name: call.template.name,
+    state: !call.ready ? "WAITING_FOR_ARGUMENTS" : sent ? "SUBMITTED" : "QUEUED", attempt: call.attempt,
+    nodeId: link?.node ?? "", workerId: link?.process ?? "", workerPid: link?.channel.peer.pid ?? 0, actorId: client.id,
+    errorCode: "", jobId, ownerId: processId, submittedAt: epoch + call.submittedAt,
+  };
+}
+
+function endedTaskRow({ processId, jobId, epoch }: StateView, task: EndedTask): object {
+  const { number, name, attempt, link, pid, actor, errorCode, micros } = task;
+  return {
+    id: objectIdOf(processId, number), name, state: errorCode === "" ? "FINISHED" : "FAILED", attempt, nodeId: link?.node ?? "",
+    workerId: link?.process ?? "", workerPid: pid, actorId: actor, errorCode, jobId, ownerId: processId,
+    submittedAt: epoch + task.submittedAt, endedAt: epoch + task.endedAt, runMs: micros / 1000,
+  };
+}
+
+function objectRow({ processId, epoch }: StateView, entry: ObjectEntry): object {
+  const { value } = entry;
+  const state = value === undefined ? "PENDING" : isError(value) ? "FAILED" : "READY";
+  const stored = value?.stored;
+  return {
+    id: entry.id, size: stored?.size ?? value?.value?.length ?? 0, state, ownerId: processId,
+    locations: stored === undefined || stored === null ? [] : [stored.node], createdAt: epoch + entry.madeAt,
+    localHandles: entry.count.local, borrowers: entry.count.borrowers?.size ?? 0,
+  };
+}

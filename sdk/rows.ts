@@ -1,0 +1,116 @@
+// The rows of the state API: what is told of each kind of thing in a cluster.
+
+import { resourceAmounts } from "../scheduler/index.ts";
+
+export interface NodeRow {
+  readonly id: string;
+  readonly state: "ALIVE" | "DRAINING" | "DEAD";
+  readonly labels: Readonly<Record<string, string>>;
+  /** What it has in all. */
+  readonly resources: Readonly<Record<string, number>>;
+  readonly available: Readonly<Record<string, number>>;
+  readonly address: string;
+  readonly host: string;
+  readonly isHead: boolean;
+  /** Why it is dead; "" while it is not. */
+  readonly reason: string;
+}
+
+export interface ActorRow {
+  readonly id: string;
+  readonly name: string;
+  readonly namespace: string;
+  readonly className: string;
+  readonly state: "PENDING" | "ALIVE" | "RESTARTING" | "DEAD";
+  readonly pid: number;
+  readonly nodeId: string;
+  readonly restarts: number;
+  readonly jobId: string;
+}
+
+export interface TaskRow {
+  readonly id: string;
+  readonly name: string;
+  readonly state: "WAITING_FOR_ARGUMENTS" | "QUEUED" | "SUBMITTED" | "RUNNING" | "RETRYING" | "FINISHED" | "FAILED";
+  /** 0 for the first. */
+  readonly attempt: number;
+  readonly nodeId: string;
+  readonly workerId: string;
+  readonly workerPid: number;
+  /** Of the actor whose method it is; "" for a task. */
+  readonly actorId: string;
+  readonly errorCode: string;
+  readonly jobId: string;
+  /** The process that submitted it. */
+  readonly ownerId: string;
+  /** Milliseconds since 1970. */
+  readonly submittedAt: number;
+  readonly endedAt?: number;
+  /** Time in user code. */
+  readonly runMs?: number;
+}
+
+export interface ObjectRow {
+  readonly id: string;
+  /** Bytes as encoded. */
+  readonly size: number;
+  readonly state: "PENDING" | "READY" | "FAILED";
+  readonly ownerId: string;
+  /** Nodes that have it in their store; none for a small value, which its owner keeps. */
+  readonly locations: readonly string[];
+  /** Milliseconds since 1970. */
+  readonly createdAt: number;
+  readonly localHandles: number;
+  readonly borrowers: number;
+}
+
+export interface WorkerRow {
+  readonly id: string;
+  readonly pid: number;
+  readonly nodeId: string;
+  readonly state: "STARTING" | "IDLE" | "LEASED" | "ACTOR";
+  readonly jobId: string;
+}
+
+export interface JobRow {
+  readonly id: string;
+  readonly name: string;
+  readonly namespace: string;
+  readonly state: "RUNNING" | "ENDED";
+  readonly nodeId: string;
+  readonly entry: string;
+  readonly reason: string;
+}
+
+/** A node's object store. */
+export interface StoreRow {
+  readonly nodeId: string;
+  /** Bytes. */
+  readonly capacity: number;
+  readonly used: number;
+  readonly objects: number;
+  /** Since the node started: objects that were made, and their bytes. */
+  readonly made: number;
+  readonly madeBytes: number;
+  /** Bytes of them that are copies of other nodes' objects. */
+  readonly copiedBytes: number;
+}
+
+export interface StateRows {
+  readonly nodes: NodeRow;
+  readonly actors: ActorRow;
+  readonly jobs: JobRow;
+  readonly tasks: TaskRow;
+  readonly objects: ObjectRow;
+  readonly workers: WorkerRow;
+  readonly stores: StoreRow;
+}
+export type StateKind = keyof StateRows;
+export type StateRowOf<K extends StateKind> = StateRows[K];
+
+/** A row as users see it. Nodes have their amounts in fixed point on the way. */
+export function shapeRow<K extends StateKind>(kind: K, row: object): StateRowOf<K> {
+  if (kind !== "nodes") return row as StateRowOf<K>;
+  const { total, available, ...rest } = row as Omit<NodeRow, "resources"> & { total: Record<string, number> };
+  return { ...rest, resources: resourceAmounts(total), available: resourceAmounts(available) } as StateRowOf<K>;
+}

@@ -1,0 +1,76 @@
+// What the cluster holds, as rows: `await list.actors({ filters: { state: "ALIVE" } })`.
+
+import { InvalidArgumentError } from "../runtime/errors.ts";
+import { currentSession, type Session } from "../runtime/owner/index.ts";
+import type {
+  ActorRow, JobRow, NodeRow, ObjectRow, StateKind, StateRowOf, StoreRow, TaskRow, WorkerRow,
+} from "./rows.ts";
+import { shapeRow } from "./rows.ts";
+
+export interface ListOptions<R> {
+  /** Only rows whose fields have these values, compared as text. */
+  readonly filters?: { readonly [K in keyof R]?: string | number | boolean };
+  /** At most so many rows. Default 100. */
+  readonly limit?: number;
+}
+
+/** Rows of one kind, from the whole cluster. What a process that does not answer in time would tell is missing. */
+export const list = {
+  nodes: (options?: ListOptions<NodeRow>) => rowsOf("nodes", options),
+  actors: (options?: ListOptions<ActorRow>) => rowsOf("actors", options),
+  jobs: (options?: ListOptions<JobRow>) => rowsOf("jobs", options),
+  tasks: (options?: ListOptions<TaskRow>) => rowsOf("tasks", options),
+  objects: (options?: ListOptions<ObjectRow>) => rowsOf("objects", options),
+  workers: (options?: ListOptions<WorkerRow>) => rowsOf("workers", options),
+  stores: (options?: ListOptions<StoreRow>) => rowsOf("stores", options),
+} as const;
+
+export interface TaskSummary {
+  readonly name: string;
+  /** How many, by state. */
+  readonly states: Readonly<Record<string, number>>;
+  readonly total: number;
+}
+
+/** Counts instead of rows. */
+export const summary = {
+  /** By the name of the function or method, most first. */
+  async tasks(): Promise<TaskSummary[]> {
+    const byName = new Map<string, Record<string, number>>();
+    for (const { name, state } of await list.tasks({ limit: ALL })) {
+      const states = byName.get(name) ?? {};
+      byName.set(name, { ...states, [state]: (states[state] ?? 0) + 1 });
+    }
+    const rows = [...byName].map(([name, states]) => ({
+      name, states, total: Object.values(states).reduce((sum, count) => sum + count, 0),
+    }));
+    return rows.sort((one, other) => other.total - one.total || one.name.localeCompare(other.name));
+  },
+};
+
+const ALL = 1_000_000;
+
+async function rowsOf<K extends StateKind>(kind: K, options: ListOptions<StateRowOf<K>> = {}): Promise<StateRowOf<K>[]> {
+  const { filters, limit } = checkList(kind, options);
+  const { json } = await askRows(currentSession(), { kind, limit, filters: texts(filters ?? {}) });
+  return (JSON.parse(json) as object[]).map((row) => shapeRow(kind, row));
+}
+
+export function askRows(session: Session, query: { kind: string; limit?: number | undefined; filters?: Record<string, string> }) {
+  return session.ask("listState", query, "stateRows");
+}
+
+function texts(filters: object): Record<string, string> {
+  return Object.fromEntries(Object.entries(filters).map(([name, value]) => [name, String(value)]));
+}
+
+function checkList<R>(kind: string, options: ListOptions<R>): ListOptions<R> {
+  const { filters, limit } = options;
+  if (limit !== undefined && !(Number.isSafeInteger(limit) && limit > 0 && limit <= ALL)) {
+    throw new InvalidArgumentError(`list.${kind}: limit must be a whole number from 1 to ${ALL}, not ${String(limit)}`);
+  }
+  if (filters !== undefined && (typeof filters !== "object" || filters === null)) {
+    throw new InvalidArgumentError(`list.${kind}: filters must be an object of field names and values`);
+  }
+  return options;
+}
