@@ -15,9 +15,15 @@ if (process.env.TROUPE_TEST_RUN === undefined) {
   process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
 }
 
+const CLUSTER_TESTS = ["test/cluster/**/*.test.ts", "test/cli/**/*.test.ts", "test/security.test.ts", "test/examples.test.ts"];
+
 export default defineConfig({
   test: {
-    include: ["test/**/*.test.ts"],
+    projects: [
+      { extends: true, test: { name: "all", include: ["test/**/*.test.ts"] } },
+      // The tests of whole clusters a second time, with gRPC as the only transport.
+      { extends: true, test: { name: "grpc", include: CLUSTER_TESTS, env: { TROUPE_TRANSPORT: "grpc" } } },
+    ],
     exclude: ["**/node_modules/**", "**/dist/**"],
     pool: "forks",
     // Tests of whole clusters start processes of their own: half the machine is theirs.

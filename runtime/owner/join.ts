@@ -130,7 +130,8 @@ async function dialAgent(options: JoinOptions, handler: Parameters<Seams["transp
 }
 
 function isAbsent(error: ConnectionError): boolean {
-  const code = (error.cause as NodeJS.ErrnoException | undefined)?.code;
+  const { errno } = error as ConnectionError & { readonly errno?: string };
+  const code = errno ?? (error.cause as NodeJS.ErrnoException | undefined)?.code;
   return code === "ENOENT" || code === "ECONNREFUSED";
 }
 

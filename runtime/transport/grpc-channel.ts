@@ -205,7 +205,10 @@ function errorOfStatus(library: typeof grpc, error: grpc.ServiceError, target: A
   if (error.code === library.status.UNAUTHENTICATED) return new AuthenticationError(error.details);
   const name = library.status[error.code] ?? String(error.code);
   const details = error.details.replace(/\.? Resolution note:\s*$/, "");
-  return new ConnectionError(`the connection to ${target} failed: ${details} (${name})`, {}, error);
+  // What the operating system said is only in the text.
+  const errno = /\bconnect (E[A-Z]+)\b/.exec(details)?.[1];
+  const fields = errno === undefined ? {} : { errno };
+  return new ConnectionError(`the connection to ${target} failed: ${details} (${name})`, fields, error);
 }
 
 // -- listening ---------------------------------------------------------------------------------------------------------
