@@ -21,7 +21,7 @@ import { AgentObjects, ownBroker } from "./agent-objects.ts";
 import { AgentState } from "./agent-state.ts";
 import { HeadLink } from "./head-link.ts";
 import { Peers } from "./peers.ts";
-import { relay, relayClosed, type RelayTarget } from "./relays.ts";
+import { Relays, type RelayTarget } from "./relays.ts";
 import { WorkerPool, type PooledWorker } from "./worker-pool.ts";
 
 const CALL_TIMEOUT_MS = 30_000;
@@ -43,6 +43,8 @@ export interface AgentParts {
   readonly openStore: (grant: StoreGrant, broker: StoreBroker) => StoreClient;
   readonly claims: ClaimBook;
   readonly workerConfig: (process: string) => unknown;
+  /** See WorkerPoolParts. */
+  readonly workerSilenceMs: number;
   /** Told of each worker's process group, so that it ends with this process whatever happens. */
   readonly workerStarted: (pid: number) => void;
   readonly workerEnded: (pid: number) => void;
@@ -54,7 +56,6 @@ export interface AgentParts {
 interface LocalProcess {
   readonly peer: Peer;
   readonly channel: Channel;
-  readonly storeClient: number | undefined;
   readonly callee: Callee;
 }
 
@@ -67,6 +68,7 @@ export class Agent {
   readonly #objects: AgentObjects;
   readonly #state: AgentState;
   readonly #peers: Peers;
+  readonly #relays: Relays;
   readonly #head: HeadLink;
   readonly #processes = new Map<string, LocalProcess>();
   readonly #jobs: AgentJobs;
@@ -85,10 +87,13 @@ export class Agent {
     this.#peers = new Peers(transport, identity, () => this.#peerHandler());
     this.workers = new WorkerPool({
       clock, random, spawner, nodeId, config: parts.workerConfig, started: parts.workerStarted,
+      silenceMs: parts.workerSilenceMs,
+      beatAgeMs: (client) => parts.store.health(client).beatAgeMs,
       died: (worker, cause) => this.#workerDied(worker, cause),
       logs: (lines) => this.#logs(lines),
     });
     const connect = (node: string) => this.#peers.connect(node);
+    this.#relays = new Relays({ nodeId, connect, local: (process) => this.#relayTarget(process) });
     this.#leases = new AgentLeases({
       clock, random, nodeId, processId, total: parts.total, labels: parts.labels, workers: this.workers, claims: parts.claims,
       channelOf: (process) => this.#processes.get(process)?.channel,
@@ -167,7 +172,7 @@ export class Agent {
     if (this.#ending) return;
     this.#ending = true;
     this.#sweep?.cancel();
-    this.workers.killAll(reason);
+    this.workers.close(reason);
     for (const local of this.#processes.values()) local.channel.close(reason);
     this.#peers.close();
     this.#head.close(reason);
@@ -181,12 +186,15 @@ export class Agent {
 
   #admit(peer: Peer): Admission {
     switch (peer.kind) {
-      case "agent":
+      case "agent": {
+        const death = this.#peers.deathOf(peer.nodeId);
+        if (death !== undefined) return { refused: failureOf(death) };
         return {
           handler: this.#peerHandler(),
           details: toBytes(AgentWelcome, { headProcess: this.#head.process, headNode: this.#head.node }),
           accepted: (channel) => this.#peers.accepted(peer.nodeId, channel),
         };
+      }
       case "worker":
         return this.#admitWorker(peer);
       case "driver":
@@ -201,12 +209,12 @@ export class Agent {
     if (worker === undefined) {
       return { refused: failureOf(new InvalidArgumentError(`worker ${peer.processId} was not started by this agent`)) };
     }
-    const { handler, welcome, add } = this.#local(peer, { jobId: "", namespace: "" });
+    const { handler, welcome, add, client } = this.#local(peer, { jobId: "", namespace: "" });
     return {
       handler, details: welcome,
       accepted: (channel) => {
         add(channel);
-        this.workers.reported(peer.processId, channel);
+        this.workers.reported(peer.processId, channel, client);
         if (worker.jobId !== "") channel.send("adoptJob", this.#jobs.adoption(worker.jobId));
         this.#leases.workerReady(peer.processId, worker.jobId, worker.environment);
       },
@@ -231,13 +239,15 @@ export class Agent {
         this.caller.closed(channel, failure);
         store.expel(grant.client, this.#jobs.heirOf(this.#jobOf(peer)));
         this.#processes.delete(peer.processId);
+        this.#relays.processGone(peer.processId);
         if (peer.kind === "driver") this.#driverGone(peer);
+        else this.workers.left(peer.processId);
       },
     };
     const add = (channel: Channel) => {
-      this.#processes.set(peer.processId, { peer, channel, storeClient: grant.client, callee });
+      this.#processes.set(peer.processId, { peer, channel, callee });
     };
-    return { handler, welcome, add };
+    return { handler, welcome, add, client: grant.client };
   }
 
   #processMessages(peer: Peer): MessageHandlers {
@@ -249,8 +259,8 @@ export class Agent {
       resumed: ({ lease }) => this.#leases.resumed(lease),
       freeObjects: (message) => this.#objects.free(message, false),
       actorConstructed: (message) => this.#actors.constructed(message),
-      relay: (message) => relay(message, this.#relays()),
-      relayClosed: (message) => relayClosed(message, this.#relays()),
+      relay: (message) => this.#relays.pass(message),
+      relayClosed: (message) => this.#relays.passClosed(message),
       answer: (answer) => this.caller.answered(answer),
       goodbye: () => {},
     };
@@ -294,8 +304,8 @@ export class Agent {
         leaseRevoked: (revoked) => this.#processes.get(revoked.origin)?.channel.send("leaseRevoked", revoked),
         freeObjects: (message) => this.#objects.free(message, message.node !== this.#nodeId),
         logLines: (lines) => this.#jobs.deliverLogs(lines, this.#processes.values()),
-        relay: (message) => relay(message, this.#relays()),
-        relayClosed: (message) => relayClosed(message, this.#relays()),
+        relay: (message) => this.#relays.pass(message),
+        relayClosed: (message) => this.#relays.passClosed(message),
         call: (call, channel) => callee.called(call, channel),
         answer: (answer) => this.caller.answered(answer),
         goodbye: () => {},
@@ -303,6 +313,7 @@ export class Agent {
       onClose: (channel, failure) => {
         this.caller.closed(channel, failure);
         this.#peers.closed(nodeOf(channel), channel);
+        this.#relays.nodeLost(nodeOf(channel), failure);
         if (this.#head.hub.via === channel) this.#head.hub.disconnect(failure);
       },
     };
@@ -324,8 +335,8 @@ export class Agent {
       jobEnded: ({ jobId, reason }) => this.#jobEnded(jobId, reason),
       adoptJob: ({ jobId, namespace }) => this.#jobs.begun(jobId, namespace),
       exit: ({ reason }) => this.end(reason),
-      relay: (message) => relay(message, this.#relays()),
-      relayClosed: (message) => relayClosed(message, this.#relays()),
+      relay: (message) => this.#relays.pass(message),
+      relayClosed: (message) => this.#relays.passClosed(message),
       goodbye: () => {},
     };
   }
@@ -348,6 +359,7 @@ export class Agent {
   #processDiedElsewhere(died: ProcessDied): void {
     for (const local of this.#processes.values()) local.channel.send("processDied", died);
     this.#leases.processGone(died.process);
+    this.#relays.processDiedElsewhere(died.process);
     this.#actors.endWhere((spec) => spec.owner === died.process, `its creator, process ${died.process}, ended`);
   }
 
@@ -375,8 +387,7 @@ export class Agent {
     this.#actors.endWhere((spec) => spec.jobId === jobId, `its job ended: ${reason}`);
     for (const worker of this.workers.all()) {
       if (worker.jobId !== jobId || worker.detachedActor) continue;
-      const client = this.#processes.get(worker.process)?.storeClient;
-      if (client !== undefined) this.#parts.store.freeAllOf(client);
+      if (worker.storeClient !== undefined) this.#parts.store.freeAllOf(worker.storeClient);
       this.workers.kill(worker.process, `its job ended: ${reason}`);
     }
     this.#parts.store.freeAllOf(this.#jobs.heirOf(jobId));
@@ -448,14 +459,6 @@ export class Agent {
   #workerOf(process: string): { channel: Channel | undefined; pid: number } | undefined {
     const worker = this.workers.get(process);
     return worker === undefined ? undefined : { channel: worker.channel, pid: worker.child.pid };
-  }
-
-  #relays() {
-    return {
-      nodeId: this.#nodeId,
-      local: (process: string) => this.#relayTarget(process),
-      connect: (node: string) => this.#peers.connect(node),
-    };
   }
 
   /** Who takes relayed frames on this node: its processes, the head, and this agent itself. */

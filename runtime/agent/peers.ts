@@ -28,6 +28,13 @@ export class Peers {
     return [...this.#nodes.values()];
   }
 
+  /** Why that node's agent has no business here any more: it was declared dead, and may not know. */
+  deathOf(node: string): NodeDiedError | undefined {
+    const info = this.#nodes.get(node);
+    if (info?.state !== "DEAD") return undefined;
+    return new NodeDiedError(`node ${node} was declared dead: ${info.reason}`, { nodeId: node });
+  }
+
   find(node: string): Channel | undefined {
     return this.#channels.get(node);
   }
@@ -58,7 +65,8 @@ export class Peers {
   async #dialNode(node: string): Promise<Channel> {
     const info = this.#nodes.get(node);
     if (info === undefined) throw new ConnectionError(`node ${node} is not known to this one`, { nodeId: node });
-    if (info.state === "DEAD") throw new NodeDiedError(`node ${node} died: ${info.reason}`, { nodeId: node });
+    const death = this.deathOf(node);
+    if (death !== undefined) throw death;
     if (info.address === "") throw new ConnectionError(`node ${node} has no address`, { nodeId: node });
     return this.dial(info.address);
   }

@@ -1,7 +1,7 @@
 // Puts an agent together from real parts, with its head where the configuration says.
 
 import { writeSync } from "node:fs";
-import { failureOf } from "../errors.ts";
+import { failureOf, InvalidArgumentError } from "../errors.ts";
 import { Head } from "../head/index.ts";
 import { LIFELINE_FD } from "../spawner.ts";
 import { watchLifeline } from "../lifeline.ts";
@@ -12,6 +12,7 @@ import { memoryTransport, systemTransport, type Identity, type Transport } from 
 import { Agent } from "./agent.ts";
 import type { AgentConfig, HeadConfig, WorkerConfig } from "./config.ts";
 import type { EarlyWorker } from "./early-worker.ts";
+import { SILENCE_MS } from "./worker-pool.ts";
 
 const HEAD_ADDRESS = "memory:head";
 const HEAD_START_TIMEOUT_MS = 30_000;
@@ -43,7 +44,7 @@ async function startAgent(config: AgentConfig, spawner: Spawner, early: readonly
     host: node.host,
     total: node.total,
     labels: node.labels,
-    store, claims,
+    store, claims, workerSilenceMs: workerSilenceOf(process.env.TROUPE_WORKER_SILENCE_MS),
     openStore: (grant, broker) => openStore(grant, broker),
     workerConfig: (worker): WorkerConfig => ({ clusterId, token, nodeId, sessionDir, processId: worker }),
     workerStarted: (pid) => lifeline.add(pid),
@@ -61,6 +62,18 @@ async function startAgent(config: AgentConfig, spawner: Spawner, early: readonly
     process.exit(0);
   }
 }
+
+/** TROUPE_WORKER_SILENCE_MS: 0 lets a debugger stop workers for as long as it likes. */
+function workerSilenceOf(setting: string | undefined): number {
+  if (setting === undefined) return SILENCE_MS;
+  const ms = Number(setting);
+  if (/^\d+$/.test(setting) && (ms === 0 || ms >= SILENCE_MIN_MS)) return ms;
+  throw new InvalidArgumentError(
+    `TROUPE_WORKER_SILENCE_MS must be 0, or ${SILENCE_MIN_MS} or more whole milliseconds, not ${JSON.stringify(setting)}`,
+  );
+}
+/** Below this a healthy worker on a busy machine could pass for a silent one. */
+const SILENCE_MIN_MS = 2000;
 
 interface RunningHead {
   readonly address: string;

@@ -1,12 +1,19 @@
 // The agent's worker processes: started, watched as their parent, and told of their true end.
 //
 // The agent is the parent of every worker, so it knows exactly how each died (exit code, signal, last lines of stderr) the
-// moment the kernel does. A worker that does not report within START_TIMEOUT_MS is killed.
+// moment the kernel does. One that does not report in time is killed, and one that is silent: whose native heartbeat, which
+// goes on while its loop is blocked, has stopped. A stopped or wedged process would otherwise keep its tasks for ever.
 
+import { Silence } from "../core/index.ts";
 import type { ChildExit, ChildProcess, Clock, Random, Spawner, Timer } from "../seams.ts";
 import type { Channel, DeathCause, LogLines } from "../transport/index.ts";
 
 export const START_TIMEOUT_MS = 60_000;
+/** Default bound of a worker's silence. Hearts beat every half second. */
+export const SILENCE_MS = 5000;
+const LOOK_EVERY_MS = 1000;
+/** A worker whose channel is closed ends itself; this long it is waited for. */
+const LEAVE_TIMEOUT_MS = 2000;
 
 export interface PooledWorker {
   readonly process: string;
@@ -31,6 +38,10 @@ export interface WorkerPoolParts {
   readonly nodeId: string;
   /** What every worker's configuration has in common. */
   readonly config: (process: string) => unknown;
+  /** A worker that is silent for so long is killed; 0: none is, e.g. while a debugger stops them. */
+  readonly silenceMs: number;
+  /** Milliseconds since the last heartbeat of a client of the store. */
+  readonly beatAgeMs: (storeClient: number) => number;
   readonly started: (pid: number) => void;
   readonly died: (worker: PooledWorker, cause: DeathCause) => void;
   readonly logs: (lines: LogLines) => void;
@@ -40,9 +51,14 @@ export class WorkerPool {
   readonly #parts: WorkerPoolParts;
   readonly #workers = new Map<string, PooledWorker>();
   readonly #timers = new Map<string, Timer>();
+  readonly #silence: Silence;
+  #lastLook = Number.NEGATIVE_INFINITY;
+  #looks: Timer | undefined;
 
   constructor(parts: WorkerPoolParts) {
     this.#parts = parts;
+    this.#silence = new Silence({ limitMs: parts.silenceMs, lookEveryMs: LOOK_EVERY_MS });
+    if (parts.silenceMs > 0) this.#scheduleLook();
   }
 
   get(process: string): PooledWorker | undefined {
@@ -86,13 +102,20 @@ export class WorkerPool {
     this.#exited(process, exit);
   }
 
-  reported(process: string, channel: Channel): PooledWorker | undefined {
+  reported(process: string, channel: Channel, storeClient: number): void {
     const worker = this.#workers.get(process);
-    if (worker === undefined || worker.channel !== undefined) return undefined;
-    this.#timers.get(process)?.cancel();
-    this.#timers.delete(process);
+    if (worker === undefined || worker.channel !== undefined) return;
+    this.#cancelTimer(process);
     worker.channel = channel;
-    return worker;
+    worker.storeClient = storeClient;
+    this.#silence.heard(process);
+  }
+
+  /** Its channel is closed: it has ended, or is about to. */
+  left(process: string): void {
+    if (!this.#workers.has(process)) return;
+    this.#silence.forget(process);
+    this.#killAfter(process, LEAVE_TIMEOUT_MS, "its connection to the agent broke and it did not end");
   }
 
   /** Ends a worker abruptly; `reason` becomes part of its cause of death. */
@@ -103,7 +126,8 @@ export class WorkerPool {
     worker.child.kill();
   }
 
-  killAll(reason: string): void {
+  close(reason: string): void {
+    this.#looks?.cancel();
     for (const worker of this.#workers.values()) this.kill(worker.process, reason);
   }
 
@@ -124,19 +148,45 @@ export class WorkerPool {
     };
     this.#workers.set(process, worker);
     this.#parts.started(child.pid);
-    const timer = this.#parts.clock.after(START_TIMEOUT_MS, () =>
-      this.kill(process, `it did not start within ${START_TIMEOUT_MS} ms`),
-    );
-    this.#timers.set(process, timer);
+    this.#killAfter(process, START_TIMEOUT_MS, `it did not start within ${START_TIMEOUT_MS} ms`);
     return worker;
+  }
+
+  #killAfter(process: string, delayMs: number, reason: string): void {
+    this.#cancelTimer(process);
+    this.#timers.set(process, this.#parts.clock.after(delayMs, () => this.kill(process, reason)));
+  }
+
+  #cancelTimer(process: string): void {
+    this.#timers.get(process)?.cancel();
+    this.#timers.delete(process);
+  }
+
+  #scheduleLook(): void {
+    this.#looks = this.#parts.clock.after(LOOK_EVERY_MS, () => {
+      this.#look();
+      this.#scheduleLook();
+    });
+  }
+
+  #look(): void {
+    const now = this.#parts.clock.now();
+    for (const { process, storeClient } of this.#workers.values()) {
+      const hasBeaten = storeClient !== undefined && this.#parts.beatAgeMs(storeClient) < now - this.#lastLook;
+      if (hasBeaten) this.#silence.heard(process);
+    }
+    this.#lastLook = now;
+    for (const { subject, silentMs } of this.#silence.look(now)) {
+      this.kill(subject, `it did not answer for ${Math.round(silentMs / 1000)} s: its process was stopped or is stuck`);
+    }
   }
 
   #exited(process: string, exit: ChildExit): void {
     const worker = this.#workers.get(process);
     if (worker === undefined) return;
     this.#workers.delete(process);
-    this.#timers.get(process)?.cancel();
-    this.#timers.delete(process);
+    this.#silence.forget(process);
+    this.#cancelTimer(process);
     this.#parts.died(worker, causeOf(worker, exit));
   }
 

@@ -5,10 +5,11 @@ export { newActorLife, stepActor, type ActorEffect, type ActorEvent, type ActorL
 export { CallOrder, WINDOW, type Arrival } from "./call-order.ts";
 export { Deque } from "./deque.ts";
 export { LeasePool, STUCK_MS, type PooledLease, type PooledTask } from "./lease-pool.ts";
-export { Membership, NODE_SILENCE_MS, type MembershipEffect, type MembershipEvent } from "./membership.ts";
+export { LOOK_EVERY_MS, Membership, NODE_SILENCE_MS, type MembershipEffect, type MembershipEvent } from "./membership.ts";
 export { stepObject, type ObjectEffect, type ObjectEvent, type ObjectState } from "./object-life.ts";
 export {
   addLocal, changeBorrower, dropLocal, forgetBorrower, isFree, newReferenceCount, type ReferenceCount,
 } from "./reference-count.ts";
 export { joinRows, selectRows, type StateQuery, type StateRowsFound } from "./state-query.ts";
+export { Silence, type SilenceOptions } from "./silence.ts";
 export { isEnded, newTaskLife, stepTask, type TaskEffect, type TaskEvent, type TaskLife } from "./task-life.ts";

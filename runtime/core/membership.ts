@@ -3,6 +3,8 @@
 // Pure. A node is alive while its reports come; it is dead when its link is lost or it is silent for NODE_SILENCE_MS. A dead node
 // never comes back: an agent that was declared dead and returns is refused and must join as a new node.
 
+import { Silence } from "./silence.ts";
+
 export type NodeState = "ALIVE" | "DRAINING" | "DEAD";
 
 export interface NodeRecord {
@@ -10,18 +12,19 @@ export interface NodeRecord {
   /** Process of its agent: one incarnation. */
   readonly process: string;
   state: NodeState;
-  lastReport: number;
   reason: string;
   version: number;
 }
 
 /** Agents report every second; this many milliseconds without one are a death. */
 export const NODE_SILENCE_MS = 5000;
+/** The time between two ticks. */
+export const LOOK_EVERY_MS = 500;
 export const DEAD_NODES_KEPT = 1000;
 
 export type MembershipEvent =
-  | { readonly kind: "joined"; readonly node: string; readonly process: string; readonly now: number }
-  | { readonly kind: "reported"; readonly node: string; readonly version: number; readonly now: number }
+  | { readonly kind: "joined"; readonly node: string; readonly process: string }
+  | { readonly kind: "reported"; readonly node: string; readonly version: number }
   | { readonly kind: "linkLost"; readonly node: string; readonly reason: string }
   | { readonly kind: "draining"; readonly node: string }
   | { readonly kind: "tick"; readonly now: number };
@@ -33,13 +36,14 @@ export type MembershipEffect =
 
 export class Membership {
   readonly nodes = new Map<string, NodeRecord>();
+  readonly #silence = new Silence({ limitMs: NODE_SILENCE_MS, lookEveryMs: LOOK_EVERY_MS });
 
   step(event: MembershipEvent): MembershipEffect[] {
     switch (event.kind) {
       case "joined":
-        return this.#joined(event.node, event.process, event.now);
+        return this.#joined(event.node, event.process);
       case "reported":
-        return this.#reported(event.node, event.version, event.now);
+        return this.#reported(event.node, event.version);
       case "linkLost":
         return this.#died(event.node, event.reason);
       case "draining":
@@ -49,25 +53,23 @@ export class Membership {
     }
   }
 
-  #joined(node: string, process: string, now: number): MembershipEffect[] {
+  #joined(node: string, process: string): MembershipEffect[] {
     const known = this.nodes.get(node);
     if (known?.state === "DEAD")
       return [{ kind: "refuse", text: `node ${node} was declared dead (${known.reason}); join as a new node` }];
     if (known !== undefined && known.process !== process) {
       return [{ kind: "refuse", text: `node ${node} already belongs to the cluster with another agent process` }];
     }
-    if (known !== undefined) {
-      known.lastReport = now;
-      return [];
-    }
-    this.nodes.set(node, { id: node, process, state: "ALIVE", lastReport: now, reason: "", version: 0 });
+    this.#silence.heard(node);
+    if (known !== undefined) return [];
+    this.nodes.set(node, { id: node, process, state: "ALIVE", reason: "", version: 0 });
     return [{ kind: "viewChanged" }];
   }
 
-  #reported(node: string, version: number, now: number): MembershipEffect[] {
+  #reported(node: string, version: number): MembershipEffect[] {
     const known = this.nodes.get(node);
     if (known === undefined || known.state === "DEAD") return [];
-    known.lastReport = now;
+    this.#silence.heard(node);
     if (version <= known.version) return [];
     known.version = version;
     return [{ kind: "viewChanged" }];
@@ -81,18 +83,15 @@ export class Membership {
   }
 
   #tick(now: number): MembershipEffect[] {
-    const effects: MembershipEffect[] = [];
-    for (const node of [...this.nodes.values()]) {
-      const silence = now - node.lastReport;
-      if (node.state === "DEAD" || silence < NODE_SILENCE_MS) continue;
-      effects.push(...this.#died(node.id, `no report for ${Math.round(silence)} ms`));
-    }
-    return effects;
+    return this.#silence.look(now).flatMap(({ subject, silentMs }) => {
+      return this.#died(subject, `no report for ${Math.round(silentMs)} ms`);
+    });
   }
 
   #died(node: string, reason: string): MembershipEffect[] {
     const known = this.nodes.get(node);
     if (known === undefined || known.state === "DEAD") return [];
+    this.#silence.forget(node);
     known.state = "DEAD";
     known.reason = reason;
     // In the order of their deaths: the ones that are forgotten have been dead for the longest.

@@ -3,7 +3,7 @@
 // It sees no user value, runs no user code and knows no single object. Every agent holds one link to it; what agents report
 // they also know themselves, so a head that starts anew learns it again from their reports.
 
-import { Membership, type MembershipEffect } from "../core/index.ts";
+import { LOOK_EVERY_MS, Membership, type MembershipEffect } from "../core/index.ts";
 import { failureOf, InvalidArgumentError } from "../errors.ts";
 import type { Seams, Timer } from "../seams.ts";
 import {
@@ -15,7 +15,6 @@ import { HeadActors } from "./head-actors.ts";
 import { HeadJobs } from "./head-jobs.ts";
 import { HeadState, nodeRow } from "./head-state.ts";
 
-const TICK_MS = 500;
 /** Views are sent to agents at most this often. */
 const VIEW_EVERY_MS = 20;
 export const HEAD_CALL_TIMEOUT_MS = 30_000;
@@ -93,9 +92,8 @@ export class Head {
       };
     }
     const details = fromBytes(AgentDetails, peer.details);
-    const { clock } = this.#parts.seams;
     const refusal = this.#membership
-      .step({ kind: "joined", node: peer.nodeId, process: peer.processId, now: clock.now() })
+      .step({ kind: "joined", node: peer.nodeId, process: peer.processId })
       .find((effect) => effect.kind === "refuse");
     if (refusal !== undefined) return { refused: failureOf(new InvalidArgumentError(refusal.text)) };
     return {
@@ -158,8 +156,7 @@ export class Head {
     const agent = this.#agents.get(node);
     if (agent === undefined || report.node === undefined) return;
     agent.info = { ...agent.info, available: report.node.available, total: report.node.total, backlog: report.node.backlog };
-    const now = this.#parts.seams.clock.now();
-    this.#do(this.#membership.step({ kind: "reported", node, version: report.version, now }));
+    this.#do(this.#membership.step({ kind: "reported", node, version: report.version }));
   }
 
   #do(effects: MembershipEffect[]): void {
@@ -213,7 +210,7 @@ export class Head {
 
   #scheduleTick(): void {
     const { clock } = this.#parts.seams;
-    this.#tick = clock.after(TICK_MS, () => {
+    this.#tick = clock.after(LOOK_EVERY_MS, () => {
       this.#do(this.#membership.step({ kind: "tick", now: clock.now() }));
       this.#scheduleTick();
     });
@@ -224,7 +221,7 @@ export class Head {
       channel.send("exit", { reason: "the cluster was stopped" });
       channel.flush();
     });
-    this.#parts.seams.clock.after(TICK_MS, () => this.#parts.stopped(), true);
+    this.#parts.seams.clock.after(LOOK_EVERY_MS, () => this.#parts.stopped(), true);
   }
 
   #broadcast(tell: (channel: Channel, node: string) => void): void {
