@@ -3,7 +3,8 @@
 import { joinRows, selectRows, type StateRowsFound } from "../core/index.ts";
 import { failureOf } from "../errors.ts";
 import type { StoreHost } from "../store/index.ts";
-import type { Caller, Channel, Draft, ListState, StateRows } from "../transport/index.ts";
+import type { Caller, Draft, ListState, StateRows } from "../transport/index.ts";
+import type { LocalProcesses } from "./local-processes.ts";
 
 /** A process with a blocked loop can't answer: the rest is told without it. */
 const ASK_TIMEOUT_MS = 3000;
@@ -14,7 +15,7 @@ export interface AgentStateParts {
   readonly store: StoreHost;
   readonly copied: () => number;
   readonly workers: () => object[];
-  readonly processes: () => Iterable<readonly [process: string, channel: Channel]>;
+  readonly processes: LocalProcesses;
 }
 
 export class AgentState {
@@ -39,12 +40,12 @@ export class AgentState {
     const { nodeId, caller, processes } = this.#parts;
     const missing: string[] = [];
     const found = await Promise.all(
-      [...processes()].map(async ([process, channel]): Promise<StateRowsFound> => {
+      [...processes.values()].map(async ({ peer, channel }): Promise<StateRowsFound> => {
         try {
           const { json, total } = await caller.call(channel, "listState", query, "stateRows", { timeoutMs: ASK_TIMEOUT_MS });
           return { rows: JSON.parse(json) as object[], total };
         } catch (error) {
-          missing.push(`process ${process} on node ${nodeId}: ${failureOf(error).text}`);
+          missing.push(`process ${peer.processId} on node ${nodeId}: ${failureOf(error).text}`);
           return { rows: [], total: 0 };
         }
       }),

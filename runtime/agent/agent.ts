@@ -20,6 +20,7 @@ import { AgentLeases } from "./agent-leases.ts";
 import { AgentObjects, ownBroker } from "./agent-objects.ts";
 import { AgentState } from "./agent-state.ts";
 import { HeadLink } from "./head-link.ts";
+import { LocalProcesses } from "./local-processes.ts";
 import { Peers } from "./peers.ts";
 import { Relays, type RelayTarget } from "./relays.ts";
 import { WorkerPool, type PooledWorker } from "./worker-pool.ts";
@@ -52,13 +53,6 @@ export interface AgentParts {
   readonly ended: (reason: string) => void;
 }
 
-/** A driver or worker of this node. */
-interface LocalProcess {
-  readonly peer: Peer;
-  readonly channel: Channel;
-  readonly callee: Callee;
-}
-
 export class Agent {
   readonly #parts: AgentParts;
   readonly caller: Caller;
@@ -70,7 +64,7 @@ export class Agent {
   readonly #peers: Peers;
   readonly #relays: Relays;
   readonly #head: HeadLink;
-  readonly #processes = new Map<string, LocalProcess>();
+  readonly #processes = new LocalProcesses();
   readonly #jobs: AgentJobs;
   readonly #listeners: Listener[] = [];
   #sweep: Timer | undefined;
@@ -96,7 +90,7 @@ export class Agent {
     this.#relays = new Relays({ nodeId, connect, local: (process) => this.#relayTarget(process) });
     this.#leases = new AgentLeases({
       clock, random, nodeId, processId, total: parts.total, labels: parts.labels, workers: this.workers, claims: parts.claims,
-      channelOf: (process) => this.#processes.get(process)?.channel,
+      channelOf: (process) => this.#processes.channelOf(process),
       connectPeer: connect,
       actorGranted: (actor, worker) => this.#actors.granted(actor, worker),
       actorRefused: (actor, text) => this.#actors.refused(actor, text),
@@ -121,7 +115,7 @@ export class Agent {
     this.#state = new AgentState({
       nodeId, caller: this.caller, store: parts.store, copied: () => this.#objects.copiedBytes,
       workers: () => this.workers.rows((worker) => this.#leases.leaseOfWorker(worker) !== undefined),
-      processes: () => this.#channels(),
+      processes: this.#processes,
     });
     this.#head = new HeadLink({
       clock, transport, identity, address: parts.headAddress, caller: this.caller,
@@ -173,7 +167,7 @@ export class Agent {
     this.#ending = true;
     this.#sweep?.cancel();
     this.workers.close(reason);
-    for (const local of this.#processes.values()) local.channel.close(reason);
+    this.#processes.close(reason);
     this.#peers.close();
     this.#head.close(reason);
     void Promise.all(this.#listeners.map((listener) => listener.close())).then(() => {
@@ -238,15 +232,13 @@ export class Agent {
       onClose: (channel, failure) => {
         this.caller.closed(channel, failure);
         store.expel(grant.client, this.#jobs.heirOf(this.#jobOf(peer)));
-        this.#processes.delete(peer.processId);
+        this.#processes.remove(peer.processId);
         this.#relays.processGone(peer.processId);
         if (peer.kind === "driver") this.#driverGone(peer);
         else this.workers.left(peer.processId);
       },
     };
-    const add = (channel: Channel) => {
-      this.#processes.set(peer.processId, { peer, channel, callee });
-    };
+    const add = (channel: Channel) => this.#processes.add({ peer, channel });
     return { handler, welcome, add, client: grant.client };
   }
 
@@ -301,7 +293,7 @@ export class Agent {
         leaseReturned: ({ lease }) => this.#leases.returned(lease),
         leaseGranted: (granted, channel) => this.#leases.forwardGranted(granted, nodeOf(channel)),
         leaseRefused: (refused, channel) => this.#leases.forwardRefused(refused, nodeOf(channel)),
-        leaseRevoked: (revoked) => this.#processes.get(revoked.origin)?.channel.send("leaseRevoked", revoked),
+        leaseRevoked: (revoked) => this.#processes.channelOf(revoked.origin)?.send("leaseRevoked", revoked),
         freeObjects: (message) => this.#objects.free(message, message.node !== this.#nodeId),
         logLines: (lines) => this.#jobs.deliverLogs(lines, this.#processes.values()),
         relay: (message) => this.#relays.pass(message),
@@ -348,7 +340,7 @@ export class Agent {
     this.#parts.workerEnded(worker.child.pid);
     const { process } = worker;
     const died = { process, node: this.#nodeId, cause, lease, pid: worker.child.pid };
-    for (const local of this.#processes.values()) local.channel.send("processDied", died);
+    this.#processes.tell("processDied", died);
     if (worker.channel !== undefined) this.#head.send("processDied", died);
     this.#leases.workerDied(process);
     this.#leases.processGone(process);
@@ -357,7 +349,7 @@ export class Agent {
   }
 
   #processDiedElsewhere(died: ProcessDied): void {
-    for (const local of this.#processes.values()) local.channel.send("processDied", died);
+    this.#processes.tell("processDied", died);
     this.#leases.processGone(died.process);
     this.#relays.processDiedElsewhere(died.process);
     this.#actors.endWhere((spec) => spec.owner === died.process, `its creator, process ${died.process}, ended`);
@@ -368,7 +360,7 @@ export class Agent {
     const text = `driver process ${peer.pid} ended`;
     const cause = { reason: "exited", exitCode: -1, signal: "", stderrTail: [], text };
     const died = { process: peer.processId, node: this.#nodeId, cause, pid: peer.pid };
-    for (const local of this.#processes.values()) local.channel.send("processDied", died);
+    this.#processes.tell("processDied", died);
     this.#head.send("processDied", died);
     this.#leases.processGone(peer.processId);
     this.#actors.endWhere((spec) => spec.owner === peer.processId, text);
@@ -378,7 +370,7 @@ export class Agent {
     if (node === this.#nodeId) return this.end(`this node was declared dead: ${reason}`);
     this.#peers.find(node)?.close("the node was declared dead");
     this.#objects.nodeDied(node);
-    for (const local of this.#processes.values()) local.channel.send("nodeDied", { node, reason });
+    this.#processes.tell("nodeDied", { node, reason });
     this.#actors.endWhere((spec) => spec.ownerNode === node, `its creator's node ${node} died`);
   }
 
@@ -465,13 +457,9 @@ export class Agent {
   #relayTarget(process: string): RelayTarget | undefined {
     const { hub } = this.#head;
     if (process === this.#parts.identity.processId) return { relay: (m) => hub.deliver(m), relayClosed: (m) => hub.closed(m) };
-    const channel = process === this.#head.process ? this.#head.channel : this.#processes.get(process)?.channel;
+    const channel = process === this.#head.process ? this.#head.channel : this.#processes.channelOf(process);
     if (channel === undefined) return undefined;
     return { relay: (m) => channel.send("relay", m), relayClosed: (m) => channel.send("relayClosed", m) };
-  }
-
-  *#channels(): Generator<readonly [string, Channel]> {
-    for (const [process, { channel }] of this.#processes) yield [process, channel];
   }
 
   #logs(lines: LogLines): void {
