@@ -1,7 +1,7 @@
 // Frames between processes on different machines: passed on undecoded, process -> its agent -> the other agent -> process.
 //
-// A relayed channel has no socket of its own that could break. So the agent remembers who talks to whom. When one of its processes
-// is gone it tells the others, behind everything that one had sent; when a node is out of reach it tells its own processes.
+// A relayed channel has no socket of its own that could break. So the agent remembers who talks to whom. When one of its
+// processes is gone it tells the others, behind everything that one had sent; when a node is out of reach, its own processes.
 
 import { ConnectionError, failureOf, NotFoundError } from "../errors.ts";
 import type { Channel, Failure, Relay, RelayClosed, SendOf } from "../transport/index.ts";
