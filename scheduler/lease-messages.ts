@@ -51,9 +51,17 @@ export type LeaseEvent =
   | { readonly kind: "draining" }
   /** The node an order was passed on to granted a lease (the origin gets that unchanged), or refused the order (it does not). */
   | ({ readonly kind: "forwardGranted"; readonly node: string; readonly lease: string } & OrderName)
-  | ({ readonly kind: "forwardRefused"; readonly node: string } & OrderName);
+  /** With `setupFailure` no other node is asked: what the work needs could not be set up there, and it is told so. */
+  | ({ readonly kind: "forwardRefused"; readonly node: string; readonly setupFailure?: string } & OrderName)
+  /** Answers to `prepareEnvironment`; the second one also when workers can't start in it, at any time. */
+  | { readonly kind: "environmentReady"; readonly jobId: string; readonly environment: string }
+  | { readonly kind: "environmentFailed"; readonly jobId: string; readonly environment: string; readonly text: string }
+  /** Its environments are no longer held for it. */
+  | { readonly kind: "jobEnded"; readonly jobId: string }
+  /** The worker was idle for longer than it is kept. */
+  | { readonly kind: "idleElapsed"; readonly worker: string };
 
-export type RefusalCode = "INFEASIBLE" | "INVALID_ARGUMENT" | "WORKER_CRASHED";
+export type RefusalCode = "INFEASIBLE" | "INVALID_ARGUMENT" | "WORKER_CRASHED" | "RUNTIME_ENV_SETUP";
 
 export type LeaseEffect =
   /** `adopt` is set when the worker is blank: it belongs to that job and environment from now on. */
@@ -63,7 +71,11 @@ export type LeaseEffect =
   } & OrderName)
   /** Answered by `workerStarting` in the same turn, also when the start fails (then `workerDied` follows). */
   | { readonly kind: "startWorker"; readonly jobId: string; readonly environment: string }
-  /** An idle worker of another job makes room. It is given to nobody any more. */
+  /** Workers for `origin` wait until this environment is made here. */
+  | {
+    readonly kind: "prepareEnvironment"; readonly jobId: string; readonly environment: string; readonly origin: string;
+  }
+  /** An idle worker makes room, or was idle for too long. It is given to nobody any more. */
   | { readonly kind: "stopWorker"; readonly worker: string }
   /** Upsert of an order at another node's agent. */
   | { readonly kind: "forward"; readonly node: string; readonly request: LeaseOrder }
@@ -85,7 +97,10 @@ export interface WaitingOrder extends OrderName {
   readonly jobId: string;
   readonly resources: Resources;
   readonly unmet: number;
-  /** infeasible: no node can ever; resources: no node has room now; worker: a process is starting or the cap is reached. */
-  readonly reason: "infeasible" | "resources" | "worker";
+  /**
+   * infeasible: no node can ever; resources: no node has room now; environment: it is being set up; worker: a process is
+   * starting or the cap is reached.
+   */
+  readonly reason: "infeasible" | "resources" | "environment" | "worker";
   readonly text: string;
 }

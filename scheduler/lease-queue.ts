@@ -15,6 +15,7 @@
 
 import { assert } from "./assert.ts";
 import { ClusterView } from "./cluster-view.ts";
+import { EnvironmentGate } from "./environment-gate.ts";
 import { leasesToMove } from "./fair-share.ts";
 import type { LeaseEffect, LeaseEvent, LeaseOrder, OrderName, RefusalCode, WaitingOrder } from "./lease-messages.ts";
 import { type Lease, LeaseTable, type PlacedActor } from "./lease-table.ts";
@@ -24,6 +25,7 @@ import type { NodeView } from "./placement.ts";
 import { ResourcePool } from "./resource-pool.ts";
 import { amountOf, type Resources, UNITS_PER_ONE } from "./resources.ts";
 import { Spillback } from "./spillback.ts";
+import { waitingReport } from "./waiting-report.ts";
 import { type Worker, WorkerRoster } from "./worker-roster.ts";
 
 /** How long others may hold more than their share while something waits. */
@@ -53,6 +55,7 @@ export class LeaseQueue {
   readonly #table: LeaseTable;
   readonly #chooser: NodeChooser;
   readonly #spillback: Spillback;
+  readonly #environments = new EnvironmentGate();
   /** Units of this pass that count on a worker that boots. */
   readonly #promised = new Map<Order, number>();
   readonly #bootFailures = new Map<string, number>();
@@ -83,7 +86,7 @@ export class LeaseQueue {
     this.#serve();
     this.#askBack();
     // Starts come last: they are answered in the same turn, and what that causes must not overtake what was decided before.
-    const effects = [...this.#effects, ...this.#spillback.takeEffects(), ...this.#starts];
+    const effects = [...this.#effects, ...this.#spillback.takeEffects(), ...this.#environments.takeEffects(), ...this.#starts];
     this.#effects = [];
     this.#starts = [];
     return effects;
@@ -113,18 +116,13 @@ export class LeaseQueue {
   }
 
   waiting(limit: number): WaitingOrder[] {
-    const rows: WaitingOrder[] = [];
-    for (const shape of this.#book.waitingShapes()) {
-      const reason = shape.infeasible !== undefined ? "infeasible" : this.#chooser.mayTake(shape) ? "worker" : "resources";
-      for (const order of shape.waiting) {
-        if (rows.length >= limit) return rows;
-        const { name, jobId } = order.request;
-        const text = shape.infeasible ?? WAITING_TEXT[reason];
-        const { resources } = shape.placement;
-        rows.push({ ...nameOf(order), name, jobId, resources, unmet: this.#book.unmet(order), reason, text });
-      }
-    }
-    return rows;
+    return waitingReport(this.#book, limit, (shape) => this.#reason(shape));
+  }
+
+  #reason(shape: Shape): WaitingOrder["reason"] {
+    if (shape.infeasible !== undefined) return "infeasible";
+    if (!this.#chooser.mayTake(shape)) return "resources";
+    return this.#environments.isReady(shape) ? "worker" : "environment";
   }
 
   validate(): void {
@@ -159,7 +157,11 @@ export class LeaseQueue {
       case "sliceElapsed": return this.#sliceElapsed();
       case "draining": return this.#drain();
       case "forwardGranted": return this.#forwardGranted(event, event.node, event.lease);
-      case "forwardRefused": return this.#forwardRefused(event, event.node);
+      case "forwardRefused": return this.#forwardRefused(event, event.node, event.setupFailure);
+      case "environmentReady": return this.#environments.ready(event.jobId, event.environment);
+      case "environmentFailed": return this.#environmentFailed(event.jobId, event.environment, event.text);
+      case "jobEnded": return this.#environments.forget(event.jobId);
+      case "idleElapsed": return this.#stop(this.#roster.retire(event.worker));
     }
   }
 
@@ -202,12 +204,19 @@ export class LeaseQueue {
     if (failures < BOOT_FAILURES_MAX) return;
     this.#bootFailures.delete(bootKey);
     const text = `${failures} worker processes in a row ended before they were ready; their last lines are in the node's log.`;
-    for (const shapes of this.#book.turns()) {
-      for (const shape of shapes) {
-        if (!this.#roster.isKeyOf(bootKey, shape.jobId, shape.environment)) continue;
-        for (const order of [...shape.waiting]) this.#refuse(order, "WORKER_CRASHED", text);
-      }
-    }
+    const waits = (shape: Shape): boolean => this.#roster.isKeyOf(bootKey, shape.jobId, shape.environment);
+    this.#refuseWhere(waits, "WORKER_CRASHED", text);
+  }
+
+  #environmentFailed(jobId: string, environment: string, text: string): void {
+    this.#environments.failed(jobId, environment);
+    const waits = (shape: Shape): boolean => shape.jobId === jobId && shape.environment === environment;
+    this.#refuseWhere(waits, "RUNTIME_ENV_SETUP", text);
+  }
+
+  #refuseWhere(waits: (shape: Shape) => boolean, code: RefusalCode, text: string): void {
+    const orders = this.#book.turns().flat().filter(waits).flatMap((shape) => [...shape.waiting]);
+    for (const order of orders) this.#refuse(order, code, text);
   }
 
   #leaseReturned(id: string): void {
@@ -313,12 +322,13 @@ export class LeaseQueue {
     if (order !== undefined) this.#spillback.granted(order, node, lease);
   }
 
-  #forwardRefused(name: OrderName, node: string): void {
+  #forwardRefused(name: OrderName, node: string, setupFailure: string | undefined): void {
     const order = this.#book.find(name);
     if (order === undefined || !order.forwards.has(node)) return;
     order.shape.shunned.add(node);
     order.shape.nowhereElse = -1;
     this.#spillback.withdrawFrom(order, node);
+    if (setupFailure !== undefined) this.#refuse(order, "RUNTIME_ENV_SETUP", setupFailure);
   }
 
   // -- serving -----------------------------------------------------------------------------------------------------
@@ -391,6 +401,7 @@ export class LeaseQueue {
       this.#grant(order, taken.worker, taken.wasBlank);
       return true;
     }
+    if (!this.#environments.readyOrAsk(order.request)) return false;
     if (!due) shape.dueHere += 1;
     if (!this.#roster.claimBooting(jobId, environment) && !this.#startWorker(order)) return false;
     const { resources } = shape.placement;
@@ -421,9 +432,12 @@ export class LeaseQueue {
       this.#starts.push({ kind: "startWorker", jobId, environment });
       return true;
     }
-    const evicted = this.#roster.evict();
-    if (evicted !== undefined) this.#effects.push({ kind: "stopWorker", worker: evicted.id });
+    this.#stop(this.#roster.evict());
     return false;
+  }
+
+  #stop(worker: Worker | undefined): void {
+    if (worker !== undefined) this.#effects.push({ kind: "stopWorker", worker: worker.id });
   }
 
   // -- waiting -----------------------------------------------------------------------------------------------------
@@ -457,7 +471,8 @@ export class LeaseQueue {
   /** Shapes that wait for something that leases here could free. */
   #contended(): Shape[] {
     const shapes = [...this.#book.waitingShapes()];
-    return shapes.filter((shape) => shape.infeasible === undefined && this.#chooser.couldServe(shape.placement));
+    const isServable = (shape: Shape) => shape.infeasible === undefined && this.#environments.isReady(shape);
+    return shapes.filter((shape) => isServable(shape) && this.#chooser.couldServe(shape.placement));
   }
 
   #askBack(): void {
@@ -482,9 +497,3 @@ export class LeaseQueue {
     this.#effects.push({ kind: "askBack", ...nameOf(lease.order), lease: lease.id, reason });
   }
 }
-
-const WAITING_TEXT = {
-  infeasible: "no node can ever hold it",
-  resources: "no node has room for it now",
-  worker: "waits for a worker process to start",
-} as const;

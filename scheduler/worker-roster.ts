@@ -1,9 +1,10 @@
 // The worker processes of one node: who is free for whom, and whether one more may be started.
 //
-// A worker adopts one (job, environment) for life; a blank one may be given to anyone. Starts are bounded three times: as many
-// boot at once as there are CPUs (a boot takes a whole one); beyond the running ones only 2 a CPU stand in for suspended
-// leases, except that when nothing runs one more may always start, so that waiting work cannot wait for itself; and never more
-// than `workersMax` in all. Actors are exempt from the last two, and those that hold no CPU do not count.
+// A worker belongs to one (job, environment) for life; a blank one may be given to any job, for work without an environment.
+// Starts are bounded three times: as many boot at once as there are CPUs (a boot takes a whole one); beyond the running ones
+// only 2 a CPU stand in for suspended leases, except that when nothing runs one more may always start, so that waiting work
+// cannot wait for itself; and never more than `workersMax` in all. Actors are exempt from the last two, and those that hold no
+// CPU do not count.
 
 import { assert } from "./assert.ts";
 
@@ -100,8 +101,7 @@ export class WorkerRoster {
 
   /** An idle worker of this job and environment, else a blank one; the most recently used first: its caches are warm. */
   take(jobId: string, environment: string): { readonly worker: Worker; readonly wasBlank: boolean } | undefined {
-    const key = workerKey(jobId, environment);
-    for (const at of [key, workerKey(undefined, environment), BLANK]) {
+    for (const at of keysFor(jobId, environment)) {
       const worker = this.#idle.get(at)?.pop();
       if (worker === undefined) continue;
       if (this.#idle.get(at)?.length === 0) this.#idle.delete(at);
@@ -149,7 +149,7 @@ export class WorkerRoster {
 
   /** Counts on a worker that boots already; false when all of them are counted on. */
   claimBooting(jobId: string, environment: string): boolean {
-    for (const key of [workerKey(jobId, environment), BLANK]) {
+    for (const key of keysFor(jobId, environment)) {
       const claimed = this.#claimed.get(key) ?? 0;
       if ((this.#booting.get(key) ?? 0) <= claimed) continue;
       this.#claimed.set(key, claimed + 1);
@@ -178,18 +178,24 @@ export class WorkerRoster {
   evict(): Worker | undefined {
     if (this.#leaving > 0 || !this.#full) return undefined;
     for (const group of this.#idle.values()) {
-      const worker = group[0];
-      this.#removeIdle(worker);
-      worker.state = "leaving";
-      this.#leaving += 1;
-      return worker;
+      return this.retire(group[0].id);
     }
     return undefined;
   }
 
+  /** An idle worker goes out of service; any other stays. */
+  retire(id: string): Worker | undefined {
+    const worker = this.workers.get(id);
+    if (worker?.state !== "idle") return undefined;
+    this.#removeIdle(worker);
+    worker.state = "leaving";
+    this.#leaving += 1;
+    return worker;
+  }
+
   /** Whether a start with that key was for this job and environment, or for anyone. */
   isKeyOf(bootKey: string, jobId: string, environment: string): boolean {
-    return bootKey === BLANK || bootKey === workerKey(jobId, environment);
+    return keysFor(jobId, environment).includes(bootKey);
   }
 
   validate(): void {
@@ -240,6 +246,12 @@ export class WorkerRoster {
     if (boots === 0) this.#booting.delete(key);
     else this.#booting.set(key, boots);
   }
+}
+
+/** What a lease can use, best first. A process is started in its environment: a blank one can't adopt any. */
+function keysFor(jobId: string, environment: string): readonly string[] {
+  const own = workerKey(jobId, environment);
+  return environment === "" ? [own, BLANK] : [own];
 }
 
 /** Ids hold no line break. */

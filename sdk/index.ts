@@ -7,6 +7,7 @@ export type { ActorRow, JobRow, NodeRow, ObjectRow, StoreRow, TaskRow, WorkerRow
 export { remote } from "./remote.ts";
 export { asCompleted, get, getSettled, put, run, wait } from "./objects.ts";
 export { actorState, getActor, kill, ready } from "./actors.ts";
+export type { RuntimeEnv } from "./runtime-env.ts";
 export { getRuntimeContext, type RuntimeContext } from "./runtime-context.ts";
 export {
   onNode,

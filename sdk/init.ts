@@ -12,6 +12,7 @@ import { systemTransport, type LogLines } from "../runtime/transport/index.ts";
 import { parseResources } from "../scheduler/index.ts";
 import { Cluster } from "./cluster.ts";
 import { bytesOf } from "./options.ts";
+import { checkRuntimeEnv, type RuntimeEnv } from "./runtime-env.ts";
 import { findTarget, type Target } from "./target.ts";
 
 export interface InitOptions {
@@ -36,13 +37,15 @@ export interface InitOptions {
   objectStoreMemory?: number | string | undefined;
   /** Lines that workers print appear here. Default true. */
   logToDriver?: boolean | undefined;
+  /** What the job's tasks and actors run in, unless they say otherwise: see RuntimeEnv. */
+  runtimeEnv?: RuntimeEnv | undefined;
   /** A second init() gives the cluster there is instead of AlreadyInitializedError. */
   ignoreReinit?: boolean | undefined;
 }
 
 const KNOWN = new Set([
   "address", "token", "tokenFile", "namespace", "jobName", "numCpus", "numGpus", "resources", "labels", "memory",
-  "objectStoreMemory", "logToDriver", "ignoreReinit",
+  "objectStoreMemory", "logToDriver", "runtimeEnv", "ignoreReinit",
 ]);
 
 const INIT_TIMEOUT_MS = 120_000;
@@ -126,9 +129,21 @@ async function connect(seams: Seams, target: Target, options: InitOptions, host:
       if (session !== undefined) clearSession(session);
     },
   });
+  if (options.runtimeEnv !== undefined) await adopt(session, options.runtimeEnv);
   setSession(session);
   const cluster = new Cluster(session, host, agentAddress);
   return cluster;
+}
+
+/** The job's environment; a job that can't have it does not begin. */
+async function adopt(session: Session, env: RuntimeEnv): Promise<void> {
+  try {
+    await session.environments.adopt(checkRuntimeEnv("init option runtimeEnv", env));
+  } catch (error) {
+    await session.close(error as Error);
+    session.parts.agent.close("the driver leaves");
+    throw error;
+  }
 }
 
 /** Worker output, marked with where it came from. */
@@ -165,6 +180,7 @@ function check(options: InitOptions): void {
     const size = options[name];
     if (size !== undefined) bytesIn(name, size);
   }
+  if (options.runtimeEnv !== undefined) checkRuntimeEnv("init option runtimeEnv", options.runtimeEnv);
   for (const name of ["address", "token", "tokenFile", "namespace", "jobName"] as const) {
     const value = options[name];
     if (value !== undefined && (typeof value !== "string" || value === "")) {

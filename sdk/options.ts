@@ -5,6 +5,7 @@
 
 import { InvalidArgumentError } from "../runtime/errors.ts";
 import { parseResources } from "../scheduler/index.ts";
+import { checkRuntimeEnv, type RuntimeEnv } from "./runtime-env.ts";
 
 type ErrorClass = abstract new (...args: never[]) => unknown;
 /** Which errors of user code are retried like a crash. */
@@ -37,6 +38,8 @@ export interface ResourceOptions {
   throwOnInfeasible?: boolean | undefined;
   /** Default 30000. */
   infeasibleGraceMs?: number | undefined;
+  /** What it runs in, beside what it inherits: see RuntimeEnv. */
+  runtimeEnv?: RuntimeEnv | undefined;
 }
 
 export interface TaskOptions extends ResourceOptions {
@@ -124,7 +127,7 @@ const selector: Check = (value) =>
 
 const RESOURCE_CHECKS: Record<string, Check> = {
   numCpus: amount, numGpus: amount, memory: bytes, resources: object, labelSelector: selector, schedulingStrategy: strategy,
-  throwOnInfeasible: bool, infeasibleGraceMs: millis,
+  throwOnInfeasible: bool, infeasibleGraceMs: millis, runtimeEnv: object,
 };
 const CALL_CHECKS: Record<string, Check> = {
   name: text, numReturns: integer(0, 10_000), maxTaskRetries: integer(-1), retryExceptions,
@@ -150,7 +153,7 @@ const ACTOR_CHECKS: Record<string, Check> = {
 
 /** In the contract, not in this release: refused by name rather than ignored. */
 const LATER = new Set([
-  "timeoutMs", "attemptTimeoutMs", "signal", "scope", "runtimeEnv", "maxCalls", "streamBackpressure", "concurrencyGroups",
+  "timeoutMs", "attemptTimeoutMs", "signal", "scope", "maxCalls", "streamBackpressure", "concurrencyGroups",
   "concurrencyGroup", "allowOutOfOrder", "isolation", "heapLimit", "reentrant",
 ]);
 
@@ -181,7 +184,7 @@ function check<T extends object>(what: string, options: T, checks: Record<string
     const allowed = rule(value);
     if (allowed !== undefined)
       throw new InvalidArgumentError(`${what} option ${name} must be ${allowed}, not ${describe(value)}`);
-    given[name] = value;
+    given[name] = name === "runtimeEnv" ? checkRuntimeEnv(`${what} option runtimeEnv`, value as RuntimeEnv) : value;
   }
   return given as T;
 }

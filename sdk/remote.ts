@@ -159,6 +159,7 @@ export function createActor(session: Session, type: Function, options: ActorOpti
   };
   const travelling = { maxTaskRetries: options.maxTaskRetries ?? 0, methods: plainMethods(options.methods) };
   return session.createActor(spec, args, methods, {
+    environment: session.environments.use(options.runtimeEnv),
     maxPendingCalls: options.maxPendingCalls ?? -1,
     retryOn: retryPredicate(options.retryExceptions),
     travelling,
@@ -187,11 +188,16 @@ function strategyOf(options: ResourceOptions): SchedulingClass["strategy"] {
 const CLASSES = new WeakMap<Session, Map<string, SchedulingClass>>();
 
 /** Tasks with equal needs share one class, and so its leases. */
-function schedulingClass(session: Session, options: ResourceOptions, name: string, shareable: boolean): SchedulingClass {
+function schedulingClass(session: Session, options: ResourceOptions, name: string, mayShare: boolean): SchedulingClass {
   const resources = resourcesOf(options, 1);
   const strategy = strategyOf(options);
   const infeasibleGraceMs = graceOf(options);
-  const key = `${resourcesKey(resources)}|${JSON.stringify(strategy)}|${infeasibleGraceMs}|${shareable}`;
+  const { environments } = session;
+  const environment = environments.use(options.runtimeEnv);
+  // A worker that waits runs children only in the environment that it was started in.
+  const shareable = mayShare && environment === environments.own;
+  const needs = [resourcesKey(resources), strategy, infeasibleGraceMs, shareable, environments.keyOf(options.runtimeEnv)];
+  const key = JSON.stringify(needs);
   let classes = CLASSES.get(session);
   if (classes === undefined) {
     classes = new Map();
@@ -199,7 +205,7 @@ function schedulingClass(session: Session, options: ResourceOptions, name: strin
   }
   let found = classes.get(key);
   if (found === undefined) {
-    found = { id: classes.size + 1, resources, strategy, infeasibleGraceMs, name, pool: new LeasePool(), shareable };
+    found = { id: classes.size + 1, resources, strategy, infeasibleGraceMs, name, pool: new LeasePool(), shareable, environment };
     classes.set(key, found);
   }
   return found;

@@ -4094,6 +4094,7 @@ export interface ReadChunk {
   readonly offset: number;
   readonly length: number;
   readonly node: string;
+  readonly blob: string;
 }
 function writeReadChunk(writer: Writer, body: Draft<ReadChunk>): void {
   if (body.slot) writer.uint32(8, body.slot);
@@ -4101,6 +4102,7 @@ function writeReadChunk(writer: Writer, body: Draft<ReadChunk>): void {
   if (body.offset) writer.uint64(24, body.offset);
   if (body.length) writer.uint32(32, body.length);
   if (body.node) writer.string(42, body.node);
+  if (body.blob) writer.string(50, body.blob);
 }
 function readReadChunk(reader: Reader, end: number): ReadChunk {
   let v_slot: number = 0;
@@ -4108,6 +4110,7 @@ function readReadChunk(reader: Reader, end: number): ReadChunk {
   let v_offset: number = 0;
   let v_length: number = 0;
   let v_node: string = "";
+  let v_blob: string = "";
   while (reader.position < end) {
     const tag = reader.uint32();
     switch (tag) {
@@ -4126,11 +4129,14 @@ function readReadChunk(reader: Reader, end: number): ReadChunk {
       case 42:
         v_node = reader.string();
         break;
+      case 50:
+        v_blob = reader.string();
+        break;
       default:
         reader.skip(tag);
     }
   }
-  return { slot: v_slot, generation: v_generation, offset: v_offset, length: v_length, node: v_node };
+  return { slot: v_slot, generation: v_generation, offset: v_offset, length: v_length, node: v_node, blob: v_blob };
 }
 export const ReadChunk: Codec<ReadChunk> = { name: "ReadChunk", fat: false, write: writeReadChunk, read: readReadChunk };
 
@@ -4141,6 +4147,7 @@ export interface WriteChunk {
   readonly bytes: Uint8Array;
   readonly total: number;
   readonly last: boolean;
+  readonly blob: string;
 }
 function writeWriteChunk(writer: Writer, body: Draft<WriteChunk>): void {
   if (body.slot) writer.uint32(8, body.slot);
@@ -4149,6 +4156,7 @@ function writeWriteChunk(writer: Writer, body: Draft<WriteChunk>): void {
   if (body.bytes && body.bytes.length > 0) writer.raw(34, body.bytes);
   if (body.total) writer.uint64(40, body.total);
   if (body.last) writer.bool(48);
+  if (body.blob) writer.string(58, body.blob);
 }
 function readWriteChunk(reader: Reader, end: number): WriteChunk {
   let v_slot: number = 0;
@@ -4157,6 +4165,7 @@ function readWriteChunk(reader: Reader, end: number): WriteChunk {
   let v_bytes: Uint8Array = NONE;
   let v_total: number = 0;
   let v_last: boolean = false;
+  let v_blob: string = "";
   while (reader.position < end) {
     const tag = reader.uint32();
     switch (tag) {
@@ -4178,11 +4187,14 @@ function readWriteChunk(reader: Reader, end: number): WriteChunk {
       case 48:
         v_last = reader.bool();
         break;
+      case 58:
+        v_blob = reader.string();
+        break;
       default:
         reader.skip(tag);
     }
   }
-  return { slot: v_slot, generation: v_generation, offset: v_offset, bytes: v_bytes, total: v_total, last: v_last };
+  return { slot: v_slot, generation: v_generation, offset: v_offset, bytes: v_bytes, total: v_total, last: v_last, blob: v_blob };
 }
 export const WriteChunk: Codec<WriteChunk> = { name: "WriteChunk", fat: true, write: writeWriteChunk, read: readWriteChunk };
 

@@ -5,7 +5,7 @@
 // reports every change to the head; the head starts it elsewhere when the node dies.
 
 import { newActorLife, stepActor, type ActorEffect, type ActorEvent, type ActorLife } from "../core/index.ts";
-import { ActorDiedError, errorOf, failureOf, InfeasibleError } from "../errors.ts";
+import { ActorDiedError, errorOf, failureOf } from "../errors.ts";
 import type { Clock, Timer } from "../seams.ts";
 import type {
   ActorConstructed, ActorInfo, ActorSpec, AnswerBody, Channel, DeathCause, Draft, Failure, KillActor, ResolveActor,
@@ -84,10 +84,11 @@ export class AgentActors {
     this.#step(hosted, { kind: "placed", incarnation: hosted.life.incarnation });
   }
 
-  refused(actor: string, text: string): void {
+  refused(actor: string, error: Error): void {
     const hosted = this.#hosted.get(actor);
     if (hosted === undefined) return;
-    hosted.failure = failureOf(new InfeasibleError(`actor ${hosted.spec.className}: ${text}`, { actorId: actor })) as Failure;
+    error.message = `actor ${hosted.spec.className}: ${error.message}`;
+    hosted.failure = failureOf(Object.assign(error, { actorId: actor })) as Failure;
     this.#step(hosted, { kind: "refused" });
   }
 

@@ -56,9 +56,19 @@ export class AgentJobs {
     }
   }
 
-  /** The other node whose driver reads these lines: a job's id ends with the node of its driver. */
+  /** It has begun and not ended. */
+  isLive(jobId: string): boolean {
+    return this.#namespaces.has(jobId);
+  }
+
+  /** The node of its driver: a job's id ends with it. */
+  homeOf(jobId: string): string {
+    return jobId.slice(jobId.lastIndexOf("-") + 1);
+  }
+
+  /** The other node whose driver reads these lines. */
   elsewhere(lines: LogLines): string | undefined {
-    const node = lines.jobId.slice(lines.jobId.lastIndexOf("-") + 1);
+    const node = this.homeOf(lines.jobId);
     return node === this.#nodeId || node === "" ? undefined : node;
   }
 }

@@ -3,16 +3,19 @@
 // Orders come from processes of this node and, passed on, from other agents; actors ask as origin "actor:<id>". Grants and
 // refusals go back the way the order came.
 
-import { failureOf, InfeasibleError, InvalidArgumentError, WorkerCrashedError } from "../errors.ts";
-import type { Clock, Random } from "../seams.ts";
+import { failureOf, InfeasibleError, InvalidArgumentError, RuntimeEnvSetupError, WorkerCrashedError } from "../errors.ts";
+import type { Clock, Random, Timer } from "../seams.ts";
 import type { ClaimBook } from "../store/index.ts";
 import type { ActorSpec, Channel, LeaseGranted, LeaseRefused, LeaseRequest, NodeInfo, SendOf } from "../transport/index.ts";
 import { LeaseQueue, type LeaseEffect, type LeaseEvent, type RefusalCode, type Resources } from "../../scheduler/index.ts";
+import type { AgentEnvironments } from "./agent-environments.ts";
 import type { WorkerPool } from "./worker-pool.ts";
 
 const ACTOR_ORIGIN = "actor:";
 /** "Wait for nodes to come" on the wire. */
 export const GRACE_ENDLESS = 0xffffffff;
+/** A worker with an environment is of use to few: it ends when nobody has wanted it for so long. */
+export const ENVIRONMENT_IDLE_MS = 60_000;
 
 export interface AgentLeasesParts {
   readonly clock: Clock;
@@ -25,10 +28,11 @@ export interface AgentLeasesParts {
   readonly claims: ClaimBook;
   readonly channelOf: (process: string) => Channel | undefined;
   readonly connectPeer: (node: string) => Promise<Channel>;
+  readonly environments: AgentEnvironments;
   /** What a worker is told of the job it adopts. */
   readonly adoption: (jobId: string) => { jobId: string; namespace: string };
   readonly actorGranted: (actor: string, worker: string) => void;
-  readonly actorRefused: (actor: string, text: string) => void;
+  readonly actorRefused: (actor: string, error: Error) => void;
   /** The scheduler wants the actor on another node. */
   readonly actorForwarded: (actor: string, node: string) => void;
   /** What is available changed. */
@@ -45,6 +49,8 @@ export class AgentLeases {
   #stepping = false;
   /** Nodes whose agents passed a process's orders on to this one: answers go back that way. */
   readonly #via = new Map<string, string>();
+  /** Of idle workers with an environment. */
+  readonly #idle = new Map<string, Timer>();
 
   constructor(parts: AgentLeasesParts) {
     this.#parts = parts;
@@ -122,6 +128,7 @@ export class AgentLeases {
   }
 
   workerReady(worker: string, jobId: string, environment: string): void {
+    if (environment !== "") this.#idleSince(worker);
     this.#step({ kind: "workerReady", worker, jobId: jobId || undefined, environment: environment || undefined });
   }
 
@@ -132,11 +139,16 @@ export class AgentLeases {
   workerDied(worker: string): void {
     const lease = this.#leaseOf.get(worker);
     if (lease !== undefined) this.#endLease(lease, worker);
+    this.#busy(worker);
     this.#step({ kind: "workerDied", worker });
   }
 
   returned(lease: string): void {
-    for (const [worker, held] of this.#leaseOf) if (held === lease) this.#endLease(lease, worker);
+    for (const [worker, held] of this.#leaseOf) {
+      if (held !== lease) continue;
+      this.#endLease(lease, worker);
+      if (this.#parts.workers.get(worker)?.environment) this.#idleSince(worker);
+    }
     this.#step({ kind: "leaseReturned", lease });
   }
 
@@ -165,8 +177,21 @@ export class AgentLeases {
   }
 
   /** The queue looks for another node, and refuses by itself when there is none. */
-  forwardRefused({ origin, schedulingClass }: LeaseRefused, node: string): void {
-    this.#step({ kind: "forwardRefused", node, origin, schedulingClass });
+  forwardRefused({ origin, schedulingClass, failure }: LeaseRefused, node: string): void {
+    const setupFailure = failure?.code === RuntimeEnvSetupError.code ? failure.text : undefined;
+    this.#step({ kind: "forwardRefused", node, origin, schedulingClass, setupFailure });
+  }
+
+  environmentReady(jobId: string, environment: string): void {
+    this.#step({ kind: "environmentReady", jobId, environment });
+  }
+
+  environmentFailed(jobId: string, environment: string, text: string): void {
+    this.#step({ kind: "environmentFailed", jobId, environment, text });
+  }
+
+  jobEnded(jobId: string): void {
+    this.#step({ kind: "jobEnded", jobId });
   }
 
   drain(): void {
@@ -197,10 +222,13 @@ export class AgentLeases {
         return this.#grant(effect);
       case "startWorker": {
         const worker = this.#parts.workers.start(effect.jobId, effect.environment);
+        this.#parts.environments.workerStarted(worker);
         return this.workerStarted(worker.process);
       }
       case "stopWorker":
-        return this.#parts.workers.kill(effect.worker, "it was idle and its place was needed");
+        return this.#parts.workers.kill(effect.worker, "it was idle");
+      case "prepareEnvironment":
+        return this.#parts.environments.prepare(effect.jobId, effect.environment, this.#via.get(effect.origin) ?? "");
       case "forward":
         return this.#forward(effect.node, effect.request);
       case "refuse":
@@ -222,6 +250,7 @@ export class AgentLeases {
   #grant(effect: LeaseEffect & { kind: "grant" }): void {
     const { lease, worker, adopt, origin, schedulingClass } = effect;
     const pooled = this.#parts.workers.get(worker);
+    this.#busy(worker);
     if (adopt !== undefined && pooled !== undefined) {
       pooled.jobId = adopt.jobId;
       pooled.channel?.send("adoptJob", this.#parts.adoption(adopt.jobId));
@@ -239,6 +268,17 @@ export class AgentLeases {
     this.#answer(effect, "leaseGranted", { schedulingClass, lease, worker, node: this.#parts.nodeId, claimPage, origin });
   }
 
+  #idleSince(worker: string): void {
+    this.#busy(worker);
+    const elapsed = () => this.#step({ kind: "idleElapsed", worker });
+    this.#idle.set(worker, this.#parts.clock.after(ENVIRONMENT_IDLE_MS, elapsed));
+  }
+
+  #busy(worker: string): void {
+    this.#idle.get(worker)?.cancel();
+    this.#idle.delete(worker);
+  }
+
   #endLease(lease: string, worker: string): void {
     this.#leaseOf.delete(worker);
     if (this.#pages.delete(lease)) this.#parts.claims.release(lease);
@@ -246,8 +286,9 @@ export class AgentLeases {
 
   #refuse(effect: LeaseEffect & { kind: "refuse" }): void {
     const { origin, schedulingClass, text } = effect;
-    if (origin.startsWith(ACTOR_ORIGIN)) return this.#parts.actorRefused(origin.slice(ACTOR_ORIGIN.length), text);
-    this.#answer(effect, "leaseRefused", { schedulingClass, failure: failureOf(refusal(effect.code, text)), origin });
+    const error = refusal(effect.code, text);
+    if (origin.startsWith(ACTOR_ORIGIN)) return this.#parts.actorRefused(origin.slice(ACTOR_ORIGIN.length), error);
+    this.#answer(effect, "leaseRefused", { schedulingClass, failure: failureOf(error), origin });
   }
 
   /** Back the way the order came: to the process itself, or to the agent that passed it on. */
@@ -288,6 +329,7 @@ export class AgentLeases {
 
 function refusal(code: RefusalCode, text: string): Error {
   if (code === "INFEASIBLE") return new InfeasibleError(text);
+  if (code === "RUNTIME_ENV_SETUP") return new RuntimeEnvSetupError(text);
   return code === "INVALID_ARGUMENT" ? new InvalidArgumentError(text) : new WorkerCrashedError(text, { reason: "never-started" });
 }
 

@@ -119,6 +119,15 @@ export class AgentObjects {
     }
   }
 
+  /** The same for a process of this node, from whichever node has the object. */
+  readAnywhere(body: ReadChunk): AnswerBody | Promise<AnswerBody> {
+    const { nodeId, connect, caller } = this.#parts;
+    if (body.node === nodeId || body.node === "") return this.read(body, "");
+    return connect(body.node)
+      .then((channel) => caller.call(channel, "readChunk", body, "chunk", { timeoutMs: CHUNK_TIMEOUT_MS }))
+      .then((chunk) => ({ chunk }));
+  }
+
   nodeDied(node: string): void {
     for (const holders of this.#holders.values()) holders.delete(node);
     for (const [key, copy] of [...this.#copies]) {

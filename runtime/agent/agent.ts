@@ -6,15 +6,16 @@
 
 import { failureOf, InvalidArgumentError } from "../errors.ts";
 import type { ChildExit, ChildProcess, Seams, Timer } from "../seams.ts";
+import type { EnvironmentSite, WorkerEnvironment } from "../environment/index.ts";
 import type { ClaimBook, StoreBroker, StoreClient, StoreGrant, StoreHost } from "../store/index.ts";
 import {
   AgentWelcome, Callee, Caller, ProcessWelcome, toBytes,
   type ActorSpec, type Admission, type AnswerBody, type CallHandlers, type Channel, type ChannelHandler, type DeathCause,
-  type Draft,
-  type Identity, type Listener, type LogLines, type MessageHandlers, type NodeInfo, type Peer, type ProcessDied,
+  type Draft, type Identity, type Listener, type LogLines, type MessageHandlers, type NodeInfo, type Peer, type ProcessDied,
 } from "../transport/index.ts";
 import type { Resources } from "../../scheduler/index.ts";
 import { AgentActors } from "./agent-actors.ts";
+import { AgentEnvironments } from "./agent-environments.ts";
 import { AgentJobs } from "./agent-jobs.ts";
 import { AgentLeases } from "./agent-leases.ts";
 import { AgentObjects, ownBroker } from "./agent-objects.ts";
@@ -43,7 +44,9 @@ export interface AgentParts {
   readonly store: StoreHost;
   readonly openStore: (grant: StoreGrant, broker: StoreBroker) => StoreClient;
   readonly claims: ClaimBook;
-  readonly workerConfig: (process: string) => unknown;
+  readonly workerConfig: (process: string, environment: WorkerEnvironment | undefined) => unknown;
+  /** Where this node's environments are made; undefined where nothing has files, the simulation. */
+  readonly environments?: EnvironmentSite | undefined;
   /** See WorkerPoolParts. */
   readonly workerSilenceMs: number;
   /** Told of each worker's process group, so that it ends with this process whatever happens. */
@@ -60,6 +63,7 @@ export class Agent {
   readonly #leases: AgentLeases;
   readonly #actors: AgentActors;
   readonly #objects: AgentObjects;
+  readonly #environments: AgentEnvironments;
   readonly #state: AgentState;
   readonly #peers: Peers;
   readonly #relays: Relays;
@@ -80,20 +84,27 @@ export class Agent {
     this.#jobs = new AgentJobs(nodeId);
     this.#peers = new Peers(transport, identity, () => this.#peerHandler());
     this.workers = new WorkerPool({
-      clock, random, spawner, nodeId, config: parts.workerConfig, started: parts.workerStarted,
+      clock, random, spawner, nodeId, config: parts.workerConfig,
+      launchOf: (environment) => this.#environments.launchOf(environment), started: parts.workerStarted,
       silenceMs: parts.workerSilenceMs,
       beatAgeMs: (client) => parts.store.health(client).beatAgeMs,
       died: (worker, cause) => this.#workerDied(worker, cause),
       logs: (lines) => this.#logs(lines),
     });
     const connect = (node: string) => this.#peers.connect(node);
+    this.#environments = new AgentEnvironments({
+      clock, nodeId, caller: this.caller, connect, site: parts.environments,
+      nodesFor: (jobId, via) => this.#peers.likeliest([via, this.#jobs.homeOf(jobId)]), isLive: (id) => this.#jobs.isLive(id),
+      ready: (jobId, environment) => this.#leases.environmentReady(jobId, environment),
+      failed: (jobId, environment, text) => this.#leases.environmentFailed(jobId, environment, text),
+    });
     this.#relays = new Relays({ nodeId, connect, local: (process) => this.#relayTarget(process) });
     this.#leases = new AgentLeases({
       clock, random, nodeId, processId, total: parts.total, labels: parts.labels, workers: this.workers, claims: parts.claims,
       channelOf: (process) => this.#processes.channelOf(process),
-      connectPeer: connect,
+      connectPeer: connect, environments: this.#environments,
       actorGranted: (actor, worker) => this.#actors.granted(actor, worker),
-      actorRefused: (actor, text) => this.#actors.refused(actor, text),
+      actorRefused: (actor, error) => this.#actors.refused(actor, error),
       adoption: (jobId) => this.#jobs.adoption(jobId),
       actorForwarded: (actor, node) => this.#forwardActor(actor, node),
       changed: () => this.#head.changed(),
@@ -277,14 +288,17 @@ export class Agent {
       grantDescriptors: (body) => this.#objects.descriptors(client, body),
       allocateObject: (body) => this.#objects.allocate(client, body),
       fetchObject: (body) => this.#objects.fetch(body),
-      readChunk: (body) => this.#readChunk(body),
+      readChunk: (body) => this.#objects.readAnywhere(body),
+      writeChunk: (body) => this.#environments.write(body, this.#jobOf(peer)),
     };
   }
 
   #peerHandler(): ChannelHandler {
     const callee = new Callee({
       createActor: ({ spec }) => this.#actors.create(spec as ActorSpec, 0, 0),
-      readChunk: (body, { channel }) => this.#objects.read(body, channel.peer.nodeId),
+      readChunk: (body, { channel }) => (
+        body.blob === "" ? this.#objects.read(body, channel.peer.nodeId) : this.#environments.read(body)
+      ),
     });
     const nodeOf = (channel: Channel) => channel.peer.nodeId;
     return {
@@ -342,6 +356,7 @@ export class Agent {
     const died = { process, node: this.#nodeId, cause, lease, pid: worker.child.pid };
     this.#processes.tell("processDied", died);
     if (worker.channel !== undefined) this.#head.send("processDied", died);
+    this.#environments.workerDied(worker, cause);
     this.#leases.workerDied(process);
     this.#leases.processGone(process);
     this.#actors.workerDied(process, cause);
@@ -376,6 +391,8 @@ export class Agent {
 
   #jobEnded(jobId: string, reason: string): void {
     this.#jobs.ended(jobId);
+    this.#leases.jobEnded(jobId);
+    this.#environments.release(jobId);
     this.#actors.endWhere((spec) => spec.jobId === jobId, `its job ended: ${reason}`);
     for (const worker of this.workers.all()) {
       if (worker.jobId !== jobId || worker.detachedActor) continue;
@@ -438,14 +455,6 @@ export class Agent {
     if (node === this.#nodeId || node === "") return;
     // A node that can't be reached is dead or dying, and its leases with it.
     this.#peers.connect(node).then((channel) => channel.send("leaseReturned", { lease, node, reason: "" }), () => {});
-  }
-
-  #readChunk(body: Parameters<AgentObjects["read"]>[0]): Promise<AnswerBody> | AnswerBody {
-    if (body.node === this.#nodeId || body.node === "") return this.#objects.read(body, "");
-    return this.#peers
-      .connect(body.node)
-      .then((channel) => this.caller.call(channel, "readChunk", body, "chunk", { timeoutMs: CALL_TIMEOUT_MS }))
-      .then((chunk) => ({ chunk }));
   }
 
   #workerOf(process: string): { channel: Channel | undefined; pid: number } | undefined {

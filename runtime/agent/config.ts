@@ -1,5 +1,7 @@
 // What an agent is told when it starts: the first line at its lifeline.
 
+import type { WorkerEnvironment } from "../environment/index.ts";
+
 export interface AgentConfig {
   readonly clusterId: string;
   readonly token: string;
@@ -36,6 +38,8 @@ export interface WorkerConfig {
   readonly nodeId: string;
   readonly processId: string;
   readonly sessionDir: string;
+  /** What it is started in; undefined for a worker of any job. */
+  readonly environment?: WorkerEnvironment | undefined;
 }
 
 export interface HeadConfig {

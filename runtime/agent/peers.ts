@@ -35,6 +35,14 @@ export class Peers {
     return new NodeDiedError(`node ${node} was declared dead: ${info.reason}`, { nodeId: node });
   }
 
+  /** Other living nodes, those in `first` before the rest. */
+  likeliest(first: readonly string[]): string[] {
+    const living = [...this.#nodes.values()].filter(({ state }) => state === "ALIVE").map(({ id }) => id);
+    const others = new Set([...first, ...living]);
+    others.delete(this.#identity.nodeId);
+    return [...others].filter((id) => this.#nodes.has(id));
+  }
+
   find(node: string): Channel | undefined {
     return this.#channels.get(node);
   }

@@ -2,6 +2,7 @@
 
 import { writeSync } from "node:fs";
 import { failureOf, InvalidArgumentError } from "../errors.ts";
+import { EnvironmentSite } from "../environment/index.ts";
 import { Head } from "../head/index.ts";
 import { LIFELINE_FD } from "../spawner.ts";
 import { watchLifeline } from "../lifeline.ts";
@@ -46,7 +47,10 @@ async function startAgent(config: AgentConfig, spawner: Spawner, early: readonly
     labels: node.labels,
     store, claims, workerSilenceMs: workerSilenceOf(process.env.TROUPE_WORKER_SILENCE_MS),
     openStore: (grant, broker) => openStore(grant, broker),
-    workerConfig: (worker): WorkerConfig => ({ clusterId, token, nodeId, sessionDir, processId: worker }),
+    workerConfig: (worker, environment): WorkerConfig => ({
+      clusterId, token, nodeId, sessionDir, processId: worker, environment,
+    }),
+    environments: new EnvironmentSite(`${sessionDir}/environments`),
     workerStarted: (pid) => lifeline.add(pid),
     workerEnded: (pid) => lifeline.remove(pid),
     ended: (reason) => void head.close().then(() => end(reason)),

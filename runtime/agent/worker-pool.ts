@@ -5,6 +5,7 @@
 // goes on while its loop is blocked, has stopped. A stopped or wedged process would otherwise keep its tasks for ever.
 
 import { Silence } from "../core/index.ts";
+import type { Launch, WorkerEnvironment } from "../environment/index.ts";
 import type { ChildExit, ChildProcess, Clock, Random, Spawner, Timer } from "../seams.ts";
 import type { Channel, DeathCause, LogLines } from "../transport/index.ts";
 
@@ -37,7 +38,9 @@ export interface WorkerPoolParts {
   readonly spawner: Spawner;
   readonly nodeId: string;
   /** What every worker's configuration has in common. */
-  readonly config: (process: string) => unknown;
+  readonly config: (process: string, environment: WorkerEnvironment | undefined) => unknown;
+  /** How workers of an environment are started; undefined for one that is no longer kept. */
+  readonly launchOf: (environment: string) => Launch | undefined;
   /** A worker that is silent for so long is killed; 0: none is, e.g. while a debugger stops them. */
   readonly silenceMs: number;
   /** Milliseconds since the last heartbeat of a client of the store. */
@@ -71,8 +74,8 @@ export class WorkerPool {
 
   /** For the state API. */
   rows(leased: (process: string) => boolean): object[] {
-    return this.all().map(({ process, child, channel, actor, jobId }) => ({
-      id: process, pid: child.pid, nodeId: this.#parts.nodeId, jobId,
+    return this.all().map(({ process, child, channel, actor, jobId, environment }) => ({
+      id: process, pid: child.pid, nodeId: this.#parts.nodeId, jobId, environment,
       state: channel === undefined ? "STARTING" : actor !== undefined ? "ACTOR" : leased(process) ? "LEASED" : "IDLE",
     }));
   }
@@ -80,9 +83,13 @@ export class WorkerPool {
   /** Starts a process; its end is reported through `died`, also when it never came up. */
   start(jobId: string, environment: string): PooledWorker {
     const process = this.#parts.random.hex(8);
+    const launch = environment === "" ? undefined : this.#parts.launchOf(environment);
+    if (environment !== "" && launch === undefined) return this.#startNone(process, jobId, environment);
     const child = this.#parts.spawner.spawn({
       program: "worker",
-      config: this.#parts.config(process),
+      config: this.#parts.config(process, launch?.worker),
+      environment: launch?.envVars,
+      nodeArgs: launch?.nodeArgs,
       onLine: (stream, line) => this.#line(process, stream === "stderr", line),
       onExit: (exit) => this.#exited(process, exit),
     });
@@ -132,6 +139,13 @@ export class WorkerPool {
   }
 
   // -- inside ------------------------------------------------------------------------------------------------------
+
+  /** Never in another environment than it was asked for: its job has ended meanwhile. */
+  #startNone(process: string, jobId: string, environment: string): PooledWorker {
+    const exit = { exitCode: undefined, signal: undefined, stderrTail: ["its environment is no longer kept"] };
+    this.#parts.clock.soon(() => this.#exited(process, exit));
+    return this.#track(process, { pid: 0, kill: () => {}, signal: () => {} }, jobId, environment);
+  }
 
   #track(process: string, child: ChildProcess, jobId: string, environment: string): PooledWorker {
     const worker: PooledWorker = {

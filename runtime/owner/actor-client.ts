@@ -399,5 +399,5 @@ export class ActorClients {
 
 /** Failures of a creation that every later call repeats as they are. */
 function isActorVerdict(code: string): boolean {
-  return code === "NAME_TAKEN" || code === "INFEASIBLE" || code === "NOT_FOUND";
+  return code === "NAME_TAKEN" || code === "INFEASIBLE" || code === "NOT_FOUND" || code === "RUNTIME_ENV_SETUP";
 }

@@ -9,5 +9,6 @@ export { TaskRecord, type SchedulingClass, type TaskLease, type TaskTemplate } f
 export type { RetryOn } from "./actor-client.ts";
 export type { WireValue } from "./wire-value.ts";
 export type { Equipment, Finalizers } from "./equipment.ts";
+export type { EnvironmentRequest, EnvironmentUse } from "./environments.ts";
 export { join, type JoinOptions } from "./join.ts";
 export { clearSession, currentSession, findSession, setAutoStart, setSession } from "./connection.ts";

@@ -1,5 +1,6 @@
 // How a driver or worker joins its node: dials the agent, maps the store, and becomes a session.
 
+import type { WorkerEnvironment } from "../environment/index.ts";
 import type { Seams } from "../seams.ts";
 import type { StoreBroker } from "../store/index.ts";
 import {
@@ -23,6 +24,8 @@ export interface JoinOptions {
   readonly identity: Identity;
   readonly agentAddress: string;
   readonly details: Uint8Array;
+  /** What a worker was started in. */
+  readonly environment?: WorkerEnvironment | undefined;
   /** Beside what every session answers. */
   readonly agentMessages: (session: Session) => MessageHandlers;
   readonly processMessages: (session: () => Session) => MessageHandlers;
@@ -61,7 +64,7 @@ export async function join(options: JoinOptions): Promise<Session> {
     sessionDir: welcome.sessionDir,
     jobId: welcome.jobId,
     namespace: welcome.namespace,
-    environment: "",
+    environment: options.environment,
     agent,
     caller,
     codec: equipment.createCodec(),

@@ -7,32 +7,20 @@
 
 import { failureOf, NotFoundError } from "../errors.ts";
 import type { CodeShipper } from "../closure/index.ts";
+import type { WorkerEnvironment } from "../environment/index.ts";
 import type { Seams } from "../seams.ts";
 import type { ValueCodec } from "../serialize/index.ts";
 import type { ClaimBook, StoreClient } from "../store/index.ts";
 import type {
-  ActorInfo,
-  ActorSpec,
-  AnswerName,
-  AnswerOf,
-  Caller,
-  CallName,
-  CallOf,
-  Channel,
-  ChannelHandler,
-  Draft,
-  Failure,
-  Identity,
-  Listener,
-  MessageHandlers,
-  Stored,
-  TaskDone,
+  ActorInfo, ActorSpec, AnswerName, AnswerOf, Caller, CallName, CallOf, Channel, ChannelHandler, Draft, Failure, Identity,
+  Listener, MessageHandlers, Stored, TaskDone,
 } from "../transport/index.ts";
 import { ActorCallRecord, ActorClients, type MethodTemplate, type RetryOn } from "./actor-client.ts";
 import { handleOf, HandleCore, type CallOptions } from "./actor-handle.ts";
 import { Arguments } from "./arguments.ts";
 import { Borrowing } from "./borrowing.ts";
 import { RunningAttempts } from "./context.ts";
+import { Environments, type EnvironmentUse } from "./environments.ts";
 import type { Finalizers } from "./equipment.ts";
 import { Link, LinkTable, processSocket, type ProcessAddress } from "./links.ts";
 import { isRef, ObjectEntry, ObjectRef, objectIdOf, type WaitOptions } from "./object-ref.ts";
@@ -56,7 +44,8 @@ export interface SessionParts {
   readonly sessionDir: string;
   readonly jobId: string;
   readonly namespace: string;
-  readonly environment: string;
+  /** What this process was started in. */
+  readonly environment: WorkerEnvironment | undefined;
   readonly agent: Channel;
   readonly caller: Caller;
   readonly codec: ValueCodec;
@@ -80,6 +69,7 @@ export class Session {
   readonly actors: ActorClients;
   readonly reading: Reading;
   readonly arguments: Arguments;
+  readonly environments: Environments;
   readonly history = new TaskHistory();
   readonly #travel: TravelHooks;
   /** Job that this process works for; a worker adopts one. */
@@ -111,9 +101,7 @@ export class Session {
       onClosed: (link) => this.#linkClosed(link),
     });
     this.borrowing = new Borrowing({
-      clock: seams.clock, finalizers: parts.finalizers,
-      processId,
-      nodeId,
+      clock: seams.clock, finalizers: parts.finalizers, processId, nodeId,
       session: this,
       agent,
       connect,
@@ -142,7 +130,6 @@ export class Session {
       agent,
       nodeId,
       connect,
-      environment: parts.environment,
       jobId: () => this.jobId,
       claimPage: (index) => parts.claims?.page(index),
       history: this.history,
@@ -160,6 +147,7 @@ export class Session {
       suspender: () => this.attempts.current(),
       hold: (change) => this.#hold(change),
     });
+    this.environments = new Environments(parts.environment, (piece) => this.ask("writeChunk", piece, "chunk"));
     this.arguments = new Arguments(this.values, this.borrowing, () => this.newEntry());
   }
 
@@ -250,7 +238,9 @@ export class Session {
     spec: Omit<Partial<ActorSpec>, "args"> & { className: string },
     args: readonly unknown[],
     methods: Set<string>,
-    options: { maxPendingCalls: number; retryOn: RetryOn; travelling: Readonly<Record<string, unknown>> },
+    options: {
+      environment: EnvironmentUse; maxPendingCalls: number; retryOn: RetryOn; travelling: Readonly<Record<string, unknown>>;
+    },
   ): object {
     this.#alive();
     const prepared = this.arguments.prepare(args);
@@ -272,7 +262,7 @@ export class Session {
         owner: processId,
         ownerNode: nodeId,
         jobId: this.jobId,
-        environment: this.parts.environment,
+        environment: environment.id,
       };
       this.ask("createActor", { spec: full }, "actor").then(
         (info) => {
@@ -285,13 +275,16 @@ export class Session {
         (error) => this.actors.died(client, failureOf(error) as Failure),
       );
     };
-    let unresolved = prepared.unresolved.length;
-    if (unresolved === 0) send();
+    const { environment } = options;
+    let unresolved = prepared.unresolved.length + 1;
+    const ready = () => {
+      unresolved -= 1;
+      if (unresolved === 0) send();
+    };
+    if (environment.id !== undefined) ready();
+    else environment.prepare().then(ready, (error: unknown) => this.actors.died(client, failureOf(error) as Failure));
     this.arguments.await(prepared, {
-      ready: () => {
-        unresolved -= 1;
-        if (unresolved === 0) send();
-      },
+      ready,
       failed: (error) => this.actors.died(client, (error.failure as Failure) ?? failureOf(this.values.errorIn(error))),
     });
     return handleOf(core);

@@ -5,11 +5,12 @@
 // everything it sent and its agent has told the cause (or a second has passed), so a finished task is never charged.
 
 import { stepTask, STUCK_MS, type TaskEvent } from "../core/index.ts";
-import { failureOf, NodeDiedError, WorkerCrashedError } from "../errors.ts";
+import { failureOf } from "../errors.ts";
 import type { Clock, Timer } from "../seams.ts";
 import { CLAIM_SLOTS, claimTag, type ClaimPage } from "../store/index.ts";
 import type { Channel, DeathCause, Failure, LeaseGranted, LeaseRefused, ProcessDied, TaskDone } from "../transport/index.ts";
 import type { RetryOn } from "./actor-client.ts";
+import { crashFailure, nodeCause } from "./crash-failure.ts";
 import type { Link, ProcessAddress } from "./links.ts";
 import type { ObjectEntry } from "./object-ref.ts";
 import { codeOf, isError, type WireValue } from "./wire-value.ts";
@@ -26,7 +27,6 @@ export interface SubmissionParts {
   readonly agent: Channel;
   readonly nodeId: string;
   readonly jobId: () => string;
-  readonly environment: string;
   readonly connect: (address: ProcessAddress) => Promise<Link>;
   readonly claimPage: (index: number) => ClaimPage | undefined;
   readonly history: TaskHistory;
@@ -119,9 +119,13 @@ export class Submission {
   leaseRefused(refused: LeaseRefused): void {
     const scheduling = this.#classes.get(refused.schedulingClass);
     if (scheduling === undefined) return;
+    this.#refuse(scheduling, refused.failure as Failure);
+  }
+
+  #refuse(scheduling: SchedulingClass, failure: Failure): void {
     scheduling.pool.forgetOrder();
     for (const task of scheduling.pool.drainQueue()) {
-      if (stepTask(task.life, { kind: "refused" }) === "fail") this.#fail(task, { failure: refused.failure as Failure });
+      if (stepTask(task.life, { kind: "refused" }) === "fail") this.#fail(task, { failure });
     }
   }
 
@@ -250,10 +254,23 @@ export class Submission {
   #endTurn(): void {
     this.#turnScheduled = false;
     for (const scheduling of this.#dirty) {
+      if (scheduling.environment.id === undefined) {
+        this.#prepareEnvironment(scheduling);
+        continue;
+      }
       const wanted = scheduling.pool.order();
       if (wanted !== undefined) this.#order(scheduling, wanted);
     }
     this.#dirty.clear();
+  }
+
+  /** Nothing is ordered before the agent has what the work is to run in. */
+  #prepareEnvironment(scheduling: SchedulingClass): void {
+    if (scheduling.pool.queued === 0) return;
+    scheduling.environment.prepare().then(
+      () => this.#pump(scheduling),
+      (error: unknown) => this.#refuse(scheduling, failureOf(error) as Failure),
+    );
   }
 
   #order(scheduling: SchedulingClass, wanted: number): void {
@@ -263,7 +280,7 @@ export class Submission {
       wanted,
       strategy: scheduling.strategy,
       jobId: this.#parts.jobId(),
-      environment: this.#parts.environment,
+      environment: scheduling.environment.id,
       infeasibleGraceMs: scheduling.infeasibleGraceMs,
       name: scheduling.name,
       origin: "",
@@ -463,27 +480,3 @@ function sendTemplate(link: Link, template: TaskRecord["template"]): void {
 }
 
 const EMPTY_BYTES = new Uint8Array(0);
-
-function nodeCause(text: string): DeathCause {
-  return { reason: "node-died", exitCode: -1, signal: "", stderrTail: [], text };
-}
-
-/** The typed error of a task that died with its worker. */
-function crashFailure(task: TaskRecord, lease: TaskLease, cause: DeathCause | undefined): Failure {
-  const name = task.template.name;
-  const tries = task.life.attempt + 1;
-  const tail = `It was started ${tries} time${tries === 1 ? "" : "s"}; maxRetries allows no more.`;
-  if (cause?.reason === "node-died") {
-    return failureOf(new NodeDiedError(`task "${name}" was lost: ${cause.text}. ${tail}`, { nodeId: lease.node })) as Failure;
-  }
-  const text = cause === undefined ? "its connection broke and its agent gave no cause" : cause.text;
-  return failureOf(
-    new WorkerCrashedError(`task "${name}" was lost with its worker ${lease.worker} on node ${lease.node}: ${text}. ${tail}`, {
-      exitCode: cause === undefined || cause.signal !== "" ? undefined : cause.exitCode,
-      signal: cause?.signal || undefined,
-      stderrTail: cause?.stderrTail ?? [],
-      reason: cause?.reason ?? "unknown",
-    }),
-  ) as Failure;
-}
-

@@ -4,6 +4,7 @@ import { newTaskLife, type TaskLife } from "../core/index.ts";
 import type { LeasePool, PooledLease, PooledTask } from "../core/index.ts";
 import type { BoundArg, Chain, Code } from "../transport/index.ts";
 import type { ClaimPage } from "../store/index.ts";
+import type { EnvironmentUse } from "./environments.ts";
 import type { ObjectEntry } from "./object-ref.ts";
 import type { Link } from "./links.ts";
 
@@ -43,6 +44,7 @@ export interface SchedulingClass {
   readonly resources: Record<string, number>;
   readonly strategy: { kind: string; node: string; soft: boolean; labels: Record<string, string> };
   readonly infeasibleGraceMs: number;
+  readonly environment: EnvironmentUse;
   /** Of a function that uses it, for messages to people. */
   readonly name: string;
   readonly pool: LeasePool<TaskRecord, TaskLease>;

@@ -10,7 +10,7 @@ import type { WorkerConfig } from "../agent/index.ts";
 import { setSession } from "../owner/index.ts";
 import { startWorker } from "./worker.ts";
 
-const { clusterId, token, nodeId, processId, sessionDir } = readConfig<WorkerConfig>();
+const { clusterId, token, nodeId, processId, sessionDir, environment } = readConfig<WorkerConfig>();
 const lifeline = watchLifeline({ watched: true, path: `${sessionDir}/${processId}.sock` });
 const seams = {
   clock: systemClock,
@@ -23,6 +23,7 @@ const session = await startWorker({
   identity: { kind: "worker", processId, nodeId, clusterId, token },
   agentAddress: `unix:${sessionDir}/agent.sock`,
   pid: process.pid,
+  environment,
   exit: (code) => {
     lifeline.cleanUp();
     process.exit(code);

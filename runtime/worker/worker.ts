@@ -1,5 +1,6 @@
 // The worker: a process that runs tasks or hosts one actor.
 
+import type { WorkerEnvironment } from "../environment/index.ts";
 import { join, type Equipment, type Link, type Session } from "../owner/index.ts";
 import type { Seams } from "../seams.ts";
 import { toBytes, WorkerDetails, type Identity } from "../transport/index.ts";
@@ -12,6 +13,8 @@ export interface WorkerParts {
   readonly identity: Identity;
   readonly agentAddress: string;
   readonly pid: number;
+  /** What it was started in. */
+  readonly environment?: WorkerEnvironment | undefined;
   /** The worker is to end: its agent is gone or said so. */
   readonly exit: (code: number, reason: string) => void;
   /** Default: the system's. */
@@ -29,6 +32,7 @@ export async function startWorker(parts: WorkerParts): Promise<Session> {
     identity: parts.identity,
     agentAddress: parts.agentAddress,
     equipment: parts.equipment,
+    environment: parts.environment,
     details: toBytes(WorkerDetails, { socket: "" }),
     processMessages: (current) => {
       const linkOf = (channel: Parameters<Session["links"]["of"]>[0]): Link => current().links.of(channel);

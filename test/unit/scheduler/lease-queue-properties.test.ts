@@ -22,6 +22,7 @@ const act: fc.Arbitrary<Act> = fc.record({
   act: fc.constantFrom(
     "request", "request", "request", "withdraw", "return", "return", "suspend", "resume", "die", "start", "ready", "ready",
     "gone", "place", "actorGone", "view", "grace", "slice", "forwardGranted", "forwardReturned", "forwardRefused",
+    "environmentReady", "environmentReady", "environmentFailed", "jobEnded", "idle",
   ),
   n: fc.nat(1000),
   m: fc.nat(1000),
@@ -62,7 +63,10 @@ class World {
   /** Who has room and a worker is served in the same step: nothing happens later that would serve it. */
   #expectNobodyForgotten(): void {
     const idle = [...this.node.queue.workers.values()].filter((worker) => worker.state === "idle");
-    for (const row of this.node.queue.waiting(100).filter(({ reason }) => reason === "worker")) {
+    const waiting = this.node.queue.waiting(100).filter(({ reason }) => reason === "worker");
+    // The room may be promised to one whose own worker boots.
+    if (waiting.some((row) => this.orders.get(`${row.origin} ${row.schedulingClass}`)?.environment !== "")) return;
+    for (const row of waiting) {
       const fits = idle.some(({ jobId }) => jobId === undefined);
       if (fits) throw new Error(`${row.origin} waits for a worker while a blank one is idle`);
     }
@@ -91,6 +95,10 @@ class World {
       case "view": return this.#view(n, m);
       case "grace": return { kind: "graceElapsed", origin: `o${n % 4}`, schedulingClass: m % 5 };
       case "slice": return { kind: "sliceElapsed" };
+      case "environmentReady": return { kind: what, jobId: `j${n % 2}`, environment: "env" };
+      case "environmentFailed": return { kind: what, jobId: `j${n % 2}`, environment: "env", text: "no npm" };
+      case "jobEnded": return { kind: what, jobId: `j${n % 2}` };
+      case "idle": return worker === undefined ? undefined : { kind: "idleElapsed", worker };
       default: return this.#far(what, n, m);
     }
   }

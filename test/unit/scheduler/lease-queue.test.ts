@@ -291,3 +291,66 @@ describe("other nodes", () => {
       .toMatchObject([{ kind: "armGrace" }]);
   });
 });
+
+describe("an environment", () => {
+  const env = { environment: "e" };
+
+  test("is asked for once, holds nothing meanwhile, and its workers are started when it is ready", () => {
+    const node = new QueueHarness({ CPU: 2 });
+    node.step({ kind: "workerStarting", worker: "pre" }, { kind: "workerReady", worker: "pre" });
+    expect(node.step(order({ ...env, wanted: 2 }))).toEqual([
+      { kind: "prepareEnvironment", jobId: "job", environment: "e", origin: "driver" },
+    ]);
+    expect(node.queue.waiting(1)[0]).toMatchObject({ reason: "environment", unmet: 2 });
+    expect(node.step(order({ ...env, origin: "other" }))).toEqual([]);
+    // Work without one has both CPUs, and nobody asks it back for who can't use them yet.
+    expect(kinds(node.step(order({ schedulingClass: 2, wanted: 2 })))).toEqual(["grant", "startWorker", "grant"]);
+    expect(kinds(node.giveBack("L1"))).toEqual(["grant"]);
+    node.step(order({ schedulingClass: 2, wanted: 0 }), { kind: "leaseReturned", lease: "L2" });
+    node.giveBack("L3");
+    const effects = node.step({ kind: "environmentReady", jobId: "job", environment: "e" });
+    expect(node.of("startWorker", effects)).toMatchObject([env, env]);
+    expect(node.of("grant", effects)).toMatchObject([{ adopt: undefined }, { adopt: undefined }]);
+  });
+
+  test("is not given to a blank worker, and belongs to one job", () => {
+    const node = new QueueHarness({ CPU: 4 });
+    node.step({ kind: "environmentReady", jobId: "job", environment: "e" });
+    node.step({ kind: "workerStarting", worker: "pre" }, { kind: "workerReady", worker: "pre" });
+    const [grant] = node.of("grant", node.step(order(env)));
+    expect(grant).toMatchObject({ worker: "w1", adopt: undefined });
+    expect(kinds(node.step(order({ ...env, jobId: "job2", origin: "driver2" })))).toEqual(["prepareEnvironment"]);
+  });
+
+  test("that could not be made refuses who waits for it, and who asks later asks anew", () => {
+    const node = new QueueHarness({ CPU: 2 });
+    node.step(order({ ...env, wanted: 2 }), order({ schedulingClass: 2, environment: "f" }));
+    const failed = { kind: "environmentFailed", jobId: "job", environment: "e", text: "no npm" } as const;
+    expect(node.step(failed)).toEqual([
+      { kind: "refuse", origin: "driver", schedulingClass: 1, code: "RUNTIME_ENV_SETUP", text: "no npm" },
+    ]);
+    expect(node.queue.backlog).toBe(1);
+    expect(kinds(node.step(order({ ...env, wanted: 1 })))).toEqual(["prepareEnvironment"]);
+  });
+
+  test("that another node could not make refuses the order, which goes nowhere else", () => {
+    const node = new QueueHarness({ CPU: 1 });
+    const far = { resources: units({ a: 1 }) };
+    node.step({ kind: "viewChanged", nodes: [nodeView("n1", { CPU: 1, a: 1 }), nodeView("n2", { CPU: 1, a: 1 })] });
+    const [forward] = node.of("forward", node.step(order({ ...env, ...far })));
+    const refused = { kind: "forwardRefused", node: forward.node, origin: "driver", schedulingClass: 1 } as const;
+    expect(node.of("refuse", node.step({ ...refused, setupFailure: "no npm" }))).toMatchObject([{ code: "RUNTIME_ENV_SETUP" }]);
+    expect(node.queue.backlog).toBe(0);
+  });
+
+  test("loses its worker when that is idle for too long, and only then", () => {
+    const node = new QueueHarness({ CPU: 2 });
+    node.step({ kind: "environmentReady", jobId: "job", environment: "e" });
+    const [grant] = node.of("grant", node.step(order(env)));
+    expect(node.step({ kind: "idleElapsed", worker: grant.worker })).toEqual([]);
+    node.step({ kind: "leaseReturned", lease: grant.lease }, order({ ...env, wanted: 0 }));
+    expect(node.step({ kind: "idleElapsed", worker: grant.worker })).toEqual([{ kind: "stopWorker", worker: grant.worker }]);
+    expect(node.step({ kind: "idleElapsed", worker: grant.worker })).toEqual([]);
+    expect(kinds(node.step(order(env)))).toEqual(["startWorker", "grant"]);
+  });
+});

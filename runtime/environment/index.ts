@@ -1,0 +1,7 @@
+// Runtime environments: what a worker is started in. Their definitions, and how a node makes them.
+export { PIECE_BYTES_MAX } from "./blob-store.ts";
+export {
+  blobIdOf, decodeDefinition, encodeDefinition, mergeDefinitions, type BlobId, type EnvironmentDefinition,
+} from "./definition.ts";
+export { nodeArgProblem } from "./node-args.ts";
+export { EnvironmentSite, type Launch, type WorkerEnvironment } from "./site.ts";

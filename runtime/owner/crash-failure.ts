@@ -1,0 +1,29 @@
+// What is told of a task that was lost with its worker or node.
+
+import { failureOf, NodeDiedError, WorkerCrashedError } from "../errors.ts";
+import type { DeathCause, Failure } from "../transport/index.ts";
+import type { TaskLease, TaskRecord } from "./task-record.ts";
+
+export function nodeCause(text: string): DeathCause {
+  return { reason: "node-died", exitCode: -1, signal: "", stderrTail: [], text };
+}
+
+/** The typed error of a task that died with its worker. */
+export function crashFailure(task: TaskRecord, lease: TaskLease, cause: DeathCause | undefined): Failure {
+  const name = task.template.name;
+  const tries = task.life.attempt + 1;
+  const tail = `It was started ${tries} time${tries === 1 ? "" : "s"}; maxRetries allows no more.`;
+  if (cause?.reason === "node-died") {
+    return failureOf(new NodeDiedError(`task "${name}" was lost: ${cause.text}. ${tail}`, { nodeId: lease.node })) as Failure;
+  }
+  const text = cause === undefined ? "its connection broke and its agent gave no cause" : cause.text;
+  return failureOf(
+    new WorkerCrashedError(`task "${name}" was lost with its worker ${lease.worker} on node ${lease.node}: ${text}. ${tail}`, {
+      exitCode: cause === undefined || cause.signal !== "" ? undefined : cause.exitCode,
+      signal: cause?.signal || undefined,
+      stderrTail: cause?.stderrTail ?? [],
+      reason: cause?.reason ?? "unknown",
+    }),
+  ) as Failure;
+}
+
