@@ -44,8 +44,10 @@ export interface SpawnRequest {
   readonly program: "head" | "agent" | "worker";
   /** JSON handed over the lifeline pipe, never argv or environment: it holds the token. */
   readonly config: unknown;
-  readonly environment?: Readonly<Record<string, string>>;
-  readonly nodeArgs?: readonly string[];
+  readonly environment?: Readonly<Record<string, string>> | undefined;
+  readonly nodeArgs?: readonly string[] | undefined;
+  /** Where it runs; default where this process does. */
+  readonly folder?: string | undefined;
   onLine?(stream: "stdout" | "stderr", line: string): void;
   /** What the program says of itself once it is up, e.g. its address. */
   onReady?(said: Readonly<Record<string, unknown>>): void;

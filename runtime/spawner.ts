@@ -27,6 +27,7 @@ export function systemSpawner(options: SpawnerOptions): Spawner {
       const child = spawn(process.execPath, [...(request.nodeArgs ?? []), options.mainOf(request.program)], {
         stdio: ["ignore", "pipe", "pipe", "pipe"],
         detached: true,
+        cwd: request.folder,
         env: request.environment === undefined ? process.env : { ...process.env, ...request.environment },
       });
       const tail: string[] = [];

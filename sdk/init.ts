@@ -11,7 +11,7 @@ import { systemClock, systemRandom } from "../runtime/system.ts";
 import { systemTransport, type LogLines } from "../runtime/transport/index.ts";
 import { parseResources } from "../scheduler/index.ts";
 import { Cluster } from "./cluster.ts";
-import { bytesOf } from "./options.ts";
+import { bytesOf } from "./byte-sizes.ts";
 import { checkRuntimeEnv, type RuntimeEnv } from "./runtime-env.ts";
 import { findTarget, type Target } from "./target.ts";
 

@@ -5,6 +5,7 @@
 
 import { InvalidArgumentError } from "../runtime/errors.ts";
 import { parseResources } from "../scheduler/index.ts";
+import { bytesOf } from "./byte-sizes.ts";
 import { checkRuntimeEnv, type RuntimeEnv } from "./runtime-env.ts";
 
 type ErrorClass = abstract new (...args: never[]) => unknown;
@@ -198,29 +199,6 @@ function describe(value: unknown): string {
   if (typeof value === "string") return JSON.stringify(value);
   if (typeof value === "function") return "a function";
   return typeof value === "object" && value !== null ? (Array.isArray(value) ? "an array" : "an object") : String(value);
-}
-
-const UNITS: Record<string, number> = {
-  "": 1,
-  b: 1,
-  k: 1e3,
-  kb: 1e3,
-  m: 1e6,
-  mb: 1e6,
-  g: 1e9,
-  gb: 1e9,
-  kib: 2 ** 10,
-  mib: 2 ** 20,
-  gib: 2 ** 30,
-  tib: 2 ** 40,
-};
-
-/** Bytes of a size as users write it; undefined when it is none. */
-export function bytesOf(size: unknown): number | undefined {
-  if (typeof size === "number") return Number.isSafeInteger(size) && size >= 0 ? size : undefined;
-  const match = typeof size === "string" ? /^\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*$/i.exec(size) : null;
-  const unit = match === null ? undefined : UNITS[match[2].toLowerCase()];
-  return match === null || unit === undefined ? undefined : Math.round(Number(match[1]) * unit);
 }
 
 /** Fixed-point resources of a request; throws for what is no amount. */

@@ -9,6 +9,7 @@ import {
   checkActorOptions, checkTaskOptions, resourcesOf, retryPredicate, type ActorOptions, type CallOptions, type ResourceOptions,
   type TaskOptions,
 } from "./options.ts";
+import { requestOf } from "./runtime-env.ts";
 import type { RemoteClass, RemoteFunction } from "./types.ts";
 
 /** Ray's retry default: tasks are expected to be safe to run again after a crash. */
@@ -159,7 +160,7 @@ export function createActor(session: Session, type: Function, options: ActorOpti
   };
   const travelling = { maxTaskRetries: options.maxTaskRetries ?? 0, methods: plainMethods(options.methods) };
   return session.createActor(spec, args, methods, {
-    environment: session.environments.use(options.runtimeEnv),
+    environment: session.environments.use(requestOf(options.runtimeEnv)),
     maxPendingCalls: options.maxPendingCalls ?? -1,
     retryOn: retryPredicate(options.retryExceptions),
     travelling,
@@ -193,11 +194,12 @@ function schedulingClass(session: Session, options: ResourceOptions, name: strin
   const strategy = strategyOf(options);
   const infeasibleGraceMs = graceOf(options);
   const { environments } = session;
-  const environment = environments.use(options.runtimeEnv);
+  const request = requestOf(options.runtimeEnv);
+  const environment = environments.use(request);
   // A worker that waits runs children only in the environment that it was started in.
   const shareable = mayShare && environment === environments.own;
-  const needs = [resourcesKey(resources), strategy, infeasibleGraceMs, shareable, environments.keyOf(options.runtimeEnv)];
-  const key = JSON.stringify(needs);
+  const environmentKey = environments.keyOf(request);
+  const key = JSON.stringify([resourcesKey(resources), strategy, infeasibleGraceMs, shareable, environmentKey]);
   let classes = CLASSES.get(session);
   if (classes === undefined) {
     classes = new Map();
@@ -205,7 +207,8 @@ function schedulingClass(session: Session, options: ResourceOptions, name: strin
   }
   let found = classes.get(key);
   if (found === undefined) {
-    found = { id: classes.size + 1, resources, strategy, infeasibleGraceMs, name, pool: new LeasePool(), shareable, environment };
+    const pool: SchedulingClass["pool"] = new LeasePool();
+    found = { id: classes.size + 1, resources, strategy, infeasibleGraceMs, environment, name, pool, shareable };
     classes.set(key, found);
   }
   return found;

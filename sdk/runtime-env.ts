@@ -1,14 +1,22 @@
 // What work runs in: the type of the option `runtimeEnv` of init, tasks and actors, and its checks at the door.
 
+import { resolve } from "node:path";
 import { InvalidArgumentError } from "../runtime/errors.ts";
-import { nodeArgProblem } from "../runtime/environment/index.ts";
+import { FOLDER_BYTES_MAX, nodeArgProblem } from "../runtime/environment/index.ts";
 import type { EnvironmentRequest } from "../runtime/owner/index.ts";
+import { bytesOf } from "./byte-sizes.ts";
 
 /**
  * Work with an environment runs in worker processes of its own, started for it. A task or actor inherits what it does not give
  * itself: from the task or actor that submits it, else from init. Variables are merged, every other field replaces.
  */
 export interface RuntimeEnv {
+  /**
+   * A folder of this machine that goes along: packed and sent once, unpacked once a node, and the current folder of the worker.
+   * Code that is imported from it here is imported from the copy there. What .troupeignore (else .gitignore) names, node_modules
+   * and .git stay behind. At most 100 MiB, unless `maxBytes` says otherwise.
+   */
+  workingDir?: string | { readonly path: string; readonly maxBytes?: number | string | undefined } | undefined;
   /** Environment variables of the worker, from its start. */
   envVars?: Readonly<Record<string, string>> | undefined;
   /** Options of Node for the worker, each one text: "--max-old-space-size=512". */
@@ -33,7 +41,22 @@ export function checkRuntimeEnv(where: string, env: RuntimeEnv): EnvironmentRequ
   return request;
 }
 
-const CHECKS = { envVars: checkEnvVars, nodeArgs: checkNodeArgs } as const;
+/** Of options that were checked: they have the checked form. */
+export function requestOf(env: RuntimeEnv | undefined): EnvironmentRequest | undefined {
+  return env as EnvironmentRequest | undefined;
+}
+
+const CHECKS = { workingDir: checkWorkingDir, envVars: checkEnvVars, nodeArgs: checkNodeArgs } as const;
+
+function checkWorkingDir(
+  where: string, given: NonNullable<RuntimeEnv["workingDir"]>,
+): NonNullable<EnvironmentRequest["workingDir"]> {
+  const { path, maxBytes = FOLDER_BYTES_MAX } = typeof given === "string" ? { path: given } : given;
+  if (typeof path !== "string" || path === "") refuse(where, `must be a folder's path or { path, maxBytes }, not ${show(given)}`);
+  const bytes = bytesOf(maxBytes);
+  if (bytes === undefined) refuse(`${where}.maxBytes`, `must be bytes, or text such as "512MiB", not ${show(maxBytes)}`);
+  return { path: resolve(path), maxBytes: bytes };
+}
 
 function checkEnvVars(where: string, envVars: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
   if (typeof envVars !== "object" || envVars === null || Array.isArray(envVars)) {

@@ -4,6 +4,7 @@ import { writeSync } from "node:fs";
 import { failureOf, InvalidArgumentError } from "../errors.ts";
 import { EnvironmentSite } from "../environment/index.ts";
 import { Head } from "../head/index.ts";
+import { PACKAGE_ROOT } from "../programs.ts";
 import { LIFELINE_FD } from "../spawner.ts";
 import { watchLifeline } from "../lifeline.ts";
 import { systemClock, systemRandom } from "../system.ts";
@@ -50,7 +51,7 @@ async function startAgent(config: AgentConfig, spawner: Spawner, early: readonly
     workerConfig: (worker, environment): WorkerConfig => ({
       clusterId, token, nodeId, sessionDir, processId: worker, environment,
     }),
-    environments: new EnvironmentSite(`${sessionDir}/environments`),
+    environments: new EnvironmentSite(`${sessionDir}/environments`, PACKAGE_ROOT),
     workerStarted: (pid) => lifeline.add(pid),
     workerEnded: (pid) => lifeline.remove(pid),
     ended: (reason) => void head.close().then(() => end(reason)),

@@ -90,6 +90,7 @@ export class WorkerPool {
       config: this.#parts.config(process, launch?.worker),
       environment: launch?.envVars,
       nodeArgs: launch?.nodeArgs,
+      folder: launch?.folder,
       onLine: (stream, line) => this.#line(process, stream === "stderr", line),
       onExit: (exit) => this.#exited(process, exit),
     });

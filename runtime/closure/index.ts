@@ -1,5 +1,6 @@
 // Code shipping: a function or class becomes bytes in one process, and a function or class again in another.
 
 export type { CapturedCode, CaptureOptions } from "./contract.ts";
+export type { FileNames } from "./file-names.ts";
 export type { TravelHook } from "./payload.ts";
 export { type CodeShipper, createShipper, type ShipperHooks } from "./shipper.ts";

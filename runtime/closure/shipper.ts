@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { warmParser } from "./analyze.ts";
 import { Capture } from "./capture.ts";
 import type { CapturedCode, CaptureOptions, CodeShipper as Contract } from "./contract.ts";
+import { type FileNames, namedByOrigin, namedHere } from "./file-names.ts";
 import { Inspector } from "./inspector.ts";
 import { warmTables } from "./intrinsics.ts";
 import { Modules } from "./modules.ts";
@@ -20,6 +21,8 @@ export interface CodeShipper extends Contract {
 export interface ShipperHooks {
   readonly ref?: TravelHook;
   readonly handle?: TravelHook;
+  /** Where this process has the files that code names, if not where its maker has them. */
+  readonly files?: FileNames | undefined;
 }
 
 export function createShipper(hooks: ShipperHooks = {}): CodeShipper {
@@ -96,7 +99,8 @@ class Shipper implements CodeShipper {
     const root = capture.run(fn, trail);
     const node = capture.nodes[root as number];
     const text = "position" in node ? `${label} (${placeOf(node.position)})` : label;
-    const { id, bytes } = encodePayload({ version: 1, root, label: text, nodes: capture.nodes });
+    const nodes = namedByOrigin(capture.nodes, this.#hooks.files);
+    const { id, bytes } = encodePayload({ version: 1, root, label: text, nodes });
     capture.refuseLarge(bytes.length, trail);
     if (bytes.length > WARNING_BYTES) warnLarge(text, bytes.length, capture.largest());
     return { id, bytes, label: text, kind: isClass(fn) ? "class" : "function" };
@@ -105,7 +109,7 @@ class Shipper implements CodeShipper {
   async #reviveNow(id: string, bytes: Uint8Array): Promise<Function> {
     const known = this.known(id);
     if (known !== undefined) return known;
-    const payload = decodePayload(bytes);
+    const payload = namedHere(decodePayload(bytes), this.#hooks.files);
     const { ref, handle } = this.#hooks;
     const fn = await new Revival(payload, { ref, handle, origins }).run();
     this.#remember(id, fn);

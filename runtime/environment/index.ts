@@ -3,5 +3,7 @@ export { PIECE_BYTES_MAX } from "./blob-store.ts";
 export {
   blobIdOf, decodeDefinition, encodeDefinition, mergeDefinitions, type BlobId, type EnvironmentDefinition,
 } from "./definition.ts";
+export { fileNames, folderUrl, type EnvironmentFiles } from "./file-places.ts";
 export { nodeArgProblem } from "./node-args.ts";
+export { FOLDER_BYTES_MAX, packFolder, type PackedFolder } from "./packing.ts";
 export { EnvironmentSite, type Launch, type WorkerEnvironment } from "./site.ts";

@@ -1,10 +1,12 @@
 // The environments of one node: made once each, kept while a job or a worker needs them, as files below the session's folder.
 
-import { readFile } from "node:fs/promises";
+import { mkdir, readFile, rename, rm, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { BlobStore } from "./blob-store.ts";
-import { decodeDefinition, type BlobId, type EnvironmentDefinition } from "./definition.ts";
+import { decodeDefinition, type BlobId, type EnvironmentDefinition, type WorkingDirBlob } from "./definition.ts";
+import type { EnvironmentFiles } from "./file-places.ts";
 import { HeldFiles } from "./held-files.ts";
+import { unpackFolder } from "./unpacking.ts";
 
 /** What a node keeps for nobody is removed, the longest unused first, when its environments take more than this. */
 export const KEPT_BYTES_MAX = 8 * 1024 ** 3;
@@ -14,22 +16,31 @@ export interface WorkerEnvironment {
   readonly id: BlobId;
   /** File of the definition. */
   readonly definition: string;
+  /** Undefined when it is about no files. */
+  readonly files?: EnvironmentFiles | undefined;
 }
 
 /** How a worker process is started in an environment. */
 export interface Launch {
   readonly worker: WorkerEnvironment;
+  /** Where it runs; undefined for the agent's own folder. */
+  readonly folder: string | undefined;
   readonly envVars: Readonly<Record<string, string>>;
   readonly nodeArgs: readonly string[];
 }
 
 export class EnvironmentSite {
   readonly blobs: BlobStore;
+  readonly #folder: string;
+  readonly #packageRoot: string;
   readonly #held = new HeldFiles(KEPT_BYTES_MAX);
   /** Makings and removals of one thing, one after the other. */
   readonly #busy = new Map<string, Promise<unknown>>();
 
-  constructor(folder: string) {
+  /** `packageRoot`: of this package, which code in the folders imports by its name. */
+  constructor(folder: string, packageRoot: string) {
+    this.#folder = folder;
+    this.#packageRoot = packageRoot;
     this.blobs = new BlobStore(join(folder, "blobs"));
   }
 
@@ -43,9 +54,10 @@ export class EnvironmentSite {
   /** Makes what is missing of an environment and holds all of it. `fetch` brings a blob here. */
   async make(id: BlobId, holder: string, fetch: (id: BlobId) => Promise<void>): Promise<Launch> {
     await this.#blob(id, holder, fetch);
-    const definition = await this.#definition(id);
-    const { envVars = {}, nodeArgs = [] } = definition;
-    return { worker: { id, definition: this.blobs.pathOf(id) }, envVars, nodeArgs };
+    const { envVars = {}, nodeArgs = [], origin, workingDir } = await this.#definition(id);
+    const folder = workingDir && (await this.#copy(workingDir, holder, fetch));
+    const files = origin === undefined ? undefined : { origin, folder };
+    return { worker: { id, definition: this.blobs.pathOf(id), files }, folder, envVars, nodeArgs };
   }
 
   /** Also for `holder`: an environment that was made. */
@@ -80,8 +92,36 @@ export class EnvironmentSite {
     this.#held.hold(blobKey(id), holder);
   }
 
+  /** The unpacked folder. */
+  async #copy({ blob, bytes }: WorkingDirBlob, holder: string, fetch: (id: BlobId) => Promise<void>): Promise<string> {
+    const key = join(PLAIN, blob);
+    const folder = join(this.#folder, key);
+    await this.#alone(key, async () => {
+      if (!this.#held.hold(key, holder)) {
+        await this.#linkPackage();
+        await this.#blob(blob, holder, fetch);
+        await rm(`${folder}.part`, { recursive: true, force: true });
+        this.#held.keep(key, await unpackFolder(this.blobs.pathOf(blob), `${folder}.part`, { bytes }));
+        await rename(`${folder}.part`, folder);
+      }
+      this.#held.hold(key, holder);
+    });
+    return folder;
+  }
+
+  /** Modules in the folders find this very package by its name: another copy of it would be in no cluster. */
+  async #linkPackage(): Promise<void> {
+    const modules = join(this.#folder, "node_modules");
+    await this.#alone(modules, async () => {
+      await mkdir(join(this.#folder, PLAIN), { recursive: true, mode: 0o700 });
+      await mkdir(modules, { recursive: true, mode: 0o700 });
+      await symlink(this.#packageRoot, join(modules, "troupe")).catch(unlessThere);
+    });
+  }
+
   async #remove(key: string): Promise<void> {
     if (key.startsWith(BLOB)) await this.blobs.remove(key.slice(BLOB.length));
+    else await rm(join(this.#folder, key), { recursive: true, force: true });
   }
 
   /** One at a time for each key. */
@@ -98,6 +138,12 @@ export class EnvironmentSite {
 }
 
 const BLOB = "blob:";
+/** Folder of the copies that have no packages. */
+const PLAIN = "plain";
+
+function unlessThere(error: NodeJS.ErrnoException): void {
+  if (error.code !== "EEXIST") throw error;
+}
 
 function blobKey(id: BlobId): string {
   return BLOB + id;

@@ -4,9 +4,10 @@
 // Making one packs and sends what the agent does not have yet, so it takes a while: work that needs it waits in its pool. What
 // can be wrong is told to that work, and a later call of the same kind tries again.
 
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync, realpathSync } from "node:fs";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import {
-  blobIdOf, decodeDefinition, encodeDefinition, mergeDefinitions, PIECE_BYTES_MAX,
+  blobIdOf, decodeDefinition, encodeDefinition, fileNames, folderUrl, mergeDefinitions, packFolder, PIECE_BYTES_MAX,
   type BlobId, type EnvironmentDefinition, type WorkerEnvironment,
 } from "../environment/index.ts";
 
@@ -14,6 +15,8 @@ import {
 export interface EnvironmentRequest {
   readonly envVars?: Readonly<Record<string, string>> | undefined;
   readonly nodeArgs?: readonly string[] | undefined;
+  /** `path` is absolute. */
+  readonly workingDir?: { readonly path: string; readonly maxBytes: number } | undefined;
 }
 
 /** What the work of one scheduling class runs in. */
@@ -79,8 +82,21 @@ export class Environments {
     return this.#definition;
   }
 
-  async #define({ envVars, nodeArgs }: EnvironmentRequest): Promise<EnvironmentDefinition> {
-    return mergeDefinitions(this.#inherited(), { envVars, nodeArgs });
+  async #define({ envVars, nodeArgs, workingDir }: EnvironmentRequest): Promise<EnvironmentDefinition> {
+    const folder = workingDir === undefined ? {} : await this.#pack(workingDir.path, workingDir.maxBytes);
+    return mergeDefinitions(this.#inherited(), { envVars, nodeArgs, ...folder });
+  }
+
+  /** Packs a folder and sends it. The copy that this worker runs in is not packed again. */
+  async #pack(path: string, maxBytes: number): Promise<Pick<EnvironmentDefinition, "origin" | "workingDir">> {
+    const files = this.#started?.files;
+    const names = files && fileNames(files);
+    const there = names === undefined ? path : pathOf(names.here(pathToFileURL(`${path}/`).href));
+    if (files?.folder !== undefined && isSameFolder(there, files.folder)) return {};
+    const { blob, bytes, slice } = await packFolder(there, maxBytes);
+    await this.#upload(blob, bytes, slice);
+    const url = folderUrl(there);
+    return { origin: names?.origin(url) ?? url, workingDir: { blob, bytes } };
   }
 
   /** Its id, when the agent has it. */
@@ -103,6 +119,14 @@ export class Environments {
 }
 
 const NOTHING = new Uint8Array(0);
+
+function pathOf(url: string): string {
+  return fileURLToPath(url).replace(/(?<=.)\/$/, "");
+}
+
+function isSameFolder(path: string, other: string): boolean {
+  return existsSync(path) && realpathSync(path) === realpathSync(other);
+}
 
 function ready(id: string): EnvironmentUse {
   return { id, prepare: () => Promise.resolve(id) };

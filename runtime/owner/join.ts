@@ -1,6 +1,6 @@
 // How a driver or worker joins its node: dials the agent, maps the store, and becomes a session.
 
-import type { WorkerEnvironment } from "../environment/index.ts";
+import { fileNames, type WorkerEnvironment } from "../environment/index.ts";
 import type { Seams } from "../seams.ts";
 import type { StoreBroker } from "../store/index.ts";
 import {
@@ -69,6 +69,7 @@ export async function join(options: JoinOptions): Promise<Session> {
     caller,
     codec: equipment.createCodec(),
     shipper: equipment.createShipper({
+      files: options.environment?.files && fileNames(options.environment.files),
       ref: { encode: (ref) => current().encodeCaptured(ref), decode: (bytes) => current().decodeCaptured(bytes, "ref") },
       handle: {
         encode: (handle) => current().encodeCaptured(handle),

@@ -42,6 +42,8 @@ export class TaskRunner {
   /** The lease whose CPU was given back. */
   #suspendedLease: string | undefined;
   #currentLease = "";
+  /** What that lease holds. */
+  #currentResources: Readonly<Record<string, number>> = {};
   #helping = false;
 
   constructor(parts: TaskRunnerParts) {
@@ -120,6 +122,7 @@ export class TaskRunner {
     if (page !== undefined && !page.claim(push.slot, claimTag(push.task))) return;
     this.#active += 1;
     this.#currentLease = push.lease;
+    this.#currentResources = task.resources;
     const attempt = this.#attempt(task, push.chain?.depth ?? 0);
     this.#execution.run(task, attempt, args, fn as (...args: unknown[]) => unknown, (reply) => {
       this.#active -= 1;
@@ -177,12 +180,22 @@ export class TaskRunner {
   /** Everything here waits: run a child of what waits, or give the CPU back. */
   #help(): void {
     if (this.#active > 0) return;
-    const child = this.#parts.session.submission.takeChild(() => true);
+    const child = this.#parts.session.submission.takeChild((task) => this.#hasRoomFor(task));
     if (child !== undefined) return this.#runChild(child);
     this.#handBack();
     if (this.#suspendedLease !== undefined || this.#currentLease === "") return;
     this.#suspendedLease = this.#currentLease;
     this.#parts.agent.send("suspended", { lease: this.#currentLease });
+  }
+
+  /** The lease has what the child asks for, and the child may run on any node. */
+  #hasRoomFor({ template: { scheduling } }: TaskRecord): boolean {
+    const { kind, labels } = scheduling.strategy;
+    if (kind !== "default" || Object.keys(labels).length > 0) return false;
+    for (const name in scheduling.resources) {
+      if (scheduling.resources[name] > (this.#currentResources[name] ?? 0)) return false;
+    }
+    return true;
   }
 
   #runChild(task: TaskRecord): void {

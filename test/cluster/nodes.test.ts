@@ -60,6 +60,12 @@ describe("placement", () => {
     await until(async () => (await driver.availableResources()).CPU === 2);
   });
 
+  test("a waiting task helps only with children that its node has the resources for", async () => {
+    const parent = remote(() => run(where.options({ resources: { a: 1 } })), { labelSelector: { zone: "!east" } });
+    const a = await nodeWith("a");
+    for (let again = 0; again < 5; again += 1) expect(await run(parent)).toBe(a);
+  });
+
   test("a node that joins later takes what waited for it", async () => {
     const ref = where.options({ resources: { late: 1 }, throwOnInfeasible: false }).remote();
     const added = await cluster.addNode({ numCpus: 1, resources: { late: 1 } });
