@@ -47,6 +47,8 @@ export class AgentLeases {
   readonly #leaseOf = new Map<string, string>();
   #events: LeaseEvent[] = [];
   #stepping = false;
+  /** Leases of other nodes that came back in this turn. */
+  #returns: { readonly lease: string; readonly node: string; readonly reason: string }[] = [];
   /** Nodes whose agents passed a process's orders on to this one: answers go back that way. */
   readonly #via = new Map<string, string>();
   /** Of idle workers with an environment. */
@@ -143,13 +145,15 @@ export class AgentLeases {
     this.#step({ kind: "workerDied", worker });
   }
 
-  returned(lease: string): void {
+  /** Of this node, or of another, which is told. */
+  returned(lease: string, node: string): void {
     for (const [worker, held] of this.#leaseOf) {
       if (held !== lease) continue;
       this.#endLease(lease, worker);
       if (this.#parts.workers.get(worker)?.environment) this.#idleSince(worker);
     }
     this.#step({ kind: "leaseReturned", lease });
+    if (node !== this.#parts.nodeId && node !== "") this.#returns.push({ lease, node, reason: "" });
   }
 
   suspended(lease: string): void {
@@ -211,9 +215,19 @@ export class AgentLeases {
         this.#events = [];
         for (const effect of this.#queue.step(...events)) this.#do(effect);
       }
+      this.#passReturns();
       this.#stepping = false;
       this.#parts.changed();
     });
+  }
+
+  /** After the orders: a lease that comes back while its order stands is granted anew. */
+  #passReturns(): void {
+    for (const returned of this.#returns) {
+      // A node that can't be reached is dead or dying, and its leases with it.
+      this.#parts.connectPeer(returned.node).then((channel) => channel.send("leaseReturned", returned), () => {});
+    }
+    this.#returns = [];
   }
 
   #do(effect: LeaseEffect): void {

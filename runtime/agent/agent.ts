@@ -28,7 +28,7 @@ import { WorkerPool, type PooledWorker } from "./worker-pool.ts";
 
 const CALL_TIMEOUT_MS = 30_000;
 /** Freed ranges that were pinned are looked at again this often. */
-const SWEEP_EVERY_MS = 500;
+const SWEEP_EVERY_MS = 1000;
 
 export interface AgentParts {
   readonly seams: Seams;
@@ -257,7 +257,7 @@ export class Agent {
     const from = peer.processId;
     return {
       leaseRequest: (request) => this.#leases.requested(request, from, ""),
-      leaseReturned: ({ lease, node }) => this.#leaseReturned(lease, node),
+      leaseReturned: ({ lease, node }) => this.#leases.returned(lease, node),
       suspended: ({ lease }) => this.#leases.suspended(lease),
       resumed: ({ lease }) => this.#leases.resumed(lease),
       freeObjects: (message) => this.#objects.free(message, false),
@@ -304,7 +304,7 @@ export class Agent {
     return {
       messages: {
         leaseRequest: (request, channel) => this.#leases.requested(request, request.origin, nodeOf(channel)),
-        leaseReturned: ({ lease }) => this.#leases.returned(lease),
+        leaseReturned: ({ lease, node }) => this.#leases.returned(lease, node),
         leaseGranted: (granted, channel) => this.#leases.forwardGranted(granted, nodeOf(channel)),
         leaseRefused: (refused, channel) => this.#leases.forwardRefused(refused, nodeOf(channel)),
         leaseRevoked: (revoked) => this.#processes.channelOf(revoked.origin)?.send("leaseRevoked", revoked),
@@ -448,13 +448,6 @@ export class Agent {
 
   get #nodeId(): string {
     return this.#parts.identity.nodeId;
-  }
-
-  #leaseReturned(lease: string, node: string): void {
-    this.#leases.returned(lease);
-    if (node === this.#nodeId || node === "") return;
-    // A node that can't be reached is dead or dying, and its leases with it.
-    this.#peers.connect(node).then((channel) => channel.send("leaseReturned", { lease, node, reason: "" }), () => {});
   }
 
   #workerOf(process: string): { channel: Channel | undefined; pid: number } | undefined {

@@ -11,6 +11,7 @@ import {
   Caller,
   fromBytes,
   HeadWelcome,
+  NodeInfo,
   RelayHub,
   toBytes,
   type AnswerName,
@@ -23,7 +24,6 @@ import {
   type Draft,
   type Identity,
   type MessageHandlers,
-  type NodeInfo,
   type SendOf,
   type Transport,
 } from "../transport/index.ts";
@@ -54,6 +54,8 @@ export class HeadLink {
   readonly #parts: HeadLinkParts;
   #channel: Channel | undefined;
   #version = 0;
+  /** The node as the head knows it. */
+  #told: Uint8Array = Buffer.alloc(0);
   #report: Timer | undefined;
   #soon: Timer | undefined;
   #closed = false;
@@ -79,6 +81,7 @@ export class HeadLink {
       : await transport.dial(address, identity, this.#handler(), options);
     const welcome = fromBytes(HeadWelcome, this.#channel.peer.details);
     if (welcome.view !== undefined) view(welcome.view);
+    this.#hasChanged();
     this.#send();
     this.#schedule();
   }
@@ -110,7 +113,7 @@ export class HeadLink {
   changed(): void {
     this.#soon ??= this.#parts.clock.after(REPORT_SOON_MS, () => {
       this.#soon = undefined;
-      this.#send();
+      if (this.#hasChanged()) this.#send();
     });
   }
 
@@ -132,14 +135,24 @@ export class HeadLink {
 
   #schedule(): void {
     this.#report = this.#parts.clock.after(REPORT_EVERY_MS, () => {
+      // The view that follows lets work that waits here ask again where it was refused.
+      if (!this.#hasChanged() && this.#parts.node().backlog !== 0) this.#version += 1;
       this.#send();
       if (!this.#closed) this.#schedule();
     });
   }
 
+  /** Whether this node is not as it was told last. A report of an old version says that it lives, and changes no view. */
+  #hasChanged(): boolean {
+    const bytes = toBytes(NodeInfo, this.#parts.node());
+    if (Buffer.compare(bytes, this.#told) === 0) return false;
+    this.#told = bytes;
+    this.#version += 1;
+    return true;
+  }
+
   #send(): void {
     if (this.#closed || !this.#channel?.open) return;
-    this.#version += 1;
     this.#channel.send("nodeReport", { node: this.#parts.node(), version: this.#version });
   }
 

@@ -56,6 +56,7 @@ export class Submission {
   readonly #dirty = new Set<SchedulingClass>();
   #sweep: Timer | undefined;
   #watch: Timer | undefined;
+  #returning: TaskLease[] = [];
   #turnScheduled = false;
 
   constructor(parts: SubmissionParts) {
@@ -230,10 +231,7 @@ export class Submission {
       this.#push(next.task, next.lease);
       if (next.lease.inFlight.size > 1) this.#watch ??= this.#parts.clock.after(STUCK_MS, () => this.#watchPipelines());
     }
-    this.#dirty.add(scheduling);
-    if (this.#turnScheduled) return;
-    this.#turnScheduled = true;
-    queueMicrotask(() => this.#endTurn());
+    this.#orderSoon(scheduling);
   }
 
   /** Takes back what queues behind a task that takes long; looks again while anything is queued behind another. */
@@ -251,6 +249,13 @@ export class Submission {
     if (deep) this.#watch ??= this.#parts.clock.after(STUCK_MS, () => this.#watchPipelines());
   }
 
+  #orderSoon(scheduling: SchedulingClass): void {
+    this.#dirty.add(scheduling);
+    if (this.#turnScheduled) return;
+    this.#turnScheduled = true;
+    queueMicrotask(() => this.#endTurn());
+  }
+
   #endTurn(): void {
     this.#turnScheduled = false;
     for (const scheduling of this.#dirty) {
@@ -262,6 +267,9 @@ export class Submission {
       if (wanted !== undefined) this.#order(scheduling, wanted);
     }
     this.#dirty.clear();
+    // After the orders: a lease that comes back while its order stands is granted anew.
+    for (const { id, node } of this.#returning) this.#returnLease(id, node, "idle");
+    this.#returning = [];
   }
 
   /** Nothing is ordered before the agent has what the work is to run in. */
@@ -394,13 +402,9 @@ export class Submission {
   #returnIdle(scheduling: SchedulingClass, all: boolean): void {
     for (const lease of scheduling.pool.takeIdle(this.#parts.clock.now(), all)) {
       this.#leases.delete(lease.id);
-      this.#returnLease(lease.id, lease.node, "idle");
+      this.#returning.push(lease);
     }
-    this.#dirty.add(scheduling);
-    if (!this.#turnScheduled) {
-      this.#turnScheduled = true;
-      queueMicrotask(() => this.#endTurn());
-    }
+    this.#orderSoon(scheduling);
   }
 
   #returnLease(lease: string, node: string, reason: string): void {

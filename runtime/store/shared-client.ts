@@ -29,7 +29,9 @@ import { startedAt } from "./process-age.ts";
 import type { ObjectHandle, ReadableObject, StoreBroker, StoreClient, StoreGrant, WritableObject } from "./store.ts";
 
 const DESCRIPTORS_A_LEASE = 32;
+/** How soon a recall of slabs is seen by a client that makes objects, and by one that made none lately. */
 const TURN_EVERY_MS = 100;
+const IDLE_TURN_EVERY_MS = 1000;
 
 interface OpenSlab {
   readonly mapping: Mapping;
@@ -58,7 +60,9 @@ export class SharedClient implements StoreClient {
   #returned = 0;
   #recall = 0;
   #block: number | undefined;
-  readonly #turns: NodeJS.Timeout;
+  #turn: NodeJS.Timeout | undefined;
+  /** Since the last turn. */
+  #madeSome = false;
   #closed = false;
 
   constructor(native: Native, grant: StoreGrant, broker: StoreBroker) {
@@ -89,7 +93,6 @@ export class SharedClient implements StoreClient {
     this.#block = native.joinBlock(controlPath, at * 4, CLIENT_WORDS * 4, FIRST_PIN * 4);
     this.#pins = new Pins(native, grant, this.#words, () => this.#leave());
     this.#turned();
-    this.#turns = setInterval(() => this.#turned(), TURN_EVERY_MS).unref();
   }
 
   tryCreate(size: number): WritableObject | undefined {
@@ -135,7 +138,7 @@ export class SharedClient implements StoreClient {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    clearInterval(this.#turns);
+    clearTimeout(this.#turn);
     for (const object of [...this.#open]) object.abort();
     this.#slabs.clear();
     this.#kept.clear();
@@ -145,6 +148,8 @@ export class SharedClient implements StoreClient {
   // -- inside ------------------------------------------------------------------------------------------------------
 
   #turned(): void {
+    this.#turn = setTimeout(() => this.#turned(), this.#madeSome ? TURN_EVERY_MS : IDLE_TURN_EVERY_MS).unref();
+    this.#madeSome = false;
     const at = clientAt(this.#grant.client);
     this.#words[at + LAST_TURN] = this.#native.monotonicMs();
     const recall = Atomics.load(this.#words, at + RECALL);
@@ -167,6 +172,7 @@ export class SharedClient implements StoreClient {
 
   #begin(object: CreatedObject): CreatedObject {
     this.#open.add(object);
+    this.#madeSome = true;
     // Closed while the host answered: whoever asked gets an object that ended.
     if (this.#closed) object.abort();
     return object;

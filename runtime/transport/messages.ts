@@ -43,14 +43,14 @@ export type AnswerOf<N extends AnswerName> = NonNullable<AnswerBodies[N]>;
 export { fromBytes, toBytes, WireError } from "../../proto/wire.ts";
 export type { Codec, Draft } from "../../proto/wire.ts";
 export {
-  ActorSpec, AgentDetails, AgentWelcome, DriverDetails, HeadWelcome, ProcessWelcome, StoreGrant, Value, WorkerDetails,
+  ActorSpec, AgentDetails, AgentWelcome, DriverDetails, HeadWelcome, NodeInfo, ProcessWelcome, StoreGrant, Value, WorkerDetails,
 } from "../../proto/generated/troupe.ts";
 export type {
   ActorAck, ActorCall, ActorChanged, ActorConstructed, ActorInfo, ActorReport, AdoptJob, AllocateObject, Answer, Borrow,
   BorrowAck, BoundArg, Call, Chain, Chunk, ClusterView, Code, ConstructActor, CreateActor, DeathCause, DescribeProcess,
   DescriptorGrant, Done, Drop, Exit, FetchObject, FreeObjects, Goodbye, GrantDescriptors, GrantSlab, HeldRef, Hello,
   JobEnded, KillActor, LeaseGranted, LeaseRefused, LeaseRequest, LeaseReturned, LeaseRevoked, ListState, LogLines,
-  LookUpProcess, NodeDied, NodeInfo, NodeReport, ObjectGrant, Ping, PlaceActor, Pong, ProcessDied, PushTask, ReadChunk,
+  LookUpProcess, NodeDied, NodeReport, ObjectGrant, Ping, PlaceActor, Pong, ProcessDied, PushTask, ReadChunk,
   RegisteredJob, RegisteredNode, RegisterJob, RegisterNode, Relay, RelayClosed, ReleaseClaims, ResolveActor, Resolved,
   Resumed, Refused, SlabGrant, StateRows, StopCluster, Stored, Strategy, Subscribe, Suspended, SwapClaim, Swapped, TaskDone,
   Template, Welcome, WriteChunk,
