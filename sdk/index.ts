@@ -5,7 +5,7 @@ export type { Cluster } from "./cluster.ts";
 export { list, summary, type ListOptions, type TaskSummary } from "./state.ts";
 export type { ActorRow, JobRow, NodeRow, ObjectRow, StoreRow, TaskRow, WorkerRow } from "./rows.ts";
 export { remote } from "./remote.ts";
-export { asCompleted, get, getSettled, put, run, wait } from "./objects.ts";
+export { asCompleted, cancel, first, get, getSettled, put, run, wait } from "./objects.ts";
 export { actorState, getActor, kill, ready } from "./actors.ts";
 export type { RuntimeEnv } from "./runtime-env.ts";
 export { getRuntimeContext, type RuntimeContext } from "./runtime-context.ts";

@@ -1,6 +1,6 @@
 // get, put, wait and their relatives.
 
-import { InvalidArgumentError, ObjectLostError } from "../runtime/errors.ts";
+import { GetTimeoutError, InvalidArgumentError } from "../runtime/errors.ts";
 import { entryOf, isRef, type ObjectRef, type WaitOptions } from "../runtime/owner/index.ts";
 import { currentSession } from "../runtime/owner/index.ts";
 import type { RemoteArgs, RemoteFunction } from "./types.ts";
@@ -89,10 +89,40 @@ export async function* asCompleted<R extends ObjectRef>(
   while (left.length > 0) {
     const { ready, pending } = await wait(left, { ...options, numReturns: 1 });
     if (ready.length === 0)
-      throw new ObjectLostError(`asCompleted: no object became ready within ${options?.timeoutMs} ms`);
+      throw new GetTimeoutError(`asCompleted: no object became ready within ${options?.timeoutMs} ms`);
     yield* ready;
     left = pending;
   }
+}
+
+/** The first value that is there; the other calls are cancelled. Rejects when the first to end has failed. */
+export async function first<T>(refs: readonly ObjectRef<T>[], options?: WaitOptions): Promise<T> {
+  if (refs.length === 0) throw new InvalidArgumentError("first: expected at least one ref");
+  const { ready: [winner] } = await wait(refs, { ...options, numReturns: 1 });
+  if (winner === undefined) {
+    throw new GetTimeoutError(`first: none of ${refs.length} objects was ready after ${options?.timeoutMs} ms`);
+  }
+  await cancel(refs.filter((ref) => ref !== winner));
+  return get(winner, options);
+}
+
+/**
+ * Ends what makes these results: their refs fail at once with TaskCancelledError; the code sees its signal abort (see
+ * `getRuntimeContext().signal`), and what it waits for rejects. What has ended already stays as it is.
+ *
+ * @param options `force`: kill the process that runs the task, also in the middle of a loop (not for calls of actors:
+ * InvalidArgumentError). `recursive` (default true): cancel also what the task has submitted.
+ */
+export async function cancel(
+  refs: ObjectRef | readonly ObjectRef[], options: { force?: boolean; recursive?: boolean } = {},
+): Promise<void> {
+  const { force = false, recursive = true } = options;
+  const list: readonly unknown[] = Array.isArray(refs) ? refs : [refs];
+  const session = currentSession();
+  for (const [index, ref] of list.entries()) {
+    if (!isRef(ref)) throw new InvalidArgumentError(`cancel: element ${index} is ${describe(ref)}, not an ObjectRef`);
+  }
+  for (const ref of list) session.cancel(ref as ObjectRef, { force, recursive });
 }
 
 function checkWait<O extends WaitOptions | undefined>(what: string, options: O): O {

@@ -55,6 +55,12 @@ export interface TaskOptions extends ResourceOptions {
   retryDelayMs?: number | undefined;
   retryBackoff?: number | undefined;
   maxRetryDelayMs?: number | undefined;
+  /** Milliseconds for the whole call, retries included, and for all that it submits; then TaskTimeoutError. */
+  timeoutMs?: number | undefined;
+  /** Milliseconds for one attempt; then TaskTimeoutError, which `retryExceptions` may retry. */
+  attemptTimeoutMs?: number | undefined;
+  /** Cancels the call when it aborts. */
+  signal?: AbortSignal | undefined;
   /** Never shares its worker with another task, not even with its own children. */
   exclusive?: boolean | undefined;
   /** How the function travels. Default 'auto': by reference where it can be imported, else by value. */
@@ -88,7 +94,14 @@ export interface CallOptions {
   numReturns?: number | undefined;
   maxTaskRetries?: number | undefined;
   retryExceptions?: RetryExceptions | undefined;
+  /** Milliseconds for the whole call, and for all that it submits; then TaskTimeoutError. */
+  timeoutMs?: number | undefined;
+  /** Cancels the call when it aborts. */
+  signal?: AbortSignal | undefined;
 }
+
+/** The longest that a timer can wait. */
+const LIMIT_MAX_MS = 2_147_483_647;
 
 // -- checks ------------------------------------------------------------------------------------------------------------
 
@@ -126,16 +139,21 @@ const selector: Check = (value) =>
     ? undefined
     : "an object of strings";
 
+const limit: Check = (value) =>
+  typeof value === "number" && value > 0 && value <= LIMIT_MAX_MS ? undefined : `milliseconds above 0, at most ${LIMIT_MAX_MS}`;
+const abortSignal: Check = (value) => (value instanceof AbortSignal ? undefined : "an AbortSignal");
+
 const RESOURCE_CHECKS: Record<string, Check> = {
   numCpus: amount, numGpus: amount, memory: bytes, resources: object, labelSelector: selector, schedulingStrategy: strategy,
   throwOnInfeasible: bool, infeasibleGraceMs: millis, runtimeEnv: object,
 };
 const CALL_CHECKS: Record<string, Check> = {
-  name: text, numReturns: integer(0, 10_000), maxTaskRetries: integer(-1), retryExceptions,
+  name: text, numReturns: integer(0, 10_000), maxTaskRetries: integer(-1), retryExceptions, timeoutMs: limit, signal: abortSignal,
 };
 const TASK_CHECKS: Record<string, Check> = {
   ...RESOURCE_CHECKS, name: text, numReturns: integer(0, 10_000), maxRetries: integer(-1), retryExceptions, retryDelayMs: millis,
-  retryBackoff: amount, maxRetryDelayMs: millis, exclusive: bool, capture: oneOf("auto", "value", "reference"),
+  retryBackoff: amount, maxRetryDelayMs: millis,
+  timeoutMs: limit, attemptTimeoutMs: limit, signal: abortSignal, exclusive: bool, capture: oneOf("auto", "value", "reference"),
 };
 const ACTOR_CHECKS: Record<string, Check> = {
   ...RESOURCE_CHECKS,
@@ -154,7 +172,7 @@ const ACTOR_CHECKS: Record<string, Check> = {
 
 /** In the contract, not in this release: refused by name rather than ignored. */
 const LATER = new Set([
-  "timeoutMs", "attemptTimeoutMs", "signal", "scope", "maxCalls", "streamBackpressure", "concurrencyGroups",
+  "scope", "maxCalls", "streamBackpressure", "concurrencyGroups",
   "concurrencyGroup", "allowOutOfOrder", "isolation", "heapLimit", "reentrant",
 ]);
 

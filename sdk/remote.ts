@@ -2,11 +2,25 @@
 
 import { InvalidArgumentError } from "../runtime/errors.ts";
 import { LeasePool } from "../runtime/core/index.ts";
-import { methodsOf, type ObjectRef, type SchedulingClass, type Session, type TaskTemplate } from "../runtime/owner/index.ts";
+import {
+  methodsOf,
+  setCallCheck,
+  type ObjectRef,
+  type SchedulingClass,
+  type Session,
+  type TaskTemplate,
+} from "../runtime/owner/index.ts";
 import { resourcesKey } from "../scheduler/index.ts";
 import { currentSession } from "../runtime/owner/index.ts";
 import {
-  checkActorOptions, checkTaskOptions, resourcesOf, retryPredicate, type ActorOptions, type CallOptions, type ResourceOptions,
+  checkActorOptions,
+  checkCallOptions,
+  checkTaskOptions,
+  resourcesOf,
+  retryPredicate,
+  type ActorOptions,
+  type CallOptions,
+  type ResourceOptions,
   type TaskOptions,
 } from "./options.ts";
 import { requestOf } from "./runtime-env.ts";
@@ -108,6 +122,9 @@ export function taskTemplate(session: Session, fn: Function, options: TaskOption
     retryDelayMs: options.retryDelayMs ?? 0,
     retryBackoff: options.retryBackoff ?? 2,
     maxRetryDelayMs: options.maxRetryDelayMs ?? MAX_RETRY_DELAY_MS,
+    timeoutMs: options.timeoutMs,
+    attemptTimeoutMs: options.attemptTimeoutMs,
+    signal: options.signal,
     scheduling: schedulingClass(session, options, name, !options.exclusive && options.maxRetries !== 0 && !options.numGpus),
     expectedMicros: undefined,
   };
@@ -185,6 +202,11 @@ function strategyOf(options: ResourceOptions): SchedulingClass["strategy"] {
   if (typeof schedulingStrategy === "string") return { kind: schedulingStrategy, node: "", soft: false, labels };
   return { ...schedulingStrategy, labels };
 }
+
+setCallCheck((given) => {
+  const { retryExceptions, ...options } = checkCallOptions(given);
+  return { ...options, ...(retryExceptions === undefined ? {} : { retryOn: retryPredicate(retryExceptions) }) };
+});
 
 const CLASSES = new WeakMap<Session, Map<string, SchedulingClass>>();
 

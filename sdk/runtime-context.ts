@@ -17,6 +17,8 @@ export interface RuntimeContext {
   /** Aborts when the task is to stop. */
   readonly signal: AbortSignal;
   isCancelled(): boolean;
+  /** When it has to have ended, in milliseconds since 1970; undefined without a limit. */
+  readonly deadline: number | undefined;
   readonly resources: Readonly<Record<string, number>>;
   /** True in an actor that lives again after a crash. */
   readonly restarted: boolean;
@@ -29,7 +31,8 @@ export function getRuntimeContext(): RuntimeContext {
   const session = findSession();
   if (session === undefined) throw new NotInitializedError("there is no cluster in this process: call `await init()` first");
   const running = session.attempts.current();
-  const { nodeId, processId } = session.parts.identity;
+  const { identity, seams: { clock } } = session.parts;
+  const { nodeId, processId } = identity;
   return {
     jobId: session.jobId,
     nodeId,
@@ -39,9 +42,10 @@ export function getRuntimeContext(): RuntimeContext {
     actorId: running?.actorId,
     attempt: running?.attempt ?? 0,
     get signal() {
-      return running?.signal ?? NEVER.signal;
+      return running?.ending.signal ?? NEVER.signal;
     },
-    isCancelled: () => running?.signal.aborted ?? false,
+    isCancelled: () => running?.ending.reason !== undefined,
+    deadline: running?.deadline === undefined ? undefined : clock.wallNow() + (running.deadline - clock.now()),
     resources: resourceAmounts(running?.resources ?? {}),
     restarted: running?.restarted ?? false,
   };

@@ -1131,6 +1131,87 @@ function readTaskDone(reader: Reader, end: number): TaskDone {
 }
 export const TaskDone: Codec<TaskDone> = { name: "TaskDone", fat: true, write: writeTaskDone, read: readTaskDone };
 
+export interface CancelTask {
+  readonly task: number;
+  readonly attempt: number;
+  readonly failure: Failure | undefined;
+  readonly recursive: boolean;
+}
+function writeCancelTask(writer: Writer, body: Draft<CancelTask>): void {
+  if (body.task) writer.uint64(8, body.task);
+  if (body.attempt) writer.uint32(16, body.attempt);
+  if (body.failure !== undefined && body.failure !== null) {
+    const start = writer.begin(26, false);
+    writeFailure(writer, body.failure);
+    writer.end(start, false);
+  }
+  if (body.recursive) writer.bool(32);
+}
+function readCancelTask(reader: Reader, end: number): CancelTask {
+  let v_task: number = 0;
+  let v_attempt: number = 0;
+  let v_failure: Failure | undefined = undefined;
+  let v_recursive: boolean = false;
+  while (reader.position < end) {
+    const tag = reader.uint32();
+    switch (tag) {
+      case 8:
+        v_task = reader.uint64();
+        break;
+      case 16:
+        v_attempt = reader.uint32();
+        break;
+      case 26: {
+        const inner = reader.enter(end);
+        v_failure = readFailure(reader, inner);
+        reader.leave(inner);
+        break;
+      }
+      case 32:
+        v_recursive = reader.bool();
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  return { task: v_task, attempt: v_attempt, failure: v_failure, recursive: v_recursive };
+}
+export const CancelTask: Codec<CancelTask> = { name: "CancelTask", fat: false, write: writeCancelTask, read: readCancelTask };
+
+export interface CancelObject {
+  readonly object: number;
+  readonly force: boolean;
+  readonly recursive: boolean;
+}
+function writeCancelObject(writer: Writer, body: Draft<CancelObject>): void {
+  if (body.object) writer.uint64(8, body.object);
+  if (body.force) writer.bool(16);
+  if (body.recursive) writer.bool(24);
+}
+function readCancelObject(reader: Reader, end: number): CancelObject {
+  let v_object: number = 0;
+  let v_force: boolean = false;
+  let v_recursive: boolean = false;
+  while (reader.position < end) {
+    const tag = reader.uint32();
+    switch (tag) {
+      case 8:
+        v_object = reader.uint64();
+        break;
+      case 16:
+        v_force = reader.bool();
+        break;
+      case 24:
+        v_recursive = reader.bool();
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  return { object: v_object, force: v_force, recursive: v_recursive };
+}
+export const CancelObject: Codec<CancelObject> = { name: "CancelObject", fat: false, write: writeCancelObject, read: readCancelObject };
+
 export interface HeldRef {
   readonly owner: string;
   readonly object: number;
@@ -2073,6 +2154,40 @@ function readExit(reader: Reader, end: number): Exit {
   return { reason: v_reason };
 }
 export const Exit: Codec<Exit> = { name: "Exit", fat: false, write: writeExit, read: readExit };
+
+export interface EndLease {
+  readonly lease: string;
+  readonly node: string;
+  readonly reason: string;
+}
+function writeEndLease(writer: Writer, body: Draft<EndLease>): void {
+  if (body.lease) writer.string(10, body.lease);
+  if (body.node) writer.string(18, body.node);
+  if (body.reason) writer.string(26, body.reason);
+}
+function readEndLease(reader: Reader, end: number): EndLease {
+  let v_lease: string = "";
+  let v_node: string = "";
+  let v_reason: string = "";
+  while (reader.position < end) {
+    const tag = reader.uint32();
+    switch (tag) {
+      case 10:
+        v_lease = reader.string();
+        break;
+      case 18:
+        v_node = reader.string();
+        break;
+      case 26:
+        v_reason = reader.string();
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  return { lease: v_lease, node: v_node, reason: v_reason };
+}
+export const EndLease: Codec<EndLease> = { name: "EndLease", fat: false, write: writeEndLease, read: readEndLease };
 
 export interface JobEnded {
   readonly jobId: string;
@@ -4401,11 +4516,13 @@ export const MESSAGES = {
   taskDone: { field: 18, codec: TaskDone },
   actorCall: { field: 19, codec: ActorCall },
   actorAck: { field: 20, codec: ActorAck },
+  cancelTask: { field: 21, codec: CancelTask },
   borrow: { field: 24, codec: Borrow },
   drop: { field: 25, codec: Drop },
   subscribe: { field: 26, codec: Subscribe },
   resolved: { field: 27, codec: Resolved },
   borrowAck: { field: 28, codec: BorrowAck },
+  cancelObject: { field: 29, codec: CancelObject },
   leaseRequest: { field: 32, codec: LeaseRequest },
   leaseGranted: { field: 33, codec: LeaseGranted },
   leaseRefused: { field: 34, codec: LeaseRefused },
@@ -4423,6 +4540,7 @@ export const MESSAGES = {
   exit: { field: 46, codec: Exit },
   logLines: { field: 47, codec: LogLines },
   releaseClaims: { field: 48, codec: ReleaseClaims },
+  endLease: { field: 49, codec: EndLease },
   nodeReport: { field: 56, codec: NodeReport },
   clusterView: { field: 57, codec: ClusterView },
   actorReport: { field: 58, codec: ActorReport },

@@ -6,7 +6,17 @@
 import { failureOf, InfeasibleError, InvalidArgumentError, RuntimeEnvSetupError, WorkerCrashedError } from "../errors.ts";
 import type { Clock, Random, Timer } from "../seams.ts";
 import type { ClaimBook } from "../store/index.ts";
-import type { ActorSpec, Channel, LeaseGranted, LeaseRefused, LeaseRequest, NodeInfo, SendOf } from "../transport/index.ts";
+import type {
+  ActorSpec,
+  Channel,
+  LeaseGranted,
+  LeaseRefused,
+  EndLease,
+  MessageName,
+  LeaseRequest,
+  NodeInfo,
+  SendOf,
+} from "../transport/index.ts";
 import { LeaseQueue, type LeaseEffect, type LeaseEvent, type RefusalCode, type Resources } from "../../scheduler/index.ts";
 import type { AgentEnvironments } from "./agent-environments.ts";
 import type { WorkerPool } from "./worker-pool.ts";
@@ -154,6 +164,12 @@ export class AgentLeases {
     }
     this.#step({ kind: "leaseReturned", lease });
     if (node !== this.#parts.nodeId && node !== "") this.#returns.push({ lease, node, reason: "" });
+  }
+
+  /** The owner of a lease wants its worker killed. */
+  endWorker(message: EndLease): void {
+    if (message.node !== this.#parts.nodeId) return this.#tell(message.node, "endLease", message);
+    for (const [worker, held] of this.#leaseOf) if (held === message.lease) this.#parts.workers.kill(worker, message.reason);
   }
 
   suspended(lease: string): void {
@@ -313,11 +329,12 @@ export class AgentLeases {
   ): void {
     const via = this.#via.get(origin);
     if (via === undefined) return this.#parts.channelOf(origin)?.send(name, body);
-    this.#parts.connectPeer(via).then(
-      (channel) => channel.send(name, body),
-      // That node is gone, and the process that asked with it; its death reclaims the lease.
-      () => {},
-    );
+    this.#tell(via, name, body);
+  }
+
+  /** A node that can't be reached is dead or dying, and its leases with it. */
+  #tell<N extends MessageName>(node: string, name: N, body: SendOf<N>): void {
+    this.#parts.connectPeer(node).then((channel) => channel.send(name, body), () => {});
   }
 
   #forward(node: string, request: (LeaseEffect & { kind: "forward" })["request"]): void {

@@ -11,7 +11,8 @@ import type { ClaimBook, StoreBroker, StoreClient, StoreGrant, StoreHost } from 
 import {
   AgentWelcome, Callee, Caller, ProcessWelcome, toBytes,
   type ActorSpec, type Admission, type AnswerBody, type CallHandlers, type Channel, type ChannelHandler, type DeathCause,
-  type Draft, type Identity, type Listener, type LogLines, type MessageHandlers, type NodeInfo, type Peer, type ProcessDied,
+  type Draft, type Identity, type Listener, type LogLines, type MessageHandlers, type NodeInfo, type Peer,
+  type ProcessDied,
 } from "../transport/index.ts";
 import type { Resources } from "../../scheduler/index.ts";
 import { AgentActors } from "./agent-actors.ts";
@@ -258,6 +259,7 @@ export class Agent {
     return {
       leaseRequest: (request) => this.#leases.requested(request, from, ""),
       leaseReturned: ({ lease, node }) => this.#leases.returned(lease, node),
+      endLease: (message) => this.#leases.endWorker(message),
       suspended: ({ lease }) => this.#leases.suspended(lease),
       resumed: ({ lease }) => this.#leases.resumed(lease),
       freeObjects: (message) => this.#objects.free(message, false),
@@ -305,6 +307,7 @@ export class Agent {
       messages: {
         leaseRequest: (request, channel) => this.#leases.requested(request, request.origin, nodeOf(channel)),
         leaseReturned: ({ lease, node }) => this.#leases.returned(lease, node),
+        endLease: (message) => this.#leases.endWorker(message),
         leaseGranted: (granted, channel) => this.#leases.forwardGranted(granted, nodeOf(channel)),
         leaseRefused: (refused, channel) => this.#leases.forwardRefused(refused, nodeOf(channel)),
         leaseRevoked: (revoked) => this.#processes.channelOf(revoked.origin)?.send("leaseRevoked", revoked),

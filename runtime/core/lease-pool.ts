@@ -80,9 +80,9 @@ export class LeasePool<T extends PooledTask, L extends PooledLease<T>> {
     return this.#queue.popBack();
   }
 
-  /** Removes a queued task; false when it is not queued. */
-  remove(task: T): boolean {
-    return this.#queue.remove(task);
+  /** Removes a queued task. */
+  remove(task: T): void {
+    this.#queue.remove(task);
   }
 
   /** The task left its lease, whatever the outcome. */

@@ -7,9 +7,10 @@ import { ActorCalls, type ActorCallLife } from "../core/index.ts";
 import { ActorDiedError, ActorUnavailableError, errorOf, failureOf, PendingCallsLimitExceededError } from "../errors.ts";
 import type { Clock } from "../seams.ts";
 import type { ActorInfo, BoundArg, Chain, Code, Failure, TaskDone } from "../transport/index.ts";
+import { chainWithin, type Limit, Limits } from "./limits.ts";
 import type { Link, ProcessAddress } from "./links.ts";
 import type { ObjectEntry } from "./object-ref.ts";
-import type { TaskHistory } from "./task-history.ts";
+import type { OutcomeParts, RetryOn } from "./outcome.ts";
 import { codeOf, isError, type WireValue } from "./wire-value.ts";
 
 /** A default limit on calls of one process that have not ended: "-1" is not endless (docs/architecture.md). */
@@ -37,6 +38,9 @@ export class ActorCallRecord implements ActorCallLife {
   readonly kept: readonly ObjectEntry[];
   readonly chain: Chain;
   readonly retryOn: RetryOn;
+  readonly limit: Limit | undefined;
+  /** Its outcome is decided and no reply changes it; it may still run. */
+  decided = false;
   ready = true;
   stream = 0;
   order = 0;
@@ -55,6 +59,7 @@ export class ActorCallRecord implements ActorCallLife {
     chain: Chain,
     retries: number,
     retryOn: RetryOn,
+    limit: Limit | undefined,
   ) {
     this.number = number;
     this.caller = caller;
@@ -67,6 +72,7 @@ export class ActorCallRecord implements ActorCallLife {
     this.chain = chain;
     this.retriesLeft = retries;
     this.retryOn = retryOn;
+    this.limit = limit;
   }
 
   /** Milliseconds of the clock. */
@@ -75,21 +81,14 @@ export class ActorCallRecord implements ActorCallLife {
   }
 }
 
-export interface ActorClientsParts {
+export interface ActorClientsParts extends OutcomeParts {
   readonly clock: Clock;
   readonly nodeId: string;
   readonly connect: (address: ProcessAddress) => Promise<Link>;
   /** Asks the agent for the actor's state, waiting there until it is neither pending nor restarting, within the bound. */
   readonly resolve: (actor: string, waitMs: number) => Promise<ActorInfo>;
-  readonly history: TaskHistory;
-  readonly settle: (entry: ObjectEntry, value: WireValue, from: Link | undefined) => void;
   readonly released: (call: ActorCallRecord, done: TaskDone | undefined, link: Link | undefined) => void;
-  readonly discard: (values: readonly WireValue[]) => void;
-  /** Whether an error that the call's owner was sent is one that its retryExceptions covers. */
-  readonly retriable: (retryOn: RetryOn, error: WireValue) => boolean | Promise<boolean>;
 }
-
-export type RetryOn = ((error: unknown) => boolean) | undefined;
 
 /** One actor at one caller process. */
 export class ActorClient {
@@ -116,10 +115,33 @@ export class ActorClient {
 export class ActorClients {
   readonly #parts: ActorClientsParts;
   readonly #clients = new Map<string, ActorClient>();
+  readonly #limits: Limits<ActorCallRecord>;
   readonly #pending = new Map<number, { readonly client: ActorClient; readonly call: ActorCallRecord }>();
 
   constructor(parts: ActorClientsParts) {
     this.#parts = parts;
+    const over = (call: ActorCallRecord, reason: Error) => this.cancel(call, reason, true);
+    this.#limits = new Limits(parts.clock, (call) => `call "${call.template.name}"`, over);
+  }
+
+  find(number: number): ActorCallRecord | undefined {
+    return this.#pending.get(number)?.call;
+  }
+
+  /** Its refs fail with `reason` at once. What was sent keeps its place among its caller's calls; the actor is told. */
+  cancel(call: ActorCallRecord, reason: Error, recursive: boolean): void {
+    const found = this.#pending.get(call.number);
+    if (found === undefined || call.decided) return;
+    const { client } = found;
+    const failure = failureOf(reason) as Failure;
+    if (call.order === 0) {
+      if (client.calls.ended(call)) this.#failCall(client, call, failure);
+      return this.#pump(client, call.caller);
+    }
+    call.decided = true;
+    call.retriesLeft = 0;
+    this.#settle(call, client.id, undefined, undefined, { failure }, () => ({ failure }));
+    client.link?.channel.send("cancelTask", { task: call.number, attempt: call.attempt, failure, recursive });
   }
 
   pending(): Iterable<{ readonly client: ActorClient; readonly call: ActorCallRecord }> {
@@ -186,6 +208,8 @@ export class ActorClients {
     const client = to.existing ?? to;
     this.#admit(client);
     this.#pending.set(call.number, { client, call });
+    if (call.limit !== undefined) this.#limits.watch(call);
+    if (!this.#pending.has(call.number)) return;
     if (client.calls.state === "dead") return this.#failCall(client, call, this.#deathOf(client));
     if (client.calls.sendNow(call)) return this.#send(client, call);
     if (client.calls.state === "unplaced" && !client.resolving) void this.#resolve(client, LONG_POLL_MS);
@@ -341,7 +365,7 @@ export class ActorClients {
       order: call.order,
       args: call.args,
       bound: call.bound,
-      chain: call.chain,
+      chain: chainWithin(call, this.#parts.clock),
       acked: client.calls.acknowledged(call.caller),
       incarnation: client.calls.incarnation,
       codes: call.codes,
@@ -357,13 +381,22 @@ export class ActorClients {
     valueOf: (index: number) => WireValue,
   ): void {
     this.#pending.delete(call.number);
+    if (call.decided) this.#parts.discard(done?.results ?? []);
+    else this.#settle(call, actor, done, link, error, valueOf);
+    this.#parts.released(call, done, link);
+  }
+
+  #settle(
+    call: ActorCallRecord, actor: string, done: TaskDone | undefined, link: Link | undefined, error: WireValue | undefined,
+    valueOf: (index: number) => WireValue,
+  ): void {
     const { history, clock } = this.#parts;
     const { number, template, attempt, submittedAt } = call;
     const code = error === undefined ? "" : codeOf(error);
     const micros = done?.micros ?? 0;
+    if (call.limit !== undefined) this.#limits.release(call);
     history.add(number, template.name, attempt, submittedAt, clock.now(), micros, done?.pid ?? 0, link, actor, code);
-    call.results.forEach((entry, index) => this.#parts.settle(entry, valueOf(index), link));
-    this.#parts.released(call, done, link);
+    call.results.forEach((entry, index) => this.#parts.settle(entry, valueOf(index)));
   }
 
   #deathOf(client: ActorClient): Failure {

@@ -17,6 +17,15 @@ export interface CallOptions {
   readonly numReturns?: number | undefined;
   readonly maxTaskRetries?: number | undefined;
   readonly retryOn?: ((error: unknown) => boolean) | undefined;
+  readonly timeoutMs?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Options of users, checked at the door, which is the SDK's. */
+let checkCall: (options: object) => CallOptions = (options) => options;
+
+export function setCallCheck(check: (options: object) => CallOptions): void {
+  checkCall = check;
 }
 
 /** What a handle needs of its session. */
@@ -80,8 +89,8 @@ class RemoteMethod {
     return this.#core.session.callActor(this.#core, this.#method, args, this.#options);
   }
 
-  options(options: CallOptions): RemoteMethod {
-    return new RemoteMethod(this.#core, this.#method, { ...this.#options, ...options });
+  options(options: object): RemoteMethod {
+    return new RemoteMethod(this.#core, this.#method, { ...this.#options, ...checkCall(options) });
   }
 }
 

@@ -6,6 +6,43 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import type { Chain } from "../transport/index.ts";
 
+/**
+ * The end of an attempt that came before the end of its code: it was cancelled, or its time is over. The code sees its signal
+ * abort, and what it waits for rejects.
+ */
+export class AttemptEnding {
+  /** Why; undefined while it has not come. */
+  reason: Error | undefined;
+  /** Made only for code that looks at its signal: it costs a microsecond. */
+  #controller: AbortController | undefined;
+  #waits: Set<(reason: Error) => void> | undefined;
+
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.reason !== undefined) this.#controller.abort(this.reason);
+    }
+    return this.#controller.signal;
+  }
+
+  /** Only the first counts. */
+  end(reason: Error): void {
+    if (this.reason !== undefined) return;
+    this.reason = reason;
+    const waits = [...(this.#waits ?? [])];
+    this.#waits = undefined;
+    this.#controller?.abort(reason);
+    for (const wait of waits) wait(reason);
+  }
+
+  /** Tells a wait of that attempt; returns what forgets it. */
+  onEnd(wait: (reason: Error) => void): () => void {
+    this.#waits ??= new Set();
+    this.#waits.add(wait);
+    return () => void this.#waits?.delete(wait);
+  }
+}
+
 /** One running attempt in this process. */
 export interface Attempt {
   /** Unique in this process: identifies the caller to actors. */
@@ -17,7 +54,9 @@ export interface Attempt {
   readonly jobId: string;
   readonly resources: Readonly<Record<string, number>>;
   readonly chain: Chain;
-  readonly signal: AbortSignal;
+  readonly ending: AttemptEnding;
+  /** Time of the clock by which it must have ended, and all that it submits. */
+  readonly deadline: number | undefined;
   readonly restarted: boolean;
   suspend(): void;
   resume(): void;
@@ -26,26 +65,32 @@ export interface Attempt {
 export class RunningAttempts {
   readonly #storage = new AsyncLocalStorage<Attempt>();
   #only: Attempt | undefined;
-  #live = 0;
+  readonly #live = new Set<Attempt>();
 
   /** The attempt whose code runs; undefined in a driver's main program and in the runtime itself. */
   current(): Attempt | undefined {
-    return this.#live > 1 ? (this.#storage.getStore() ?? this.#only) : this.#only;
+    return this.#live.size > 1 ? (this.#storage.getStore() ?? this.#only) : this.#only;
   }
 
   /** Runs user code as `attempt`. The caller says when it is over. */
   run<T>(attempt: Attempt, code: () => T): T {
-    this.#live += 1;
-    if (this.#live === 1) {
+    this.#live.add(attempt);
+    if (this.#live.size === 1) {
       this.#only = attempt;
       return code();
     }
     return this.#storage.run(attempt, code);
   }
 
+  /** The running attempt of a task or call. */
+  find(taskId: string, number: number): Attempt | undefined {
+    for (const one of this.#live) if (one.taskId === taskId && one.attempt === number) return one;
+    return undefined;
+  }
+
   ended(attempt: Attempt): void {
-    this.#live -= 1;
+    this.#live.delete(attempt);
     if (this.#only === attempt) this.#only = undefined;
-    if (this.#live === 0) this.#storage.disable();
+    if (this.#live.size === 0) this.#storage.disable();
   }
 }

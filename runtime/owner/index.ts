@@ -2,11 +2,12 @@
 export { Session, type SessionParts } from "./session.ts";
 export { Link, processSocket, type ProcessAddress } from "./links.ts";
 export { ObjectEntry, ObjectRef, entryOf, isRef, objectIdOf, type WaitOptions } from "./object-ref.ts";
-export { coreOf, handleOf, HandleCore, isHandle, methodsOf, type CallOptions } from "./actor-handle.ts";
+export { coreOf, handleOf, HandleCore, isHandle, methodsOf, setCallCheck, type CallOptions } from "./actor-handle.ts";
 export { heldRef } from "./borrowing.ts";
-export type { Attempt } from "./context.ts";
+export { AttemptEnding, type Attempt } from "./context.ts";
+export type { CancelOptions } from "./abandoned.ts";
 export { TaskRecord, type SchedulingClass, type TaskLease, type TaskTemplate } from "./task-record.ts";
-export type { RetryOn } from "./actor-client.ts";
+export type { RetryOn } from "./outcome.ts";
 export type { WireValue } from "./wire-value.ts";
 export type { Equipment, Finalizers } from "./equipment.ts";
 export type { EnvironmentRequest, EnvironmentUse } from "./environments.ts";

@@ -7,6 +7,7 @@ import { GetTimeoutError, InvalidArgumentError, ObjectFetchTimeoutError } from "
 import type { Clock, Timer } from "../seams.ts";
 import type { Stored } from "../transport/index.ts";
 import type { Borrowing } from "./borrowing.ts";
+import type { AttemptEnding } from "./context.ts";
 import { entryOf, isRef, type ObjectEntry, type ObjectRef, type WaitOptions } from "./object-ref.ts";
 import type { Values } from "./values.ts";
 import { hasBytes, type WireValue } from "./wire-value.ts";
@@ -16,6 +17,7 @@ const READS_A_TURN = 256;
 
 /** What the running task attempt does while it waits. */
 export interface Suspender {
+  readonly ending: AttemptEnding;
   suspend(): void;
   resume(): void;
 }
@@ -128,9 +130,11 @@ export class Reading {
     const { clock, borrowing, suspender, hold } = this.#parts;
     return new Promise((resolve, reject) => {
       const current = suspender();
+      if (current?.ending.reason !== undefined) return reject(current.ending.reason);
       let timer: Timer | undefined;
       const finish = (error?: unknown) => {
         timer?.cancel();
+        goOn?.();
         options?.signal?.removeEventListener("abort", abort);
         for (const entry of pending) forget(entry, onSettled);
         hold(-1);
@@ -142,6 +146,7 @@ export class Reading {
         if (done(entry)) finish();
       };
       const abort = () => finish(options?.signal?.reason ?? new Error("aborted"));
+      const goOn = current?.ending.onEnd(finish);
       this.#readsInARow = 0;
       hold(1);
       if (options?.timeoutMs !== undefined) timer = clock.after(options.timeoutMs, () => finish(timedOut()), true);

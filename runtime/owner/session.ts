@@ -12,18 +12,23 @@ import type { Seams } from "../seams.ts";
 import type { ValueCodec } from "../serialize/index.ts";
 import type { ClaimBook, StoreClient } from "../store/index.ts";
 import type {
-  ActorInfo, ActorSpec, AnswerName, AnswerOf, Caller, CallName, CallOf, Channel, ChannelHandler, Draft, Failure, Identity,
+  ActorInfo, AnswerName, AnswerOf, Caller, CallName, CallOf, Channel, ChannelHandler, Draft, Failure, Identity,
   Listener, MessageHandlers, Stored, TaskDone,
 } from "../transport/index.ts";
-import { ActorCallRecord, ActorClients, type MethodTemplate, type RetryOn } from "./actor-client.ts";
-import { handleOf, HandleCore, type CallOptions } from "./actor-handle.ts";
+import { ActorCallRecord, ActorClients, type MethodTemplate } from "./actor-client.ts";
+import type { OutcomeParts, RetryOn } from "./outcome.ts";
+import { type CreationOptions, type NewActor, startActor } from "./actor-creation.ts";
+import type { CallOptions, HandleCore } from "./actor-handle.ts";
 import { Arguments } from "./arguments.ts";
 import { Borrowing } from "./borrowing.ts";
-import { RunningAttempts } from "./context.ts";
-import { Environments, type EnvironmentUse } from "./environments.ts";
+import type { CancelOptions } from "./abandoned.ts";
+import { type Attempt, RunningAttempts } from "./context.ts";
+import { Environments } from "./environments.ts";
 import type { Finalizers } from "./equipment.ts";
+import { cancelChildren, cancelOwn } from "./cancelling.ts";
+import { limitOf } from "./limits.ts";
 import { Link, LinkTable, processSocket, type ProcessAddress } from "./links.ts";
-import { isRef, ObjectEntry, ObjectRef, objectIdOf, type WaitOptions } from "./object-ref.ts";
+import { entryOf, isRef, ObjectEntry, ObjectRef, objectIdOf, type WaitOptions } from "./object-ref.ts";
 import { Reading } from "./reading.ts";
 import { Submission } from "./submission.ts";
 import { TaskHistory } from "./task-history.ts";
@@ -101,20 +106,20 @@ export class Session {
       onClosed: (link) => this.#linkClosed(link),
     });
     this.borrowing = new Borrowing({
-      clock: seams.clock, finalizers: parts.finalizers, processId, nodeId,
-      session: this,
-      agent,
-      connect,
+      clock: seams.clock, finalizers: parts.finalizers, processId, nodeId, session: this, agent, connect,
       actorFreed: (number) => this.#actorFreed(number),
     });
+    const outcomes: OutcomeParts = {
+      history: this.history,
+      settle: (entry, value) => this.borrowing.settle(entry, value),
+      discard: (values) => this.borrowing.discard(values),
+      retriable: (retryOn, error) => this.#retriable(retryOn, error),
+    };
     this.actors = new ActorClients({
       clock: seams.clock, nodeId, connect,
       resolve: (actor, waitMs) => this.resolveActor({ actor }, waitMs),
-      history: this.history,
-      settle: (entry, value) => this.borrowing.settle(entry, value),
+      ...outcomes,
       released: (call, done, link) => this.#released(call.kept, done, link),
-      discard: (values) => this.borrowing.discard(values),
-      retriable: (retryOn, error) => this.#retriable(retryOn, error),
     });
     this.#travel = travelHooks(this.borrowing, this.actors, this);
     this.values = new Values({
@@ -132,11 +137,11 @@ export class Session {
       connect,
       jobId: () => this.jobId,
       claimPage: (index) => parts.claims?.page(index),
-      history: this.history,
-      settle: (entry, value) => this.borrowing.settle(entry, value),
+      ...outcomes,
       released: (task, done, link) => this.#released(task.kept, done, link),
-      discard: (values) => this.borrowing.discard(values),
-      retriable: (retryOn, error) => this.#retriable(retryOn, error),
+      endHere: (task, reason, recursive) => {
+        this.endAttempt(objectIdOf(processId, task.number), task.life.attempt, reason, recursive);
+      },
     });
     this.reading = new Reading({
       clock: seams.clock,
@@ -186,14 +191,37 @@ export class Session {
     const { first, entries } = this.#resultEntries(template.numReturns);
     const parent = this.attempts.current();
     const chain = parent === undefined ? NO_CHAIN : { ...parent.chain, depth: parent.chain.depth + 1 };
-    const task = new TaskRecord(first, template, prepared, prepared.bound, entries, prepared.kept, chain, parent);
+    const limit = limitOf(template, parent, this.parts.seams.clock);
+    const task = new TaskRecord(first, template, prepared, prepared.bound, entries, prepared.kept, chain, parent, limit);
     task.unresolved = prepared.unresolved.length;
     this.submission.submit(task);
+    if (parent?.ending.reason !== undefined)
+      this.submission.cancel(task, parent.ending.reason, { force: false, recursive: true });
     this.arguments.await(prepared, {
       ready: () => this.submission.argumentReady(task),
       failed: (error) => this.submission.argumentFailed(task, error),
     });
     return entries.map((entry) => new ObjectRef(entry));
+  }
+
+  /** Cancels what makes an object; nothing happens when it is there, or has failed. */
+  cancel(ref: ObjectRef, options: CancelOptions): void {
+    this.#alive();
+    const { owner, ownerNode, number } = entryOf(ref);
+    if (owner === this.parts.identity.processId) return cancelOwn(this, number, options);
+    // An owner out of reach is dead or dying, and what it waits for with it.
+    this.links.connect({ process: owner, node: ownerNode }).then(
+      (link) => link.channel.send("cancelObject", { object: number, ...options }), () => {},
+    );
+  }
+
+  /** Tells a running attempt of this process that it is over; `recursive`: and ends what it submitted. */
+  endAttempt(taskId: string, number: number, reason: Error, recursive: boolean): Attempt | undefined {
+    const attempt = this.attempts.find(taskId, number);
+    if (attempt === undefined) return undefined;
+    if (recursive) cancelChildren(this, attempt, reason);
+    attempt.ending.end(reason);
+    return attempt;
   }
 
   // -- objects -----------------------------------------------------------------------------------------------------
@@ -233,61 +261,10 @@ export class Session {
 
   // -- actors ------------------------------------------------------------------------------------------------------
 
-  /** Starts a creation; the handle is there at once. `spec` lacks only what the session knows. */
-  createActor(
-    spec: Omit<Partial<ActorSpec>, "args"> & { className: string },
-    args: readonly unknown[],
-    methods: Set<string>,
-    options: {
-      environment: EnvironmentUse; maxPendingCalls: number; retryOn: RetryOn; travelling: Readonly<Record<string, unknown>>;
-    },
-  ): object {
+  /** Starts a creation; the handle is there at once. */
+  createActor(spec: NewActor, args: readonly unknown[], methods: Set<string>, options: CreationOptions): object {
     this.#alive();
-    const prepared = this.arguments.prepare(args);
-    const entry = this.newEntry();
-    const client = this.actors.created(entry.id, spec.className);
-    client.maxPendingCalls = options.maxPendingCalls;
-    client.kept = prepared.kept;
-    const core = new HandleCore(this, client, spec.detached ? undefined : entry, methods, options.travelling);
-    core.retryOn = options.retryOn;
-    if (core.entry !== undefined) core.group = this.borrowing.shareActor(core.entry);
-    const send = () => {
-      const { processId, nodeId } = this.parts.identity;
-      const full = {
-        ...spec,
-        actor: entry.id,
-        args: prepared.bytes,
-        codes: prepared.codes,
-        bound: prepared.bound,
-        owner: processId,
-        ownerNode: nodeId,
-        jobId: this.jobId,
-        environment: environment.id,
-      };
-      this.ask("createActor", { spec: full }, "actor").then(
-        (info) => {
-          this.actors.creationAccepted(client, info);
-          this.actors.ready(client).then(
-            () => this.#releaseKept(client),
-            () => this.#releaseKept(client),
-          );
-        },
-        (error) => this.actors.died(client, failureOf(error) as Failure),
-      );
-    };
-    const { environment } = options;
-    let unresolved = prepared.unresolved.length + 1;
-    const ready = () => {
-      unresolved -= 1;
-      if (unresolved === 0) send();
-    };
-    if (environment.id !== undefined) ready();
-    else environment.prepare().then(ready, (error: unknown) => this.actors.died(client, failureOf(error) as Failure));
-    this.arguments.await(prepared, {
-      ready,
-      failed: (error) => this.actors.died(client, (error.failure as Failure) ?? failureOf(this.values.errorIn(error))),
-    });
-    return handleOf(core);
+    return startActor(this, spec, args, methods, options);
   }
 
   callActor(core: HandleCore, method: string, args: readonly unknown[], options: CallOptions): ObjectRef | ObjectRef[] {
@@ -309,10 +286,12 @@ export class Session {
       chain,
       retries,
       options.retryOn ?? core.retryOn,
+      limitOf(options, current, this.parts.seams.clock),
     );
     call.unresolved = prepared.unresolved.length;
     call.ready = call.unresolved === 0;
     this.actors.call(core.client, call);
+    if (current?.ending.reason !== undefined) this.actors.cancel(call, current.ending.reason, true);
     this.arguments.await(prepared, {
       ready: () => this.actors.argumentReady(call),
       failed: (error) => this.actors.argumentFailed(call, error),
@@ -400,6 +379,7 @@ export class Session {
         if (this.actors.owns(done.task)) this.actors.callDone(done, link);
         else this.submission.taskDone(done, link);
       },
+      cancelObject: ({ object, force, recursive }) => cancelOwn(this, object, { force, recursive }),
       borrow: (message) => this.borrowing.onBorrow(message),
       drop: (message, channel) => this.borrowing.onDrop(message, this.links.of(channel)),
       subscribe: (message, channel) => this.borrowing.onSubscribe(message, this.links.of(channel)),
@@ -452,12 +432,6 @@ export class Session {
     if (done !== undefined && link !== undefined) {
       for (const held of done.held) this.borrowing.handOverById(held, link);
     }
-    for (const entry of kept) this.borrowing.dropLocal(entry);
-  }
-
-  #releaseKept(client: { kept: readonly ObjectEntry[] }): void {
-    const { kept } = client;
-    client.kept = [];
     for (const entry of kept) this.borrowing.dropLocal(entry);
   }
 

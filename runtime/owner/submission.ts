@@ -4,47 +4,37 @@
 // entries of the object table through `settle`. A worker that is gone is judged only when its channel has delivered
 // everything it sent and its agent has told the cause (or a second has passed), so a finished task is never charged.
 
-import { stepTask, STUCK_MS, type TaskEvent } from "../core/index.ts";
-import { failureOf } from "../errors.ts";
+import { isEnded, stepTask, STUCK_MS, type TaskEvent } from "../core/index.ts";
+import { failureOf, TaskTimeoutError } from "../errors.ts";
 import type { Clock, Timer } from "../seams.ts";
 import { CLAIM_SLOTS, claimTag, type ClaimPage } from "../store/index.ts";
-import type { Channel, DeathCause, Failure, LeaseGranted, LeaseRefused, ProcessDied, TaskDone } from "../transport/index.ts";
-import type { RetryOn } from "./actor-client.ts";
+import type {
+  Channel, DeathCause, Failure, LeaseGranted, LeaseRefused, ProcessDied, TaskDone,
+} from "../transport/index.ts";
+import { AbandonedAttempts, type CancelOptions, watchAttempt } from "./abandoned.ts";
+import { Departures } from "./departures.ts";
 import { crashFailure, nodeCause } from "./crash-failure.ts";
+import { chainWithin, Limits } from "./limits.ts";
 import type { Link, ProcessAddress } from "./links.ts";
 import type { ObjectEntry } from "./object-ref.ts";
+import type { OutcomeParts } from "./outcome.ts";
 import { codeOf, isError, type WireValue } from "./wire-value.ts";
-import type { TaskHistory } from "./task-history.ts";
 import { measured, type SchedulingClass, type TaskLease, type TaskRecord } from "./task-record.ts";
 
-/** How long a broken channel waits for the agent's word on why. */
-export const DEATH_CAUSE_WAIT_MS = 1000;
 /** Idle leases are looked for this often while there are any. */
 const IDLE_SWEEP_MS = 50;
 
-export interface SubmissionParts {
+export interface SubmissionParts extends OutcomeParts {
   readonly clock: Clock;
   readonly agent: Channel;
   readonly nodeId: string;
   readonly jobId: () => string;
   readonly connect: (address: ProcessAddress) => Promise<Link>;
   readonly claimPage: (index: number) => ClaimPage | undefined;
-  readonly history: TaskHistory;
-  /** Gives an entry its value, or its error, once. */
-  readonly settle: (entry: ObjectEntry, value: WireValue, from: Link | undefined) => void;
+  /** Ends the attempt of a task that this process runs itself while its parent waits. */
+  readonly endHere: (task: TaskRecord, reason: Error, recursive: boolean) => void;
   /** The task is over: its arguments are no longer needed. `held` are those the executor keeps. */
   readonly released: (task: TaskRecord, done: TaskDone | undefined, link: Link | undefined) => void;
-  /** Frees what a reply carries that nobody wants. */
-  readonly discard: (values: readonly WireValue[]) => void;
-  /** A promise when the class of the error has to be brought here first. Never rejects. */
-  readonly retriable: (retryOn: RetryOn, error: WireValue) => boolean | Promise<boolean>;
-}
-
-interface Departed {
-  cause: DeathCause | undefined;
-  claims: Uint8Array | undefined;
-  closed: boolean;
-  timer: Timer | undefined;
 }
 
 export class Submission {
@@ -52,8 +42,10 @@ export class Submission {
   readonly #pending = new Map<number, TaskRecord>();
   readonly #leases = new Map<string, { readonly lease: TaskLease; readonly scheduling: SchedulingClass }>();
   readonly #classes = new Map<number, SchedulingClass>();
-  readonly #departed = new Map<string, Departed>();
+  readonly #departures: Departures;
   readonly #dirty = new Set<SchedulingClass>();
+  readonly #limits: Limits<TaskRecord>;
+  readonly #abandoned: AbandonedAttempts;
   #sweep: Timer | undefined;
   #watch: Timer | undefined;
   #returning: TaskLease[] = [];
@@ -61,6 +53,11 @@ export class Submission {
 
   constructor(parts: SubmissionParts) {
     this.#parts = parts;
+    const holds = (process: string) => [...this.#leases.values()].some(({ lease }) => lease.worker === process);
+    this.#departures = new Departures(parts.clock, holds, (process, cause) => this.#judge(process, cause));
+    this.#abandoned = new AbandonedAttempts(parts.clock, parts.agent);
+    const over = (task: TaskRecord, reason: Error) => void this.cancel(task, reason, { force: false, recursive: true });
+    this.#limits = new Limits(parts.clock, (task) => `task "${task.template.name}"`, over);
   }
 
   pending(): Iterable<TaskRecord> {
@@ -70,6 +67,7 @@ export class Submission {
   /** Takes a task whose arguments are counted in `unresolved`; with none it goes to its pool at once. */
   submit(task: TaskRecord): void {
     this.#pending.set(task.number, task);
+    if (task.limit !== undefined) this.#limits.watch(task);
     if (task.unresolved === 0) this.#apply(task, ARGUMENTS_READY);
   }
 
@@ -90,6 +88,7 @@ export class Submission {
       if (task === undefined) continue;
       if (task.parent !== undefined && fits(task)) {
         stepTask(task.life, PUSHED);
+        this.#orderSoon(scheduling);
         return task;
       }
       scheduling.pool.enqueue(task);
@@ -102,16 +101,29 @@ export class Submission {
     this.#conclude(task, done, undefined);
   }
 
+  find(number: number): TaskRecord | undefined {
+    return this.#pending.get(number);
+  }
+
+  /** Ends a task before its code does: its refs fail with `reason` at once. False when it had ended. */
+  cancel(task: TaskRecord, reason: Error, { force, recursive }: CancelOptions): boolean {
+    const { state } = task.life;
+    if (stepTask(task.life, REFUSED) !== "fail") return false;
+    const { scheduling } = task.template;
+    if (state === "queued") scheduling.pool.remove(task);
+    const runsOn = state === "pushed" && this.#abandon(task, reason, { force, recursive });
+    this.#fail(task, { failure: failureOf(reason) as Failure }, runsOn);
+    this.#pump(scheduling);
+    return true;
+  }
+
   // -- what the agent says -----------------------------------------------------------------------------------------
 
   leaseGranted(granted: LeaseGranted): void {
     const scheduling = this.#classes.get(granted.schedulingClass);
-    if (scheduling === undefined || this.#leases.has(granted.lease)) {
-      if (scheduling === undefined) this.#returnLease(granted.lease, granted.node, "unknown class");
-      return;
-    }
-    const address = { process: granted.worker, node: granted.node };
-    this.#parts.connect(address).then(
+    if (scheduling === undefined) return this.#returnLease(granted.lease, granted.node, "unknown class");
+    if (this.#leases.has(granted.lease)) return;
+    this.#parts.connect({ process: granted.worker, node: granted.node }).then(
       (link) => this.#addLease(granted, scheduling, link),
       () => this.#returnLease(granted.lease, granted.node, "worker out of reach"),
     );
@@ -126,7 +138,7 @@ export class Submission {
   #refuse(scheduling: SchedulingClass, failure: Failure): void {
     scheduling.pool.forgetOrder();
     for (const task of scheduling.pool.drainQueue()) {
-      if (stepTask(task.life, { kind: "refused" }) === "fail") this.#fail(task, { failure });
+      if (stepTask(task.life, REFUSED) === "fail") this.#fail(task, { failure });
     }
   }
 
@@ -147,31 +159,24 @@ export class Submission {
     this.#returnIdle(found.scheduling, false);
   }
 
-  processDied(died: ProcessDied): void {
-    const departed = this.#departure(died.process);
-    if (departed === undefined) return;
-    departed.cause = died.cause ?? undefined;
-    departed.claims = died.claims;
-    if (departed.closed) this.#judge(died.process, departed);
+  processDied({ process, cause }: ProcessDied): void {
+    this.#departures.died(process, cause ?? undefined);
   }
 
   nodeDied(node: string, reason: string): void {
-    for (const { lease } of [...this.#leases.values()]) {
-      if (lease.node !== node) continue;
-      const text = `node ${node} died: ${reason}`;
-      this.#judge(lease.worker, { cause: nodeCause(text), claims: undefined, closed: true, timer: undefined });
-    }
+    const workers = [...this.#leases.values()].filter(({ lease }) => lease.node === node).map(({ lease }) => lease.worker);
+    for (const worker of new Set(workers)) this.#departures.judgeNow(worker, nodeCause(`node ${node} died: ${reason}`));
   }
 
   // -- what workers say --------------------------------------------------------------------------------------------
 
   taskDone(done: TaskDone, link: Link): void {
     const task = this.#pending.get(done.task);
-    if (task === undefined || task.lease === undefined || task.lease.link !== link) {
+    if (task === undefined || task.lease?.link !== link || task.life.attempt !== done.attempt) {
       this.#parts.discard(done.results);
-      return;
+      return this.#abandonedDone(done, link);
     }
-    const { lease } = task;
+    const lease = task.lease as TaskLease;
     const scheduling = task.template.scheduling;
     scheduling.pool.finished(lease, task, this.#parts.clock.now());
     // A worker that hands tasks back is waiting itself: it gets no more before it has finished one.
@@ -183,20 +188,16 @@ export class Submission {
   }
 
   linkClosed(link: Link): void {
-    const departed = this.#departure(link.process);
-    if (departed === undefined) return;
-    departed.closed = true;
-    if (departed.cause !== undefined) return this.#judge(link.process, departed);
-    departed.timer ??= this.#parts.clock.after(DEATH_CAUSE_WAIT_MS, () => this.#judge(link.process, departed), true);
+    this.#departures.linkClosed(link.process);
   }
 
   /** The session ends: every pending task fails with `failure`. */
   close(failure: Failure): void {
     this.#sweep?.cancel();
     this.#watch?.cancel();
-    for (const departed of this.#departed.values()) departed.timer?.cancel();
+    this.#departures.close();
     for (const task of [...this.#pending.values()]) {
-      if (stepTask(task.life, { kind: "refused" }) === "fail") this.#fail(task, { failure });
+      if (stepTask(task.life, REFUSED) === "fail") this.#fail(task, { failure });
     }
     for (const scheduling of this.#classes.values()) this.#returnIdle(scheduling, true);
   }
@@ -282,17 +283,11 @@ export class Submission {
   }
 
   #order(scheduling: SchedulingClass, wanted: number): void {
-    this.#parts.agent.send("leaseRequest", {
-      schedulingClass: scheduling.id,
-      resources: scheduling.resources,
-      wanted,
-      strategy: scheduling.strategy,
-      jobId: this.#parts.jobId(),
-      environment: scheduling.environment.id,
-      infeasibleGraceMs: scheduling.infeasibleGraceMs,
-      name: scheduling.name,
-      origin: "",
-      hops: 0,
+    const { agent, jobId } = this.#parts;
+    const { id: schedulingClass, resources, strategy, infeasibleGraceMs, name, environment } = scheduling;
+    agent.send("leaseRequest", {
+      schedulingClass, resources, wanted, strategy, jobId: jobId(), environment: environment.id, infeasibleGraceMs, name,
+      origin: "", hops: 0,
     });
   }
 
@@ -305,18 +300,12 @@ export class Submission {
     lease.page?.queue(slot, claimTag(task.number));
     const { link } = lease;
     const { template } = task;
+    const limitMs = template.attemptTimeoutMs;
+    if (limitMs !== undefined) watchAttempt(this.#parts.clock, task, lease, limitMs, () => this.#attemptOver(task, limitMs));
     if (!link.templates.has(template.id)) sendTemplate(link, template);
     link.channel.send("pushTask", {
-      template: template.id,
-      task: task.number,
-      attempt: task.life.attempt,
-      slot,
-      lease: lease.id,
-      args: task.args,
-      bound: task.bound,
-      chain: task.chain,
-      ownerNode: this.#parts.nodeId,
-      codes: task.codes,
+      template: template.id, task: task.number, attempt: task.life.attempt, slot, lease: lease.id, args: task.args,
+      bound: task.bound, chain: chainWithin(task, this.#parts.clock), ownerNode: this.#parts.nodeId, codes: task.codes,
     });
   }
 
@@ -339,43 +328,85 @@ export class Submission {
     const effect = stepTask(task.life, event);
     if (effect === "ignore") return this.#parts.discard(done.results);
     if (effect === "retry") return this.#retryLater(task);
-    this.#end(task, done, link, threw ? codeOf(done.results[0]) : "", (entry, index) => {
-      this.#parts.settle(entry, done.results[threw ? 0 : index], link);
+    this.#settle(task, done, link, threw ? codeOf(done.results[0]) : "", (entry, index) => {
+      this.#parts.settle(entry, done.results[threw ? 0 : index]);
     });
+    this.#parts.released(task, done, link);
   }
 
-  #fail(task: TaskRecord, error: WireValue): void {
-    this.#end(task, undefined, undefined, codeOf(error), (entry) => this.#parts.settle(entry, error, undefined));
+  /** `runsOn`: its code does not know yet; what it was given is kept for it until it ends. */
+  #fail(task: TaskRecord, error: WireValue, runsOn = false): void {
+    this.#settle(task, undefined, undefined, codeOf(error), (entry) => this.#parts.settle(entry, error));
+    if (!runsOn) this.#parts.released(task, undefined, undefined);
   }
 
-  #end(
+  #settle(
     task: TaskRecord, done: TaskDone | undefined, link: Link | undefined, errorCode: string,
     settle: (entry: ObjectEntry, index: number) => void,
   ): void {
     this.#pending.delete(task.number);
+    if (task.limit !== undefined) this.#limits.release(task);
     task.lease = undefined;
     const { history, clock } = this.#parts;
     const { number, template, life, submittedAt } = task;
     const micros = done?.micros ?? 0;
     history.add(number, template.name, life.attempt, submittedAt, clock.now(), micros, done?.pid ?? 0, link, "", errorCode);
     task.results.forEach(settle);
-    this.#parts.released(task, done, link);
+  }
+
+  /** The pushed attempt no longer counts: it never starts, or is told. True when it runs on. */
+  #abandon(task: TaskRecord, reason: Error, options: CancelOptions): boolean {
+    const { lease } = task;
+    if (lease === undefined) {
+      this.#parts.endHere(task, reason, options.recursive);
+      return false;
+    }
+    if (!lease.page?.recall(task.slot, claimTag(task.number))) {
+      this.#abandoned.add(task, lease, reason, options);
+      return true;
+    }
+    this.#left(lease, task);
+    return false;
+  }
+
+  #abandonedDone(done: TaskDone, link: Link): void {
+    const found = this.#abandoned.take(done, link);
+    if (found === undefined) return;
+    this.#forgotten(found.task, done, link);
+    this.#left(found.lease, found.task);
+  }
+
+  /** An attempt that timed out may have been followed by another, which needs the same arguments. */
+  #forgotten(task: TaskRecord, done: TaskDone | undefined, link: Link | undefined): void {
+    if (isEnded(task.life)) this.#parts.released(task, done, link);
+  }
+
+  /** A lease has room again. */
+  #left(lease: TaskLease, task: TaskRecord): void {
+    const { scheduling } = task.template;
+    scheduling.pool.finished(lease, task, this.#parts.clock.now());
+    this.#pump(scheduling);
+    if (lease.inFlight.size === 0) this.#leaseIdle(scheduling, lease);
+  }
+
+  #attemptOver(task: TaskRecord, limitMs: number): void {
+    const { template, life } = task;
+    const text = `attempt ${life.attempt} of task "${template.name}" did not end within ${limitMs} ms`;
+    const error = new TaskTimeoutError(text, { timeoutMs: limitMs });
+    const runsOn = this.#abandon(task, error, { force: false, recursive: true });
+    const retriable = template.retryOn?.(error) ?? false;
+    const effect = stepTask(life, { kind: "threw", attempt: life.attempt, retriable });
+    task.lease = undefined;
+    if (effect === "retry") this.#retryLater(task);
+    else if (effect === "fail") this.#fail(task, { failure: failureOf(error) as Failure }, runsOn);
   }
 
   #addLease(granted: LeaseGranted, scheduling: SchedulingClass, link: Link): void {
+    const now = this.#parts.clock.now();
     const lease: TaskLease = {
-      id: granted.lease,
-      worker: granted.worker,
-      node: granted.node,
-      link,
+      id: granted.lease, worker: granted.worker, node: granted.node, link,
       page: granted.node === this.#parts.nodeId ? this.#parts.claimPage(granted.claimPage) : undefined,
-      inFlight: new Set(),
-      backlogMicros: 0,
-      closing: false,
-      wanted: false,
-      blocked: false,
-      idleSince: this.#parts.clock.now(),
-      movedAt: this.#parts.clock.now(),
+      inFlight: new Set(), backlogMicros: 0, closing: false, wanted: false, blocked: false, idleSince: now, movedAt: now,
       nextSlot: 0,
     };
     this.#leases.set(lease.id, { lease, scheduling });
@@ -415,7 +446,7 @@ export class Submission {
   #recall(lease: TaskLease): void {
     if (lease.page === undefined) return;
     for (const task of [...lease.inFlight].reverse()) {
-      if (!lease.page.recall(task.slot, claimTag(task.number))) continue;
+      if (task.lease !== lease || !lease.page.recall(task.slot, claimTag(task.number))) continue;
       task.template.scheduling.pool.finished(lease, task, this.#parts.clock.now());
       task.lease = undefined;
       this.#applyAgain(task, { kind: "unstarted", attempt: task.life.attempt });
@@ -430,30 +461,20 @@ export class Submission {
     } else if (effect === "retry") this.#retryLater(task);
   }
 
-  #departure(process: string): Departed | undefined {
-    const known = this.#departed.get(process);
-    if (known !== undefined) return known;
-    if (![...this.#leases.values()].some(({ lease }) => lease.worker === process)) return undefined;
-    const departed: Departed = { cause: undefined, claims: undefined, closed: false, timer: undefined };
-    this.#departed.set(process, departed);
-    return departed;
-  }
-
-  #judge(process: string, departed: Departed): void {
-    departed.timer?.cancel();
-    this.#departed.delete(process);
+  #judge(process: string, cause: DeathCause | undefined): void {
     for (const { lease, scheduling } of [...this.#leases.values()]) {
       if (lease.worker !== process) continue;
       this.#leases.delete(lease.id);
       scheduling.pool.lost(lease.id);
       const tasks = [...lease.inFlight];
       lease.inFlight.clear();
-      for (const task of tasks) this.#judgeTask(task, lease, departed);
+      for (const task of tasks) if (task.lease === lease) this.#judgeTask(task, lease, cause);
+      for (const task of this.#abandoned.takeAll(lease)) this.#forgotten(task, undefined, undefined);
       this.#pump(scheduling);
     }
   }
 
-  #judgeTask(task: TaskRecord, lease: TaskLease, departed: Departed): void {
+  #judgeTask(task: TaskRecord, lease: TaskLease, cause: DeathCause | undefined): void {
     const attempt = task.life.attempt;
     const started = lease.page === undefined || lease.page.isClaimed(task.slot, claimTag(task.number));
     if (!started) return this.#applyAgain(task, { kind: "unstarted", attempt });
@@ -461,26 +482,19 @@ export class Submission {
     if (effect === "retry") {
       task.lease = undefined;
       this.#retryLater(task);
-    } else if (effect === "fail") this.#fail(task, { failure: crashFailure(task, lease, departed.cause) });
+    } else if (effect === "fail") this.#fail(task, { failure: crashFailure(task, lease, cause) });
   }
 }
 
+const EMPTY_BYTES = new Uint8Array(0);
 const ARGUMENTS_READY: TaskEvent = { kind: "argumentsReady" };
 const PUSHED: TaskEvent = { kind: "pushed" };
+const REFUSED: TaskEvent = { kind: "refused" };
 
-function sendTemplate(link: Link, template: TaskRecord["template"]): void {
-  link.templates.add(template.id);
-  const isNew = !link.functions.has(template.functionId);
-  link.functions.add(template.functionId);
-  link.channel.send("template", {
-    id: template.id,
-    functionId: template.functionId,
-    name: template.name,
-    code: isNew ? template.code : EMPTY_BYTES,
-    numReturns: template.numReturns,
-    method: template.method,
-    resources: template.scheduling.resources,
-  });
+function sendTemplate({ channel, templates, functions }: Link, template: TaskRecord["template"]): void {
+  const { id, functionId, name, numReturns, method } = template;
+  const code = functions.has(functionId) ? EMPTY_BYTES : template.code;
+  templates.add(id);
+  functions.add(functionId);
+  channel.send("template", { id, functionId, name, code, numReturns, method, resources: template.scheduling.resources });
 }
-
-const EMPTY_BYTES = new Uint8Array(0);

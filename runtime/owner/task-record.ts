@@ -6,6 +6,8 @@ import type { BoundArg, Chain, Code } from "../transport/index.ts";
 import type { ClaimPage } from "../store/index.ts";
 import type { EnvironmentUse } from "./environments.ts";
 import type { ObjectEntry } from "./object-ref.ts";
+import type { Attempt } from "./context.ts";
+import type { Limit } from "./limits.ts";
 import type { Link } from "./links.ts";
 
 /** What all calls of one function with one set of options have in common. */
@@ -23,6 +25,11 @@ export interface TaskTemplate {
   readonly retryDelayMs: number;
   readonly retryBackoff: number;
   readonly maxRetryDelayMs: number;
+  /** Milliseconds for the whole call, retries included. */
+  readonly timeoutMs: number | undefined;
+  /** Milliseconds for each attempt, from its start. */
+  readonly attemptTimeoutMs: number | undefined;
+  readonly signal: AbortSignal | undefined;
   readonly scheduling: SchedulingClass;
   /** Moving average of the time in user code; undefined before the first result. */
   expectedMicros: number | undefined;
@@ -64,7 +71,8 @@ export class TaskRecord implements PooledTask {
   readonly kept: readonly ObjectEntry[];
   readonly chain: Chain;
   /** The task attempt of this process that submitted it: who may help with it while it waits. */
-  readonly parent: object | undefined;
+  readonly parent: Attempt | undefined;
+  readonly limit: Limit | undefined;
   unresolved = 0;
   lease: TaskLease | undefined;
   slot = 0;
@@ -78,7 +86,8 @@ export class TaskRecord implements PooledTask {
     results: readonly ObjectEntry[],
     kept: readonly ObjectEntry[],
     chain: Chain,
-    parent: object | undefined,
+    parent: Attempt | undefined,
+    limit: Limit | undefined,
   ) {
     this.number = number;
     this.template = template;
@@ -90,6 +99,7 @@ export class TaskRecord implements PooledTask {
     this.kept = kept;
     this.chain = chain;
     this.parent = parent;
+    this.limit = limit;
   }
 
   /** Milliseconds of the clock. */

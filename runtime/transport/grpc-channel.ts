@@ -1,8 +1,9 @@
 // gRPC: one bidirectional stream `Link.Open` a channel, each of its messages one Frame. The way between machines.
 //
 // @grpc/grpc-js is loaded on first need only. The token is checked in the stream's metadata, before any byte of its body is
-// taken; streams, connections, message sizes and the time to a hello are capped; keepalive is on in both directions. There is no
-// TLS here yet, so addresses beyond this machine are refused unless the caller declares the network trusted.
+// taken; streams, connections, message sizes and the time to a hello are capped; between machines, keepalive is on in both
+// directions. There is no TLS here yet, so addresses beyond this machine are refused unless the caller declares the network
+// trusted.
 
 import net from "node:net";
 import type * as grpc from "@grpc/grpc-js";
@@ -34,12 +35,18 @@ const HAND_OVER_FROM = 16 * 1024;
 const CHANNEL_OPTIONS = {
   "grpc.max_receive_message_length": FRAME_MAX,
   "grpc.max_send_message_length": FRAME_MAX,
-  "grpc.keepalive_time_ms": KEEPALIVE_MS,
-  "grpc.keepalive_timeout_ms": KEEPALIVE_WITHIN_MS,
-  "grpc.keepalive_permit_without_calls": 1,
   "grpc.enable_channelz": 0,
   "grpc-node.flow_control_window": WINDOW_BYTES,
 };
+
+/** Inside a machine the operating system tells the death of a peer, and one whose loop is blocked by user code is not dead. */
+function channelOptions(place: Place): grpc.ChannelOptions {
+  if (place.kind === "unix") return CHANNEL_OPTIONS;
+  return {
+    ...CHANNEL_OPTIONS, "grpc.keepalive_time_ms": KEEPALIVE_MS, "grpc.keepalive_timeout_ms": KEEPALIVE_WITHIN_MS,
+    "grpc.keepalive_permit_without_calls": 1,
+  };
+}
 
 export interface GrpcOptions {
   readonly clock: Clock;
@@ -169,7 +176,7 @@ export async function connectGrpc(place: Place, token: string, options: GrpcOpti
   const target = place.kind === "unix" ? `unix:${place.path}` : addressOf(place).slice("tcp:".length);
   const { credentials, unref } = insecureCredentials(library);
   const client = new library.Client(target, credentials, {
-    ...CHANNEL_OPTIONS, "grpc.use_local_subchannel_pool": 1, "grpc.enable_retries": 0, "grpc.enable_http_proxy": 0,
+    ...channelOptions(place), "grpc.use_local_subchannel_pool": 1, "grpc.enable_retries": 0, "grpc.enable_http_proxy": 0,
     "grpc.service_config_disable_resolution": 1,
   });
   const metadata = new library.Metadata();
@@ -234,7 +241,7 @@ export async function listenGrpc(
   refuseExposure(place, options.trustedNetwork, "Listening at");
   const library = await import("@grpc/grpc-js");
   const server = new library.Server({
-    ...CHANNEL_OPTIONS, "grpc.max_concurrent_streams": STREAMS_MAX, "grpc.max_connection_idle_ms": HELLO_WITHIN_MS,
+    ...channelOptions(place), "grpc.max_concurrent_streams": STREAMS_MAX, "grpc.max_connection_idle_ms": HELLO_WITHIN_MS,
     interceptors: [authenticate(library, token, options.refused)],
   });
   server.addService(LINK_SERVICE, {

@@ -3,15 +3,14 @@
 // A caller's calls start in the order of their numbers (core/call-order.ts); arguments are prepared in parallel, and a call whose
 // arguments are late holds back only its own caller. A repeat of a call never runs twice while this process lives.
 
-import type { Attempt, Link, Session } from "../owner/index.ts";
-import { objectIdOf } from "../owner/index.ts";
+import { type Attempt, AttemptEnding, type Link, objectIdOf, type Session } from "../owner/index.ts";
 import { CallOrder, WINDOW } from "../core/index.ts";
 import { Deque } from "../core/index.ts";
-import { ActorDiedError, ActorUnavailableError, failureOf, InvalidArgumentError } from "../errors.ts";
-import type { ActorCall, ActorSpec, Channel, ConstructActor } from "../transport/index.ts";
+import { ActorDiedError, ActorUnavailableError, errorOf, failureOf, InvalidArgumentError, type TroupeError } from "../errors.ts";
+import type { ActorCall, ActorSpec, CancelTask, Channel, ConstructActor, Failure } from "../transport/index.ts";
 import { Execution, failedReply, type Arguments, type Invocation, type Reply } from "./execution.ts";
 import type { Functions } from "./functions.ts";
-import { LazyAbort, newCaller } from "./task-runner.ts";
+import { newCaller } from "./task-runner.ts";
 
 interface Received extends Invocation {
   readonly call: ActorCall;
@@ -44,6 +43,8 @@ export class ActorRunner {
   readonly #runnable = new Deque<Runnable>();
   #spec: ActorSpec | undefined;
   #incarnation = 0;
+  /** Calls that were cancelled before they started, by task and attempt. */
+  readonly #cancelled = new Map<string, TroupeError>();
   #instance: Instance | undefined;
   #running = 0;
 
@@ -126,6 +127,16 @@ export class ActorRunner {
     if (dispose !== undefined) await dispose.call(this.#instance as never);
   }
 
+  /** A call that has not started fails in its turn, so that the order of its caller's calls stands; one that runs is told. */
+  cancel({ task, attempt, failure, recursive }: CancelTask, link: Link): void {
+    const taskId = objectIdOf(link.process, task);
+    const reason = errorOf(failure as Failure);
+    if (this.#parts.session.endAttempt(taskId, attempt, reason, recursive) !== undefined) return;
+    this.#cancelled.set(`${taskId}/${attempt}`, reason);
+    // Of calls that ended as their cancellation was on its way: nobody asks for them.
+    if (this.#cancelled.size > WINDOW) this.#cancelled.delete(this.#cancelled.keys().next().value as string);
+  }
+
   callerGone(process: string): void {
     for (const key of [...this.#callers.keys()]) if (key.startsWith(process)) this.#callers.delete(key);
   }
@@ -206,6 +217,8 @@ export class ActorRunner {
   }
 
   #run({ received, args }: Runnable): void {
+    const cancelled = this.#cancelled.size === 0 ? undefined : this.#takeCancelled(received);
+    if (cancelled !== undefined) return this.#finish(received, failedReply(received, cancelled));
     const instance = this.#instance as Instance;
     const method = instance[received.method];
     if (typeof method !== "function") {
@@ -214,12 +227,19 @@ export class ActorRunner {
       return this.#finish(received, this.#execution.threw(received, error));
     }
     this.#running += 1;
-    const attempt = this.#attempt(received, received.call.chain?.depth ?? 0);
+    const attempt = this.#attempt(received, received.call.chain?.depth ?? 0, received.call.chain?.remainingMs);
     this.#execution.run(received, attempt, args, (...values: unknown[]) => method.apply(instance, values), (reply) => {
       this.#running -= 1;
       this.#finish(received, reply);
       this.#pump();
     });
+  }
+
+  #takeCancelled({ taskId, attempt }: Received): TroupeError | undefined {
+    const key = `${taskId}/${attempt}`;
+    const reason = this.#cancelled.get(key);
+    this.#cancelled.delete(key);
+    return reason;
   }
 
   #finish(received: Received, reply: Reply): void {
@@ -253,9 +273,8 @@ export class ActorRunner {
     return new ActorUnavailableError(text, { actorId, maybeExecuted: true });
   }
 
-  #attempt(call: Invocation, depth: number): Attempt {
+  #attempt(call: Invocation, depth: number, remainingMs = 0): Attempt {
     const spec = this.#spec as ActorSpec;
-    const controller = new LazyAbort();
     return {
       caller: newCaller(),
       taskId: call.taskId,
@@ -265,9 +284,8 @@ export class ActorRunner {
       jobId: spec.jobId,
       resources: call.resources,
       chain: { depth, remainingMs: 0, actors: [spec.actor] },
-      get signal() {
-        return controller.signal;
-      },
+      ending: new AttemptEnding(),
+      deadline: remainingMs === 0 ? undefined : this.#parts.session.parts.seams.clock.now() + remainingMs,
       restarted: this.#incarnation > 0,
       suspend: doNothing,
       resume: doNothing,

@@ -4,11 +4,11 @@
 // A pushed task starts when its claim is won in the statement before user code (docs/architecture.md, claim pages); whoever
 // recalled or cancelled it first keeps it from running. A task that waits hands what is queued behind it back to its owner.
 
-import type { Attempt, Link, Session, TaskRecord } from "../owner/index.ts";
-import { objectIdOf } from "../owner/index.ts";
+import { type Attempt, AttemptEnding, type Link, objectIdOf, type Session, type TaskRecord } from "../owner/index.ts";
+import { errorOf } from "../errors.ts";
 import { Deque } from "../core/index.ts";
 import { claimTag, type ClaimPage } from "../store/index.ts";
-import type { Channel, PushTask } from "../transport/index.ts";
+import type { CancelTask, Channel, Failure, PushTask } from "../transport/index.ts";
 import { Execution, type Invocation, type Reply } from "./execution.ts";
 import type { Functions } from "./functions.ts";
 
@@ -39,6 +39,8 @@ export class TaskRunner {
   readonly #queue = new Deque<Pushed>();
   /** Attempts that run and do not wait. */
   #active = 0;
+  /** Pushed tasks that have started and not ended, waiting or not. Children that outlive the task they helped are none. */
+  #mains = 0;
   /** The lease whose CPU was given back. */
   #suspendedLease: string | undefined;
   #currentLease = "";
@@ -64,8 +66,19 @@ export class TaskRunner {
       taskId: objectIdOf(link.process, push.task),
       page,
     });
-    if (this.#active === 0 && this.#suspendedLease === undefined) this.#next();
+    if (this.#mains === 0) this.#next();
     else if (this.#active === 0) this.#handBack();
+  }
+
+  /** What has not started never does; what runs is told. */
+  cancel({ task, attempt, failure, recursive }: CancelTask, link: Link): void {
+    const taskId = objectIdOf(link.process, task);
+    const reason = errorOf(failure as Failure);
+    if (this.#parts.session.endAttempt(taskId, attempt, reason, recursive) !== undefined) return;
+    for (const queued of this.#queue.drain()) {
+      if (queued.taskId !== taskId || queued.attempt !== attempt) this.#queue.pushBack(queued);
+      else this.#reply(queued, { task, attempt, skipped: true });
+    }
   }
 
   /** Owner gone: what it queued here is not run. */
@@ -76,7 +89,7 @@ export class TaskRunner {
   // -- inside ------------------------------------------------------------------------------------------------------
 
   #next(): void {
-    while (this.#active === 0 && this.#suspendedLease === undefined) {
+    while (this.#mains === 0) {
       const task = this.#queue.popFront();
       if (task === undefined) return;
       this.#start(task);
@@ -87,15 +100,15 @@ export class TaskRunner {
     const fn = this.#parts.functions.ready(task.functionId);
     const args = fn === undefined ? undefined : this.#argumentsNow(task);
     if (fn !== undefined && args !== undefined) return this.#run(task, fn, args);
-    this.#active += 1;
+    this.#begin();
     this.#prepare(task).then(
       ([ready, prepared]) => {
-        this.#active -= 1;
+        this.#end();
         this.#run(task, ready, prepared);
         this.#next();
       },
       (error) => {
-        this.#active -= 1;
+        this.#end();
         this.#reply(task, this.#execution.threw(task, error));
         this.#next();
       },
@@ -120,24 +133,33 @@ export class TaskRunner {
     const { push, page } = task;
     // Lost: its owner took it back and has sent it elsewhere.
     if (page !== undefined && !page.claim(push.slot, claimTag(push.task))) return;
-    this.#active += 1;
+    this.#begin();
     this.#currentLease = push.lease;
     this.#currentResources = task.resources;
-    const attempt = this.#attempt(task, push.chain?.depth ?? 0);
+    const attempt = this.#attempt(task, push.chain?.depth ?? 0, this.#deadlineOf(push.chain?.remainingMs ?? 0));
     this.#execution.run(task, attempt, args, fn as (...args: unknown[]) => unknown, (reply) => {
-      this.#active -= 1;
+      this.#end();
       this.#reply(task, reply);
       this.#next();
     });
+  }
+
+  #begin(): void {
+    this.#active += 1;
+    this.#mains += 1;
+  }
+
+  #end(): void {
+    this.#active -= 1;
+    this.#mains -= 1;
   }
 
   #reply(task: Pushed, reply: Reply): void {
     if (task.link.channel.open) task.link.channel.send("taskDone", reply);
   }
 
-  #attempt(call: Invocation, depth: number): Attempt {
+  #attempt(call: Invocation, depth: number, deadline: number | undefined): Attempt {
     const { session } = this.#parts;
-    const controller = new LazyAbort();
     return {
       caller: newCaller(),
       taskId: call.taskId,
@@ -147,13 +169,16 @@ export class TaskRunner {
       jobId: session.jobId,
       resources: call.resources,
       chain: { depth, remainingMs: 0, actors: [] },
-      get signal() {
-        return controller.signal;
-      },
+      ending: new AttemptEnding(),
+      deadline,
       restarted: false,
       suspend: () => this.#suspend(),
       resume: () => this.#resume(),
     };
+  }
+
+  #deadlineOf(remainingMs: number): number | undefined {
+    return remainingMs === 0 ? undefined : this.#parts.session.parts.seams.clock.now() + remainingMs;
   }
 
   #suspend(): void {
@@ -182,6 +207,7 @@ export class TaskRunner {
     if (this.#active > 0) return;
     const child = this.#parts.session.submission.takeChild((task) => this.#hasRoomFor(task));
     if (child !== undefined) return this.#runChild(child);
+    if (this.#mains === 0) return;
     this.#handBack();
     if (this.#suspendedLease !== undefined || this.#currentLease === "") return;
     this.#suspendedLease = this.#currentLease;
@@ -222,7 +248,7 @@ export class TaskRunner {
     };
     Promise.all([functions.load(task.template.functionId, task.template.code), this.#execution.argumentsLater(call)]).then(
       ([fn, args]) => {
-        const attempt = this.#attempt(call, task.chain.depth);
+        const attempt = this.#attempt(call, task.chain.depth, task.limit?.deadline);
         this.#execution.run(call, attempt, args, fn as (...args: unknown[]) => unknown, done);
       },
       (error) => done(this.#execution.threw(call, error)),
@@ -235,14 +261,5 @@ export class TaskRunner {
       if (task.page?.recall(task.push.slot, claimTag(task.push.task)) === false) continue;
       this.#reply(task, { task: task.task, attempt: task.attempt, skipped: true });
     }
-  }
-}
-
-/** An AbortController costs a microsecond: made only for code that looks at its signal. */
-export class LazyAbort {
-  #controller: AbortController | undefined;
-
-  get signal(): AbortSignal {
-    return (this.#controller ??= new AbortController()).signal;
   }
 }

@@ -28,10 +28,7 @@ export async function startWorker(parts: WorkerParts): Promise<Session> {
   /** Claim pages of the leases this worker was granted under. */
   const pages = new Map<string, number>();
   const session = await join({
-    seams: parts.seams,
-    identity: parts.identity,
-    agentAddress: parts.agentAddress,
-    equipment: parts.equipment,
+    seams: parts.seams, identity: parts.identity, agentAddress: parts.agentAddress, equipment: parts.equipment,
     environment: parts.environment,
     details: toBytes(WorkerDetails, { socket: "" }),
     processMessages: (current) => {
@@ -39,6 +36,11 @@ export async function startWorker(parts: WorkerParts): Promise<Session> {
       return {
         template: (template, channel) => functions.onTemplate(template, linkOf(channel)),
         pushTask: (push, channel) => tasks.push(push, linkOf(channel)),
+        cancelTask: (message, channel) => {
+          const link = linkOf(channel);
+          if (actor.hosted) actor.cancel(message, link);
+          else tasks.cancel(message, link);
+        },
         actorCall: (call, channel) => actor.call(call, linkOf(channel)),
       };
     },

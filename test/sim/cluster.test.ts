@@ -5,7 +5,7 @@ import { describe, expect, test } from "vitest";
 import { simulate, type Simulation } from "../../sdk/testing/index.ts";
 
 const NODES = [{ numCpus: 2 }, { numCpus: 2, resources: { far: 2 } }];
-const SEEDS = Array.from({ length: 200 }, (_, index) => index + 1);
+const SEEDS = Array.from({ length: 100 }, (_, index) => index + 1);
 
 class Account {
   #balance = 0;

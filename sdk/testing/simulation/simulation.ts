@@ -9,6 +9,7 @@ import type { ActorOptions, TaskOptions } from "../../options.ts";
 import { createActor, taskTemplate } from "../../remote.ts";
 import type { ActorHandle, RemoteArgs } from "../../types.ts";
 import { Machines, type SimulatedNode } from "./machines.ts";
+import { RealWork } from "./real-work.ts";
 import { World, type SimulatedProcess } from "./world.ts";
 
 export interface SimulateOptions {
@@ -31,28 +32,29 @@ const LIMIT_MS = 600_000;
 /**
  * Runs `code` as the driver of a simulated cluster.
  *
- * @throws what `code` throws; DeadlineError when the history does not end in time; InvalidArgumentError when it left real timers,
- * sockets or files behind.
+ * @throws what `code` throws; DeadlineError when the history does not end in time; InvalidArgumentError when it used real timers,
+ * sockets or files.
  */
 export async function simulate<T>(options: SimulateOptions, code: (sim: Simulation) => Promise<T>): Promise<Simulated<T>> {
-  const before = process.getActiveResourcesInfo();
+  const real = new RealWork();
   const world = new World(options.seed);
   const machines = new Machines(world);
   let outcome: { readonly value: T } | { readonly error: unknown } | undefined;
-  run(machines, options, (session) => code(new Simulation(world, machines, session))).then(
+  real.inside(() => run(machines, options, (session) => code(new Simulation(world, machines, session)))).then(
     (value) => (outcome = { value }),
     (error: unknown) => (outcome = { error }),
   );
   const { timeline } = world;
   for (await turn(); outcome === undefined; await turn()) {
-    if (timeline.now <= (options.limitMs ?? LIMIT_MS) && timeline.step()) continue;
+    if (timeline.now <= (options.limitMs ?? LIMIT_MS) && real.inside(() => timeline.step())) continue;
     outcome = { error: stuck(world, options.seed) };
   }
   const trace = timeline.trace.join("\n");
+  real.close();
   machines.close();
   await turn();
   if ("error" in outcome) throw outcome.error;
-  refuseRealWork(before, process.getActiveResourcesInfo());
+  real.refuse();
   return { value: outcome.value, trace, virtualMs: timeline.now };
 }
 
@@ -160,16 +162,4 @@ function stuck({ timeline }: World, seed: number): DeadlineError {
   return new DeadlineError(
     `the history of seed ${seed} did not end within ${Math.round(timeline.now)} virtual ms; its last events:\n${last}`,
   );
-}
-
-/** What holds a loop and was not there before. */
-function refuseRealWork(before: readonly string[], after: readonly string[]): void {
-  const rest = [...before];
-  const added = after.filter((kind) => {
-    const index = rest.indexOf(kind);
-    if (index >= 0) rest.splice(index, 1);
-    return index < 0;
-  });
-  if (added.length === 0) return;
-  throw new InvalidArgumentError(`code inside the simulation did real work, which no seed can repeat: ${added.join(", ")}`);
 }

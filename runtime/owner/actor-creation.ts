@@ -1,0 +1,68 @@
+// Starts the creation of an actor: its arguments are prepared, its agent is asked, and until both are done its calls wait.
+
+import { failureOf } from "../errors.ts";
+import type { ActorSpec, Failure } from "../transport/index.ts";
+import type { ActorClient } from "./actor-client.ts";
+import type { EnvironmentUse } from "./environments.ts";
+import type { RetryOn } from "./outcome.ts";
+import { handleOf, HandleCore } from "./actor-handle.ts";
+import type { Session } from "./session.ts";
+
+/** All of an actor's specification but what the session knows. */
+export type NewActor = Omit<Partial<ActorSpec>, "args"> & { readonly className: string };
+
+export interface CreationOptions {
+  readonly environment: EnvironmentUse;
+  readonly maxPendingCalls: number;
+  readonly retryOn: RetryOn;
+  /** Options that go with every copy of the handle. */
+  readonly travelling: Readonly<Record<string, unknown>>;
+}
+
+export function startActor(
+  session: Session, spec: NewActor, args: readonly unknown[], methods: Set<string>, options: CreationOptions,
+): object {
+  const { actors, borrowing, parts } = session;
+  const prepared = session.arguments.prepare(args);
+  const entry = session.newEntry();
+  const client = actors.created(entry.id, spec.className);
+  client.maxPendingCalls = options.maxPendingCalls;
+  client.kept = prepared.kept;
+  const core = new HandleCore(session, client, spec.detached ? undefined : entry, methods, options.travelling);
+  core.retryOn = options.retryOn;
+  if (core.entry !== undefined) core.group = borrowing.shareActor(core.entry);
+  const constructed = () => releaseKept(session, client);
+  const send = () => {
+    const { processId: owner, nodeId: ownerNode } = parts.identity;
+    const { bytes, codes, bound } = prepared;
+    const { jobId } = session;
+    const full = { ...spec, actor: entry.id, args: bytes, codes, bound, owner, ownerNode, jobId, environment: environment.id };
+    session.ask("createActor", { spec: full }, "actor").then(
+      (info) => {
+        actors.creationAccepted(client, info);
+        actors.ready(client).then(constructed, constructed);
+      },
+      (error) => actors.died(client, failureOf(error) as Failure),
+    );
+  };
+  const { environment } = options;
+  let unresolved = prepared.unresolved.length + 1;
+  const ready = () => {
+    unresolved -= 1;
+    if (unresolved === 0) send();
+  };
+  if (environment.id !== undefined) ready();
+  else environment.prepare().then(ready, (error: unknown) => actors.died(client, failureOf(error) as Failure));
+  session.arguments.await(prepared, {
+    ready,
+    failed: (error) => actors.died(client, (error.failure as Failure) ?? failureOf(session.values.errorIn(error))),
+  });
+  return handleOf(core);
+}
+
+/** Its constructor has run, or never will: nothing keeps its arguments any longer. */
+function releaseKept(session: Session, client: ActorClient): void {
+  const { kept } = client;
+  client.kept = [];
+  for (const entry of kept) session.borrowing.dropLocal(entry);
+}

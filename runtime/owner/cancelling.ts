@@ -1,0 +1,45 @@
+// What is cancelled when a result is: the task or call that makes it, and what that submitted in its turn.
+
+import { InvalidArgumentError, TaskCancelledError } from "../errors.ts";
+import type { CancelOptions } from "./abandoned.ts";
+import type { Attempt } from "./context.ts";
+import { objectIdOf } from "./object-ref.ts";
+import type { Session } from "./session.ts";
+import type { TaskRecord } from "./task-record.ts";
+
+/** A result of this process, by its number. */
+export function cancelOwn(session: Session, number: number, options: CancelOptions): void {
+  const { submission, actors, parts } = session;
+  const { force, recursive } = options;
+  const task = submission.find(number) ?? otherResult(submission.pending(), number);
+  if (task !== undefined) {
+    const taskId = objectIdOf(parts.identity.processId, task.number);
+    const text = `task "${task.template.name}" was cancelled${force ? " by force" : ""}`;
+    submission.cancel(task, new TaskCancelledError(text, { taskId, forced: force }), options);
+    return;
+  }
+  const call = actors.find(number);
+  if (call === undefined) return;
+  const { name } = call.template;
+  if (force) {
+    throw new InvalidArgumentError(
+      `cancel: call "${name}" can't be ended by force, its actor would end with it; use kill(handle)`,
+    );
+  }
+  const taskId = objectIdOf(parts.identity.processId, call.number);
+  actors.cancel(call, new TaskCancelledError(`call "${name}" was cancelled`, { taskId, forced: false }), recursive);
+}
+
+/** Everything that the attempt submitted and that has not ended. */
+export function cancelChildren({ submission, actors }: Session, parent: Attempt, reason: Error): void {
+  for (const task of [...submission.pending()]) {
+    if (task.parent === parent) submission.cancel(task, reason, { force: false, recursive: true });
+  }
+  for (const { call } of [...actors.pending()]) if (call.caller === parent.caller) actors.cancel(call, reason, true);
+}
+
+/** The task of which this is not the first result. */
+function otherResult(pending: Iterable<TaskRecord>, number: number): TaskRecord | undefined {
+  for (const task of pending) if (number > task.number && number < task.number + task.results.length) return task;
+  return undefined;
+}
