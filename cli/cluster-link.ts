@@ -8,7 +8,7 @@ import { type ConnectOptions, hostAndPort, refuseExposure } from "./option-value
 
 const DIAL_TIMEOUT_MS = 10_000;
 const ROWS_MAX = 1_000_000;
-const ASK_TIMEOUT_MS = 10_000;
+const ASK_TIMEOUT_MS = 25_000;
 
 export type Row = Readonly<Record<string, unknown>>;
 

@@ -8,6 +8,8 @@ import type { LocalProcesses } from "./local-processes.ts";
 
 /** A process with a blocked loop can't answer: the rest is told without it. */
 const ASK_TIMEOUT_MS = 3000;
+/** Whoever lists its objects collects garbage first. */
+const ASK_OBJECTS_TIMEOUT_MS = 15_000;
 
 export interface AgentStateParts {
   readonly nodeId: string;
@@ -39,10 +41,11 @@ export class AgentState {
   async #ofProcesses(query: ListState): Promise<Draft<StateRows>> {
     const { nodeId, caller, processes } = this.#parts;
     const missing: string[] = [];
+    const timeoutMs = query.kind === "objects" ? ASK_OBJECTS_TIMEOUT_MS : ASK_TIMEOUT_MS;
     const found = await Promise.all(
       [...processes.values()].map(async ({ peer, channel }): Promise<StateRowsFound> => {
         try {
-          const { json, total } = await caller.call(channel, "listState", query, "stateRows", { timeoutMs: ASK_TIMEOUT_MS });
+          const { json, total } = await caller.call(channel, "listState", query, "stateRows", { timeoutMs });
           return { rows: JSON.parse(json) as object[], total };
         } catch (error) {
           missing.push(`process ${peer.processId} on node ${nodeId}: ${failureOf(error).text}`);

@@ -5,7 +5,7 @@ import { failureOf, InvalidArgumentError } from "../errors.ts";
 import type { Caller, Channel, Draft, ListState, NodeInfo, StateRows } from "../transport/index.ts";
 
 /** More than an agent waits for its processes. */
-const ASK_TIMEOUT_MS = 5000;
+const ASK_TIMEOUT_MS = 20_000;
 const GATHERED = new Set(["workers", "stores", "tasks", "objects"]);
 
 export interface HeadStateParts {

@@ -47,11 +47,11 @@ export {
 } from "../../proto/generated/troupe.ts";
 export type {
   ActorAck, ActorCall, ActorChanged, ActorConstructed, ActorInfo, ActorReport, AdoptJob, AllocateObject, Answer, Borrow,
-  BorrowAck, BoundArg, Call, CancelObject, CancelTask, Chain, Chunk, ClusterView, Code, ConstructActor, CreateActor, DeathCause, DescribeProcess,
-  DescriptorGrant, Done, Drop, EndLease, Exit, FetchObject, FreeObjects, Goodbye, GrantDescriptors, GrantSlab, HeldRef, Hello,
-  JobEnded, KillActor, LeaseGranted, LeaseRefused, LeaseRequest, LeaseReturned, LeaseRevoked, ListState, LogLines,
-  LookUpProcess, NodeDied, NodeReport, ObjectGrant, Ping, PlaceActor, Pong, ProcessDied, PushTask, ReadChunk,
-  RegisteredJob, RegisteredNode, RegisterJob, RegisterNode, Relay, RelayClosed, ReleaseClaims, ResolveActor, Resolved,
-  Resumed, Refused, SlabGrant, StateRows, StopCluster, Stored, Strategy, Subscribe, Suspended, SwapClaim, Swapped, TaskDone,
-  Template, Welcome, WriteChunk,
+  BorrowAck, BoundArg, Call, CancelObject, CancelTask, Chain, Chunk, ClusterView, Code, ConstructActor, CreateActor,
+  DeathCause, DescribeProcess, DescriptorGrant, Done, Drop, EndLease, Exit, FetchObject, FreeObjects, Goodbye,
+  GrantDescriptors, GrantSlab, HeldRef, Hello, JobEnded, KillActor, LeaseGranted, LeaseRefused, LeaseRequest, LeaseReturned,
+  LeaseRevoked, ListState, LogLines, LookUpProcess, NodeDied, NodeReport, ObjectGrant, Ping, PlaceActor, Pong, ProcessDied,
+  PushTask, ReadChunk, RegisteredJob, RegisteredNode, RegisterJob, RegisterNode, Relay, RelayClosed, ReleaseClaims,
+  ResolveActor, Resolved, Resumed, Refused, SlabGrant, StateRows, StopCluster, Stored, Strategy, Subscribe, Suspended,
+  SwapClaim, Swapped, TaskDone, Template, Welcome, WriteChunk,
 } from "../../proto/generated/troupe.ts";
