@@ -14,4 +14,4 @@ export { infeasibleText, selectNode, type Selection } from "./select.ts";
 export type { LeaseEffect, LeaseEvent, LeaseOrder, OrderName, RefusalCode, WaitingOrder } from "./lease-messages.ts";
 export type { Lease, PlacedActor } from "./lease-table.ts";
 export type { Worker, WorkerState } from "./worker-roster.ts";
-export { LeaseQueue, type LeaseQueueOptions, SLICE_MS } from "./lease-queue.ts";
+export { LeaseQueue, type LeaseQueueOptions } from "./lease-queue.ts";

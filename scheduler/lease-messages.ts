@@ -38,6 +38,8 @@ export type LeaseEvent =
   | { readonly kind: "workerDied"; readonly worker: string }
   /** By its owner, for a lease granted here or on a node the order was passed on to. */
   | { readonly kind: "leaseReturned"; readonly lease: string }
+  /** By its worker, which was asked (`askIdle`) and has stood idle: its owner did not give it back. */
+  | { readonly kind: "workerIdle"; readonly lease: string }
   | { readonly kind: "suspended"; readonly lease: string }
   | { readonly kind: "resumed"; readonly lease: string }
   /** All nodes of the cluster as last heard; this one's own entry is ignored. */
@@ -82,9 +84,11 @@ export type LeaseEffect =
   | ({ readonly kind: "refuse"; readonly code: RefusalCode; readonly text: string } & OrderName)
   /**
    * demand: back as soon as it is idle. share: finish what has started and send no more, others have waited too long.
-   * drain: the same, the node leaves.
+   * drain: the same, the node leaves. idle: its worker has let go of it; what is wanted is to be asked for anew.
    */
-  | ({ readonly kind: "askBack"; readonly lease: string; readonly reason: "demand" | "share" | "drain" } & OrderName)
+  | ({ readonly kind: "askBack"; readonly lease: string; readonly reason: "demand" | "share" | "drain" | "idle" } & OrderName)
+  /** Answered by `workerIdle` if the worker has had nothing to do for a while; else not at all. */
+  | { readonly kind: "askIdle"; readonly lease: string; readonly worker: string }
   /** Its owner is gone: stop what runs there and report `leaseReturned` or `workerDied`. Resources stay taken until then. */
   | { readonly kind: "reclaim"; readonly lease: string; readonly worker: string }
   | ({ readonly kind: "armGrace"; readonly ms: number } & OrderName)

@@ -8,16 +8,15 @@
 //   no hunger  an order that 32 grants have passed because it had no room gets a reservation (node-chooser.ts).
 //   spillback  an order stays here while the node is less than half full, else goes where select.ts says (spillback.ts). It is
 //              passed on once, and taken back when the view shows that it is stuck there.
-//   demand     while something waits, leases of others are asked back as soon as they are idle, and after each slice those who
-//              hold more than their share give up some (fair-share.ts).
+//   demand     while something waits, leases of others are asked back (lease-recall.ts).
 //
 // A lease whose worker still boots holds its room during the pass, so the one who waits for a process is not overtaken for ever.
 
 import { assert } from "./assert.ts";
 import { ClusterView } from "./cluster-view.ts";
 import { EnvironmentGate } from "./environment-gate.ts";
-import { leasesToMove } from "./fair-share.ts";
 import type { LeaseEffect, LeaseEvent, LeaseOrder, OrderName, RefusalCode, WaitingOrder } from "./lease-messages.ts";
+import { LeaseRecall } from "./lease-recall.ts";
 import { type Lease, LeaseTable, type PlacedActor } from "./lease-table.ts";
 import { NodeChooser } from "./node-chooser.ts";
 import { away, nameOf, type Order, OrderBook, type Shape } from "./order-book.ts";
@@ -28,8 +27,6 @@ import { Spillback } from "./spillback.ts";
 import { waitingReport } from "./waiting-report.ts";
 import { type Worker, WorkerRoster } from "./worker-roster.ts";
 
-/** How long others may hold more than their share while something waits. */
-export const SLICE_MS = 20;
 /** Workers in a row that may die before they are ready until those who wait for one are told. */
 export const BOOT_FAILURES_MAX = 3;
 /** Default cap on worker processes: for tasks that ask for less than a CPU each. */
@@ -56,6 +53,7 @@ export class LeaseQueue {
   readonly #chooser: NodeChooser;
   readonly #spillback: Spillback;
   readonly #environments = new EnvironmentGate();
+  readonly #recall: LeaseRecall;
   /** Units of this pass that count on a worker that boots. */
   readonly #promised = new Map<Order, number>();
   readonly #bootFailures = new Map<string, number>();
@@ -65,7 +63,6 @@ export class LeaseQueue {
   /** Grants, and orders passed on. */
   #moves = 0;
   #ordersExamined = 0;
-  #sliceArmed = false;
 
   constructor(options: LeaseQueueOptions) {
     const { nodeId, labels, nextRandom, total } = options;
@@ -78,13 +75,17 @@ export class LeaseQueue {
     const parts = { pool: this.pool, view: this.#view, table: this.#table, book: this.#book };
     this.#chooser = new NodeChooser({ nodeId, labels, nextRandom, ...parts });
     this.#spillback = new Spillback(this.#book);
+    this.#recall = new LeaseRecall({
+      ...parts, chooser: this.#chooser, roster: this.#roster, environments: this.#environments,
+      emit: (effect) => void this.#effects.push(effect),
+    });
   }
 
   /** What arrived together belongs in one call: an owner that returns a lease and lowers its order is served nothing between. */
   step(...events: readonly LeaseEvent[]): LeaseEffect[] {
     for (const event of events) this.#apply(event);
     this.#serve();
-    this.#askBack();
+    this.#recall.demand();
     // Starts come last: they are answered in the same turn, and what that causes must not overtake what was decided before.
     const effects = [...this.#effects, ...this.#spillback.takeEffects(), ...this.#environments.takeEffects(), ...this.#starts];
     this.#effects = [];
@@ -147,6 +148,7 @@ export class LeaseQueue {
       case "workerReady": return this.#workerReady(event.worker, event.jobId, event.environment);
       case "workerDied": return this.#workerDied(event.worker);
       case "leaseReturned": return this.#leaseReturned(event.lease);
+      case "workerIdle": return this.#workerIdle(event.lease);
       case "suspended": return this.#suspend(event.lease, true);
       case "resumed": return this.#suspend(event.lease, false);
       case "viewChanged": return this.#viewChanged(event.nodes);
@@ -154,7 +156,7 @@ export class LeaseQueue {
       case "actorPlaced": return this.#actorPlaced(event.lease, event.actor, event.lifetime);
       case "actorGone": return this.#actorGone(event.actor);
       case "graceElapsed": return this.#graceElapsed(event);
-      case "sliceElapsed": return this.#sliceElapsed();
+      case "sliceElapsed": return this.#recall.sliceElapsed();
       case "draining": return this.#drain();
       case "forwardGranted": return this.#forwardGranted(event, event.node, event.lease);
       case "forwardRefused": return this.#forwardRefused(event, event.node, event.setupFailure);
@@ -229,6 +231,26 @@ export class LeaseQueue {
     this.#spillback.returned(id);
   }
 
+  /** Its owner did not give it back: the worker did. */
+  #workerIdle(id: string): void {
+    const lease = this.#table.leases.get(id);
+    if (lease === undefined || lease.orphaned) return;
+    const { order } = lease;
+    const { origin, hops } = order.request;
+    this.#endLease(lease);
+    this.#roster.giveBack(lease.worker);
+    this.#effects.push({ kind: "askBack", ...nameOf(order), lease: id, reason: "idle" });
+    // What an owner wants that answers nothing is kept for nobody: it asks anew once it reads this. One of another node is known
+    // to its home by what it holds here, and counts one less there when it gives the lease back.
+    if (hops > 0) return this.#lower(order, order.wanted - 1);
+    for (const other of this.#book.ofOrigin(origin)) this.#lower(other, Math.min(other.wanted, other.held + away(other)));
+  }
+
+  #lower(order: Order, wanted: number): void {
+    order.wanted = Math.max(0, wanted);
+    this.#book.settle(order);
+  }
+
   #endLease(lease: Lease): void {
     this.#table.end(lease);
     lease.order.held -= 1;
@@ -296,17 +318,6 @@ export class LeaseQueue {
     if (infeasible !== undefined && this.#book.unmet(order) > 0) this.#refuse(order, "INFEASIBLE", infeasible);
   }
 
-  #sliceElapsed(): void {
-    this.#sliceArmed = false;
-    const waiting = this.#contended();
-    if (waiting.length === 0) return;
-    const workersShort = this.#roster.booting === 0 && waiting.every((shape) => this.#chooser.mayTake(shape));
-    const { available } = this.pool;
-    const { reserved } = this.#chooser;
-    const moved = leasesToMove({ leases: this.#table.leases.values(), waiting, available, reserved, workersShort });
-    for (const lease of moved) this.#ask(lease, "share");
-  }
-
   #drain(): void {
     if (this.#chooser.draining) return;
     this.#chooser.draining = true;
@@ -314,7 +325,7 @@ export class LeaseQueue {
       shape.nowhereElse = -1;
       shape.dueHere = 0;
     }
-    for (const lease of this.#table.leases.values()) this.#ask(lease, "drain");
+    for (const lease of this.#table.leases.values()) this.#recall.ask(lease, "drain");
   }
 
   #forwardGranted(name: OrderName, node: string, lease: string): void {
@@ -464,36 +475,5 @@ export class LeaseQueue {
     order.wanted = order.held + away(order);
     this.#book.settle(order);
     this.#effects.push({ kind: "refuse", ...nameOf(order), code, text });
-  }
-
-  // -- leases of others --------------------------------------------------------------------------------------------
-
-  /** Shapes that wait for something that leases here could free. */
-  #contended(): Shape[] {
-    const shapes = [...this.#book.waitingShapes()];
-    const isServable = (shape: Shape) => shape.infeasible === undefined && this.#environments.isReady(shape);
-    return shapes.filter((shape) => isServable(shape) && this.#chooser.couldServe(shape.placement));
-  }
-
-  #askBack(): void {
-    if (this.#table.leases.size === 0) return;
-    const waiting = this.#contended();
-    if (waiting.length === 0) return;
-    const only = waiting.length === 1 && waiting[0].waiting.size === 1 ? [...waiting[0].waiting][0] : undefined;
-    let others = false;
-    for (const lease of this.#table.leases.values()) {
-      if (lease.order === only) continue;
-      others = true;
-      if (lease.asked === undefined && !lease.suspended) this.#ask(lease, "demand");
-    }
-    if (!others || this.#sliceArmed) return;
-    this.#sliceArmed = true;
-    this.#effects.push({ kind: "armSlice", ms: SLICE_MS });
-  }
-
-  #ask(lease: Lease, reason: "demand" | "share" | "drain"): void {
-    if (lease.orphaned || lease.order.request.forActor === true || lease.asked === reason || lease.asked === "drain") return;
-    lease.asked = reason;
-    this.#effects.push({ kind: "askBack", ...nameOf(lease.order), lease: lease.id, reason });
   }
 }

@@ -921,6 +921,7 @@ export interface PushTask {
   readonly chain: Chain | undefined;
   readonly ownerNode: string;
   readonly codes: readonly Code[];
+  readonly claimPage: number;
 }
 function writePushTask(writer: Writer, body: Draft<PushTask>): void {
   if (body.template) writer.uint32(8, body.template);
@@ -949,6 +950,7 @@ function writePushTask(writer: Writer, body: Draft<PushTask>): void {
       writer.end(start, true);
     }
   }
+  if (body.claimPage) writer.uint32(88, body.claimPage);
 }
 function readPushTask(reader: Reader, end: number): PushTask {
   let v_template: number = 0;
@@ -961,6 +963,7 @@ function readPushTask(reader: Reader, end: number): PushTask {
   let v_chain: Chain | undefined = undefined;
   let v_ownerNode: string = "";
   const v_codes: Code[] = [];
+  let v_claimPage: number = 0;
   while (reader.position < end) {
     const tag = reader.uint32();
     switch (tag) {
@@ -1003,11 +1006,14 @@ function readPushTask(reader: Reader, end: number): PushTask {
         reader.leave(inner);
         break;
       }
+      case 88:
+        v_claimPage = reader.uint32();
+        break;
       default:
         reader.skip(tag);
     }
   }
-  return { template: v_template, task: v_task, attempt: v_attempt, slot: v_slot, lease: v_lease, args: v_args, bound: v_bound, chain: v_chain, ownerNode: v_ownerNode, codes: v_codes };
+  return { template: v_template, task: v_task, attempt: v_attempt, slot: v_slot, lease: v_lease, args: v_args, bound: v_bound, chain: v_chain, ownerNode: v_ownerNode, codes: v_codes, claimPage: v_claimPage };
 }
 export const PushTask: Codec<PushTask> = { name: "PushTask", fat: true, write: writePushTask, read: readPushTask };
 
@@ -1896,6 +1902,28 @@ function readLeaseRevoked(reader: Reader, end: number): LeaseRevoked {
 }
 export const LeaseRevoked: Codec<LeaseRevoked> = { name: "LeaseRevoked", fat: false, write: writeLeaseRevoked, read: readLeaseRevoked };
 
+export interface LeaseIdle {
+  readonly lease: string;
+}
+function writeLeaseIdle(writer: Writer, body: Draft<LeaseIdle>): void {
+  if (body.lease) writer.string(10, body.lease);
+}
+function readLeaseIdle(reader: Reader, end: number): LeaseIdle {
+  let v_lease: string = "";
+  while (reader.position < end) {
+    const tag = reader.uint32();
+    switch (tag) {
+      case 10:
+        v_lease = reader.string();
+        break;
+      default:
+        reader.skip(tag);
+    }
+  }
+  return { lease: v_lease };
+}
+export const LeaseIdle: Codec<LeaseIdle> = { name: "LeaseIdle", fat: false, write: writeLeaseIdle, read: readLeaseIdle };
+
 export interface Suspended {
   readonly lease: string;
 }
@@ -1939,28 +1967,6 @@ function readResumed(reader: Reader, end: number): Resumed {
   return { lease: v_lease };
 }
 export const Resumed: Codec<Resumed> = { name: "Resumed", fat: false, write: writeResumed, read: readResumed };
-
-export interface ReleaseClaims {
-  readonly lease: string;
-}
-function writeReleaseClaims(writer: Writer, body: Draft<ReleaseClaims>): void {
-  if (body.lease) writer.string(10, body.lease);
-}
-function readReleaseClaims(reader: Reader, end: number): ReleaseClaims {
-  let v_lease: string = "";
-  while (reader.position < end) {
-    const tag = reader.uint32();
-    switch (tag) {
-      case 10:
-        v_lease = reader.string();
-        break;
-      default:
-        reader.skip(tag);
-    }
-  }
-  return { lease: v_lease };
-}
-export const ReleaseClaims: Codec<ReleaseClaims> = { name: "ReleaseClaims", fat: false, write: writeReleaseClaims, read: readReleaseClaims };
 
 export interface DeathCause {
   readonly reason: string;
@@ -2019,6 +2025,7 @@ export interface ProcessDied {
   readonly claims: Uint8Array;
   readonly lease: string;
   readonly pid: number;
+  readonly origin: string;
 }
 function writeProcessDied(writer: Writer, body: Draft<ProcessDied>): void {
   if (body.process) writer.string(10, body.process);
@@ -2031,6 +2038,7 @@ function writeProcessDied(writer: Writer, body: Draft<ProcessDied>): void {
   if (body.claims && body.claims.length > 0) writer.raw(34, body.claims);
   if (body.lease) writer.string(42, body.lease);
   if (body.pid) writer.uint32(48, body.pid);
+  if (body.origin) writer.string(58, body.origin);
 }
 function readProcessDied(reader: Reader, end: number): ProcessDied {
   let v_process: string = "";
@@ -2039,6 +2047,7 @@ function readProcessDied(reader: Reader, end: number): ProcessDied {
   let v_claims: Uint8Array = NONE;
   let v_lease: string = "";
   let v_pid: number = 0;
+  let v_origin: string = "";
   while (reader.position < end) {
     const tag = reader.uint32();
     switch (tag) {
@@ -2063,11 +2072,14 @@ function readProcessDied(reader: Reader, end: number): ProcessDied {
       case 48:
         v_pid = reader.uint32();
         break;
+      case 58:
+        v_origin = reader.string();
+        break;
       default:
         reader.skip(tag);
     }
   }
-  return { process: v_process, node: v_node, cause: v_cause, claims: v_claims, lease: v_lease, pid: v_pid };
+  return { process: v_process, node: v_node, cause: v_cause, claims: v_claims, lease: v_lease, pid: v_pid, origin: v_origin };
 }
 export const ProcessDied: Codec<ProcessDied> = { name: "ProcessDied", fat: true, write: writeProcessDied, read: readProcessDied };
 
@@ -3092,7 +3104,7 @@ export const RelayClosed: Codec<RelayClosed> = { name: "RelayClosed", fat: false
 
 export interface Call {
   /** Which of them is set. Ignored when sent. */
-  readonly body: "createActor" | "resolveActor" | "killActor" | "placeActor" | "registerNode" | "registerJob" | "listState" | "grantSlab" | "allocateObject" | "grantDescriptors" | "fetchObject" | "readChunk" | "writeChunk" | "swapClaim" | "stopCluster" | "describeProcess" | "lookUpProcess" | undefined;
+  readonly body: "createActor" | "resolveActor" | "killActor" | "placeActor" | "registerNode" | "registerJob" | "listState" | "grantSlab" | "allocateObject" | "grantDescriptors" | "fetchObject" | "readChunk" | "writeChunk" | "stopCluster" | "describeProcess" | "lookUpProcess" | undefined;
   readonly id: number;
   readonly attempt: number;
   readonly origin: string;
@@ -3109,7 +3121,6 @@ export interface Call {
   readonly fetchObject: FetchObject | undefined;
   readonly readChunk: ReadChunk | undefined;
   readonly writeChunk: WriteChunk | undefined;
-  readonly swapClaim: SwapClaim | undefined;
   readonly stopCluster: StopCluster | undefined;
   readonly describeProcess: DescribeProcess | undefined;
   readonly lookUpProcess: LookUpProcess | undefined;
@@ -3183,11 +3194,6 @@ function writeCall(writer: Writer, body: Draft<Call>): void {
     writeWriteChunk(writer, body.writeChunk);
     writer.end(start, true);
   }
-  if (body.swapClaim !== undefined && body.swapClaim !== null) {
-    const start = writer.begin(234, false);
-    writeSwapClaim(writer, body.swapClaim);
-    writer.end(start, false);
-  }
   if (body.stopCluster !== undefined && body.stopCluster !== null) {
     const start = writer.begin(242, false);
     writeStopCluster(writer, body.stopCluster);
@@ -3205,7 +3211,7 @@ function writeCall(writer: Writer, body: Draft<Call>): void {
   }
 }
 function readCall(reader: Reader, end: number): Call {
-  let v_body: "createActor" | "resolveActor" | "killActor" | "placeActor" | "registerNode" | "registerJob" | "listState" | "grantSlab" | "allocateObject" | "grantDescriptors" | "fetchObject" | "readChunk" | "writeChunk" | "swapClaim" | "stopCluster" | "describeProcess" | "lookUpProcess" | undefined = undefined;
+  let v_body: "createActor" | "resolveActor" | "killActor" | "placeActor" | "registerNode" | "registerJob" | "listState" | "grantSlab" | "allocateObject" | "grantDescriptors" | "fetchObject" | "readChunk" | "writeChunk" | "stopCluster" | "describeProcess" | "lookUpProcess" | undefined = undefined;
   let v_id: number = 0;
   let v_attempt: number = 0;
   let v_origin: string = "";
@@ -3222,7 +3228,6 @@ function readCall(reader: Reader, end: number): Call {
   let v_fetchObject: FetchObject | undefined = undefined;
   let v_readChunk: ReadChunk | undefined = undefined;
   let v_writeChunk: WriteChunk | undefined = undefined;
-  let v_swapClaim: SwapClaim | undefined = undefined;
   let v_stopCluster: StopCluster | undefined = undefined;
   let v_describeProcess: DescribeProcess | undefined = undefined;
   let v_lookUpProcess: LookUpProcess | undefined = undefined;
@@ -3329,13 +3334,6 @@ function readCall(reader: Reader, end: number): Call {
         v_body = "writeChunk";
         break;
       }
-      case 234: {
-        const inner = reader.enter(end);
-        v_swapClaim = readSwapClaim(reader, inner);
-        reader.leave(inner);
-        v_body = "swapClaim";
-        break;
-      }
       case 242: {
         const inner = reader.enter(end);
         v_stopCluster = readStopCluster(reader, inner);
@@ -3361,13 +3359,13 @@ function readCall(reader: Reader, end: number): Call {
         reader.skip(tag);
     }
   }
-  return { body: v_body, id: v_id, attempt: v_attempt, origin: v_origin, createActor: v_createActor, resolveActor: v_resolveActor, killActor: v_killActor, placeActor: v_placeActor, registerNode: v_registerNode, registerJob: v_registerJob, listState: v_listState, grantSlab: v_grantSlab, allocateObject: v_allocateObject, grantDescriptors: v_grantDescriptors, fetchObject: v_fetchObject, readChunk: v_readChunk, writeChunk: v_writeChunk, swapClaim: v_swapClaim, stopCluster: v_stopCluster, describeProcess: v_describeProcess, lookUpProcess: v_lookUpProcess };
+  return { body: v_body, id: v_id, attempt: v_attempt, origin: v_origin, createActor: v_createActor, resolveActor: v_resolveActor, killActor: v_killActor, placeActor: v_placeActor, registerNode: v_registerNode, registerJob: v_registerJob, listState: v_listState, grantSlab: v_grantSlab, allocateObject: v_allocateObject, grantDescriptors: v_grantDescriptors, fetchObject: v_fetchObject, readChunk: v_readChunk, writeChunk: v_writeChunk, stopCluster: v_stopCluster, describeProcess: v_describeProcess, lookUpProcess: v_lookUpProcess };
 }
 export const Call: Codec<Call> = { name: "Call", fat: true, write: writeCall, read: readCall };
 
 export interface Answer {
   /** Which of them is set. Ignored when sent. */
-  readonly body: "actor" | "registeredNode" | "registeredJob" | "stateRows" | "slab" | "object" | "descriptors" | "stored" | "chunk" | "swapped" | "done" | "process" | "death" | undefined;
+  readonly body: "actor" | "registeredNode" | "registeredJob" | "stateRows" | "slab" | "object" | "descriptors" | "stored" | "chunk" | "done" | "process" | "death" | undefined;
   readonly id: number;
   readonly failure: Failure | undefined;
   readonly actor: ActorInfo | undefined;
@@ -3379,7 +3377,6 @@ export interface Answer {
   readonly descriptors: DescriptorGrant | undefined;
   readonly stored: Stored | undefined;
   readonly chunk: Chunk | undefined;
-  readonly swapped: Swapped | undefined;
   readonly done: Done | undefined;
   readonly process: DescribeProcess | undefined;
   readonly death: DeathCause | undefined;
@@ -3436,11 +3433,6 @@ function writeAnswer(writer: Writer, body: Draft<Answer>): void {
     writeChunk(writer, body.chunk);
     writer.end(start, true);
   }
-  if (body.swapped !== undefined && body.swapped !== null) {
-    const start = writer.begin(202, false);
-    writeSwapped(writer, body.swapped);
-    writer.end(start, false);
-  }
   if (body.done !== undefined && body.done !== null) {
     const start = writer.begin(210, false);
     writeDone(writer, body.done);
@@ -3458,7 +3450,7 @@ function writeAnswer(writer: Writer, body: Draft<Answer>): void {
   }
 }
 function readAnswer(reader: Reader, end: number): Answer {
-  let v_body: "actor" | "registeredNode" | "registeredJob" | "stateRows" | "slab" | "object" | "descriptors" | "stored" | "chunk" | "swapped" | "done" | "process" | "death" | undefined = undefined;
+  let v_body: "actor" | "registeredNode" | "registeredJob" | "stateRows" | "slab" | "object" | "descriptors" | "stored" | "chunk" | "done" | "process" | "death" | undefined = undefined;
   let v_id: number = 0;
   let v_failure: Failure | undefined = undefined;
   let v_actor: ActorInfo | undefined = undefined;
@@ -3470,7 +3462,6 @@ function readAnswer(reader: Reader, end: number): Answer {
   let v_descriptors: DescriptorGrant | undefined = undefined;
   let v_stored: Stored | undefined = undefined;
   let v_chunk: Chunk | undefined = undefined;
-  let v_swapped: Swapped | undefined = undefined;
   let v_done: Done | undefined = undefined;
   let v_process: DescribeProcess | undefined = undefined;
   let v_death: DeathCause | undefined = undefined;
@@ -3549,13 +3540,6 @@ function readAnswer(reader: Reader, end: number): Answer {
         v_body = "chunk";
         break;
       }
-      case 202: {
-        const inner = reader.enter(end);
-        v_swapped = readSwapped(reader, inner);
-        reader.leave(inner);
-        v_body = "swapped";
-        break;
-      }
       case 210: {
         const inner = reader.enter(end);
         v_done = readDone(reader, inner);
@@ -3581,7 +3565,7 @@ function readAnswer(reader: Reader, end: number): Answer {
         reader.skip(tag);
     }
   }
-  return { body: v_body, id: v_id, failure: v_failure, actor: v_actor, registeredNode: v_registeredNode, registeredJob: v_registeredJob, stateRows: v_stateRows, slab: v_slab, object: v_object, descriptors: v_descriptors, stored: v_stored, chunk: v_chunk, swapped: v_swapped, done: v_done, process: v_process, death: v_death };
+  return { body: v_body, id: v_id, failure: v_failure, actor: v_actor, registeredNode: v_registeredNode, registeredJob: v_registeredJob, stateRows: v_stateRows, slab: v_slab, object: v_object, descriptors: v_descriptors, stored: v_stored, chunk: v_chunk, done: v_done, process: v_process, death: v_death };
 }
 export const Answer: Codec<Answer> = { name: "Answer", fat: true, write: writeAnswer, read: readAnswer };
 
@@ -4341,80 +4325,6 @@ function readChunk(reader: Reader, end: number): Chunk {
 }
 export const Chunk: Codec<Chunk> = { name: "Chunk", fat: true, write: writeChunk, read: readChunk };
 
-export interface SwapClaim {
-  readonly lease: string;
-  readonly slot: number;
-  readonly expected: number;
-  readonly next: number;
-  readonly node: string;
-}
-function writeSwapClaim(writer: Writer, body: Draft<SwapClaim>): void {
-  if (body.lease) writer.string(10, body.lease);
-  if (body.slot) writer.uint32(16, body.slot);
-  if (body.expected) writer.uint32(24, body.expected);
-  if (body.next) writer.uint32(32, body.next);
-  if (body.node) writer.string(42, body.node);
-}
-function readSwapClaim(reader: Reader, end: number): SwapClaim {
-  let v_lease: string = "";
-  let v_slot: number = 0;
-  let v_expected: number = 0;
-  let v_next: number = 0;
-  let v_node: string = "";
-  while (reader.position < end) {
-    const tag = reader.uint32();
-    switch (tag) {
-      case 10:
-        v_lease = reader.string();
-        break;
-      case 16:
-        v_slot = reader.uint32();
-        break;
-      case 24:
-        v_expected = reader.uint32();
-        break;
-      case 32:
-        v_next = reader.uint32();
-        break;
-      case 42:
-        v_node = reader.string();
-        break;
-      default:
-        reader.skip(tag);
-    }
-  }
-  return { lease: v_lease, slot: v_slot, expected: v_expected, next: v_next, node: v_node };
-}
-export const SwapClaim: Codec<SwapClaim> = { name: "SwapClaim", fat: false, write: writeSwapClaim, read: readSwapClaim };
-
-export interface Swapped {
-  readonly done: boolean;
-  readonly found: number;
-}
-function writeSwapped(writer: Writer, body: Draft<Swapped>): void {
-  if (body.done) writer.bool(8);
-  if (body.found) writer.uint32(16, body.found);
-}
-function readSwapped(reader: Reader, end: number): Swapped {
-  let v_done: boolean = false;
-  let v_found: number = 0;
-  while (reader.position < end) {
-    const tag = reader.uint32();
-    switch (tag) {
-      case 8:
-        v_done = reader.bool();
-        break;
-      case 16:
-        v_found = reader.uint32();
-        break;
-      default:
-        reader.skip(tag);
-    }
-  }
-  return { done: v_done, found: v_found };
-}
-export const Swapped: Codec<Swapped> = { name: "Swapped", fat: false, write: writeSwapped, read: readSwapped };
-
 export interface StopCluster {
   readonly force: boolean;
 }
@@ -4539,7 +4449,7 @@ export const MESSAGES = {
   actorConstructed: { field: 45, codec: ActorConstructed },
   exit: { field: 46, codec: Exit },
   logLines: { field: 47, codec: LogLines },
-  releaseClaims: { field: 48, codec: ReleaseClaims },
+  leaseIdle: { field: 48, codec: LeaseIdle },
   endLease: { field: 49, codec: EndLease },
   nodeReport: { field: 56, codec: NodeReport },
   clusterView: { field: 57, codec: ClusterView },

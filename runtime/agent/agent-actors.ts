@@ -8,8 +8,9 @@ import { newActorLife, stepActor, type ActorEffect, type ActorEvent, type ActorL
 import { ActorDiedError, errorOf, failureOf } from "../errors.ts";
 import type { Clock, Timer } from "../seams.ts";
 import type {
-  ActorConstructed, ActorInfo, ActorSpec, AnswerBody, Channel, DeathCause, Draft, Failure, KillActor, ResolveActor,
+  ActorConstructed, ActorInfo, ActorSpec, AnswerBody, DeathCause, Draft, Failure, KillActor, ResolveActor,
 } from "../transport/index.ts";
+import type { PooledWorker } from "./worker-pool.ts";
 
 /** A graceful end runs the instance's own clean-up for at most this long. */
 export const GRACEFUL_END_MS = 30_000;
@@ -21,7 +22,7 @@ export interface AgentActorsParts {
   readonly place: (spec: ActorSpec) => void;
   /** Stops asking, or gives back what it got. */
   readonly unplace: (actor: string) => void;
-  readonly workerOf: (process: string) => { readonly channel: Channel | undefined; readonly pid: number } | undefined;
+  readonly workerOf: (process: string) => PooledWorker | undefined;
   readonly killWorker: (process: string, reason: string) => void;
   readonly report: (info: Draft<ActorInfo>, spec: ActorSpec | undefined) => void;
   readonly placed: (actor: string, worker: string, spec: ActorSpec) => void;
@@ -220,7 +221,7 @@ export class AgentActors {
     return {
       actor: spec.actor, state: STATES[life.state], node: this.#parts.nodeId, worker, incarnation: life.incarnation,
       restarts: life.restarts, failure, name: spec.name, namespace: spec.namespace, className: spec.className,
-      pid: this.#parts.workerOf(worker)?.pid ?? 0, jobId: spec.jobId, owner: spec.owner, options: spec.options,
+      pid: this.#parts.workerOf(worker)?.child.pid ?? 0, jobId: spec.jobId, owner: spec.owner, options: spec.options,
       detached: spec.detached, maxRestarts: spec.maxRestarts,
     };
   }

@@ -53,7 +53,8 @@ export class AgentLeases {
   readonly #parts: AgentLeasesParts;
   readonly #queue: LeaseQueue;
   readonly #actorLeases = new Map<string, string>();
-  readonly #pages = new Map<string, number>();
+  /** Leases whose claim page may still be written to by their owner, the ended ones included. */
+  readonly #granted = new Map<string, { readonly origin: string; readonly page: number; over: boolean }>();
   readonly #leaseOf = new Map<string, string>();
   #events: LeaseEvent[] = [];
   #stepping = false;
@@ -84,13 +85,9 @@ export class AgentLeases {
     return this.#queue.backlog;
   }
 
-  /** The claim page of a worker's current lease, for its cause of death. */
+  /** A worker's current lease. */
   leaseOfWorker(worker: string): string | undefined {
     return this.#leaseOf.get(worker);
-  }
-
-  pageOf(lease: string): number | undefined {
-    return this.#pages.get(lease);
   }
 
   requested(request: LeaseRequest, origin: string, via: string): void {
@@ -148,20 +145,29 @@ export class AgentLeases {
     this.#step({ kind: "workerStarting", worker });
   }
 
-  workerDied(worker: string): void {
+  /** An owner on another machine is told what had started: it has no other way to know. */
+  workerDied(died: SendOf<"processDied">): void {
+    const worker = died.process as string;
     const lease = this.#leaseOf.get(worker);
-    if (lease !== undefined) this.#endLease(lease, worker);
+    const granted = lease === undefined ? undefined : this.#granted.get(lease);
+    if (lease !== undefined && granted !== undefined) {
+      const { origin, page } = granted;
+      const tags = this.#parts.claims.page(page)?.claimed() ?? [];
+      if (this.#via.has(origin)) this.#answer(granted, "processDied", { ...died, lease, origin, claims: claimsOf(tags) });
+      this.#endLease(lease, worker);
+    }
     this.#busy(worker);
     this.#step({ kind: "workerDied", worker });
   }
 
-  /** Of this node, or of another, which is told. */
+  /** By its owner, which writes to its page no more. Also of a lease that is over: then only the page was left. */
   returned(lease: string, node: string): void {
     for (const [worker, held] of this.#leaseOf) {
       if (held !== lease) continue;
-      this.#endLease(lease, worker);
-      if (this.#parts.workers.get(worker)?.environment) this.#idleSince(worker);
+      this.#leaseOf.delete(worker);
+      this.#idleSince(worker);
     }
+    this.#forget(lease);
     this.#step({ kind: "leaseReturned", lease });
     if (node !== this.#parts.nodeId && node !== "") this.#returns.push({ lease, node, reason: "" });
   }
@@ -170,6 +176,14 @@ export class AgentLeases {
   endWorker(message: EndLease): void {
     if (message.node !== this.#parts.nodeId) return this.#tell(message.node, "endLease", message);
     for (const [worker, held] of this.#leaseOf) if (held === message.lease) this.#parts.workers.kill(worker, message.reason);
+  }
+
+  /** By its worker, which has had nothing to do and takes no more tasks under it. */
+  workerIdle(lease: string, worker: string): void {
+    if (this.#leaseOf.get(worker) !== lease) return;
+    this.#endLease(lease, worker);
+    this.#idleSince(worker);
+    this.#step({ kind: "workerIdle", lease });
   }
 
   suspended(lease: string): void {
@@ -183,6 +197,7 @@ export class AgentLeases {
   processGone(process: string): void {
     this.#step({ kind: "processGone", origin: process });
     this.#via.delete(process);
+    for (const [lease, { origin, over }] of this.#granted) if (over && origin === process) this.#forget(lease);
   }
 
   viewChanged(nodes: readonly NodeInfo[]): void {
@@ -265,6 +280,9 @@ export class AgentLeases {
         return this.#refuse(effect);
       case "askBack":
         return this.#answer(effect, "leaseRevoked", { lease: effect.lease, reason: effect.reason, origin: effect.origin });
+      case "askIdle":
+        this.#parts.workers.get(effect.worker)?.channel?.send("leaseRevoked", { lease: effect.lease, reason: "idle" });
+        return;
       case "reclaim":
         return this.#parts.workers.kill(effect.worker, "the process it worked for is gone");
       case "armGrace": {
@@ -291,15 +309,17 @@ export class AgentLeases {
       return this.#parts.actorGranted(actor, worker);
     }
     const claimPage = this.#parts.claims.lease(lease);
-    this.#pages.set(lease, claimPage);
+    this.#granted.set(lease, { origin, page: claimPage, over: false });
     this.#leaseOf.set(worker, lease);
     pooled?.channel?.send("leaseGranted", { lease, claimPage, worker });
     pooled?.channel?.flush();
     this.#answer(effect, "leaseGranted", { schedulingClass, lease, worker, node: this.#parts.nodeId, claimPage, origin });
   }
 
+  /** Workers of an environment of their own end when nobody has wanted them for a while. */
   #idleSince(worker: string): void {
     this.#busy(worker);
+    if (!this.#parts.workers.get(worker)?.environment) return;
     const elapsed = () => this.#step({ kind: "idleElapsed", worker });
     this.#idle.set(worker, this.#parts.clock.after(ENVIRONMENT_IDLE_MS, elapsed));
   }
@@ -309,9 +329,17 @@ export class AgentLeases {
     this.#idle.delete(worker);
   }
 
+  /** Over for its worker. An owner on this node still reads what is on the page, and may be about to write to it. */
   #endLease(lease: string, worker: string): void {
     this.#leaseOf.delete(worker);
-    if (this.#pages.delete(lease)) this.#parts.claims.release(lease);
+    const granted = this.#granted.get(lease);
+    if (granted === undefined) return;
+    if (this.#parts.channelOf(granted.origin) === undefined) this.#forget(lease);
+    else granted.over = true;
+  }
+
+  #forget(lease: string): void {
+    if (this.#granted.delete(lease)) this.#parts.claims.release(lease);
   }
 
   #refuse(effect: LeaseEffect & { kind: "refuse" }): void {
@@ -322,7 +350,7 @@ export class AgentLeases {
   }
 
   /** Back the way the order came: to the process itself, or to the agent that passed it on. */
-  #answer<N extends "leaseGranted" | "leaseRefused" | "leaseRevoked">(
+  #answer<N extends "leaseGranted" | "leaseRefused" | "leaseRevoked" | "processDied">(
     { origin }: { origin: string },
     name: N,
     body: SendOf<N>,
@@ -362,6 +390,12 @@ function refusal(code: RefusalCode, text: string): Error {
   if (code === "INFEASIBLE") return new InfeasibleError(text);
   if (code === "RUNTIME_ENV_SETUP") return new RuntimeEnvSetupError(text);
   return code === "INVALID_ARGUMENT" ? new InvalidArgumentError(text) : new WorkerCrashedError(text, { reason: "never-started" });
+}
+
+function claimsOf(tags: readonly number[]): Uint8Array {
+  const bytes = Buffer.allocUnsafe(tags.length * 4);
+  tags.forEach((tag, index) => bytes.writeUInt32LE(tag, index * 4));
+  return bytes;
 }
 
 function graceOf(onWire: number): number {

@@ -114,7 +114,7 @@ export class Agent {
       clock, nodeId,
       place: (spec) => this.#leases.placeActor(spec),
       unplace: (actor) => this.#leases.actorGone(actor),
-      workerOf: (process) => this.#workerOf(process),
+      workerOf: (process) => this.workers.get(process),
       killWorker: (process, reason) => this.workers.kill(process, reason),
       report: (info, spec) => this.#head.send("actorReport", { info, spec }),
       placed: (actor, worker, spec) => this.#actorPlaced(actor, worker, spec),
@@ -259,6 +259,7 @@ export class Agent {
     return {
       leaseRequest: (request) => this.#leases.requested(request, from, ""),
       leaseReturned: ({ lease, node }) => this.#leases.returned(lease, node),
+      leaseIdle: ({ lease }) => this.#leases.workerIdle(lease, from),
       endLease: (message) => this.#leases.endWorker(message),
       suspended: ({ lease }) => this.#leases.suspended(lease),
       resumed: ({ lease }) => this.#leases.resumed(lease),
@@ -310,6 +311,7 @@ export class Agent {
         endLease: (message) => this.#leases.endWorker(message),
         leaseGranted: (granted, channel) => this.#leases.forwardGranted(granted, nodeOf(channel)),
         leaseRefused: (refused, channel) => this.#leases.forwardRefused(refused, nodeOf(channel)),
+        processDied: (died) => this.#processes.channelOf(died.origin)?.send("processDied", died),
         leaseRevoked: (revoked) => this.#processes.channelOf(revoked.origin)?.send("leaseRevoked", revoked),
         freeObjects: (message) => this.#objects.free(message, message.node !== this.#nodeId),
         logLines: (lines) => this.#jobs.deliverLogs(lines, this.#processes.values()),
@@ -360,7 +362,7 @@ export class Agent {
     this.#processes.tell("processDied", died);
     if (worker.channel !== undefined) this.#head.send("processDied", died);
     this.#environments.workerDied(worker, cause);
-    this.#leases.workerDied(process);
+    this.#leases.workerDied(died);
     this.#leases.processGone(process);
     this.#actors.workerDied(process, cause);
     this.#actors.endWhere((spec) => spec.owner === process, `its creator, worker ${process}, died`);
@@ -451,11 +453,6 @@ export class Agent {
 
   get #nodeId(): string {
     return this.#parts.identity.nodeId;
-  }
-
-  #workerOf(process: string): { channel: Channel | undefined; pid: number } | undefined {
-    const worker = this.workers.get(process);
-    return worker === undefined ? undefined : { channel: worker.channel, pid: worker.child.pid };
   }
 
   /** Who takes relayed frames on this node: its processes, the head, and this agent itself. */

@@ -216,7 +216,7 @@ export class WorkerPool {
 /** How it died, in words and as data. */
 export function causeOf(worker: PooledWorker, exit: ChildExit): DeathCause {
   const { exitCode, signal, stderrTail } = exit;
-  const lastLine = stderrTail.length === 0 ? "" : ` Last line on stderr: ${stderrTail[stderrTail.length - 1]}`;
+  const lastLine = stderrTail.length === 0 ? "" : `; its last line on stderr: ${stderrTail[stderrTail.length - 1]}`;
   const how = signal === undefined ? `exited with code ${exitCode ?? -1}` : `was ended by ${signal}`;
   const why = worker.endReason === "" ? "" : ` because ${worker.endReason}`;
   const heap = signal === "SIGABRT" && stderrTail.some((line) => line.includes("heap out of memory"));
@@ -226,6 +226,6 @@ export function causeOf(worker: PooledWorker, exit: ChildExit): DeathCause {
         : worker.endReason !== "" ? "killed" : signal === undefined ? "exited" : "signaled";
   return {
     reason, exitCode: exitCode ?? -1, signal: signal ?? "", stderrTail: [...stderrTail],
-    text: `worker process ${worker.child.pid} ${how}${why}.${lastLine}`,
+    text: `worker process ${worker.child.pid} ${how}${why}${lastLine}`,
   };
 }

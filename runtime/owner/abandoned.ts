@@ -3,10 +3,9 @@
 
 import { failureOf, TaskTimeoutError } from "../errors.ts";
 import type { Clock } from "../seams.ts";
-import { claimTag } from "../store/index.ts";
 import type { Channel, TaskDone } from "../transport/index.ts";
 import type { Link } from "./links.ts";
-import type { TaskLease, TaskRecord } from "./task-record.ts";
+import { tagOf, type TaskLease, type TaskRecord } from "./task-record.ts";
 
 export interface CancelOptions {
   /** Kill the process that runs it. */
@@ -89,7 +88,7 @@ export function watchAttempt(clock: Clock, task: TaskRecord, lease: TaskLease, l
     if (task.lease !== lease || task.life.attempt !== attempt) return;
     const now = clock.now();
     // Only the agent of another machine sees its claim page: there the time begins when it is sent.
-    const started = lease.page === undefined || lease.page.isClaimed(task.slot, claimTag(task.number));
+    const started = lease.page === undefined || lease.page.isClaimed(task.slot, tagOf(task, lease));
     if (started) startedAt ??= before;
     if (startedAt !== undefined && now - startedAt >= limitMs) over();
     else lookAgain(now);

@@ -2,12 +2,11 @@
 
 import { isFree } from "../core/index.ts";
 import { InvalidArgumentError } from "../errors.ts";
-import { claimTag } from "../store/index.ts";
 import type { ActorCallRecord, ActorClient } from "./actor-client.ts";
 import { type ObjectEntry, objectIdOf } from "./object-ref.ts";
 import type { Session } from "./session.ts";
 import type { EndedTask } from "./task-history.ts";
-import type { TaskRecord } from "./task-record.ts";
+import { tagOf, type TaskRecord } from "./task-record.ts";
 import { isError } from "./wire-value.ts";
 
 /** Names the process, and makes clock times wall times. */
@@ -50,12 +49,13 @@ function pendingTaskRow(view: StateView, task: TaskRecord): object {
   };
 }
 
-function taskState({ life, lease, slot, number }: TaskRecord): string {
+function taskState(task: TaskRecord): string {
+  const { life, lease, slot } = task;
   if (life.state === "waiting") return "WAITING_FOR_ARGUMENTS";
   if (life.state === "queued") return "QUEUED";
   if (life.state === "delayed") return "RETRYING";
   // Only the agent of another machine sees its claim pages.
-  return lease?.page === undefined || lease.page.isClaimed(slot, claimTag(number)) ? "RUNNING" : "SUBMITTED";
+  return lease?.page === undefined || lease.page.isClaimed(slot, tagOf(task, lease)) ? "RUNNING" : "SUBMITTED";
 }
 
 function pendingCallRow({ processId, jobId, epoch }: StateView, client: ActorClient, call: ActorCallRecord): object {

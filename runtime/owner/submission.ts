@@ -1,25 +1,23 @@
 // Submits tasks: waits for their arguments, pushes them to leased workers, judges what becomes of them.
 //
 // The shell of task-life.ts and lease-pool.ts. It owns the pending tasks by number and the leases by id; results go to the
-// entries of the object table through `settle`. A worker that is gone is judged only when its channel has delivered
-// everything it sent and its agent has told the cause (or a second has passed), so a finished task is never charged.
+// entries of the object table through `settle`. Workers that are gone are judged when departures.ts says so.
 
 import { isEnded, stepTask, STUCK_MS, type TaskEvent } from "../core/index.ts";
 import { failureOf, TaskTimeoutError } from "../errors.ts";
 import type { Clock, Timer } from "../seams.ts";
-import { CLAIM_SLOTS, claimTag, type ClaimPage } from "../store/index.ts";
-import type {
-  Channel, DeathCause, Failure, LeaseGranted, LeaseRefused, ProcessDied, TaskDone,
-} from "../transport/index.ts";
+import type { ClaimPage } from "../store/index.ts";
+import type { Channel, Failure, LeaseGranted, LeaseRefused, ProcessDied, TaskDone } from "../transport/index.ts";
 import { AbandonedAttempts, type CancelOptions, watchAttempt } from "./abandoned.ts";
-import { Departures } from "./departures.ts";
+import { Departures, type Departed } from "./departures.ts";
 import { crashFailure, nodeCause } from "./crash-failure.ts";
-import { chainWithin, Limits } from "./limits.ts";
+import { Limits } from "./limits.ts";
 import type { Link, ProcessAddress } from "./links.ts";
 import type { ObjectEntry } from "./object-ref.ts";
 import type { OutcomeParts } from "./outcome.ts";
 import { codeOf, isError, type WireValue } from "./wire-value.ts";
-import { measured, type SchedulingClass, type TaskLease, type TaskRecord } from "./task-record.ts";
+import { beginLease, pushTo } from "./task-lease.ts";
+import { measured, tagOf, type SchedulingClass, type TaskLease, type TaskRecord } from "./task-record.ts";
 
 /** Idle leases are looked for this often while there are any. */
 const IDLE_SWEEP_MS = 50;
@@ -43,6 +41,8 @@ export class Submission {
   readonly #leases = new Map<string, { readonly lease: TaskLease; readonly scheduling: SchedulingClass }>();
   readonly #classes = new Map<number, SchedulingClass>();
   readonly #departures: Departures;
+  /** Leases whose workers are being dialled. */
+  readonly #dialling = new Set<string>();
   readonly #dirty = new Set<SchedulingClass>();
   readonly #limits: Limits<TaskRecord>;
   readonly #abandoned: AbandonedAttempts;
@@ -53,8 +53,12 @@ export class Submission {
 
   constructor(parts: SubmissionParts) {
     this.#parts = parts;
-    const holds = (process: string) => [...this.#leases.values()].some(({ lease }) => lease.worker === process);
-    this.#departures = new Departures(parts.clock, holds, (process, cause) => this.#judge(process, cause));
+    this.#departures = new Departures({
+      clock: parts.clock,
+      concerns: (process) => this.#leasesOf(process).length > 0,
+      isRemote: (process) => this.#leasesOf(process).some(({ page }) => page === undefined),
+      judge: (process, departed) => this.#judge(process, departed),
+    });
     this.#abandoned = new AbandonedAttempts(parts.clock, parts.agent);
     const over = (task: TaskRecord, reason: Error) => void this.cancel(task, reason, { force: false, recursive: true });
     this.#limits = new Limits(parts.clock, (task) => `task "${task.template.name}"`, over);
@@ -123,6 +127,7 @@ export class Submission {
     const scheduling = this.#classes.get(granted.schedulingClass);
     if (scheduling === undefined) return this.#returnLease(granted.lease, granted.node, "unknown class");
     if (this.#leases.has(granted.lease)) return;
+    this.#dialling.add(granted.lease);
     this.#parts.connect({ process: granted.worker, node: granted.node }).then(
       (link) => this.#addLease(granted, scheduling, link),
       () => this.#returnLease(granted.lease, granted.node, "worker out of reach"),
@@ -144,11 +149,12 @@ export class Submission {
 
   /**
    * demand: others wait, so it goes back as soon as it is idle. Any other reason: send no more, take back what has not
-   * started.
+   * started. idle: the worker has let go of it already, because nothing was heard from here; what is wanted is asked for anew.
    */
   leaseRevoked(leaseId: string, reason: string): void {
+    if (reason === "idle") this.#orderAnew();
     const found = this.#leases.get(leaseId);
-    if (found === undefined) return;
+    if (found === undefined) return void this.#dialling.delete(leaseId);
     if (reason === "demand") {
       found.lease.wanted = true;
       return this.#returnIdle(found.scheduling, false);
@@ -159,13 +165,14 @@ export class Submission {
     this.#returnIdle(found.scheduling, false);
   }
 
-  processDied({ process, cause }: ProcessDied): void {
-    this.#departures.died(process, cause ?? undefined);
+  processDied(died: ProcessDied): void {
+    this.#departures.died(died);
   }
 
   nodeDied(node: string, reason: string): void {
     const workers = [...this.#leases.values()].filter(({ lease }) => lease.node === node).map(({ lease }) => lease.worker);
-    for (const worker of new Set(workers)) this.#departures.judgeNow(worker, nodeCause(`node ${node} died: ${reason}`));
+    const departed = { cause: nodeCause(`node ${node} died: ${reason}`), claims: undefined };
+    for (const worker of new Set(workers)) this.#departures.judgeNow(worker, departed);
   }
 
   // -- what workers say --------------------------------------------------------------------------------------------
@@ -257,6 +264,13 @@ export class Submission {
     queueMicrotask(() => this.#endTurn());
   }
 
+  #orderAnew(): void {
+    for (const scheduling of this.#classes.values()) {
+      scheduling.pool.forgetOrder();
+      this.#orderSoon(scheduling);
+    }
+  }
+
   #endTurn(): void {
     this.#turnScheduled = false;
     for (const scheduling of this.#dirty) {
@@ -293,20 +307,9 @@ export class Submission {
 
   #push(task: TaskRecord, lease: TaskLease): void {
     stepTask(task.life, PUSHED);
-    task.lease = lease;
-    const slot = lease.nextSlot;
-    lease.nextSlot = slot + 1 === CLAIM_SLOTS ? 0 : slot + 1;
-    task.slot = slot;
-    lease.page?.queue(slot, claimTag(task.number));
-    const { link } = lease;
-    const { template } = task;
-    const limitMs = template.attemptTimeoutMs;
+    pushTo(lease, task, this.#parts.nodeId, this.#parts.clock);
+    const limitMs = task.template.attemptTimeoutMs;
     if (limitMs !== undefined) watchAttempt(this.#parts.clock, task, lease, limitMs, () => this.#attemptOver(task, limitMs));
-    if (!link.templates.has(template.id)) sendTemplate(link, template);
-    link.channel.send("pushTask", {
-      template: template.id, task: task.number, attempt: task.life.attempt, slot, lease: lease.id, args: task.args,
-      bound: task.bound, chain: chainWithin(task, this.#parts.clock), ownerNode: this.#parts.nodeId, codes: task.codes,
-    });
   }
 
   #conclude(task: TaskRecord, done: TaskDone, link: Link | undefined): void {
@@ -361,7 +364,7 @@ export class Submission {
       this.#parts.endHere(task, reason, options.recursive);
       return false;
     }
-    if (!lease.page?.recall(task.slot, claimTag(task.number))) {
+    if (!lease.page?.recall(task.slot, tagOf(task, lease))) {
       this.#abandoned.add(task, lease, reason, options);
       return true;
     }
@@ -402,13 +405,9 @@ export class Submission {
   }
 
   #addLease(granted: LeaseGranted, scheduling: SchedulingClass, link: Link): void {
-    const now = this.#parts.clock.now();
-    const lease: TaskLease = {
-      id: granted.lease, worker: granted.worker, node: granted.node, link,
-      page: granted.node === this.#parts.nodeId ? this.#parts.claimPage(granted.claimPage) : undefined,
-      inFlight: new Set(), backlogMicros: 0, closing: false, wanted: false, blocked: false, idleSince: now, movedAt: now,
-      nextSlot: 0,
-    };
+    if (!this.#dialling.delete(granted.lease)) return this.#returnLease(granted.lease, granted.node, "revoked");
+    const page = granted.node === this.#parts.nodeId ? this.#parts.claimPage(granted.claimPage) : undefined;
+    const lease = beginLease(granted, link, page, this.#parts.clock.now());
     this.#leases.set(lease.id, { lease, scheduling });
     scheduling.pool.granted(lease);
     this.#pump(scheduling);
@@ -439,6 +438,7 @@ export class Submission {
   }
 
   #returnLease(lease: string, node: string, reason: string): void {
+    this.#dialling.delete(lease);
     if (this.#parts.agent.open) this.#parts.agent.send("leaseReturned", { lease, node, reason });
   }
 
@@ -446,7 +446,7 @@ export class Submission {
   #recall(lease: TaskLease): void {
     if (lease.page === undefined) return;
     for (const task of [...lease.inFlight].reverse()) {
-      if (task.lease !== lease || !lease.page.recall(task.slot, claimTag(task.number))) continue;
+      if (task.lease !== lease || !lease.page.recall(task.slot, tagOf(task, lease))) continue;
       task.template.scheduling.pool.finished(lease, task, this.#parts.clock.now());
       task.lease = undefined;
       this.#applyAgain(task, { kind: "unstarted", attempt: task.life.attempt });
@@ -461,22 +461,30 @@ export class Submission {
     } else if (effect === "retry") this.#retryLater(task);
   }
 
-  #judge(process: string, cause: DeathCause | undefined): void {
-    for (const { lease, scheduling } of [...this.#leases.values()]) {
-      if (lease.worker !== process) continue;
+  #leasesOf(process: string): TaskLease[] {
+    return [...this.#leases.values()].map(({ lease }) => lease).filter(({ worker }) => worker === process);
+  }
+
+  #judge(process: string, departed: Departed): void {
+    for (const lease of this.#leasesOf(process)) {
+      const { scheduling } = this.#leases.get(lease.id) as { scheduling: SchedulingClass };
       this.#leases.delete(lease.id);
       scheduling.pool.lost(lease.id);
       const tasks = [...lease.inFlight];
       lease.inFlight.clear();
-      for (const task of tasks) if (task.lease === lease) this.#judgeTask(task, lease, cause);
+      for (const task of tasks) if (task.lease === lease) this.#judgeTask(task, lease, departed);
       for (const task of this.#abandoned.takeAll(lease)) this.#forgotten(task, undefined, undefined);
+      // Its claim page has been read.
+      this.#returnLease(lease.id, lease.node, "its worker is gone");
       this.#pump(scheduling);
     }
   }
 
-  #judgeTask(task: TaskRecord, lease: TaskLease, cause: DeathCause | undefined): void {
+  #judgeTask(task: TaskRecord, lease: TaskLease, { cause, claims }: Departed): void {
     const attempt = task.life.attempt;
-    const started = lease.page === undefined || lease.page.isClaimed(task.slot, claimTag(task.number));
+    const tag = tagOf(task, lease);
+    // Nobody can tell: then it may have run.
+    const started = lease.page?.isClaimed(task.slot, tag) ?? claims?.has(tag) ?? true;
     if (!started) return this.#applyAgain(task, { kind: "unstarted", attempt });
     const effect = stepTask(task.life, { kind: "lost", attempt });
     if (effect === "retry") {
@@ -486,15 +494,6 @@ export class Submission {
   }
 }
 
-const EMPTY_BYTES = new Uint8Array(0);
 const ARGUMENTS_READY: TaskEvent = { kind: "argumentsReady" };
 const PUSHED: TaskEvent = { kind: "pushed" };
 const REFUSED: TaskEvent = { kind: "refused" };
-
-function sendTemplate({ channel, templates, functions }: Link, template: TaskRecord["template"]): void {
-  const { id, functionId, name, numReturns, method } = template;
-  const code = functions.has(functionId) ? EMPTY_BYTES : template.code;
-  templates.add(id);
-  functions.add(functionId);
-  channel.send("template", { id, functionId, name, code, numReturns, method, resources: template.scheduling.resources });
-}

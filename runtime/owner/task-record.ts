@@ -3,7 +3,7 @@
 import { newTaskLife, type TaskLife } from "../core/index.ts";
 import type { LeasePool, PooledLease, PooledTask } from "../core/index.ts";
 import type { BoundArg, Chain, Code } from "../transport/index.ts";
-import type { ClaimPage } from "../store/index.ts";
+import { claimTag, type ClaimPage } from "../store/index.ts";
 import type { EnvironmentUse } from "./environments.ts";
 import type { ObjectEntry } from "./object-ref.ts";
 import type { Attempt } from "./context.ts";
@@ -39,8 +39,11 @@ export interface TaskLease extends PooledLease<TaskRecord> {
   readonly link: Link;
   readonly worker: string;
   readonly node: string;
-  /** Undefined for a worker of another machine: its agent swaps claims for us. */
+  /** Undefined for a worker of another machine: its agent tells what it shows when the worker dies. */
   readonly page: ClaimPage | undefined;
+  /** Number of the page at the worker's agent. */
+  readonly claimPage: number;
+  readonly salt: number;
   nextSlot: number;
 }
 
@@ -110,6 +113,11 @@ export class TaskRecord implements PooledTask {
   get expectedMicros(): number | undefined {
     return this.template.expectedMicros;
   }
+}
+
+/** Of a pushed task on its lease's claim page. */
+export function tagOf(task: TaskRecord, lease: TaskLease): number {
+  return claimTag(task.number, lease.salt);
 }
 
 /** Weight of the newest measurement in the moving average. */

@@ -1,7 +1,8 @@
 // Claim pages: who started a task is decided by one compare-and-swap on memory that outlives the worker.
 //
-// A page belongs to a lease: 1024 words shared by owner, worker and agent. Word of slot s: tag << 2 | state, where tag are
-// low bits of the task's number, so that a slot which is used again cannot be mistaken.
+// A page belongs to a lease: 1024 words shared by owner, worker and agent. Word of slot s: tag << 2 | state, where the tag is
+// made of the task's number and the lease, so that a slot, or a page, which is used again cannot be mistaken. A page is given
+// to another lease only when the owner has said that it will not write to it any more, or is gone.
 //
 //   FREE ──queue()──▶ QUEUED ──claim() by the worker, in the statement before user code──▶ CLAIMED
 //                       └────recall() by the owner, or cancel by anyone─────────────────▶ TAKEN
@@ -14,13 +15,24 @@ export const CLAIM_SLOTS = 1024;
 const PAGE_BYTES = CLAIM_SLOTS * 4;
 /** Leases at once on one node. */
 const PAGES = 4096;
-const TAG_MASK = 0x1fffffff;
+const TAG_BITS = 29;
+const TAG_MASK = 2 ** TAG_BITS - 1;
 const QUEUED = 1;
 const CLAIMED = 2;
 const TAKEN = 3;
+const STATE_BITS = 2;
+const STATE_MASK = 3;
 
-export function claimTag(task: number): number {
-  return task & TAG_MASK;
+export function claimTag(task: number, salt: number): number {
+  return (task ^ salt) & TAG_MASK;
+}
+
+/** Of a lease: leases of one agent differ in it. */
+export function claimSalt(lease: string): number {
+  let hash = 0;
+  for (let index = 0; index < lease.length; index += 1) hash = Math.imul(hash, 31) + lease.charCodeAt(index) | 0;
+  // Spread, so that tasks of two leases with neighbouring numbers have no tags in common for long.
+  return Math.imul(hash, 0x9e3779b1) >>> (32 - TAG_BITS);
 }
 
 export class ClaimPage {
@@ -46,6 +58,16 @@ export class ClaimPage {
 
   isClaimed(slot: number, tag: number): boolean {
     return Atomics.load(this.#words, slot) === ((tag << 2) | CLAIMED);
+  }
+
+  /** Tags of what was started, whether it is finished or not. */
+  claimed(): number[] {
+    const tags: number[] = [];
+    for (let slot = 0; slot < CLAIM_SLOTS; slot += 1) {
+      const word = Atomics.load(this.#words, slot);
+      if ((word & STATE_MASK) === CLAIMED) tags.push(word >>> STATE_BITS & TAG_MASK);
+    }
+    return tags;
   }
 
   clear(): void {

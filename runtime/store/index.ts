@@ -9,7 +9,7 @@ import { createSharedStore } from "./shared-host.ts";
 import type { StoreBroker, StoreClient, StoreGrant, StoreHost } from "./store.ts";
 
 export * from "./store.ts";
-export { CLAIM_SLOTS, ClaimBook, ClaimPage, claimTag } from "./claims.ts";
+export { CLAIM_SLOTS, ClaimBook, ClaimPage, claimSalt, claimTag } from "./claims.ts";
 
 /** A store of shared memory, or of this process alone when there is no addon. */
 export function createStore({ capacity }: { capacity: number }): StoreHost {

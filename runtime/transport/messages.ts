@@ -51,7 +51,7 @@ export type {
   DeathCause, DescribeProcess, DescriptorGrant, Done, Drop, EndLease, Exit, FetchObject, FreeObjects, Goodbye,
   GrantDescriptors, GrantSlab, HeldRef, Hello, JobEnded, KillActor, LeaseGranted, LeaseRefused, LeaseRequest, LeaseReturned,
   LeaseRevoked, ListState, LogLines, LookUpProcess, NodeDied, NodeReport, ObjectGrant, Ping, PlaceActor, Pong, ProcessDied,
-  PushTask, ReadChunk, RegisteredJob, RegisteredNode, RegisterJob, RegisterNode, Relay, RelayClosed, ReleaseClaims,
+  PushTask, ReadChunk, RegisteredJob, RegisteredNode, RegisterJob, RegisterNode, Relay, RelayClosed,
   ResolveActor, Resolved, Resumed, Refused, SlabGrant, StateRows, StopCluster, Stored, Strategy, Subscribe, Suspended,
-  SwapClaim, Swapped, TaskDone, Template, Welcome, WriteChunk,
+  TaskDone, Template, Welcome, WriteChunk,
 } from "../../proto/generated/troupe.ts";

@@ -2,12 +2,14 @@
 // that wait.
 //
 // A pushed task starts when its claim is won in the statement before user code (docs/architecture.md, claim pages); whoever
-// recalled or cancelled it first keeps it from running. A task that waits hands what is queued behind it back to its owner.
+// recalled or cancelled it first keeps it from running. A task that waits hands what is queued behind it back to its owner. Only
+// tasks of the lease that the worker is granted under now are taken; others are handed back too: their owner has not yet heard
+// that its lease is over.
 
 import { type Attempt, AttemptEnding, type Link, objectIdOf, type Session, type TaskRecord } from "../owner/index.ts";
 import { errorOf } from "../errors.ts";
 import { Deque } from "../core/index.ts";
-import { claimTag, type ClaimPage } from "../store/index.ts";
+import { claimSalt, claimTag, type ClaimPage } from "../store/index.ts";
 import type { CancelTask, Channel, Failure, PushTask } from "../transport/index.ts";
 import { Execution, type Invocation, type Reply } from "./execution.ts";
 import type { Functions } from "./functions.ts";
@@ -17,7 +19,18 @@ interface Pushed extends Invocation {
   readonly link: Link;
   readonly functionId: string;
   readonly page: ClaimPage | undefined;
+  /** On that page. */
+  readonly tag: number;
 }
+
+interface Lease {
+  readonly id: string;
+  readonly page: ClaimPage | undefined;
+  readonly salt: number;
+}
+
+/** A worker that has had nothing to do for so long lets go of its lease when it is asked to. */
+const IDLE_MS = 500;
 
 /** Callers are numbered from 1; 0 is a driver's main program. */
 let nextCaller = 1;
@@ -30,7 +43,6 @@ export interface TaskRunnerParts {
   readonly functions: Functions;
   readonly agent: Channel;
   readonly pid: number;
-  readonly claimPageOf: (lease: string) => ClaimPage | undefined;
 }
 
 export class TaskRunner {
@@ -47,24 +59,45 @@ export class TaskRunner {
   /** What that lease holds. */
   #currentResources: Readonly<Record<string, number>> = {};
   #helping = false;
+  /** What it is granted under. */
+  #lease: Lease | undefined;
+  /** Clock time when anything last happened. */
+  #movedAt = 0;
 
   constructor(parts: TaskRunnerParts) {
     this.#parts = parts;
     this.#execution = new Execution(parts.session, parts.pid);
   }
 
+  leased(lease: string, claimPage: number): void {
+    this.#lease = { id: lease, page: this.#page(claimPage), salt: claimSalt(lease) };
+    this.#movedAt = this.#now();
+  }
+
+  /** The agent wants the lease back, and its owner does not answer. */
+  letGo(lease: string): void {
+    const isIdle = this.#mains === 0 && this.#queue.size === 0;
+    if (this.#lease?.id !== lease || !isIdle || this.#now() - this.#movedAt < IDLE_MS) return;
+    this.#lease = undefined;
+    this.#parts.agent.send("leaseIdle", { lease });
+  }
+
   push(push: PushTask, link: Link): void {
     const template = this.#parts.functions.template(link, push.template);
-    const page = this.#parts.claimPageOf(push.lease);
+    const lease = this.#lease;
+    if (lease === undefined || lease.id !== push.lease) return this.#refuse(push, link);
+    const { page } = lease;
+    const tag = claimTag(push.task, lease.salt);
+    this.#movedAt = this.#now();
     // An owner on another machine can't write the page: the slot is taken for it on arrival.
-    if (link.node !== this.#parts.session.parts.identity.nodeId) page?.queue(push.slot, claimTag(push.task));
+    if (!this.#isLocal(link)) page?.queue(push.slot, tag);
     this.#queue.pushBack({
       push, link,
       name: template.name, resources: template.resources, functionId: template.functionId, numReturns: template.numReturns,
       task: push.task, attempt: push.attempt, args: push.args, bound: push.bound, codes: push.codes,
       caller: { process: link.process, node: link.node },
       taskId: objectIdOf(link.process, push.task),
-      page,
+      page, tag,
     });
     if (this.#mains === 0) this.#next();
     else if (this.#active === 0) this.#handBack();
@@ -130,9 +163,9 @@ export class TaskRunner {
   }
 
   #run(task: Pushed, fn: Function, args: NonNullable<ReturnType<Execution["argumentsNow"]>>): void {
-    const { push, page } = task;
+    const { push, page, tag } = task;
     // Lost: its owner took it back and has sent it elsewhere.
-    if (page !== undefined && !page.claim(push.slot, claimTag(push.task))) return;
+    if (page !== undefined && !page.claim(push.slot, tag)) return;
     this.#begin();
     this.#currentLease = push.lease;
     this.#currentResources = task.resources;
@@ -155,6 +188,7 @@ export class TaskRunner {
   }
 
   #reply(task: Pushed, reply: Reply): void {
+    this.#movedAt = this.#now();
     if (task.link.channel.open) task.link.channel.send("taskDone", reply);
   }
 
@@ -257,9 +291,30 @@ export class TaskRunner {
 
   /** Tasks queued behind one that waits go back to their owners, uncharged. */
   #handBack(): void {
-    for (const task of this.#queue.drain()) {
-      if (task.page?.recall(task.push.slot, claimTag(task.push.task)) === false) continue;
-      this.#reply(task, { task: task.task, attempt: task.attempt, skipped: true });
-    }
+    for (const { link, push, page, tag } of this.#queue.drain()) handBack(link, push, page, tag);
   }
+
+  /** Pushed under a lease that is over, or not told of yet. */
+  #refuse(push: PushTask, link: Link): void {
+    const page = this.#isLocal(link) ? this.#page(push.claimPage) : undefined;
+    handBack(link, push, page, claimTag(push.task, claimSalt(push.lease)));
+  }
+
+  #page(index: number): ClaimPage | undefined {
+    return this.#parts.session.parts.claims?.page(index);
+  }
+
+  #isLocal(link: Link): boolean {
+    return link.node === this.#parts.session.parts.identity.nodeId;
+  }
+
+  #now(): number {
+    return this.#parts.session.parts.seams.clock.now();
+  }
+}
+
+/** Unless its owner has taken it back already. */
+function handBack({ channel }: Link, { task, attempt, slot }: PushTask, page: ClaimPage | undefined, tag: number): void {
+  if (page?.recall(slot, tag) === false || !channel.open) return;
+  channel.send("taskDone", { task, attempt, skipped: true });
 }

@@ -25,8 +25,6 @@ export async function startWorker(parts: WorkerParts): Promise<Session> {
   let tasks: TaskRunner;
   let actor: ActorRunner;
   let functions: Functions;
-  /** Claim pages of the leases this worker was granted under. */
-  const pages = new Map<string, number>();
   const session = await join({
     seams: parts.seams, identity: parts.identity, agentAddress: parts.agentAddress, equipment: parts.equipment,
     environment: parts.environment,
@@ -48,19 +46,16 @@ export async function startWorker(parts: WorkerParts): Promise<Session> {
       functions = new Functions(current.parts.shipper);
       const common = { session: current, functions, agent: current.parts.agent, pid: parts.pid };
       actor = new ActorRunner(common);
-      tasks = new TaskRunner({
-        ...common,
-        claimPageOf: (lease) => {
-          const page = pages.get(lease);
-          return page === undefined ? undefined : current.parts.claims?.page(page);
-        },
-      });
+      tasks = new TaskRunner(common);
       return {
         // The same word to owner and worker; the one to an owner says who asked. A worker may be granted to itself.
         leaseGranted: (granted) => {
           if (granted.origin !== "") return current.submission.leaseGranted(granted);
-          pages.clear();
-          pages.set(granted.lease, granted.claimPage);
+          tasks.leased(granted.lease, granted.claimPage);
+        },
+        leaseRevoked: (revoked) => {
+          if (revoked.origin !== "") return current.submission.leaseRevoked(revoked.lease, revoked.reason);
+          tasks.letGo(revoked.lease);
         },
         adoptJob: ({ jobId, namespace }) => {
           current.jobId = jobId;

@@ -112,6 +112,21 @@ describe("actors on other nodes", () => {
   });
 });
 
+describe("the death of a worker on another node", () => {
+  test("fails what had started; what was queued behind it runs elsewhere and is not charged", async () => {
+    const step = remote((last: boolean) => {
+      if (last) process.kill(process.pid, "SIGKILL");
+      return process.pid;
+    }, { resources: { a: 1 }, maxRetries: 0 });
+    // Short enough to be queued many deep.
+    const [pid] = await get(Array.from({ length: 50 }, () => step.remote(false)));
+    const last = step.remote(true);
+    const behind = Array.from({ length: 20 }, () => step.remote(false));
+    await expect(get(last)).rejects.toMatchObject({ code: "WORKER_CRASHED", signal: "SIGKILL", reason: "signaled" });
+    expect((await get(behind)).every((other) => other !== pid)).toBe(true);
+  });
+});
+
 describe("the death of a node", () => {
   test("is seen by the head; its tasks run elsewhere, or fail with the cause", async () => {
     const twins = [await cluster.addNode({ numCpus: 1, resources: { twin: 1 } })];

@@ -89,11 +89,11 @@ export class Simulation {
     return this.#machines.nodes;
   }
 
-  /** Names of the living workers, of all nodes or one. */
+  /** Names of the living workers that have started, of all nodes or one. */
   workers(node?: string): string[] {
     const nodes = node === undefined ? this.#machines.nodes : [node];
     const living = nodes.flatMap((one) => this.#world.processesOf(one));
-    return living.filter(({ name }) => name.startsWith("worker")).map(({ name }) => name);
+    return living.filter((one) => one.name.startsWith("worker") && this.#machines.sessions.has(one)).map(({ name }) => name);
   }
 
   /** Where the code that asks runs: `driver-1`, `worker-3`. */

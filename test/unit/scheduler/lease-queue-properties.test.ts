@@ -21,7 +21,7 @@ type Act = { readonly act: string; readonly n: number; readonly m: number };
 const act: fc.Arbitrary<Act> = fc.record({
   act: fc.constantFrom(
     "request", "request", "request", "withdraw", "return", "return", "suspend", "resume", "die", "start", "ready", "ready",
-    "gone", "place", "actorGone", "view", "grace", "slice", "forwardGranted", "forwardReturned", "forwardRefused",
+    "gone", "place", "actorGone", "view", "grace", "slice", "letGo", "forwardGranted", "forwardReturned", "forwardRefused",
     "environmentReady", "environmentReady", "environmentFailed", "jobEnded", "idle",
   ),
   n: fc.nat(1000),
@@ -54,7 +54,8 @@ class World {
     const most = WORKERS_MAX + this.#started + this.actors.length;
     if (!this.#forActors && this.node.queue.workers.size > most) throw new Error("more workers than the cap");
     this.#expectNobodyForgotten();
-    if (event.kind === "workerDied" || event.kind === "leaseReturned" || event.kind === "actorPlaced") this.#forgetLost();
+    if (event.kind === "workerDied" || event.kind === "leaseReturned" || event.kind === "workerIdle"
+      || event.kind === "actorPlaced") this.#forgetLost();
     for (const reclaim of this.node.of("reclaim", effects)) this.node.giveBack(reclaim.lease);
     this.#forgetLost();
     return event;
@@ -95,6 +96,7 @@ class World {
       case "view": return this.#view(n, m);
       case "grace": return { kind: "graceElapsed", origin: `o${n % 4}`, schedulingClass: m % 5 };
       case "slice": return { kind: "sliceElapsed" };
+      case "letGo": return lease === undefined ? undefined : { kind: "workerIdle", lease };
       case "environmentReady": return { kind: what, jobId: `j${n % 2}`, environment: "env" };
       case "environmentFailed": return { kind: what, jobId: `j${n % 2}`, environment: "env", text: "no npm" };
       case "jobEnded": return { kind: what, jobId: `j${n % 2}` };

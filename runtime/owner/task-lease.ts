@@ -1,0 +1,42 @@
+// A lease of a worker at its owner: how it begins, and how tasks are pushed to it.
+
+import type { Clock } from "../seams.ts";
+import { CLAIM_SLOTS, claimSalt, type ClaimPage } from "../store/index.ts";
+import type { LeaseGranted } from "../transport/index.ts";
+import { chainWithin } from "./limits.ts";
+import type { Link } from "./links.ts";
+import { tagOf, type TaskLease, type TaskRecord } from "./task-record.ts";
+
+export function beginLease(granted: LeaseGranted, link: Link, page: ClaimPage | undefined, now: number): TaskLease {
+  const { lease: id, worker, node, claimPage } = granted;
+  return {
+    id, worker, node, link, page, claimPage, salt: claimSalt(id), nextSlot: 0,
+    inFlight: new Set(), backlogMicros: 0, closing: false, wanted: false, blocked: false, idleSince: now, movedAt: now,
+  };
+}
+
+/** The task is the worker's to claim from now on. */
+export function pushTo(lease: TaskLease, task: TaskRecord, ownerNode: string, clock: Clock): void {
+  const slot = lease.nextSlot;
+  lease.nextSlot = slot + 1 === CLAIM_SLOTS ? 0 : slot + 1;
+  task.lease = lease;
+  task.slot = slot;
+  lease.page?.queue(slot, tagOf(task, lease));
+  const { link, id, claimPage } = lease;
+  const { template, number, life, args, bound, codes } = task;
+  if (!link.templates.has(template.id)) sendTemplate(link, template);
+  link.channel.send("pushTask", {
+    template: template.id, task: number, attempt: life.attempt, slot, lease: id, claimPage, args, bound,
+    chain: chainWithin(task, clock), ownerNode, codes,
+  });
+}
+
+const EMPTY_BYTES = new Uint8Array(0);
+
+function sendTemplate({ channel, templates, functions }: Link, template: TaskRecord["template"]): void {
+  const { id, functionId, name, numReturns, method } = template;
+  const code = functions.has(functionId) ? EMPTY_BYTES : template.code;
+  templates.add(id);
+  functions.add(functionId);
+  channel.send("template", { id, functionId, name, code, numReturns, method, resources: template.scheduling.resources });
+}
