@@ -41,7 +41,7 @@ export interface ChildProcess {
 }
 
 export interface SpawnRequest {
-  readonly program: "head" | "agent" | "worker";
+  readonly program: "head" | "agent" | "worker" | "installer";
   /** JSON handed over the lifeline pipe, never argv or environment: it holds the token. */
   readonly config: unknown;
   readonly environment?: Readonly<Record<string, string>> | undefined;

@@ -2,7 +2,7 @@
 
 import { resolve } from "node:path";
 import { InvalidArgumentError } from "../runtime/errors.ts";
-import { FOLDER_BYTES_MAX, nodeArgProblem } from "../runtime/environment/index.ts";
+import { FOLDER_BYTES_MAX, nodeArgProblem, packageProblem } from "../runtime/environment/index.ts";
 import type { EnvironmentRequest } from "../runtime/owner/index.ts";
 import { bytesOf } from "./byte-sizes.ts";
 
@@ -17,10 +17,17 @@ export interface RuntimeEnv {
    * and .git stay behind. At most 100 MiB, unless `maxBytes` says otherwise.
    */
   workingDir?: string | { readonly path: string; readonly maxBytes?: number | string | undefined } | undefined;
+  /**
+   * Packages that npm installs once a node, for shipped code and the workingDir: names and ranges, a list of "name" and
+   * "name@range", or the path of a package-lock.json for exactly what it says. Workers have their own troupe.
+   */
+  packages?: Readonly<Record<string, string>> | readonly string[] | string | undefined;
   /** Environment variables of the worker, from its start. */
   envVars?: Readonly<Record<string, string>> | undefined;
   /** Options of Node for the worker, each one text: "--max-old-space-size=512". */
   nodeArgs?: readonly string[] | undefined;
+  /** Runs in each new worker, once, before its first task. What it throws fails the work. */
+  setupHook?: (() => unknown) | undefined;
 }
 
 /** Linux takes no longer text of one variable or option when it starts a process. */
@@ -46,7 +53,9 @@ export function requestOf(env: RuntimeEnv | undefined): EnvironmentRequest | und
   return env as EnvironmentRequest | undefined;
 }
 
-const CHECKS = { workingDir: checkWorkingDir, envVars: checkEnvVars, nodeArgs: checkNodeArgs } as const;
+const CHECKS = {
+  workingDir: checkWorkingDir, packages: checkPackages, envVars: checkEnvVars, nodeArgs: checkNodeArgs, setupHook: checkHook,
+} as const;
 
 function checkWorkingDir(
   where: string, given: NonNullable<RuntimeEnv["workingDir"]>,
@@ -56,6 +65,33 @@ function checkWorkingDir(
   const bytes = bytesOf(maxBytes);
   if (bytes === undefined) refuse(`${where}.maxBytes`, `must be bytes, or text such as "512MiB", not ${show(maxBytes)}`);
   return { path: resolve(path), maxBytes: bytes };
+}
+
+function checkPackages(where: string, given: NonNullable<RuntimeEnv["packages"]>): readonly string[] | string {
+  if (typeof given === "string") {
+    if (!given.endsWith(".json")) refuse(where, `must be the path of a package-lock.json, not ${show(given)}`);
+    return resolve(given);
+  }
+  if (typeof given !== "object" || given === null) {
+    refuse(where, `must be an object of ranges, a list of "name@range", or the path of a package-lock.json, not ${show(given)}`);
+  }
+  const packages = Array.isArray(given) ? given : Object.entries(given).map(([name, range]) => withRange(where, name, range));
+  for (const one of packages) {
+    if (typeof one !== "string") refuse(where, `must be a list of "name@range"; it has ${show(one)}`);
+    const problem = packageProblem(one);
+    if (problem !== undefined) refuse(where, `can't be installed: ${problem}`);
+  }
+  return [...packages].sort();
+}
+
+function withRange(where: string, name: string, range: unknown): string {
+  if (typeof range !== "string") refuse(`${where}.${name}`, `must be a text such as "^1.2.0", not ${show(range)}`);
+  return `${name}@${range}`;
+}
+
+function checkHook(where: string, hook: unknown): () => unknown {
+  if (typeof hook !== "function") refuse(where, `must be a function, not ${show(hook)}`);
+  return hook as () => unknown;
 }
 
 function checkEnvVars(where: string, envVars: Readonly<Record<string, string>>): Readonly<Record<string, string>> {

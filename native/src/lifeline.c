@@ -11,6 +11,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -23,6 +24,7 @@
 #define PATHS_MAX 8
 #define PATH_BYTES 512
 #define BEAT_MS 500
+#define DEPTH_MAX 256
 
 static pthread_mutex_t guard = PTHREAD_MUTEX_INITIALIZER;
 static bool started = false;
@@ -32,20 +34,27 @@ static int group_count = 0;
 static char paths[PATHS_MAX][PATH_BYTES];
 static int path_count = 0;
 
-// A file, or a folder with files in it: what a session leaves.
-static void remove_path(const char *path) {
-  if (unlink(path) == 0) return;
-  DIR *folder = opendir(path);
-  if (folder == NULL) return;
+// A file, or a folder with all that is in it: what a session leaves. Links are removed, never followed.
+static void remove_in(int parent, const char *name, int depth) {
+  if (unlinkat(parent, name, 0) == 0 || errno == ENOENT || depth == DEPTH_MAX) return;
+  int opened = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (opened < 0) return;
+  DIR *folder = fdopendir(opened);
+  if (folder == NULL) {
+    close(opened);
+    return;
+  }
   struct dirent *entry;
-  char inner[PATH_BYTES + 256];
   while ((entry = readdir(folder)) != NULL) {
-    if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
-    snprintf(inner, sizeof inner, "%s/%s", path, entry->d_name);
-    unlink(inner);
+    if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0) remove_in(dirfd(folder), entry->d_name, depth + 1);
   }
   closedir(folder);
-  rmdir(path);
+  unlinkat(parent, name, AT_REMOVEDIR);
+}
+
+// Twice again at most: this process's own threads may still write a file, and some systems skip entries while others go.
+static void remove_path(const char *path) {
+  for (int again = 0; again < 3; again += 1) remove_in(AT_FDCWD, path, 0);
 }
 
 static void hang_up(void) {
@@ -130,7 +139,7 @@ static napi_value remove_group(napi_env env, napi_callback_info info) {
   return NULL;
 }
 
-// removeAtEnd(path): a file or a folder of files that goes when the lifeline hangs up.
+// removeAtEnd(path): a file or a folder that goes when the lifeline hangs up.
 static napi_value remove_at_end(napi_env env, napi_callback_info info) {
   napi_value args[1];
   bridge_args(env, info, 1, args);

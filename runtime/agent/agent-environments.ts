@@ -71,14 +71,15 @@ export class AgentEnvironments {
   }
 
   /** One that ended by itself before it was ready was not killed by chance: its environment does not let it start. */
-  workerDied({ process, environment, jobId }: PooledWorker, cause: DeathCause): void {
+  workerDied(worker: PooledWorker, cause: DeathCause): void {
+    const { process, environment, jobId, isReady, setupFailure, endReason } = worker;
     if (environment === "") return;
     this.release(process);
-    if (cause.reason !== "never-started" || cause.signal !== "" || cause.exitCode < 0) return;
+    const isChance = endReason === "" && setupFailure === "" && cause.exitCode < 0;
+    if (isReady || isChance) return;
     const said = cause.stderrTail.length === 0 ? "it wrote nothing to stderr" : `it wrote:\n${cause.stderrTail.join("\n")}`;
-    const where = `on node ${this.#parts.nodeId} (exit code ${cause.exitCode})`;
-    const text = `a worker could not start in its runtimeEnv ${where}; ${said}`;
-    this.#fail(jobId, environment, text);
+    const why = setupFailure || `${endReason || `it ended with exit code ${cause.exitCode}`}; ${said}`;
+    this.#fail(jobId, environment, `a worker could not start in its runtimeEnv on node ${this.#parts.nodeId}: ${why}`);
   }
 
   /** A job or a worker needs it no longer. */

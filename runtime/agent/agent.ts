@@ -89,6 +89,7 @@ export class Agent {
       launchOf: (environment) => this.#environments.launchOf(environment), started: parts.workerStarted,
       silenceMs: parts.workerSilenceMs,
       beatAgeMs: (client) => parts.store.health(client).beatAgeMs,
+      ready: ({ process, jobId, environment }) => this.#leases.workerReady(process, jobId, environment),
       died: (worker, cause) => this.#workerDied(worker, cause),
       logs: (lines) => this.#logs(lines),
     });
@@ -222,7 +223,6 @@ export class Agent {
         add(channel);
         this.workers.reported(peer.processId, channel, client);
         if (worker.jobId !== "") channel.send("adoptJob", this.#jobs.adoption(worker.jobId));
-        this.#leases.workerReady(peer.processId, worker.jobId, worker.environment);
       },
     };
   }

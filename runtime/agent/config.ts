@@ -42,6 +42,12 @@ export interface WorkerConfig {
   readonly environment?: WorkerEnvironment | undefined;
 }
 
+/** What a worker with a setupHook says at its lifeline when that has run. */
+export interface WorkerReport {
+  /** Why it can take no work; it ends then. */
+  readonly setupFailure?: string | undefined;
+}
+
 export interface HeadConfig {
   /** Node of its agent: where relays find it. */
   readonly nodeId: string;

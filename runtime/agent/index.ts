@@ -1,3 +1,3 @@
 // The agent as a part.
 export { Agent, type AgentParts } from "./agent.ts";
-export type { AgentConfig, HeadConfig, WorkerConfig } from "./config.ts";
+export type { AgentConfig, HeadConfig, WorkerConfig, WorkerReport } from "./config.ts";

@@ -2,7 +2,7 @@
 
 import { writeSync } from "node:fs";
 import { failureOf, InvalidArgumentError } from "../errors.ts";
-import { EnvironmentSite } from "../environment/index.ts";
+import { EnvironmentSite, npmInstaller } from "../environment/index.ts";
 import { Head } from "../head/index.ts";
 import { PACKAGE_ROOT } from "../programs.ts";
 import { LIFELINE_FD } from "../spawner.ts";
@@ -37,6 +37,9 @@ async function startAgent(config: AgentConfig, spawner: Spawner, early: readonly
   const head = await startHead(config, seams);
   const store = createStore({ capacity: node.objectStoreMemory });
   const claims = createClaims();
+  const install = npmInstaller({
+    clock: systemClock, spawner, started: (pid) => lifeline.add(pid), ended: (pid) => lifeline.remove(pid),
+  });
   const agent = new Agent({
     seams: head.transport === undefined ? seams : { ...seams, transport: withHead(seams.transport, head.transport) },
     identity, sessionDir,
@@ -51,7 +54,7 @@ async function startAgent(config: AgentConfig, spawner: Spawner, early: readonly
     workerConfig: (worker, environment): WorkerConfig => ({
       clusterId, token, nodeId, sessionDir, processId: worker, environment,
     }),
-    environments: new EnvironmentSite(`${sessionDir}/environments`, PACKAGE_ROOT),
+    environments: new EnvironmentSite({ folder: `${sessionDir}/environments`, packageRoot: PACKAGE_ROOT, install }),
     workerStarted: (pid) => lifeline.add(pid),
     workerEnded: (pid) => lifeline.remove(pid),
     ended: (reason) => void head.close().then(() => end(reason)),

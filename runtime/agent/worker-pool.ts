@@ -6,6 +6,7 @@
 
 import { Silence } from "../core/index.ts";
 import type { Launch, WorkerEnvironment } from "../environment/index.ts";
+import type { WorkerReport } from "./config.ts";
 import type { ChildExit, ChildProcess, Clock, Random, Spawner, Timer } from "../seams.ts";
 import type { Channel, DeathCause, LogLines } from "../transport/index.ts";
 
@@ -13,6 +14,8 @@ export const START_TIMEOUT_MS = 60_000;
 /** Default bound of a worker's silence. Hearts beat every half second. */
 export const SILENCE_MS = 5000;
 const LOOK_EVERY_MS = 1000;
+/** A setupHook may fetch what all tasks need. */
+const HOOK_TIMEOUT_MS = 600_000;
 /** A worker whose channel is closed ends itself; this long it is waited for. */
 const LEAVE_TIMEOUT_MS = 2000;
 
@@ -22,6 +25,10 @@ export interface PooledWorker {
   readonly environment: string;
   readonly startedAt: number;
   channel: Channel | undefined;
+  /** It has reported, and its setupHook has run. */
+  isReady: boolean;
+  /** Why it can't get ready, in its own words. */
+  setupFailure: string;
   jobId: string;
   /** Why the agent ends it, when it does. */
   endReason: string;
@@ -46,6 +53,8 @@ export interface WorkerPoolParts {
   /** Milliseconds since the last heartbeat of a client of the store. */
   readonly beatAgeMs: (storeClient: number) => number;
   readonly started: (pid: number) => void;
+  /** It can be given work. */
+  readonly ready: (worker: PooledWorker) => void;
   readonly died: (worker: PooledWorker, cause: DeathCause) => void;
   readonly logs: (lines: LogLines) => void;
 }
@@ -91,6 +100,7 @@ export class WorkerPool {
       environment: launch?.envVars,
       nodeArgs: launch?.nodeArgs,
       folder: launch?.folder,
+      onReady: (said) => this.#said(process, said),
       onLine: (stream, line) => this.#line(process, stream === "stderr", line),
       onExit: (exit) => this.#exited(process, exit),
     });
@@ -117,6 +127,8 @@ export class WorkerPool {
     worker.channel = channel;
     worker.storeClient = storeClient;
     this.#silence.heard(process);
+    if (this.#parts.launchOf(worker.environment)?.worker.hasHook !== true) return this.#ready(worker);
+    this.#killAfter(process, HOOK_TIMEOUT_MS, `its setupHook did not end within ${HOOK_TIMEOUT_MS} ms`);
   }
 
   /** Its channel is closed: it has ended, or is about to. */
@@ -156,6 +168,8 @@ export class WorkerPool {
       jobId,
       startedAt: this.#parts.clock.now(),
       channel: undefined,
+      isReady: false,
+      setupFailure: "",
       endReason: "",
       storeClient: undefined,
       actor: undefined,
@@ -194,6 +208,20 @@ export class WorkerPool {
     for (const { subject, silentMs } of this.#silence.look(now)) {
       this.kill(subject, `it did not answer for ${Math.round(silentMs / 1000)} s: its process was stopped or is stuck`);
     }
+  }
+
+  /** One with a setupHook says how that went. */
+  #said(process: string, said: WorkerReport): void {
+    const worker = this.#workers.get(process);
+    if (worker === undefined || worker.isReady) return;
+    if (said.setupFailure !== undefined) worker.setupFailure = said.setupFailure;
+    else if (worker.channel !== undefined) this.#ready(worker);
+  }
+
+  #ready(worker: PooledWorker): void {
+    this.#cancelTimer(worker.process);
+    worker.isReady = true;
+    this.#parts.ready(worker);
   }
 
   #exited(process: string, exit: ChildExit): void {

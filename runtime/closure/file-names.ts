@@ -4,10 +4,12 @@ import type { Payload, PayloadNode } from "./payload.ts";
 
 /** Names in code are the maker's; a process that has its files elsewhere says where. */
 export interface FileNames {
-  /** Where this process has what the code's maker calls so. */
+  /** Where this process has a module that the code's maker calls so. */
   here(url: string): string;
-  /** From where to look for a package that a file of the maker imports. */
-  hereFor(importer: string, packageName: string): string;
+  /** From where a file of the maker imports a package. */
+  importer(url: string, packageName: string): string;
+  /** What a text from that file is called: what it imports while it runs is looked for from there. */
+  text(url: string): string;
   /** What the maker of the code here calls a file of this process. */
   origin(url: string): string;
 }
@@ -15,28 +17,25 @@ export interface FileNames {
 /** The payload with the names of this process. */
 export function namedHere(payload: Payload, names: FileNames | undefined): Payload {
   if (names === undefined) return payload;
-  const rename = (url: string): string => names.here(url);
-  const base = (from: string, specifier: string): string => names.hereFor(from, packageOf(specifier));
-  return { ...payload, nodes: payload.nodes.map((node) => renamed(node, rename, base)) };
+  return { ...payload, nodes: payload.nodes.map((node) => renamed(node, names)) };
 }
 
 /** The nodes with the names of their maker. */
 export function namedByOrigin(nodes: readonly PayloadNode[], names: FileNames | undefined): readonly PayloadNode[] {
   if (names === undefined) return nodes;
-  const rename = (url: string): string => names.origin(url);
-  return nodes.map((node) => renamed(node, rename, rename));
+  const origin = (url: string): string => names.origin(url);
+  return nodes.map((node) => renamed(node, { here: origin, importer: origin, text: origin }));
 }
 
-function renamed(
-  node: PayloadNode, rename: (url: string) => string, base: (from: string, specifier: string) => string,
-): PayloadNode {
+function renamed(node: PayloadNode, names: Pick<FileNames, "here" | "importer" | "text">): PayloadNode {
   switch (node.k) {
-    case "fn": case "class": return { ...node, position: { ...node.position, file: rename(node.position.file) } };
-    case "meta": case "require": case "module": return { ...node, url: rename(node.url) };
+    case "fn": case "class": return { ...node, position: { ...node.position, file: names.text(node.position.file) } };
+    case "require": return { ...node, url: names.text(node.url) };
+    case "meta": case "module": return { ...node, url: names.here(node.url) };
     case "import":
       return node.from === ""
-        ? { ...node, specifier: rename(node.specifier) }
-        : { ...node, from: base(node.from, node.specifier) };
+        ? { ...node, specifier: names.here(node.specifier) }
+        : { ...node, from: names.importer(node.from, packageOf(node.specifier)) };
     default: return node;
   }
 }

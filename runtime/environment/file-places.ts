@@ -19,36 +19,46 @@ export interface EnvironmentFiles {
 }
 
 const MODULES = "/node_modules/";
+/** Below the packages: texts of files that are not in the unpacked folder, by their whole path. */
+const TEXTS = "texts";
 
 export function fileNames({ origin, folder, packages }: EnvironmentFiles): FileNames {
   const copy = folder === undefined ? undefined : folderUrl(folder);
   const installed = packages === undefined ? undefined : folderUrl(packages);
-  const below = (url: string, from: string, to: string) => (url.startsWith(from) ? to + url.slice(from.length) : undefined);
-  const isThere = (url: string | undefined): url is string => url !== undefined && existsSync(fileURLToPath(url));
-  const inCopy = (url: string) => (copy === undefined ? undefined : below(url, origin, copy));
-  const inPackages = (url: string) => {
-    const at = url.indexOf(MODULES);
-    return at < 0 || installed === undefined ? undefined : installed.slice(0, -1) + url.slice(at);
+  const texts = installed === undefined ? undefined : `${installed}${TEXTS}`;
+  const copied = (url: string) => moved(url, origin, copy);
+  const here = (url: string) => {
+    if (!url.startsWith("file:")) return url;
+    const inCopy = copied(url);
+    if (isThere(inCopy)) return inCopy;
+    const inPackages = installed !== undefined && url.includes(MODULES)
+      ? installed.slice(0, -1) + url.slice(url.indexOf(MODULES)) : undefined;
+    return isThere(inPackages) ? inPackages : (inCopy ?? url);
   };
   return {
-    here(url) {
-      if (!url.startsWith("file:")) return url;
-      const copied = inCopy(url);
-      if (isThere(copied)) return copied;
-      const packaged = inPackages(url);
-      return isThere(packaged) ? packaged : (copied ?? url);
-    },
-    hereFor(importer, packageName) {
-      const copied = inCopy(importer);
-      if (copied !== undefined) return copied;
+    here,
+    importer(url, packageName) {
+      const inCopy = copied(url);
       const hasPackage = packages !== undefined && existsSync(join(packages, "node_modules", packageName));
-      return hasPackage ? `${installed}index.js` : importer;
+      return inCopy ?? (hasPackage ? `${installed}index.js` : url);
+    },
+    text(url) {
+      const isOwn = url.startsWith("file:") && copied(url) === undefined;
+      return isOwn && texts !== undefined ? moved(url, "file://", texts) as string : here(url);
     },
     origin(url) {
-      const known = copy === undefined ? undefined : below(url, copy, origin);
-      return known ?? (installed === undefined ? undefined : below(url, installed, origin)) ?? url;
+      return moved(url, copy, origin) ?? moved(url, texts, "file://") ?? moved(url, installed, origin) ?? url;
     },
   };
+}
+
+/** The same path below another folder; undefined for one that is not below the first. */
+function moved(url: string, from: string | undefined, to: string | undefined): string | undefined {
+  return from !== undefined && to !== undefined && url.startsWith(from) ? to + url.slice(from.length) : undefined;
+}
+
+function isThere(url: string | undefined): url is string {
+  return url !== undefined && existsSync(fileURLToPath(url));
 }
 
 /** As modules in it are called: by its real path. */

@@ -1,11 +1,12 @@
 // The environments of one node: made once each, kept while a job or a worker needs them, as files below the session's folder.
 
-import { mkdir, readFile, rename, rm, symlink } from "node:fs/promises";
+import { lstat, mkdir, readdir, readFile, rename, rm, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { BlobStore } from "./blob-store.ts";
-import { decodeDefinition, type BlobId, type EnvironmentDefinition, type WorkingDirBlob } from "./definition.ts";
+import { decodeDefinition, type BlobId, type EnvironmentDefinition, type PackageSet, type WorkingDirBlob } from "./definition.ts";
 import type { EnvironmentFiles } from "./file-places.ts";
 import { HeldFiles } from "./held-files.ts";
+import { type Installer, packageKey } from "./packages.ts";
 import { unpackFolder } from "./unpacking.ts";
 
 /** What a node keeps for nobody is removed, the longest unused first, when its environments take more than this. */
@@ -18,6 +19,8 @@ export interface WorkerEnvironment {
   readonly definition: string;
   /** Undefined when it is about no files. */
   readonly files?: EnvironmentFiles | undefined;
+  /** Its setupHook runs in each worker before it takes work. */
+  readonly hasHook: boolean;
 }
 
 /** How a worker process is started in an environment. */
@@ -29,18 +32,29 @@ export interface Launch {
   readonly nodeArgs: readonly string[];
 }
 
+export interface SiteParts {
+  /** Made when it is needed. */
+  readonly folder: string;
+  /** Of this package, which code in the folders imports by its name. */
+  readonly packageRoot: string;
+  readonly install: Installer;
+}
+
 export class EnvironmentSite {
   readonly blobs: BlobStore;
   readonly #folder: string;
   readonly #packageRoot: string;
+  readonly #install: Installer;
+  /** Keys of what each environment that was made consists of. */
+  readonly #madeOf = new Map<BlobId, readonly string[]>();
   readonly #held = new HeldFiles(KEPT_BYTES_MAX);
   /** Makings and removals of one thing, one after the other. */
   readonly #busy = new Map<string, Promise<unknown>>();
 
-  /** `packageRoot`: of this package, which code in the folders imports by its name. */
-  constructor(folder: string, packageRoot: string) {
+  constructor({ folder, packageRoot, install }: SiteParts) {
     this.#folder = folder;
     this.#packageRoot = packageRoot;
+    this.#install = install;
     this.blobs = new BlobStore(join(folder, "blobs"));
   }
 
@@ -54,15 +68,19 @@ export class EnvironmentSite {
   /** Makes what is missing of an environment and holds all of it. `fetch` brings a blob here. */
   async make(id: BlobId, holder: string, fetch: (id: BlobId) => Promise<void>): Promise<Launch> {
     await this.#blob(id, holder, fetch);
-    const { envVars = {}, nodeArgs = [], origin, workingDir } = await this.#definition(id);
-    const folder = workingDir && (await this.#copy(workingDir, holder, fetch));
-    const files = origin === undefined ? undefined : { origin, folder };
-    return { worker: { id, definition: this.blobs.pathOf(id), files }, folder, envVars, nodeArgs };
+    const { envVars = {}, nodeArgs = [], origin, workingDir, packages, setupHook } = await this.#definition(id);
+    const installed = packages === undefined ? PLAIN : await this.#packages(packages, holder);
+    const folder = workingDir && (await this.#copy(installed, workingDir, holder, fetch));
+    this.#madeOf.set(id, [blobKey(id), installed, ...(workingDir === undefined ? [] : [join(installed, workingDir.blob)])]);
+    const packageFolder = packages && join(this.#folder, installed);
+    const files = origin === undefined ? undefined : { origin, folder, packages: packageFolder };
+    const worker = { id, definition: this.blobs.pathOf(id), files, hasHook: setupHook !== undefined };
+    return { worker, folder, envVars, nodeArgs };
   }
 
   /** Also for `holder`: an environment that was made. */
   hold(id: BlobId, holder: string): void {
-    this.#held.hold(blobKey(id), holder);
+    for (const key of this.#madeOf.get(id) ?? []) this.#held.hold(key, holder);
   }
 
   isHeld(id: BlobId): boolean {
@@ -92,21 +110,51 @@ export class EnvironmentSite {
     this.#held.hold(blobKey(id), holder);
   }
 
-  /** The unpacked folder. */
-  async #copy({ blob, bytes }: WorkingDirBlob, holder: string, fetch: (id: BlobId) => Promise<void>): Promise<string> {
-    const key = join(PLAIN, blob);
-    const folder = join(this.#folder, key);
-    await this.#alone(key, async () => {
-      if (!this.#held.hold(key, holder)) {
-        await this.#linkPackage();
-        await this.#blob(blob, holder, fetch);
-        await rm(`${folder}.part`, { recursive: true, force: true });
-        this.#held.keep(key, await unpackFolder(this.blobs.pathOf(blob), `${folder}.part`, { bytes }));
-        await rename(`${folder}.part`, folder);
-      }
-      this.#held.hold(key, holder);
+  /**
+   * The unpacked folder: below the packages, where Node looks for what modules in it import. So there is one for each set of
+   * packages that it is used with, and it holds that set.
+   */
+  async #copy(
+    installed: string, { blob, bytes }: WorkingDirBlob, holder: string, fetch: (id: BlobId) => Promise<void>,
+  ): Promise<string> {
+    const key = join(installed, blob);
+    await this.#linkPackage();
+    await this.#whole(key, holder, async (folder) => {
+      await this.#blob(blob, holder, fetch);
+      return unpackFolder(this.blobs.pathOf(blob), folder, { bytes });
     });
-    return folder;
+    this.#held.hold(installed, key);
+    return join(this.#folder, key);
+  }
+
+  /** Key of the folder whose node_modules has them. */
+  async #packages(packages: PackageSet, holder: string): Promise<string> {
+    const key = packageKey(packages);
+    await this.#linkPackage();
+    await this.#whole(key, holder, async (folder) => {
+      await mkdir(folder, { mode: 0o700 });
+      await this.#install(folder, packages);
+      return bytesIn(folder);
+    });
+    return key;
+  }
+
+  /** A folder that is there as a whole or not at all. `fill` answers its bytes. */
+  #whole(key: string, holder: string, fill: (folder: string) => Promise<number>): Promise<void> {
+    const folder = join(this.#folder, key);
+    return this.#alone(key, async () => {
+      if (this.#held.hold(key, holder)) return;
+      await rm(`${folder}.part`, { recursive: true, force: true });
+      try {
+        const bytes = await fill(`${folder}.part`);
+        await rename(`${folder}.part`, folder);
+        this.#held.keep(key, bytes);
+        this.#held.hold(key, holder);
+      } catch (error) {
+        await rm(`${folder}.part`, { recursive: true, force: true });
+        throw error;
+      }
+    });
   }
 
   /** Modules in the folders find this very package by its name: another copy of it would be in no cluster. */
@@ -120,8 +168,14 @@ export class EnvironmentSite {
   }
 
   async #remove(key: string): Promise<void> {
-    if (key.startsWith(BLOB)) await this.blobs.remove(key.slice(BLOB.length));
-    else await rm(join(this.#folder, key), { recursive: true, force: true });
+    if (key.startsWith(BLOB)) {
+      this.#madeOf.delete(key.slice(BLOB.length));
+      await this.blobs.remove(key.slice(BLOB.length));
+    } else {
+      await rm(join(this.#folder, key), { recursive: true, force: true });
+      // A copy holds its packages no longer.
+      this.#held.release(key);
+    }
   }
 
   /** One at a time for each key. */
@@ -140,6 +194,15 @@ export class EnvironmentSite {
 const BLOB = "blob:";
 /** Folder of the copies that have no packages. */
 const PLAIN = "plain";
+
+/** What the files of a folder take, links not followed. */
+async function bytesIn(folder: string): Promise<number> {
+  let bytes = 0;
+  for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
+    if (entry.isFile()) bytes += (await lstat(join(entry.parentPath, entry.name))).size;
+  }
+  return bytes;
+}
 
 function unlessThere(error: NodeJS.ErrnoException): void {
   if (error.code !== "EEXIST") throw error;

@@ -5,11 +5,15 @@
 // can be wrong is told to that work, and a later call of the same kind tries again.
 
 import { existsSync, readFileSync, realpathSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
+import type { CodeShipper, FileNames } from "../closure/index.ts";
 import {
-  blobIdOf, decodeDefinition, encodeDefinition, fileNames, folderUrl, mergeDefinitions, packFolder, PIECE_BYTES_MAX,
-  type BlobId, type EnvironmentDefinition, type WorkerEnvironment,
+  blobIdOf, decodeDefinition, encodeDefinition, fileNames, folderUrl, lockedSet, mergeDefinitions, packageSet, packFolder,
+  PIECE_BYTES_MAX, type BlobId, type EnvironmentDefinition, type HookCode, type PackageSet, type WorkerEnvironment,
 } from "../environment/index.ts";
+import { InvalidArgumentError } from "../errors.ts";
 
 /** As users ask for one, checked. */
 export interface EnvironmentRequest {
@@ -17,6 +21,9 @@ export interface EnvironmentRequest {
   readonly nodeArgs?: readonly string[] | undefined;
   /** `path` is absolute. */
   readonly workingDir?: { readonly path: string; readonly maxBytes: number } | undefined;
+  /** "name@range" each, or the absolute path of a package-lock.json. */
+  readonly packages?: readonly string[] | string | undefined;
+  readonly setupHook?: (() => unknown) | undefined;
 }
 
 /** What the work of one scheduling class runs in. */
@@ -34,14 +41,18 @@ type Write = (piece: {
 
 export class Environments {
   readonly #started: WorkerEnvironment | undefined;
+  readonly #fileNames: FileNames | undefined;
+  readonly #shipper: CodeShipper;
   readonly #write: Write;
   readonly #uses = new Map<string, EnvironmentUse>();
   #own: EnvironmentUse;
   #definition: EnvironmentDefinition | undefined;
 
   /** `started`: what this process was started in; undefined for none, and for a driver. */
-  constructor(started: WorkerEnvironment | undefined, write: Write) {
+  constructor(started: WorkerEnvironment | undefined, shipper: CodeShipper, write: Write) {
     this.#started = started;
+    this.#fileNames = started?.files && fileNames(started.files);
+    this.#shipper = shipper;
     this.#write = write;
     this.#own = ready(started?.id ?? "");
   }
@@ -72,7 +83,9 @@ export class Environments {
 
   /** Equal for requests that ask for the same. */
   keyOf(request: EnvironmentRequest | undefined): string {
-    return request === undefined ? "" : JSON.stringify(request);
+    if (request === undefined) return "";
+    const { setupHook, ...plain } = request;
+    return JSON.stringify([plain, setupHook === undefined ? "" : this.#shipper.capture(setupHook).id]);
   }
 
   // -- inside ------------------------------------------------------------------------------------------------------
@@ -82,21 +95,47 @@ export class Environments {
     return this.#definition;
   }
 
-  async #define({ envVars, nodeArgs, workingDir }: EnvironmentRequest): Promise<EnvironmentDefinition> {
+  async #define({ envVars, nodeArgs, workingDir, packages, setupHook }: EnvironmentRequest): Promise<EnvironmentDefinition> {
+    const inherited = this.#inherited();
     const folder = workingDir === undefined ? {} : await this.#pack(workingDir.path, workingDir.maxBytes);
-    return mergeDefinitions(this.#inherited(), { envVars, nodeArgs, ...folder });
+    return mergeDefinitions({ origin: this.#fileNames?.origin(folderUrl(".")) ?? folderUrl("."), ...inherited }, {
+      envVars, nodeArgs, ...folder,
+      packages: packages === undefined ? undefined : await this.#packageSet(packages),
+      setupHook: setupHook && this.#hook(setupHook),
+    });
+  }
+
+  async #packageSet(packages: readonly string[] | string): Promise<PackageSet> {
+    if (typeof packages !== "string") return packageSet(packages);
+    const lockFile = this.#placeOf(packages);
+    const texts = await Promise.all(["package.json", basename(lockFile)].map(async (name) => {
+      const file = join(dirname(lockFile), name);
+      return readFile(file, "utf8").catch((error: unknown) => {
+        throw new InvalidArgumentError(`runtimeEnv.packages: ${file} can't be read`, {}, error);
+      });
+    }));
+    return lockedSet(lockFile, texts[0], texts[1]);
+  }
+
+  #hook(setupHook: () => unknown): HookCode {
+    const { id, bytes } = this.#shipper.capture(setupHook);
+    return { id, name: setupHook.name || "anonymous", code: Buffer.from(bytes).toString("base64") };
+  }
+
+  /** What a path of the process that made this worker's environment is here. */
+  #placeOf(path: string): string {
+    return this.#fileNames === undefined ? path : pathOf(this.#fileNames.here(pathToFileURL(path).href));
   }
 
   /** Packs a folder and sends it. The copy that this worker runs in is not packed again. */
   async #pack(path: string, maxBytes: number): Promise<Pick<EnvironmentDefinition, "origin" | "workingDir">> {
-    const files = this.#started?.files;
-    const names = files && fileNames(files);
-    const there = names === undefined ? path : pathOf(names.here(pathToFileURL(`${path}/`).href));
-    if (files?.folder !== undefined && isSameFolder(there, files.folder)) return {};
+    const there = this.#placeOf(`${path}/`);
+    const copy = this.#started?.files?.folder;
+    if (copy !== undefined && isSameFolder(there, copy)) return {};
     const { blob, bytes, slice } = await packFolder(there, maxBytes);
     await this.#upload(blob, bytes, slice);
     const url = folderUrl(there);
-    return { origin: names?.origin(url) ?? url, workingDir: { blob, bytes } };
+    return { origin: this.#fileNames?.origin(url) ?? url, workingDir: { blob, bytes } };
   }
 
   /** Its id, when the agent has it. */

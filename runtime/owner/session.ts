@@ -152,7 +152,7 @@ export class Session {
       suspender: () => this.attempts.current(),
       hold: (change) => this.#hold(change),
     });
-    this.environments = new Environments(parts.environment, (piece) => this.ask("writeChunk", piece, "chunk"));
+    this.environments = new Environments(parts.environment, parts.shipper, (piece) => this.ask("writeChunk", piece, "chunk"));
     this.arguments = new Arguments(this.values, this.borrowing, () => this.newEntry());
   }
 

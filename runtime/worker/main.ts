@@ -1,13 +1,15 @@
 // The worker's program.
 
+import { writeSync } from "node:fs";
 import { readConfig } from "../lifeline-config.ts";
 import { watchLifeline } from "../lifeline.ts";
 import { mainOf } from "../programs.ts";
-import { systemSpawner } from "../spawner.ts";
+import { LIFELINE_FD, systemSpawner } from "../spawner.ts";
 import { systemClock, systemRandom } from "../system.ts";
 import { systemTransport } from "../transport/index.ts";
-import type { WorkerConfig } from "../agent/index.ts";
+import type { WorkerConfig, WorkerReport } from "../agent/index.ts";
 import { setSession } from "../owner/index.ts";
+import { runSetupHook } from "./setup-hook.ts";
 import { startWorker } from "./worker.ts";
 
 const { clusterId, token, nodeId, processId, sessionDir, environment } = readConfig<WorkerConfig>();
@@ -30,5 +32,13 @@ const session = await startWorker({
   },
 });
 setSession(session);
+if (environment?.hasHook) {
+  const report: WorkerReport = { setupFailure: await runSetupHook(environment, session.parts.shipper) };
+  writeSync(LIFELINE_FD, `${JSON.stringify(report)}\n`);
+  if (report.setupFailure !== undefined) {
+    lifeline.cleanUp();
+    process.exit(1);
+  }
+}
 // Idle or not, the worker lives until its agent ends it.
 session.parts.agent.hold(true);

@@ -1,7 +1,7 @@
 // What the addon does while an event loop is blocked: the lifeline ends the process with what it started, late bytes leave.
 
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import type { Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -51,8 +51,12 @@ describe.skipIf(native === undefined)("a blocked loop", () => {
 
   it("ends with its parent, its children and files with it", async () => {
     const folder = join(mkdtempSync(join(tmpdir(), "life-")), "session");
-    mkdirSync(folder);
+    mkdirSync(join(folder, "copy/of/a-folder"), { recursive: true });
     writeFileSync(join(folder, "socket"), "");
+    writeFileSync(join(folder, "copy/of/a-folder/file"), "");
+    const other = mkdtempSync(join(tmpdir(), "other-"));
+    writeFileSync(join(other, "file"), "");
+    symlinkSync(other, join(folder, "copy/link"));
     const process = start("lifeline", folder);
     let text = "";
     process.stdout?.on("data", (bytes: Buffer) => (text += bytes.toString()));
@@ -67,6 +71,8 @@ describe.skipIf(native === undefined)("a blocked loop", () => {
     expect(performance.now() - from).toBeLessThan(1_000);
     expect(process.signalCode).toBe("SIGKILL");
     expect(existsSync(folder)).toBe(false);
+    expect(existsSync(join(other, "file"))).toBe(true);
+    rmSync(other, { recursive: true });
     await until(() => !runs(grandchild));
   });
 
