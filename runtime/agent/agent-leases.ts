@@ -240,16 +240,22 @@ export class AgentLeases {
     this.#events.push(event);
     if (this.#stepping) return;
     this.#stepping = true;
-    queueMicrotask(() => {
-      while (this.#events.length > 0) {
-        const events = this.#events;
-        this.#events = [];
-        for (const effect of this.#queue.step(...events)) this.#do(effect);
-      }
-      this.#passReturns();
-      this.#stepping = false;
-      this.#parts.changed();
-    });
+    queueMicrotask(() => this.#decide());
+  }
+
+  #decide(): void {
+    // A view that leads to nothing is no news for the others: they would answer it with another.
+    let isNews = false;
+    while (this.#events.length > 0) {
+      const events = this.#events;
+      this.#events = [];
+      const effects = this.#queue.step(...events);
+      isNews ||= effects.length > 0 || events.some(({ kind }) => kind !== "viewChanged");
+      for (const effect of effects) this.#do(effect);
+    }
+    this.#passReturns();
+    this.#stepping = false;
+    if (isNews) this.#parts.changed();
   }
 
   /** After the orders: a lease that comes back while its order stands is granted anew. */

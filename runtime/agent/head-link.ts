@@ -11,7 +11,6 @@ import {
   Caller,
   fromBytes,
   HeadWelcome,
-  NodeInfo,
   RelayHub,
   toBytes,
   type AnswerName,
@@ -24,6 +23,7 @@ import {
   type Draft,
   type Identity,
   type MessageHandlers,
+  type NodeInfo,
   type SendOf,
   type Transport,
 } from "../transport/index.ts";
@@ -54,8 +54,6 @@ export class HeadLink {
   readonly #parts: HeadLinkParts;
   #channel: Channel | undefined;
   #version = 0;
-  /** The node as the head knows it. */
-  #told: Uint8Array = Buffer.alloc(0);
   #report: Timer | undefined;
   #soon: Timer | undefined;
   #closed = false;
@@ -81,7 +79,6 @@ export class HeadLink {
       : await transport.dial(address, identity, this.#handler(), options);
     const welcome = fromBytes(HeadWelcome, this.#channel.peer.details);
     if (welcome.view !== undefined) view(welcome.view);
-    this.#hasChanged();
     this.#send();
     this.#schedule();
   }
@@ -109,11 +106,12 @@ export class HeadLink {
     return this.#parts.caller.call(this.channel, name, body, expected, { timeoutMs: CALL_TIMEOUT_MS + extraMs });
   }
 
-  /** What is available has changed: the head hears of it soon. */
+  /** Something was decided here: the head hears of it soon, also when as much is available as before. Others had guessed. */
   changed(): void {
     this.#soon ??= this.#parts.clock.after(REPORT_SOON_MS, () => {
       this.#soon = undefined;
-      if (this.#hasChanged()) this.#send();
+      this.#version += 1;
+      this.#send();
     });
   }
 
@@ -135,20 +133,12 @@ export class HeadLink {
 
   #schedule(): void {
     this.#report = this.#parts.clock.after(REPORT_EVERY_MS, () => {
-      // The view that follows lets work that waits here ask again where it was refused.
-      if (!this.#hasChanged() && this.#parts.node().backlog !== 0) this.#version += 1;
+      // A report of an old version says that the node lives, and changes no view. While work waits here there shall be new views:
+      // it asks again where it was refused.
+      if (this.#parts.node().backlog !== 0) this.#version += 1;
       this.#send();
       if (!this.#closed) this.#schedule();
     });
-  }
-
-  /** Whether this node is not as it was told last. A report of an old version says that it lives, and changes no view. */
-  #hasChanged(): boolean {
-    const bytes = toBytes(NodeInfo, this.#parts.node());
-    if (Buffer.compare(bytes, this.#told) === 0) return false;
-    this.#told = bytes;
-    this.#version += 1;
-    return true;
   }
 
   #send(): void {

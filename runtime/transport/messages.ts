@@ -43,15 +43,15 @@ export type AnswerOf<N extends AnswerName> = NonNullable<AnswerBodies[N]>;
 export { fromBytes, toBytes, WireError } from "../../proto/wire.ts";
 export type { Codec, Draft } from "../../proto/wire.ts";
 export {
-  ActorSpec, AgentDetails, AgentWelcome, DriverDetails, HeadWelcome, NodeInfo, ProcessWelcome, StoreGrant, Value, WorkerDetails,
+  ActorSpec, AgentDetails, AgentWelcome, DriverDetails, HeadWelcome, ProcessWelcome, StoreGrant, Value, WorkerDetails,
 } from "../../proto/generated/troupe.ts";
 export type {
   ActorAck, ActorCall, ActorChanged, ActorConstructed, ActorInfo, ActorReport, AdoptJob, AllocateObject, Answer, Borrow,
   BorrowAck, BoundArg, Call, CancelObject, CancelTask, Chain, Chunk, ClusterView, Code, ConstructActor, CreateActor,
   DeathCause, DescribeProcess, DescriptorGrant, Done, Drop, EndLease, Exit, FetchObject, FreeObjects, Goodbye,
   GrantDescriptors, GrantSlab, HeldRef, Hello, JobEnded, KillActor, LeaseGranted, LeaseRefused, LeaseRequest, LeaseReturned,
-  LeaseRevoked, ListState, LogLines, LookUpProcess, NodeDied, NodeReport, ObjectGrant, Ping, PlaceActor, Pong, ProcessDied,
-  PushTask, ReadChunk, RegisteredJob, RegisteredNode, RegisterJob, RegisterNode, Relay, RelayClosed,
+  LeaseRevoked, ListState, LogLines, LookUpProcess, NodeDied, NodeInfo, NodeReport, ObjectGrant, Ping, PlaceActor, Pong,
+  ProcessDied, PushTask, ReadChunk, RegisteredJob, RegisteredNode, RegisterJob, RegisterNode, Relay, RelayClosed,
   ResolveActor, Resolved, Resumed, Refused, SlabGrant, StateRows, StopCluster, Stored, Strategy, Subscribe, Suspended,
   TaskDone, Template, Welcome, WriteChunk,
 } from "../../proto/generated/troupe.ts";
