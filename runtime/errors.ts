@@ -29,7 +29,9 @@ export class TroupeError extends Error {
   static override [Symbol.hasInstance](value: unknown): boolean {
     if (typeof value !== "object" || value === null) return false;
     const codes = (value as Record<symbol, unknown>)[CODES];
-    return Array.isArray(codes) ? codes.includes(this.code) : Function.prototype[Symbol.hasInstance].call(this, value);
+    // A user's subclass has no code of its own: there the class itself decides.
+    if (Array.isArray(codes) && Object.hasOwn(this, "code")) return codes.includes(this.code);
+    return Function.prototype[Symbol.hasInstance].call(this, value);
   }
 }
 

@@ -100,8 +100,8 @@ class TaskFunction {
     return this.#fn(...args);
   }
 
-  [REDUCE](): { restore: Function; args: unknown[] } {
-    return { restore: remote, args: [this.#fn, this.#options] };
+  [REDUCE](): readonly [restore: Function, args: readonly unknown[]] {
+    return [remote, [this.#fn, this.#options]];
   }
 }
 Object.defineProperty(TaskFunction.prototype, REMOTE_FUNCTION_BRAND, { value: true });
@@ -148,8 +148,8 @@ class ActorClass {
     return new ActorClass(this.#type, checkActorOptions({ ...this.#options, ...options }));
   }
 
-  [REDUCE](): { restore: Function; args: unknown[] } {
-    return { restore: remote, args: [this.#type, this.#options] };
+  [REDUCE](): readonly [restore: Function, args: readonly unknown[]] {
+    return [remote, [this.#type, this.#options]];
   }
 }
 Object.defineProperty(ActorClass.prototype, REMOTE_CLASS_BRAND, { value: true });

@@ -208,10 +208,7 @@ export class Capture {
   }
 
   #reduced(value: object, reduce: Function, trail: Trail): PayloadNode {
-    const parts = reduce.call(value) as { restore: Function; args: readonly unknown[] } | readonly [Function, readonly unknown[]];
-    const [restore, args] = Array.isArray(parts)
-      ? (parts as readonly [Function, readonly unknown[]])
-      : [(parts as { restore: Function }).restore, (parts as { args: readonly unknown[] }).args];
+    const [restore, args] = reduce.call(value) as readonly [Function, readonly unknown[]];
     return { k: "reduce", restore: this.slot(restore, trail), args: this.slot(args, trail) };
   }
 

@@ -11,7 +11,7 @@ import { chainWithin, type Limit, Limits } from "./limits.ts";
 import type { Link, ProcessAddress } from "./links.ts";
 import type { ObjectEntry } from "./object-ref.ts";
 import type { OutcomeParts, RetryOn } from "./outcome.ts";
-import { codeOf, isError, type WireValue } from "./wire-value.ts";
+import { codeOf, errorFor, isError, type WireValue } from "./wire-value.ts";
 
 /** A default limit on calls of one process that have not ended: "-1" is not endless (docs/architecture.md). */
 export const PENDING_CALLS_MAX = 1_000_000;
@@ -262,14 +262,15 @@ export class ActorClients {
     client: ActorClient, call: ActorCallRecord, done: TaskDone, link: Link, error: WireValue | undefined, again: boolean,
   ): void {
     if (again) {
+      this.#parts.discard(done.results);
       if (!client.calls.ended(call)) return;
       if (call.retriesLeft > 0) call.retriesLeft -= 1;
       call.attempt += 1;
       if (client.calls.sendNow(call)) this.#send(client, call);
       return;
     }
-    if (!client.calls.ended(call)) return;
-    this.#end(call, client.id, done, link, error, (index) => error ?? done.results[index]);
+    if (!client.calls.ended(call)) return this.#parts.discard(done.results);
+    this.#end(call, client.id, done, link, error, (index) => (error ? errorFor(index, error) : done.results[index]));
   }
 
   linkClosed(link: Link): void {

@@ -56,7 +56,7 @@ export class Arguments {
       bound.push(this.#bind(index, entry));
       kept.push(entry);
     }
-    const encoded = this.#values.small(rest) ?? this.#large(rest.slice(), bound === NONE ? (bound = []) : bound, kept);
+    const encoded = this.#values.small(rest, true) ?? this.#large(rest.slice(), bound === NONE ? (bound = []) : bound, kept);
     for (const entry of kept) this.#borrowing.addLocal(entry);
     for (const entry of encoded.contained) {
       this.#borrowing.addLocal(entry);

@@ -136,9 +136,13 @@ export class Borrowing {
     const effect = this.#step(entry, isError(value) ? "rejected" : "resolved");
     if (effect === "freeCopies") return this.discard([value]);
     if (effect !== "wakeReaders") return;
+    const { contained, stored } = value;
     entry.value = value;
-    if (value.contained && value.contained.length > 0) this.#containReceived(entry, value.contained as readonly HeldRef[]);
-    const { stored } = value;
+    if (contained && contained.length > 0) {
+      this.#containReceived(entry, contained as readonly HeldRef[]);
+      // Dependants fail with the same error: what came with it is counted here only.
+      if (isError(value)) entry.value = { ...value, contained: [] };
+    }
     if (stored && !entry.shared && entry.owner === this.#parts.processId) {
       this.#privateStored.register(entry, stored, entry);
     }

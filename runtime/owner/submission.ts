@@ -15,7 +15,7 @@ import { Limits } from "./limits.ts";
 import type { Link, ProcessAddress } from "./links.ts";
 import type { ObjectEntry } from "./object-ref.ts";
 import type { OutcomeParts } from "./outcome.ts";
-import { codeOf, isError, type WireValue } from "./wire-value.ts";
+import { codeOf, errorFor, isError, type WireValue } from "./wire-value.ts";
 import { beginLease, pushTo } from "./task-lease.ts";
 import { measured, tagOf, type SchedulingClass, type TaskLease, type TaskRecord } from "./task-record.ts";
 
@@ -330,9 +330,12 @@ export class Submission {
     const threw = event.kind === "threw";
     const effect = stepTask(task.life, event);
     if (effect === "ignore") return this.#parts.discard(done.results);
-    if (effect === "retry") return this.#retryLater(task);
+    if (effect === "retry") {
+      this.#parts.discard(done.results);
+      return this.#retryLater(task);
+    }
     this.#settle(task, done, link, threw ? codeOf(done.results[0]) : "", (entry, index) => {
-      this.#parts.settle(entry, done.results[threw ? 0 : index]);
+      this.#parts.settle(entry, threw ? errorFor(index, done.results[0]) : done.results[index]);
     });
     this.#parts.released(task, done, link);
   }

@@ -40,6 +40,11 @@ export interface EncodedArgs {
 const NO_ENTRIES: readonly ObjectEntry[] = [];
 const NO_CODES: Code[] = [];
 
+/** As large as Node's pool: a small value that is kept for long keeps no more memory than it would there. */
+const SLAB_BYTES = 8192;
+/** Left over at the end of a slab rather than tried. */
+const SLAB_REST_BYTES = 512;
+
 /** A value that is planned; the caller decides whether it goes inline or to the store. */
 export interface PlannedValue {
   readonly encoded: Encoded;
@@ -60,6 +65,11 @@ export interface ValuesParts {
 export class Values {
   readonly #parts: ValuesParts;
   readonly #scratch = Buffer.allocUnsafeSlow(INLINE_LIMIT_BYTES);
+  /** Small values are written one behind the other; what was given out is never written again. */
+  #slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
+  #slabUsed = 0;
+  /** Something is being encoded: its getters and serializers may encode values of their own meanwhile. */
+  #isBusy = false;
   #contained: ObjectEntry[] | undefined;
   #codes: Code[] | undefined;
   #group: DecodeGroup | undefined;
@@ -94,21 +104,35 @@ export class Values {
     };
   }
 
-  /** The fast way: an encoding of at most 64 KiB in fresh memory, or undefined when the value needs `plan`. */
-  small(value: unknown): EncodedArgs | undefined {
-    this.#reset();
-    const end = this.#parts.codec.encodeSmall(value, this.#scratch, 0, this.#encodeHooks);
-    if (end < 0) return undefined;
-    const bytes = Buffer.allocUnsafe(end);
-    this.#scratch.copy(bytes, 0, 0, end);
-    return { bytes, contained: this.#contained ?? NO_ENTRIES, codes: this.#codes ?? NO_CODES };
+  /**
+   * The fast way: an encoding of at most 64 KiB, or undefined when the value needs `plan`. `isOwn`: an array that was just made
+   * to hold arguments.
+   */
+  small(value: unknown, isOwn = false): EncodedArgs | undefined {
+    if (this.#isBusy) return undefined;
+    return this.#encoding((codec) => {
+      if (SLAB_BYTES - this.#slabUsed < SLAB_REST_BYTES) {
+        this.#slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
+        this.#slabUsed = 0;
+      }
+      const start = this.#slabUsed;
+      const end = codec.encodeSmall(value, this.#slab, start, this.#encodeHooks, isOwn);
+      if (end >= 0) {
+        this.#slabUsed = end;
+        return this.#small(this.#slab.subarray(start, end));
+      }
+      this.#reset();
+      const size = codec.encodeSmall(value, this.#scratch, 0, this.#encodeHooks, isOwn);
+      return size < 0 ? undefined : this.#small(Buffer.from(this.#scratch.subarray(0, size)));
+    });
   }
 
-  /** Throws SerializationError or CaptureError with the path from `root`. */
+  /** Throws SerializationError with the path from `root`. */
   plan(value: unknown, root: string): PlannedValue {
-    this.#reset();
-    const encoded = this.#parts.codec.encode(value, this.#encodeHooks, root);
-    return { encoded, contained: this.#contained ?? NO_ENTRIES, codes: this.#codes ?? NO_CODES };
+    return this.#encoding((codec) => {
+      const encoded = codec.encode(value, this.#encodeHooks, root);
+      return { encoded, contained: this.#contained ?? NO_ENTRIES, codes: this.#codes ?? NO_CODES };
+    });
   }
 
   /** A Value of any size. Synchronous when it fits inline or a store slab is at hand. */
@@ -152,11 +176,12 @@ export class Values {
     );
   }
 
-  /** An encoded error of user code, with the code of its class. */
-  encodeError(encode: (hooks: EncodeHooks) => Uint8Array): WireValue {
-    this.#reset();
-    const error = encode(this.#encodeHooks);
-    return { error, codes: this.#codes ?? NO_CODES };
+  /** An encoded error of user code, with the code of its class and what else it holds. */
+  encodeError(encode: (hooks: EncodeHooks) => Uint8Array): { value: WireValue; contained: readonly ObjectEntry[] } {
+    return this.#encoding(() => {
+      const error = encode(this.#encodeHooks);
+      return { value: { error, codes: this.#codes ?? NO_CODES }, contained: this.#contained ?? NO_ENTRIES };
+    });
   }
 
   async revive(codes: readonly Code[]): Promise<void> {
@@ -165,16 +190,13 @@ export class Values {
 
   /** Decodes a block: bytes of a message, or memory of the store (then large parts become views of it). */
   decode(block: Uint8Array): unknown {
-    this.#group = undefined;
-    const value = this.#parts.codec.decode(block, this.#decodeHooks);
-    const group = this.#group as DecodeGroup | undefined;
-    if (group !== undefined) this.#parts.decoded(group);
-    return value;
+    return this.#decoding(() => this.#parts.codec.decode(block, this.#decodeHooks));
   }
 
   /** The user's error or the system's, for a Value that is one; undefined otherwise. */
   errorIn(value: WireValue): Error | undefined {
-    if (value.error) return decodeThrown(value.error, this.#decodeHooks);
+    const { error } = value;
+    if (error) return this.#decoding(() => decodeThrown(error, this.#decodeHooks));
     if (value.failure) return errorOf(value.failure as FailureData);
     return undefined;
   }
@@ -186,6 +208,40 @@ export class Values {
       throw new ObjectLostError(`object ${objectId} is no longer in the store of node ${this.#parts.nodeId}`, { objectId });
     }
     return this.decode(new Uint8Array(object.buffer()));
+  }
+
+  /** Runs one encoding with by-products of its own, also inside another. */
+  #encoding<T>(encode: (codec: ValueCodec) => T): T {
+    const contained = this.#contained;
+    const codes = this.#codes;
+    const isBusy = this.#isBusy;
+    this.#reset();
+    this.#isBusy = true;
+    try {
+      return encode(this.#parts.codec);
+    } finally {
+      this.#contained = contained;
+      this.#codes = codes;
+      this.#isBusy = isBusy;
+    }
+  }
+
+  /** Runs one decoding with a group of handles of its own, also inside another. */
+  #decoding<T>(decode: () => T): T {
+    const outer = this.#group;
+    this.#group = undefined;
+    try {
+      const value = decode();
+      const group = this.#group as DecodeGroup | undefined;
+      if (group !== undefined) this.#parts.decoded(group);
+      return value;
+    } finally {
+      this.#group = outer;
+    }
+  }
+
+  #small(bytes: Uint8Array): EncodedArgs {
+    return { bytes, contained: this.#contained ?? NO_ENTRIES, codes: this.#codes ?? NO_CODES };
   }
 
   #reset(): void {

@@ -16,3 +16,8 @@ export function hasBytes(bytes: Uint8Array | null | undefined): boolean {
 export function codeOf(error: WireValue): string {
   return error.failure?.code ?? "TASK_ERROR";
 }
+
+/** One error for several results: the refs inside were counted once, for the first of them. */
+export function errorFor(index: number, error: WireValue): WireValue {
+  return index === 0 || !error.contained ? error : { ...error, contained: [] };
+}

@@ -98,7 +98,7 @@ function encodeSource(encoder: Encoder, holder: object, buffer: ArrayBuffer, sta
 function checkBuffer(holder: object, buffer: ArrayBufferLike): void {
   if (types.isSharedArrayBuffer(buffer)) {
     const what = holder === (buffer as object) ? "is a SharedArrayBuffer" : "is a view of a SharedArrayBuffer";
-    throw new Refusal(holder, what, "memory is not shared between workers: put() a copy of it, or use createBuffer()");
+    throw new Refusal(holder, what, "memory is not shared between workers: send a copy of it");
   }
   if ((buffer as { resizable?: boolean }).resizable === true) {
     throw new Refusal(holder, "is or has a resizable ArrayBuffer", "send buffer.slice()");
@@ -139,7 +139,7 @@ export function encodeErrorClass(encoder: Encoder, value: object, userClass: Fun
     out.text(builtinBase(value));
   } else {
     out.byte(f.ERROR_USER);
-    encoder.value(userClass, depth + 1);
+    encoder.classOf(value, userClass, depth + 1);
     out.text(builtinBase(value));
     out.text(userClass.name);
   }

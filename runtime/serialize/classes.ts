@@ -140,7 +140,7 @@ function refusalByKind(value: object): RefusedClass | undefined {
   if (types.isWeakSet(value)) return refused("is a WeakSet", "its items cannot be listed: send a Set");
   if (value instanceof WeakRef) return refused("is a WeakRef", "send what deref() gives");
   if (types.isSharedArrayBuffer(value)) {
-    return refused("is a SharedArrayBuffer", "memory is not shared between workers: put() it, or use createBuffer()");
+    return refused("is a SharedArrayBuffer", "memory is not shared between workers: send a copy of it");
   }
   if (types.isGeneratorObject(value)) return refused("is a generator", "its progress has no copy: send its items");
   if (types.isMapIterator(value) || types.isSetIterator(value)) return refused("is an iterator", "send the Map or Set itself");

@@ -32,11 +32,11 @@ interface LateBody {
 
 export function decodeBlock(block: Uint8Array, hooks: DecodeHooks): unknown {
   try {
-    const buffers = new BlockBuffers(block);
     if (block.length < f.SMALL_HEADER_BYTES) throw badBytes("they end too early");
     if (block[0] !== f.MAGIC) throw badBytes("they have another format or version");
     if (block[1] !== f.PLAIN_BLOCK && block[1] !== f.BUFFERS_BLOCK) throw badBytes("the kind of block is unknown");
     const isPlain = block[1] === f.PLAIN_BLOCK;
+    const buffers = new BlockBuffers(block);
     const end = isPlain ? block.length : buffers.readTable();
     const reader = new ByteReader(block, isPlain ? f.SMALL_HEADER_BYTES : f.LARGE_HEADER_BYTES, end);
     const value = new Decoder(reader, buffers, hooks).root();

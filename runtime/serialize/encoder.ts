@@ -10,6 +10,7 @@ import { BufferPlan } from "./buffer-plan.ts";
 import { encodeArrowValue, encodeErrorClass, encodeLeaf } from "./builtins.ts";
 import { ByteWriter } from "./byte-writer.ts";
 import { REGISTER, classOf, type Family } from "./classes.ts";
+import { CaptureError } from "../errors.ts";
 import type { EncodeHooks } from "./contract.ts";
 import * as f from "./format.ts";
 import { Memo } from "./memo.ts";
@@ -26,7 +27,7 @@ export interface LateBody {
   readonly keys: readonly (string | symbol)[] | undefined;
 }
 
-const { getOwnPropertyNames, getOwnPropertySymbols, getPrototypeOf, keys: enumerableNames } = Object;
+const { getOwnPropertyNames, getOwnPropertySymbols, getPrototypeOf, values } = Object;
 const OBJECT_PROTOTYPE = Object.prototype;
 const ARRAY_PROTOTYPE = Array.prototype;
 const sizeOfMap = Object.getOwnPropertyDescriptor(Map.prototype, "size")!.get!;
@@ -171,7 +172,8 @@ export class Encoder {
 
   #plain(value: Record<string, unknown>, depth: number): void {
     const keys = getOwnPropertyNames(value);
-    if (getOwnPropertySymbols(value).length > 0 || enumerableNames(value).length !== keys.length) {
+    const items = values(value);
+    if (keys.length !== items.length || getOwnPropertySymbols(value).length > 0) {
       if (NAMESPACES.has(value)) throw new Refusal(value, "is an object of the engine", "use it where it is needed");
       this.composite(f.PROPS_OBJECT, value, depth, undefined);
       return;
@@ -186,7 +188,7 @@ export class Encoder {
       out.byte(f.SHAPED);
       out.count(shape);
       if (isLate) this.#queue.push({ tag: f.SHAPED, value, keys });
-      else this.#values(value, keys, depth);
+      else this.#items(items, depth);
       return;
     }
     const tag = !isLate && this.#shapes.learn(keys) ? f.SHAPE_OBJECT : f.OBJECT;
@@ -197,25 +199,24 @@ export class Encoder {
       out.count(count);
     }
     if (isLate) this.#queue.push({ tag: f.OBJECT, value, keys });
-    else if (tag === f.OBJECT) this.#entries(value, keys, depth);
-    else this.#shapedEntries(value, keys, depth);
+    else if (tag === f.OBJECT) this.#entries(keys, items, depth);
+    else this.#shapedEntries(keys, items, depth);
   }
 
-  #entries(value: Record<string, unknown>, keys: readonly string[], depth: number): void {
+  #entries(keys: readonly string[], items: readonly unknown[], depth: number): void {
     for (let i = 0; i < keys.length; i++) {
-      const key = keys[i];
-      this.out.text(key);
-      this.value(value[key], depth + 1);
+      this.out.text(keys[i]);
+      this.value(items[i], depth + 1);
     }
   }
 
-  #shapedEntries(value: Record<string, unknown>, keys: readonly string[], depth: number): void {
+  #shapedEntries(keys: readonly string[], items: readonly unknown[], depth: number): void {
     for (let i = 0; i < keys.length; i++) this.out.text(keys[i]);
-    this.#values(value, keys, depth);
+    this.#items(items, depth);
   }
 
-  #values(value: Record<string, unknown>, keys: readonly string[], depth: number): void {
-    for (let i = 0; i < keys.length; i++) this.value(value[keys[i]], depth + 1);
+  #items(items: readonly unknown[], depth: number): void {
+    for (let i = 0; i < items.length; i++) this.value(items[i], depth + 1);
   }
 
   #array(value: readonly unknown[], depth: number): void {
@@ -264,8 +265,8 @@ export class Encoder {
 
   #body(tag: number, value: object, keys: readonly (string | symbol)[] | undefined, depth: number): void {
     switch (tag) {
-      case f.OBJECT: this.#entries(value as Record<string, unknown>, keys as readonly string[], depth); return;
-      case f.SHAPED: this.#values(value as Record<string, unknown>, keys as readonly string[], depth); return;
+      case f.OBJECT: this.#entries(keys as readonly string[], itemsOf(value, keys!), depth); return;
+      case f.SHAPED: this.#items(itemsOf(value, keys!), depth); return;
       case f.ARRAY: this.#elements(value as readonly unknown[], depth); return;
       case f.LOOSE_ARRAY:
         this.out.count((value as readonly unknown[]).length);
@@ -289,7 +290,7 @@ export class Encoder {
       this.value(item, depth + 1);
       written++;
     }
-    if (written !== size) throw new Refusal(value, "changed while it was read", "do not change it in getters");
+    if (written !== size) throw changed(value);
   }
 
   #set(value: Set<unknown>, depth: number): void {
@@ -300,7 +301,7 @@ export class Encoder {
       this.value(item, depth + 1);
       written++;
     }
-    if (written !== size) throw new Refusal(value, "changed while it was read", "do not change it in getters");
+    if (written !== size) throw changed(value);
   }
 
   #props(value: object, keys: readonly (string | symbol)[], depth: number): void {
@@ -309,7 +310,7 @@ export class Encoder {
     const isError = types.isNativeError(value);
     for (const key of keys) {
       const descriptor = Object.getOwnPropertyDescriptor(value, key);
-      if (descriptor === undefined) throw new Refusal(value, "changed while it was read", "do not change it in getters");
+      if (descriptor === undefined) throw changed(value);
       if (typeof key === "string") out.text(key);
       else this.#symbolKey(value, key);
       out.byte(
@@ -351,7 +352,7 @@ export class Encoder {
     if (family === "plain") {
       this.composite(prototype === null ? f.NULL_OBJECT : f.PROPS_OBJECT, value, depth, undefined);
     } else if (family === "user") {
-      this.composite(f.INSTANCE, value, depth, () => this.value(userClass, depth + 1));
+      this.composite(f.INSTANCE, value, depth, () => this.classOf(value, userClass!, depth + 1));
     } else if (family === "error") {
       this.composite(f.ERROR, value, depth, () => encodeErrorClass(this, value, userClass, depth));
     } else if (family === "domexception") {
@@ -374,7 +375,8 @@ export class Encoder {
 
   #decorated(value: object, userClass: Function | undefined, depth: number, base: () => void): void {
     const header = (): void => {
-      this.value(userClass ?? null, depth + 1);
+      if (userClass === undefined) this.out.byte(f.NULL);
+      else this.classOf(value, userClass, depth + 1);
       base();
     };
     // The array's own properties are in its loose body already.
@@ -409,7 +411,27 @@ export class Encoder {
       this.out.byte(f.BACK);
       this.out.count(number);
     } else if (!this.#branded(value, depth)) {
-      this.#hooked(f.FUNCTION, value, this.hooks.code(value));
+      this.#hooked(f.FUNCTION, value, this.#code(value));
+    }
+  }
+
+  #code(fn: Function): Uint8Array {
+    try {
+      return this.hooks.code(fn);
+    } catch (error) {
+      if (!(error instanceof CaptureError)) throw error;
+      throw new Refusal(fn, "is a function that cannot travel", error.message, "", error);
+    }
+  }
+
+  /** The class of an object: if it cannot travel it is the object that is named. */
+  classOf(holder: object, userClass: Function, depth: number): void {
+    try {
+      this.#function(userClass, depth);
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      const reason = `is an instance of class ${userClass.name || "without a name"}, which cannot travel`;
+      throw new Refusal(holder, reason, error.remedy, "", error.cause);
     }
   }
 
@@ -418,6 +440,10 @@ export class Encoder {
     this.out.byte(f.CUSTOM);
     for (const part of [Class, serialize, deserialize]) this.#function(part, depth);
     const payload = this.#ask(value, `serializer of ${Class.name}`, () => serialize(value as never));
+    if (types.isPromise(payload)) {
+      const remedy = "serialize must be synchronous: read what takes time before the value is sent";
+      throw new Refusal(value, `has a serializer (of ${Class.name}) that gives a Promise`, remedy);
+    }
     this.#scope(payload, depth, value, ".<serialized>");
   }
 
@@ -439,6 +465,16 @@ export class Encoder {
       throw new Refusal(value, `cannot be copied because the ${what} threw`, messageOf(error), "", error);
     }
   }
+}
+
+function itemsOf(value: object, keys: readonly unknown[]): readonly unknown[] {
+  const items = values(value);
+  if (items.length !== keys.length) throw changed(value);
+  return items;
+}
+
+function changed(value: object): Refusal {
+  return new Refusal(value, "changed while it was read", "do not change it in getters or serializers");
 }
 
 /** Asks a proxy, which may be revoked or throw. */

@@ -2,24 +2,26 @@
 
 import { inspect, types } from "node:util";
 
-const { getOwnPropertySymbols } = Object;
+const { getOwnPropertySymbols, isFrozen, values } = Object;
 const FEW = 64;
 /** Holes cost a byte each; an array that is mostly holes is written by its indices. */
 const HOLES_MIN = 1024;
 
 /** Looks at the properties that are not elements without listing the elements. */
 const NO_ELEMENTS = { maxArrayLength: 0, depth: 0, breakLength: Infinity, customInspect: false, compact: true } as const;
-const ONLY_ELEMENTS = /^\[ \.\.\. \d+ more items?, \[length\]: \d+ \]$/;
+const NO_ELEMENTS_HIDDEN = { ...NO_ELEMENTS, showHidden: true } as const;
+const ONLY_ELEMENTS = /^\[ \.\.\. \d+ more items?(?:, \[length\]: \d+)? \]$/;
 const ONLY_VIEW_ELEMENTS = / \[ \.\.\. \d+ more items? \]$/;
 
-/** True when an array has properties beside its elements, or is sparse. Own keys come as elements, `length`, names, symbols. */
+/**
+ * True when an array has enumerable properties beside its elements, or is sparse. Symbols and hidden names are not looked for,
+ * which would cost more than all the rest, except on frozen arrays: template literals give those a `raw`.
+ */
 export function isLoose(value: readonly unknown[]): boolean {
   const { length } = value;
-  if (length <= FEW) {
-    const keys = Reflect.ownKeys(value);
-    return keys[keys.length - 1] !== "length";
-  }
-  if (!ONLY_ELEMENTS.test(inspect(value, { ...NO_ELEMENTS, showHidden: true })) && hasNames(value)) return true;
+  if (length <= FEW) return (values(value).length !== length || isFrozen(value)) && hasNames(value);
+  const text = inspect(value, isFrozen(value) ? NO_ELEMENTS_HIDDEN : NO_ELEMENTS);
+  if (!ONLY_ELEMENTS.test(text) && hasNames(value)) return true;
   let holes = 0;
   for (let i = 0; i < length; i++) {
     if (value[i] === undefined && !(i in value) && ++holes > HOLES_MIN && holes * 2 > i) return true;
@@ -27,6 +29,7 @@ export function isLoose(value: readonly unknown[]): boolean {
   return false;
 }
 
+/** Own keys come as elements, `length`, names, symbols. */
 function hasNames(value: object): boolean {
   return Reflect.ownKeys(value).at(-1) !== "length";
 }

@@ -5,7 +5,7 @@
 
 import type { Attempt, ObjectEntry, Session, WireValue } from "../owner/index.ts";
 import { heldRef } from "../owner/index.ts";
-import { failureOf, InvalidArgumentError, TroupeError } from "../errors.ts";
+import { failureOf, InvalidArgumentError, SerializationError, TroupeError } from "../errors.ts";
 import { encodeThrown } from "../serialize/index.ts";
 import type { BoundArg, Code, HeldRef, SendOf, Stored } from "../transport/index.ts";
 
@@ -88,13 +88,11 @@ export class Execution {
 
   /** The reply of a call whose code threw, or that failed before its code. */
   threw(call: Invocation, error: unknown): Reply {
-    return { task: call.task, attempt: call.attempt, pid: this.#pid, results: [this.errorValue(call, error)] };
-  }
-
-  errorValue(call: { readonly name: string; readonly taskId: string }, error: unknown): WireValue {
     const { values, parts } = this.#session;
     const context = { taskName: call.name, taskId: call.taskId, workerPid: this.#pid, nodeId: parts.identity.nodeId };
-    return values.encodeError((hooks) => encodeThrown(error, hooks, context));
+    const { value, contained } = values.encodeError((hooks) => encodeThrown(error, hooks, context));
+    const result = { ...value, contained: this.#handOver(call, contained) };
+    return { task: call.task, attempt: call.attempt, pid: this.#pid, results: [result] };
   }
 
   // -- inside ------------------------------------------------------------------------------------------------------
@@ -146,14 +144,26 @@ export class Execution {
   }
 
   #result(call: Invocation, value: unknown): WireValue | Promise<WireValue> {
-    const { values, borrowing } = this.#session;
-    const encoded = values.encode(value, "result");
+    const encoded = this.#encoded(call, value);
     if (encoded.contained.length === 0) return encoded.value;
-    // Counted for the caller before this process can drop its own references.
-    for (const entry of encoded.contained) borrowing.handOver(entry, call.caller);
-    const contained = encoded.contained.map(heldRef);
+    const contained = this.#handOver(call, encoded.contained);
     const value0 = encoded.value;
     return value0 instanceof Promise ? value0.then((placed) => ({ ...placed, contained })) : { ...value0, contained };
+  }
+
+  #encoded(call: Invocation, value: unknown): ReturnType<Session["values"]["encode"]> {
+    try {
+      return this.#session.values.encode(value, "result");
+    } catch (error) {
+      if (!(error instanceof SerializationError)) throw error;
+      throw new SerializationError(`what "${call.name}" returned can't travel: ${error.message}`, { path: error.path }, error.cause);
+    }
+  }
+
+  /** Counts refs inside a result for the caller, before this process can drop its own references. */
+  #handOver({ caller }: Invocation, contained: readonly ObjectEntry[]): HeldRef[] {
+    for (const entry of contained) this.#session.borrowing.handOver(entry, caller);
+    return contained.map(heldRef);
   }
 }
 

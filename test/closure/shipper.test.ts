@@ -54,7 +54,7 @@ test("a remote function inside a function restores itself", async () => {
 
 test("values that say how they travel, in both shapes", async () => {
   const REDUCE = Symbol.for("troupe.reduce");
-  const one = { [REDUCE]: () => ({ restore: (a: number) => ({ a }), args: [1] }) };
+  const one = { [REDUCE]: () => [(a: number) => ({ a }), [1]] };
   const two = { [REDUCE]: () => [(b: { c: number }) => ({ b: b.c }), [{ c: 2 }]] };
   expect((await shipped(() => [one, two, one]))()).toEqual([{ a: 1 }, { b: 2 }, { a: 1 }]);
 });

@@ -56,7 +56,7 @@ const cases: readonly (readonly [unknown, string, RegExp])[] = [
   [new Map([[new WeakRef({}), 1]]), "args[0].<key <object>>", /is a WeakRef/],
   [{ "a-b": { p: new Proxy({}, {}) } }, 'args[0]["a-b"].p', /is a Proxy/],
   [{ p: revoked.proxy }, "args[0].p", /is a Proxy/],
-  [{ b: new SharedArrayBuffer(8) }, "args[0].b", /SharedArrayBuffer.*put\(\).*createBuffer/],
+  [{ b: new SharedArrayBuffer(8) }, "args[0].b", /SharedArrayBuffer.*send a copy/],
   [{ b: new Uint8Array(new SharedArrayBuffer(8)) }, "args[0].b", /view of a SharedArrayBuffer/],
   [{ stream: Readable.from([1]) }, "args[0].stream", /is a Readable of node:stream.*read it first/],
   [{ socket: new Socket() }, "args[0].socket", /Socket of node:net/],
@@ -128,4 +128,4 @@ test("a path through a million links is cut short, not a crash", () => {
   let value: unknown = Promise.resolve();
   for (let i = 0; i < 1_000_000; i++) value = { next: value };
   expect(() => codec.encode(value, hooks, "args")).toThrow(/^args(?:\.next)+….*more.*is a Promise/);
-}, 30_000);
+}, 120_000);
