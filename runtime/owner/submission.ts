@@ -329,11 +329,9 @@ export class Submission {
   #outcome(task: TaskRecord, done: TaskDone, link: Link | undefined, event: TaskEvent): void {
     const threw = event.kind === "threw";
     const effect = stepTask(task.life, event);
-    if (effect === "ignore") return this.#parts.discard(done.results);
-    if (effect === "retry") {
-      this.#parts.discard(done.results);
-      return this.#retryLater(task);
-    }
+    if (effect === "ignore" || effect === "retry") this.#parts.discard(done.results);
+    if (effect === "retry") return this.#retryLater(task);
+    if (effect === "ignore") return;
     this.#settle(task, done, link, threw ? codeOf(done.results[0]) : "", (entry, index) => {
       this.#parts.settle(entry, threw ? errorFor(index, done.results[0]) : done.results[index]);
     });

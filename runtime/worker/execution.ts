@@ -156,7 +156,8 @@ export class Execution {
       return this.#session.values.encode(value, "result");
     } catch (error) {
       if (!(error instanceof SerializationError)) throw error;
-      throw new SerializationError(`what "${call.name}" returned can't travel: ${error.message}`, { path: error.path }, error.cause);
+      const text = `what "${call.name}" returned can't travel: ${error.message}`;
+      throw new SerializationError(text, { path: error.path }, error.cause);
     }
   }
 
