@@ -13,8 +13,9 @@ import { bytesOf } from "./byte-sizes.ts";
 export interface RuntimeEnv {
   /**
    * A folder of this machine that goes along: packed and sent once, unpacked once a node, and the current folder of the worker.
-   * Code that is imported from it here is imported from the copy there. What .troupeignore (else .gitignore) names, node_modules
-   * and .git stay behind. At most 100 MiB, unless `maxBytes` says otherwise.
+   * Code that is imported from it here is imported from the copy there. The workers of a node share the copy: write elsewhere.
+   * What .troupeignore (else .gitignore) names, node_modules and .git stay behind. At most 100 MiB, unless `maxBytes` says
+   * otherwise.
    */
   workingDir?: string | { readonly path: string; readonly maxBytes?: number | string | undefined } | undefined;
   /**

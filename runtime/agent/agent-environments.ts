@@ -4,7 +4,7 @@
 // Whatever belongs to an environment was written to the agent of the process that made it, under the name of its hash. Other
 // nodes read it from there, or from whoever has it by now: its job may outlive that node. The head is not asked.
 
-import { NotFoundError, RuntimeEnvSetupError } from "../errors.ts";
+import { ConnectionError, NotFoundError, RuntimeEnvSetupError } from "../errors.ts";
 import { PIECE_BYTES_MAX, type BlobId, type EnvironmentSite, type Launch } from "../environment/index.ts";
 import type { Clock } from "../seams.ts";
 import type { AnswerBody, Caller, Channel, DeathCause, ReadChunk, WriteChunk } from "../transport/index.ts";
@@ -32,7 +32,6 @@ export interface AgentEnvironmentsParts {
 
 export class AgentEnvironments {
   readonly #parts: AgentEnvironmentsParts;
-  readonly #launches = new Map<string, Launch>();
   readonly #failures = new Map<string, { readonly text: string; readonly until: number }>();
 
   constructor(parts: AgentEnvironmentsParts) {
@@ -41,7 +40,7 @@ export class AgentEnvironments {
 
   /** How workers of an environment are started that was made for their job. */
   launchOf(environment: string): Launch | undefined {
-    return this.#launches.get(environment);
+    return this.#parts.site?.launchOf(environment);
   }
 
   /** Answered by `ready` or `failed`. */
@@ -53,8 +52,7 @@ export class AgentEnvironments {
       ? Promise.reject(new NotFoundError("nodes of this cluster have no files"))
       : site.make(environment, jobId, (blob) => this.#fetch(blob, nodesFor(jobId, via)));
     making.then(
-      (launch) => {
-        this.#launches.set(environment, launch);
+      () => {
         ready(jobId, environment);
         // A detached actor outlives its job: then only its worker holds the environment.
         if (!isLive(jobId)) clock.soon(() => this.release(jobId));
@@ -84,9 +82,7 @@ export class AgentEnvironments {
 
   /** A job or a worker needs it no longer. */
   release(holder: string): void {
-    const { site } = this.#parts;
-    site?.release(holder);
-    for (const environment of this.#launches.keys()) if (!site?.isHeld(environment)) this.#launches.delete(environment);
+    this.#parts.site?.release(holder);
   }
 
   async write({ blob, offset, bytes, total }: WriteChunk, jobId: string): Promise<AnswerBody> {
@@ -137,9 +133,11 @@ export class AgentEnvironments {
     const { total } = first;
     let have = await blobs.write(blob, 0, first.bytes, total);
     while (have < total) {
-      const offsets = Array.from({ length: PIECES_AHEAD }, (_, index) => have + index * PIECE_BYTES_MAX);
+      const before = have;
+      const offsets = Array.from({ length: PIECES_AHEAD }, (_, index) => before + index * PIECE_BYTES_MAX);
       const pieces = await Promise.all(offsets.filter((offset) => offset < total).map(piece));
-      for (const { bytes } of pieces) have = await blobs.write(blob, have, bytes, total);
+      for (const [index, { bytes }] of pieces.entries()) have = await blobs.write(blob, offsets[index], bytes, total);
+      if (have <= before) throw new ConnectionError(`node ${channel.peer.nodeId} sent nothing at byte ${before} of ${total}`);
     }
   }
 }

@@ -23,20 +23,12 @@ export class HeldFiles {
     return this.#bytes;
   }
 
-  has(key: string): boolean {
-    return this.#things.has(key);
-  }
-
   /** It is there and has that size now. */
   keep(key: string, bytes: number): void {
     const thing = this.#things.get(key) ?? { key, bytes: 0, holders: new Set<string>() };
     this.#bytes += bytes - thing.bytes;
     thing.bytes = bytes;
     this.#touch(thing);
-  }
-
-  isHeld(key: string): boolean {
-    return (this.#things.get(key)?.holders.size ?? 0) > 0;
   }
 
   /** False when it is not there. */

@@ -137,7 +137,7 @@ function runNpm({ clock, spawner, started, ended }: NpmParts, config: InstallerC
         reject(new RuntimeEnvSetupError(`${command} failed (${how}); ${remedy}. Its last lines:\n${said.join("\n")}`));
       },
     });
-    started(child.pid);
+    if (child.pid > 0) started(child.pid);
     const timer = clock.after(INSTALL_TIMEOUT_MS, () => {
       late = `it did not end within ${INSTALL_TIMEOUT_MS} ms`;
       child.kill();

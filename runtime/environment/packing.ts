@@ -32,11 +32,11 @@ interface Found {
 /** @throws InvalidArgumentError for a folder that is not there, is too large, or has links that lead out of it. */
 export async function packFolder(folder: string, maxBytes = FOLDER_BYTES_MAX): Promise<PackedFolder> {
   const root = await rootOf(folder);
-  const found = await list(root);
+  const pieces: Uint8Array[] = [MAGIC];
+  const found = await list(root).catch(unreadable(folder));
   checkSize(folder, found, maxBytes);
   checkLinks(folder, found);
-  const pieces: Uint8Array[] = [MAGIC];
-  for (const entry of found) await pack(root, entry, pieces);
+  for (const entry of found) await pack(root, entry, pieces).catch(unreadable(folder));
   const end = Buffer.alloc(5);
   end.writeUInt8(KINDS.end, 0);
   end.writeUInt32LE(found.length, 1);
@@ -49,9 +49,17 @@ async function rootOf(folder: string): Promise<string> {
     const root = await realpath(folder);
     if ((await lstat(root)).isDirectory()) return root;
   } catch (error) {
-    throw new InvalidArgumentError(`workingDir ${folder} can't be read`, {}, error);
+    unreadable(folder)(error);
   }
   throw new InvalidArgumentError(`workingDir ${folder} is no folder`);
+}
+
+/** For what the system says of a file of it, which names the file. */
+function unreadable(folder: string): (error: unknown) => never {
+  return (error) => {
+    if (error instanceof InvalidArgumentError) throw error;
+    throw new InvalidArgumentError(`workingDir ${folder} can't be read: ${(error as Error).message}`, {}, error);
+  };
 }
 
 /** Folders before what is in them, names in one order on every machine. */

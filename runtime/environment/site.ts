@@ -38,6 +38,8 @@ export interface SiteParts {
   /** Of this package, which code in the folders imports by its name. */
   readonly packageRoot: string;
   readonly install: Installer;
+  /** Default 8 GiB. */
+  readonly keptBytes?: number | undefined;
 }
 
 export class EnvironmentSite {
@@ -45,13 +47,14 @@ export class EnvironmentSite {
   readonly #folder: string;
   readonly #packageRoot: string;
   readonly #install: Installer;
-  /** Keys of what each environment that was made consists of. */
-  readonly #madeOf = new Map<BlobId, readonly string[]>();
-  readonly #held = new HeldFiles(KEPT_BYTES_MAX);
+  /** Environments that are there, and the keys of what each consists of. */
+  readonly #made = new Map<BlobId, { readonly launch: Launch; readonly keys: readonly string[] }>();
+  readonly #held: HeldFiles;
   /** Makings and removals of one thing, one after the other. */
   readonly #busy = new Map<string, Promise<unknown>>();
 
-  constructor({ folder, packageRoot, install }: SiteParts) {
+  constructor({ folder, packageRoot, install, keptBytes = KEPT_BYTES_MAX }: SiteParts) {
+    this.#held = new HeldFiles(keptBytes);
     this.#folder = folder;
     this.#packageRoot = packageRoot;
     this.#install = install;
@@ -59,10 +62,12 @@ export class EnvironmentSite {
   }
 
   /** A piece of a blob, for a job that may need it. */
-  async write(id: BlobId, offset: number, bytes: Uint8Array, total: number, holder: string): Promise<number> {
-    const have = await this.blobs.write(id, offset, bytes, total);
-    if (have === total) this.#keepBlob(id, holder);
-    return have;
+  write(id: BlobId, offset: number, bytes: Uint8Array, total: number, holder: string): Promise<number> {
+    return this.#alone(blobKey(id), async () => {
+      const have = await this.blobs.write(id, offset, bytes, total);
+      if (have === total) this.#keepBlob(id, holder);
+      return have;
+    });
   }
 
   /** Makes what is missing of an environment and holds all of it. `fetch` brings a blob here. */
@@ -71,25 +76,28 @@ export class EnvironmentSite {
     const { envVars = {}, nodeArgs = [], origin, workingDir, packages, setupHook } = await this.#definition(id);
     const installed = packages === undefined ? PLAIN : await this.#packages(packages, holder);
     const folder = workingDir && (await this.#copy(installed, workingDir, holder, fetch));
-    this.#madeOf.set(id, [blobKey(id), installed, ...(workingDir === undefined ? [] : [join(installed, workingDir.blob)])]);
     const packageFolder = packages && join(this.#folder, installed);
     const files = origin === undefined ? undefined : { origin, folder, packages: packageFolder };
     const worker = { id, definition: this.blobs.pathOf(id), files, hasHook: setupHook !== undefined };
-    return { worker, folder, envVars, nodeArgs };
+    const launch = { worker, folder, envVars, nodeArgs };
+    this.#made.set(id, { launch, keys: [blobKey(id), installed, ...(workingDir ? [join(installed, workingDir.blob)] : [])] });
+    this.#removeSurplus();
+    return launch;
+  }
+
+  /** How workers of an environment are started; undefined for one that is not there, or no longer. */
+  launchOf(id: BlobId): Launch | undefined {
+    return this.#made.get(id)?.launch;
   }
 
   /** Also for `holder`: an environment that was made. */
   hold(id: BlobId, holder: string): void {
-    for (const key of this.#madeOf.get(id) ?? []) this.#held.hold(key, holder);
-  }
-
-  isHeld(id: BlobId): boolean {
-    return this.#held.isHeld(blobKey(id));
+    for (const key of this.#made.get(id)?.keys ?? []) this.#held.hold(key, holder);
   }
 
   release(holder: string): void {
     this.#held.release(holder);
-    for (const key of this.#held.takeSurplus()) void this.#alone(key, () => this.#remove(key));
+    this.#removeSurplus();
   }
 
   // -- inside ------------------------------------------------------------------------------------------------------
@@ -167,15 +175,19 @@ export class EnvironmentSite {
     });
   }
 
-  async #remove(key: string): Promise<void> {
-    if (key.startsWith(BLOB)) {
-      this.#madeOf.delete(key.slice(BLOB.length));
-      await this.blobs.remove(key.slice(BLOB.length));
-    } else {
-      await rm(join(this.#folder, key), { recursive: true, force: true });
-      // A copy holds its packages no longer.
-      this.#held.release(key);
+  #removeSurplus(): void {
+    for (const key of this.#held.takeSurplus()) {
+      for (const [id, { keys }] of this.#made) if (keys.includes(key)) this.#made.delete(id);
+      // What can't be removed now is in the way of nobody: it is no longer in the books, and ends with the session.
+      this.#alone(key, () => this.#remove(key)).catch(() => {});
     }
+  }
+
+  async #remove(key: string): Promise<void> {
+    if (key.startsWith(BLOB)) return this.blobs.remove(key.slice(BLOB.length));
+    await rm(join(this.#folder, key), { recursive: true, force: true });
+    // A copy holds its packages no longer.
+    this.#held.release(key);
   }
 
   /** One at a time for each key. */

@@ -13,7 +13,7 @@ import {
   blobIdOf, decodeDefinition, encodeDefinition, fileNames, folderUrl, lockedSet, mergeDefinitions, packageSet, packFolder,
   PIECE_BYTES_MAX, type BlobId, type EnvironmentDefinition, type HookCode, type PackageSet, type WorkerEnvironment,
 } from "../environment/index.ts";
-import { InvalidArgumentError } from "../errors.ts";
+import { ConnectionError, InvalidArgumentError } from "../errors.ts";
 
 /** As users ask for one, checked. */
 export interface EnvironmentRequest {
@@ -151,8 +151,10 @@ export class Environments {
   async #upload(blob: BlobId, total: number, piece: (offset: number, length: number) => Uint8Array): Promise<void> {
     let { total: have } = await this.#write({ blob, offset: 0, bytes: NOTHING, total });
     while (have < total) {
+      const before = have;
       const bytes = piece(have, Math.min(PIECE_BYTES_MAX, total - have));
       ({ total: have } = await this.#write({ blob, offset: have, bytes, total }));
+      if (have <= before) throw new ConnectionError(`the agent took nothing at byte ${before} of ${total} of a runtimeEnv`);
     }
   }
 }

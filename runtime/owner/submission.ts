@@ -44,6 +44,8 @@ export class Submission {
   /** Leases whose workers are being dialled. */
   readonly #dialling = new Set<string>();
   readonly #dirty = new Set<SchedulingClass>();
+  /** Classes whose environment is on its way to the agent. */
+  readonly #preparing = new Set<SchedulingClass>();
   readonly #limits: Limits<TaskRecord>;
   readonly #abandoned: AbandonedAttempts;
   #sweep: Timer | undefined;
@@ -289,8 +291,10 @@ export class Submission {
 
   /** Nothing is ordered before the agent has what the work is to run in. */
   #prepareEnvironment(scheduling: SchedulingClass): void {
-    if (scheduling.pool.queued === 0) return;
-    scheduling.environment.prepare().then(
+    if (scheduling.pool.queued === 0 || this.#preparing.has(scheduling)) return;
+    this.#preparing.add(scheduling);
+    const prepared = scheduling.environment.prepare().finally(() => this.#preparing.delete(scheduling));
+    prepared.then(
       () => this.#pump(scheduling),
       (error: unknown) => this.#refuse(scheduling, failureOf(error) as Failure),
     );

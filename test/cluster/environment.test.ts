@@ -2,7 +2,7 @@
 
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import {
-  get, getRuntimeContext, InvalidArgumentError, kill, list, ready, remote, run, RuntimeEnvSetupError, shutdown, init,
+  get, getActor, getRuntimeContext, InvalidArgumentError, kill, list, ready, remote, run, RuntimeEnvSetupError, shutdown, init,
 } from "troupe";
 import { testCluster, type TestCluster } from "troupe/testing";
 
@@ -107,5 +107,24 @@ describe("on several nodes", () => {
     expect(error).toBeInstanceOf(RuntimeEnvSetupError);
     const rows = await list.workers();
     expect(rows.length).toBeGreaterThan(0);
+  });
+
+  test("an actor that outlives its job keeps its environment, also in its next life", async () => {
+    class Env {
+      get(name: string) {
+        return process.env[name];
+      }
+    }
+    const options = { name: "env", namespace: "n", lifetime: "detached", maxRestarts: -1, resources: { a: 1 } } as const;
+    const actor = remote(Env, { ...options, runtimeEnv: { envVars: { X: "kept" } } }).remote();
+    await ready(actor);
+    await shutdown();
+    await cluster.connect();
+    const found = await getActor<Env>("env", { namespace: "n" });
+    const get1 = () => get(found.get.remote("X")).catch((error: unknown) => String(error));
+    expect(await get1()).toBe("kept");
+    await kill(found, { noRestart: false });
+    await expect.poll(get1, { timeout: 20_000 }).toBe("kept");
+    await kill(found);
   });
 });

@@ -108,7 +108,7 @@ describe("held files", () => {
     held.keep("e", 60);
     held.release("job");
     expect(held.takeSurplus()).toEqual(["b"]);
-    expect([held.bytes, held.hold("b", "job"), held.isHeld("a")]).toEqual([100, false, false]);
+    expect([held.bytes, held.hold("b", "job"), held.hold("a", "job")]).toEqual([100, false, true]);
   });
 });
 
@@ -128,13 +128,24 @@ describe("a site", () => {
     expect(launch).toMatchObject({ envVars: { A: "1" }, nodeArgs: ["--x"], worker: { id, files: { origin: "file:///there/" } } });
     expect([brought, same]).toEqual([1, launch]);
     expect(existsSync(launch.worker.definition)).toBe(true);
-    here.release("job");
-    expect(here.isHeld(id)).toBe(true);
-    here.hold(id, "worker");
-    here.release("job2");
-    expect(here.isHeld(id)).toBe(true);
+    expect(here.launchOf(id)).toEqual(launch);
+  });
+
+  test("keeps what anybody holds, and beyond its limit nothing else", async () => {
+    const here = new EnvironmentSite({ folder, packageRoot: folder, install: async () => {}, keptBytes: 1 });
+    const bytes = encoded({ packages: { manifest: "{}" }, origin: "file:///there/" });
+    const id = blobIdOf(bytes);
+    await here.write(id, 0, bytes, bytes.length, "job");
+    await here.make(id, "job2", () => Promise.reject(new Error("nobody has it")));
+    for (const holder of ["job", "job2"]) {
+      here.hold(id, "worker");
+      here.release(holder);
+      expect(here.launchOf(id)).toBeDefined();
+    }
     here.release("worker");
-    expect(here.isHeld(id)).toBe(false);
+    expect(here.launchOf(id)).toBeUndefined();
+    await expect(here.make(id, "job3", () => Promise.reject(new Error("nobody has it")))).rejects.toThrow("nobody has it");
+    expect(readdirSync(join(folder, "blobs"))).toEqual([]);
   });
 
   test("that could not make one leaves no half of it and tries again when asked again", async () => {
