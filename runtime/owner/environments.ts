@@ -123,13 +123,13 @@ export class Environments {
   }
 
   /** What a path of the process that made this worker's environment is here. */
-  #placeOf(path: string): string {
-    return this.#fileNames === undefined ? path : pathOf(this.#fileNames.here(pathToFileURL(path).href));
+  #placeOf(path: string, end = ""): string {
+    return this.#fileNames === undefined ? path : pathOf(this.#fileNames.here(pathToFileURL(path + end).href));
   }
 
   /** Packs a folder and sends it. The copy that this worker runs in is not packed again. */
   async #pack(path: string, maxBytes: number): Promise<Pick<EnvironmentDefinition, "origin" | "workingDir">> {
-    const there = this.#placeOf(`${path}/`);
+    const there = this.#placeOf(path, "/");
     const copy = this.#started?.files?.folder;
     if (copy !== undefined && isSameFolder(there, copy)) return {};
     const { blob, bytes, slice } = await packFolder(there, maxBytes);

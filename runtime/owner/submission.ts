@@ -44,7 +44,6 @@ export class Submission {
   /** Leases whose workers are being dialled. */
   readonly #dialling = new Set<string>();
   readonly #dirty = new Set<SchedulingClass>();
-  /** Classes whose environment is on its way to the agent. */
   readonly #preparing = new Set<SchedulingClass>();
   readonly #limits: Limits<TaskRecord>;
   readonly #abandoned: AbandonedAttempts;
@@ -276,12 +275,8 @@ export class Submission {
   #endTurn(): void {
     this.#turnScheduled = false;
     for (const scheduling of this.#dirty) {
-      if (scheduling.environment.id === undefined) {
-        this.#prepareEnvironment(scheduling);
-        continue;
-      }
-      const wanted = scheduling.pool.order();
-      if (wanted !== undefined) this.#order(scheduling, wanted);
+      if (scheduling.environment.id === undefined) this.#prepareEnvironment(scheduling);
+      else this.#order(scheduling);
     }
     this.#dirty.clear();
     // After the orders: a lease that comes back while its order stands is granted anew.
@@ -293,14 +288,15 @@ export class Submission {
   #prepareEnvironment(scheduling: SchedulingClass): void {
     if (scheduling.pool.queued === 0 || this.#preparing.has(scheduling)) return;
     this.#preparing.add(scheduling);
-    const prepared = scheduling.environment.prepare().finally(() => this.#preparing.delete(scheduling));
-    prepared.then(
+    scheduling.environment.prepare().finally(() => this.#preparing.delete(scheduling)).then(
       () => this.#pump(scheduling),
       (error: unknown) => this.#refuse(scheduling, failureOf(error) as Failure),
     );
   }
 
-  #order(scheduling: SchedulingClass, wanted: number): void {
+  #order(scheduling: SchedulingClass): void {
+    const wanted = scheduling.pool.order();
+    if (wanted === undefined) return;
     const { agent, jobId } = this.#parts;
     const { id: schedulingClass, resources, strategy, infeasibleGraceMs, name, environment } = scheduling;
     agent.send("leaseRequest", {
