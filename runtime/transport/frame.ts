@@ -7,7 +7,7 @@
 // The result is a valid protobuf `Frame`. A FrameWriter belongs to one channel and keeps one growing buffer.
 
 import { failureOf, ConnectionError, TroupeError } from "../errors.ts";
-import { type Codec, Reader, WireError, Writer } from "../../proto/wire.ts";
+import { type Codec, Reader, WireError, wireErrorOf, Writer } from "../../proto/wire.ts";
 import { type Failure, MESSAGE_TABLE, type MessageEntry, type MessageName, type MessageOf, type SendOf } from "./messages.ts";
 
 /** Length of the socket's framing. */
@@ -18,7 +18,6 @@ export const FRAME_MAX = 64 * 1024 * 1024;
 const MESSAGE_MAX = FRAME_MAX - 64 * 1024;
 /** Before the hello is accepted nobody needs more. */
 export const HELLO_FRAME_MAX = 256 * 1024;
-const BUFFER_START = 4 * 1024;
 /** A buffer that grew beyond this for one large message is given back. */
 const BUFFER_KEPT = 1024 * 1024;
 
@@ -50,47 +49,46 @@ export interface FrameHeader {
 
 /** Collects messages into one frame after the other. */
 export class FrameWriter {
-  readonly #writer = new Writer(BUFFER_START);
+  #writer = new Writer();
   #messagesFrom = 0;
 
   /** The frame being written, from offset 0 to `length`, its prefix included. Valid until the next `add` or `start`. */
   get bytes(): Buffer {
-    return this.#writer.bytes;
+    return this.#writer.buf as Buffer;
   }
   /** 0 when no frame has been started. */
   get length(): number {
-    return this.#writer.position;
+    return this.#writer.pos;
   }
 
   /** True when the frame has no message yet. */
   get empty(): boolean {
-    return this.#writer.position === this.#messagesFrom;
+    return this.#writer.pos === this.#messagesFrom;
   }
 
   /** Begins a frame. */
   start(header?: FrameHeader): void {
     const writer = this.#writer;
-    writer.position = PREFIX;
+    // Its length is written when it is finished.
+    writer.fixed32(0);
     if (header !== undefined) {
-      writer.uint64(TAG_EPOCH, header.epoch);
-      writer.uint64(TAG_SEQ, header.seq);
-      writer.uint64(TAG_ACK, header.ack);
+      writer.uint32(TAG_EPOCH).uint64(header.epoch);
+      writer.uint32(TAG_SEQ).uint64(header.seq);
+      writer.uint32(TAG_ACK).uint64(header.ack);
     }
-    this.#messagesFrom = writer.position;
+    this.#messagesFrom = writer.pos;
   }
 
   /** Adds a message; throws and leaves the frame as it was when the body cannot be encoded or is too long. */
   add<N extends MessageName>(name: N, body: SendOf<N>, overhead: number): void {
     const writer = this.#writer;
-    const before = writer.position;
+    const before = writer.pos;
     const { tag, codec } = BY_NAME.get(name) as Row;
     try {
-      const message = writer.begin(TAG_MESSAGE, codec.fat);
-      const inner = writer.begin(tag, codec.fat);
-      codec.write(writer, body as never);
-      writer.end(inner, codec.fat);
-      writer.end(message, codec.fat);
-      const length = writer.position - before;
+      writer.uint32(TAG_MESSAGE).fork().uint32(tag).fork();
+      codec.encode(body as never, writer);
+      writer.ldelim().ldelim();
+      const length = writer.pos - before;
       const most = MESSAGE_MAX - overhead;
       if (length > most) throw new RangeError(`it takes ${length} bytes, and ${most} are allowed`);
     } catch (error) {
@@ -101,27 +99,30 @@ export class FrameWriter {
 
   /** Completes the frame: its prefix is written. */
   finish(): void {
-    this.#writer.bytes.writeUInt32LE(this.#writer.position - PREFIX, 0);
+    this.bytes.writeUInt32LE(this.#writer.pos - PREFIX, 0);
   }
 
   /** After the frame was passed on. `taken`: whoever got the bytes keeps them, so a new buffer is needed. */
   clear(taken: boolean): void {
-    const writer = this.#writer;
-    writer.position = 0;
-    if (taken || writer.bytes.length > BUFFER_KEPT) writer.bytes = Buffer.allocUnsafeSlow(BUFFER_START);
+    if (taken || this.bytes.length > BUFFER_KEPT) this.#writer = new Writer();
+    else this.#writer.rewind(0);
   }
 }
 
 /** Reads what stands before the first message. Throws WireError on malformed bytes. */
 export function readHeader(bytes: Buffer, start: number, end: number): FrameHeader {
   const header = { epoch: 0, seq: 0, ack: 0 };
-  headerReader.open(end === bytes.length ? bytes : bytes.subarray(0, end), false, start);
-  while (headerReader.position < end) {
-    const tag = headerReader.uint32();
-    if (tag === TAG_EPOCH) header.epoch = headerReader.uint64();
-    else if (tag === TAG_SEQ) header.seq = headerReader.uint64();
-    else if (tag === TAG_ACK) header.ack = headerReader.uint64();
-    else break;
+  headerReader.open(bytes, start, end, false);
+  try {
+    while (headerReader.pos < end) {
+      const tag = headerReader.uint32();
+      if (tag === TAG_EPOCH) header.epoch = headerReader.uint64();
+      else if (tag === TAG_SEQ) header.seq = headerReader.uint64();
+      else if (tag === TAG_ACK) header.ack = headerReader.uint64();
+      else break;
+    }
+  } catch (error) {
+    throw wireErrorOf(error);
   }
   headerReader.close();
   return header;
@@ -145,7 +146,7 @@ export function readFrame(bytes: Buffer, start: number, end: number, owned: bool
   const reader = (readers[depth] ??= new Reader());
   depth++;
   try {
-    reader.open(end === bytes.length ? bytes : bytes.subarray(0, end), owned, start);
+    reader.open(bytes, start, end, owned);
     walk(reader, end, visitor);
   } finally {
     depth--;
@@ -154,23 +155,31 @@ export function readFrame(bytes: Buffer, start: number, end: number, owned: bool
 }
 
 function walk(reader: Reader, end: number, visitor: FrameVisitor): void {
-  while (reader.position < end) {
-    const tag = reader.uint32();
-    if (tag !== TAG_MESSAGE) reader.skip(tag);
-    else if (!readMessage(reader, end, visitor)) return;
+  while (reader.pos < end) {
+    let row: Row | undefined;
+    let body: MessageOf<MessageName> | undefined;
+    try {
+      row = nextRow(reader, end);
+      if (row !== undefined) body = row.codec.decode(reader, reader.uint32());
+    } catch (error) {
+      throw wireErrorOf(error);
+    }
+    if (row !== undefined && !visitor.message(row.name, body as MessageOf<MessageName>)) return;
   }
 }
 
-function readMessage(reader: Reader, end: number, visitor: FrameVisitor): boolean {
-  const messageEnd = reader.enter(end);
+/** What the next message is, up to the length of its body; undefined for a field that is none. */
+function nextRow(reader: Reader, end: number): Row | undefined {
   const tag = reader.uint32();
-  const row = BY_TAG[tag];
-  if (row === undefined) throw new WireError(`a frame carries message ${tag >>> 3}, which this release does not know`);
-  const bodyEnd = reader.enter(messageEnd);
-  const body = row.codec.read(reader, bodyEnd);
-  reader.leave(bodyEnd);
-  reader.leave(messageEnd);
-  return visitor.message(row.name, body);
+  if (tag !== TAG_MESSAGE) {
+    reader.skipType(tag & 7, 0, tag >>> 3);
+    return undefined;
+  }
+  if (reader.uint32() > end - reader.pos) throw new WireError("a message runs over the end of the one around it");
+  const inner = reader.uint32();
+  const row = BY_TAG[inner];
+  if (row === undefined) throw new WireError(`a frame carries message ${inner >>> 3}, which this release does not know`);
+  return row;
 }
 
 /** Why a channel ends after `error` came out of reading or handling a frame. */

@@ -5,8 +5,8 @@
 // received may be sent as it is. Maps have no prototype; 64-bit fields are numbers up to 2^53-1.
 
 import type { FailureData } from "../errors.ts";
-import { MESSAGES } from "../../proto/generated/troupe.ts";
-import type * as contract from "../../proto/generated/troupe.ts";
+import { MESSAGES } from "../../proto/generated/contract.ts";
+import type * as contract from "../../proto/generated/contract.ts";
 import type { Codec, Draft } from "../../proto/wire.ts";
 
 /** Raised whenever the meaning of an existing message changes. Processes with different versions refuse each other. */
@@ -44,7 +44,7 @@ export { fromBytes, toBytes, WireError } from "../../proto/wire.ts";
 export type { Codec, Draft } from "../../proto/wire.ts";
 export {
   ActorSpec, AgentDetails, AgentWelcome, DriverDetails, HeadWelcome, ProcessWelcome, StoreGrant, Value, WorkerDetails,
-} from "../../proto/generated/troupe.ts";
+} from "../../proto/generated/contract.ts";
 export type {
   ActorAck, ActorCall, ActorChanged, ActorConstructed, ActorInfo, ActorReport, AdoptJob, AllocateObject, Answer, Borrow,
   BorrowAck, BoundArg, Call, CancelObject, CancelTask, Chain, Chunk, ClusterView, Code, ConstructActor, CreateActor,
@@ -54,4 +54,4 @@ export type {
   ProcessDied, PushTask, ReadChunk, RegisteredJob, RegisteredNode, RegisterJob, RegisterNode, Relay, RelayClosed,
   ResolveActor, Resolved, Resumed, Refused, SlabGrant, StateRows, StopCluster, Stored, Strategy, Subscribe, Suspended,
   TaskDone, Template, Welcome, WriteChunk,
-} from "../../proto/generated/troupe.ts";
+} from "../../proto/generated/contract.ts";

@@ -5,7 +5,7 @@ import { ConnectionError, DeadlineError, NotFoundError, TaskCancelledError } fro
 import type { Clock, Timer } from "../../../runtime/seams.ts";
 import {
   type Answer, Answer as AnswerCodec, type Call, Call as CallCodec,
-} from "../../../proto/generated/troupe.ts";
+} from "../../../proto/generated/contract.ts";
 import {
   type AnswerBody, Callee, type CallHandlers, Caller, type Channel, fromBytes, type MessageName, type Peer, type SendOf, toBytes,
 } from "../../../runtime/transport/index.ts";
