@@ -72,12 +72,12 @@ Example:
 async function start(options: StartOptions): Promise<void> {
   const node = nodeOf({ ...options, objectStoreMemory: sizeOf(options.objectStoreMemory) }, 1);
   const plan = await (options.head ? planHead(options) : planNode(options));
-  const sessionDir = makeSessionDir();
+  const nodeId = hexOf(ID_BYTES);
+  const sessionDir = makeSessionDir(nodeId);
   try {
     const tokenFile = join(sessionDir, "token");
     writeFileSync(tokenFile, `${plan.token}\n`, { mode: 0o600, flag: "wx" });
     const { clusterId, token, head, listen } = plan;
-    const nodeId = hexOf(ID_BYTES);
     const trustedNetwork = options.insecureIUnderstand === true;
     const attached = options.block === true;
     const started = await startDaemon({

@@ -21,19 +21,21 @@ export async function getActor<T>(name: string, options: { namespace?: string } 
  * restart while it has restarts left.
  */
 export async function kill(handle: object, options: { noRestart?: boolean } = {}): Promise<void> {
-  const { client } = coreOf(handle);
-  await currentSession().killActor(client.id, options.noRestart ?? true);
+  const { client, session } = coreOf(handle);
+  await session.killActor(client.id, options.noRestart ?? true);
 }
 
 /** Resolves when the constructor has run; rejects with ActorDiedError and the cause when it did not. */
 export async function ready(handle: object): Promise<void> {
-  await currentSession().actors.ready(coreOf(handle).client);
+  const { client, session } = coreOf(handle);
+  await session.actorReady(client);
 }
 
 /** What is known of the actor now. */
 export async function actorState(
   handle: object,
 ): Promise<{ id: string; state: string; nodeId: string; pid: number; restarts: number }> {
-  const info = await currentSession().resolveActor({ actor: coreOf(handle).client.id });
+  const { client, session } = coreOf(handle);
+  const info = await session.resolveActor({ actor: client.id });
   return { id: info.actor, state: info.state, nodeId: info.node, pid: info.pid, restarts: info.restarts };
 }

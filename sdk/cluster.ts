@@ -11,28 +11,44 @@ const NODES_MAX = 100_000;
 /** Given by init(). `await using` or `shutdown()` leaves it; a private cluster then ends. */
 export class Cluster implements AsyncDisposable {
   readonly address: string;
-  readonly #session: Session;
+  /** @internal */
+  readonly session: Session;
   readonly #host: PrivateCluster | undefined;
+  /** All that the job needs before it can begin. */
+  readonly #begun: Promise<unknown>;
   #ended: Promise<void> | undefined;
 
-  /** @internal */
-  constructor(session: Session, host: PrivateCluster | undefined, address: string) {
-    this.#session = session;
+  /** @internal `environment`: the job's, on its way. */
+  constructor(session: Session, host: PrivateCluster | undefined, address: string, environment: Promise<void> | undefined) {
+    this.session = session;
     this.#host = host;
     this.address = address;
+    // Also when nobody waits for it: what kept it from joining ends it, and its host.
+    this.#begun = Promise.all([session.parts.home.joined, environment]);
+    this.#begun.catch(() => void this.shutdown());
   }
 
   get jobId(): string {
-    return this.#session.jobId;
+    return this.session.jobId;
   }
 
   get namespace(): string {
-    return this.#session.namespace;
+    return this.session.namespace;
+  }
+
+  /** @internal Rejects when it could not join, after everything of it has ended. */
+  async joined(): Promise<void> {
+    try {
+      await this.session.holding(this.#begun);
+    } catch (error) {
+      await this.shutdown();
+      throw error;
+    }
   }
 
   /** Every node, also those that died. */
   async nodes(): Promise<NodeRow[]> {
-    const { json } = await askRows(this.#session, { kind: "nodes", limit: NODES_MAX });
+    const { json } = await askRows(this.session, { kind: "nodes", limit: NODES_MAX });
     return (JSON.parse(json) as object[]).map((row) => shapeRow("nodes", row));
   }
 
@@ -57,9 +73,8 @@ export class Cluster implements AsyncDisposable {
   }
 
   async #end(): Promise<void> {
-    clearSession(this.#session);
-    await this.#session.close(new ConnectionError("the cluster was shut down by this process"));
-    this.#session.parts.agent.close("the driver leaves");
+    clearSession(this.session);
+    await this.session.close(new ConnectionError("the cluster was shut down by this process"));
     await this.#host?.stop();
   }
 }

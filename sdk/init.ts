@@ -1,10 +1,10 @@
-// init() and shutdown(): this process joins a cluster, or has one of its own.
+// init() and shutdown(): this process joins a cluster, or has one of its own, also when its first call comes without init().
 
 import { availableParallelism, freemem, hostname } from "node:os";
 import { AlreadyInitializedError, InvalidArgumentError } from "../runtime/errors.ts";
 import type { Seams } from "../runtime/seams.ts";
 import { startDriver, startPrivateCluster, type PrivateCluster } from "../runtime/driver/index.ts";
-import { clearSession, findSession, setSession, type Session } from "../runtime/owner/index.ts";
+import { findSession, setAutoStart, setSession } from "../runtime/owner/index.ts";
 import { mainOf } from "../runtime/programs.ts";
 import { systemSpawner } from "../runtime/spawner.ts";
 import { systemClock, systemRandom } from "../runtime/system.ts";
@@ -48,32 +48,26 @@ const KNOWN = new Set([
   "objectStoreMemory", "logToDriver", "runtimeEnv", "ignoreReinit",
 ]);
 
-const INIT_TIMEOUT_MS = 120_000;
-
 let current: Cluster | undefined;
+/** The one that a call started without init(). */
+let unasked: Cluster | undefined;
 
 /**
  * Joins or starts a cluster. A private cluster dies with this process, kill -9 included, and leaves nothing behind.
  *
- * @throws AlreadyInitializedError for a second one; InvalidArgumentError for wrong options; NotFoundError when 'auto' finds none;
- * AuthenticationError, VersionMismatchError and ConnectionError from a cluster that can't be joined.
+ * @throws AlreadyInitializedError for a second one, also after a call that started one by itself; InvalidArgumentError for
+ * wrong options; NotFoundError when 'auto' finds none; AuthenticationError, VersionMismatchError and ConnectionError from a
+ * cluster that can't be joined.
  */
 export async function init(options: InitOptions = {}): Promise<Cluster> {
   check(options);
-  if (current !== undefined && findSession() !== undefined) {
-    if (options.ignoreReinit) return current;
-    throw new AlreadyInitializedError("init: this process is in a cluster already; call shutdown(), or pass ignoreReinit: true");
+  if (findSession() !== undefined && !(options.ignoreReinit && current !== undefined)) {
+    const why = current === unasked ? "a call before it started one: put init() first" : "call shutdown()";
+    throw new AlreadyInitializedError(`init: this process is in a cluster already; ${why}, or pass ignoreReinit: true`);
   }
-  const address = options.address ?? process.env.TROUPE_ADDRESS;
-  const seams = systemSeams();
-  // Nothing else keeps the process alive while it joins; every step is bounded by itself.
-  const alive = seams.clock.after(INIT_TIMEOUT_MS, () => {}, true);
-  try {
-    current = address === undefined ? await startPrivate(seams, options) : await joinRunning(seams, address, options);
-  } finally {
-    alive.cancel();
-  }
-  return current;
+  const cluster = findSession() === undefined ? begin(options) : (current as Cluster);
+  await cluster.joined();
+  return cluster;
 }
 
 /** Leaves the cluster; a private one ends. Idempotent. */
@@ -81,7 +75,7 @@ export async function shutdown(): Promise<void> {
   await current?.shutdown();
 }
 
-/** True between a successful init() and shutdown(). */
+/** True from init(), or from the call that started a cluster without it, until shutdown() or the loss of the cluster. */
 export function isInitialized(): boolean {
   return findSession() !== undefined;
 }
@@ -95,55 +89,73 @@ export function systemSeams(): Seams {
   };
 }
 
-async function startPrivate(seams: Seams, options: InitOptions): Promise<Cluster> {
-  // The first statement that matters: the host boots while the rest of this is loaded.
-  const host = startPrivateCluster(seams, nodeOf(options, 1));
+/** The first call of a program that did not call init(): what it submits waits until the cluster is there. */
+setAutoStart(() => {
+  const address = process.env.TROUPE_ADDRESS;
+  if (process.env.TROUPE_QUIET !== "1") process.stderr.write(autoStartLine(address));
+  unasked = beginOrFail();
+  return unasked.session;
+});
+
+/** The call that needs a cluster never throws because there can be none: its refs do. */
+function beginOrFail(): Cluster {
   try {
-    await host.ready;
-    return await connect(seams, { ...host, record: undefined }, options, host);
+    return begin({});
   } catch (error) {
-    await host.stop();
-    throw error;
+    const nowhere = { agentAddress: "", clusterId: "", nodeId: "", token: "" };
+    return connect(systemSeams(), nowhere, {}, { host: undefined, after: Promise.reject(error as Error) });
   }
 }
 
-async function joinRunning(seams: Seams, address: string, options: InitOptions): Promise<Cluster> {
+function autoStartLine(address: string | undefined): string {
+  const [what, how] =
+    address === undefined
+      ? ["starting a private cluster on this machine", "await init()"]
+      : [`joining the cluster at ${address} (TROUPE_ADDRESS)`, `await init({ address: "${address}" })`];
+  return `troupe: ${what}, since no init() came before the first call. Explicitly: ${how}. To silence this: TROUPE_QUIET=1\n`;
+}
+
+/** A cluster that takes work at once and is on its way. */
+function begin(options: InitOptions): Cluster {
+  const address = options.address ?? process.env.TROUPE_ADDRESS;
+  const seams = systemSeams();
+  if (address !== undefined) return joinRunning(seams, address, options);
+  // The first statement that matters: the host boots while the rest of this is loaded.
+  const host = startPrivateCluster(seams, nodeOf(options, 1));
+  return connect(seams, host, options, { host, after: host.ready });
+}
+
+function joinRunning(seams: Seams, address: string, options: InitOptions): Cluster {
   for (const name of ["numCpus", "numGpus", "resources", "labels", "memory", "objectStoreMemory"] as const) {
     if (options[name] === undefined) continue;
     throw new InvalidArgumentError(`init: ${name} describes a private cluster and can't be given with an address`);
   }
-  return connect(seams, findTarget({ ...options, address }), options, undefined);
+  return connect(seams, findTarget({ ...options, address }), options, { host: undefined, after: undefined });
 }
 
-async function connect(seams: Seams, target: Target, options: InitOptions, host: PrivateCluster | undefined): Promise<Cluster> {
-  const { agentAddress, clusterId, nodeId, token } = target;
-  let session: Session | undefined;
-  session = await startDriver({
-    seams, agentAddress, token, clusterId, nodeId,
+interface Start {
+  readonly host: PrivateCluster | undefined;
+  /** Nothing can be dialled before this. */
+  readonly after: Promise<void> | undefined;
+}
+
+function connect(seams: Seams, target: Omit<Target, "record">, options: InitOptions, { host, after }: Start): Cluster {
+  const { agentAddress, clusterId, token } = target;
+  const session = startDriver({
+    seams, agentAddress, token, clusterId, after,
+    // A driver on a machine without an agent is on a node of its own.
+    nodeId: target.nodeId || seams.random.hex(8),
     processId: seams.random.hex(8),
     namespace: options.namespace ?? "",
     jobName: options.jobName ?? "",
     entry: process.argv[1] ?? "",
     onLog: options.logToDriver === false ? () => {} : printLog,
-    onLost: () => {
-      if (session !== undefined) clearSession(session);
-    },
   });
-  if (options.runtimeEnv !== undefined) await adopt(session, options.runtimeEnv);
   setSession(session);
-  const cluster = new Cluster(session, host, agentAddress);
-  return cluster;
-}
-
-/** The job's environment; a job that can't have it does not begin. */
-async function adopt(session: Session, env: RuntimeEnv): Promise<void> {
-  try {
-    await session.environments.adopt(checkRuntimeEnv("init option runtimeEnv", env));
-  } catch (error) {
-    await session.close(error as Error);
-    session.parts.agent.close("the driver leaves");
-    throw error;
-  }
+  const { runtimeEnv } = options;
+  const environment = runtimeEnv && session.environments.adopt(checkRuntimeEnv("init option runtimeEnv", runtimeEnv));
+  current = new Cluster(session, host, agentAddress, environment);
+  return current;
 }
 
 /** Worker output, marked with where it came from. */

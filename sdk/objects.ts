@@ -35,7 +35,9 @@ async function getMany(refs: unknown, options: WaitOptions | undefined): Promise
     );
   });
   if (entries.length === 0) return keys === undefined ? [] : {};
-  const values = await currentSession().reading.all(entries, options);
+  // Of the session that still has work to do, if refs of an ended one are among them.
+  const { session } = entries.find((entry) => entry.state === "pending") ?? entries[0];
+  const values = await session.getAll(entries, options);
   return keys === undefined ? values : Object.fromEntries(keys.map((key, index) => [key, values[index]]));
 }
 
@@ -63,7 +65,11 @@ export async function wait<R extends ObjectRef>(
       `wait: numReturns must be a whole number from 0 to ${refs.length} (the refs given), not ${String(numReturns)}`,
     );
   }
-  return currentSession().reading.wait(refs, numReturns, checkWait("wait", options));
+  checkWait("wait", options);
+  if (refs.length === 0) return { ready: [], pending: [] };
+  const first = refs.find((ref) => isRef(ref) && ref.entry.state === "pending") ?? refs[0];
+  if (!isRef(first)) throw new InvalidArgumentError("wait: element 0 is not an ObjectRef");
+  return first.entry.session.waitFor(refs, numReturns, options);
 }
 
 /** Calls a remote function and waits for its result: `get(fn.remote(...args))`. */

@@ -1,7 +1,7 @@
 // Which agent a program joins: the one on this machine when there is one, by its Unix socket, else the one at an address.
 
 import { readFileSync } from "node:fs";
-import { readRecords, type SessionRecord } from "../runtime/driver/index.ts";
+import { nodeOfSocket, readRecords, type SessionRecord } from "../runtime/driver/index.ts";
 import { InvalidArgumentError, NotFoundError } from "../runtime/errors.ts";
 
 export interface TargetOptions {
@@ -12,7 +12,9 @@ export interface TargetOptions {
 
 export interface Target {
   readonly agentAddress: string;
+  /** "" when it is not known before the agent says it. */
   readonly clusterId: string;
+  /** "" for an agent of another machine. */
   readonly nodeId: string;
   readonly token: string;
   /** Of the node on this machine that is joined, if it is one. */
@@ -28,7 +30,9 @@ export function findTarget(options: TargetOptions & { readonly address: string }
     const { clusterId, nodeId, sessionDir, tokenFile } = record;
     return { agentAddress: `unix:${sessionDir}/agent.sock`, clusterId, nodeId, token: tokenOf(options, tokenFile), record };
   }
-  return { agentAddress: dialAddress(address), clusterId: "", nodeId: "", token: tokenOf(options, undefined), record: undefined };
+  const agentAddress = dialAddress(address);
+  const nodeId = nodeOfSocket(agentAddress) ?? "";
+  return { agentAddress, clusterId: "", nodeId, token: tokenOf(options, undefined), record: undefined };
 }
 
 /** The head's node if it is here, else any. Nodes of several clusters leave the choice to the user. */

@@ -91,10 +91,7 @@ export interface AgentDetails {
 export const AgentDetails = v1.AgentDetails as Codec<AgentDetails>;
 
 export interface ProcessWelcome {
-  readonly jobId: string;
-  readonly namespace: string;
   readonly store: StoreGrant | undefined;
-  readonly sessionDir: string;
   readonly claimsPath: string;
 }
 export const ProcessWelcome = v1.ProcessWelcome as Codec<ProcessWelcome>;

@@ -1104,10 +1104,7 @@ return AgentDetails;
 })();
 v1.ProcessWelcome = (function() {
 const ProcessWelcome = function () {
-this.jobId = "";
-this.namespace = "";
 this.store = $undefined;
-this.sessionDir = "";
 this.claimsPath = "";
 };
 ProcessWelcome.encode = function (message, writer, _depth) {
@@ -1117,16 +1114,10 @@ if (_depth === $undefined)
 _depth = 0;
 if (_depth > $util.recursionLimit)
 throw $Error("max depth exceeded");
-if (message.jobId != null && $Object.hasOwnProperty.call(message, "jobId") && message.jobId !== "")
-writer.uint32(10).string(message.jobId);
-if (message.namespace != null && $Object.hasOwnProperty.call(message, "namespace") && message.namespace !== "")
-writer.uint32(18).string(message.namespace);
 if (message.store != null && $Object.hasOwnProperty.call(message, "store"))
-v1.StoreGrant.encode(message.store, writer.uint32(26).fork(), _depth + 1).ldelim();
-if (message.sessionDir != null && $Object.hasOwnProperty.call(message, "sessionDir") && message.sessionDir !== "")
-writer.uint32(34).string(message.sessionDir);
+v1.StoreGrant.encode(message.store, writer.uint32(10).fork(), _depth + 1).ldelim();
 if (message.claimsPath != null && $Object.hasOwnProperty.call(message, "claimsPath") && message.claimsPath !== "")
-writer.uint32(42).string(message.claimsPath);
+writer.uint32(18).string(message.claimsPath);
 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
 for (let i = 0; i < message.$unknowns.length; ++i)
 writer.raw(message.$unknowns[i]);
@@ -1162,37 +1153,10 @@ switch (tag >>>= 3) {
 case 1: {
 if (wireType !== 2)
 break;
-if ((value = reader.stringVerify()).length)
-message.jobId = value;
-else
-message.jobId = "";
-continue;
-}
-case 2: {
-if (wireType !== 2)
-break;
-if ((value = reader.stringVerify()).length)
-message.namespace = value;
-else
-message.namespace = "";
-continue;
-}
-case 3: {
-if (wireType !== 2)
-break;
 message.store = v1.StoreGrant.decode(reader, reader.size(), $undefined, _depth + 1, message.store);
 continue;
 }
-case 4: {
-if (wireType !== 2)
-break;
-if ((value = reader.stringVerify()).length)
-message.sessionDir = value;
-else
-message.sessionDir = "";
-continue;
-}
-case 5: {
+case 2: {
 if (wireType !== 2)
 break;
 if ((value = reader.stringVerify()).length)

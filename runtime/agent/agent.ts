@@ -216,7 +216,7 @@ export class Agent {
     if (worker === undefined) {
       return { refused: failureOf(new InvalidArgumentError(`worker ${peer.processId} was not started by this agent`)) };
     }
-    const { handler, welcome, add, client } = this.#local(peer, { jobId: "", namespace: "" });
+    const { handler, welcome, add, client } = this.#local(peer);
     return {
       handler, details: welcome,
       accepted: (channel) => {
@@ -229,14 +229,14 @@ export class Agent {
 
   #admitDriver(peer: Peer): Admission {
     // The job is asked for in a call, once the channel stands: the head answers it.
-    const { handler, welcome, add } = this.#local(peer, { jobId: "", namespace: "" });
+    const { handler, welcome, add } = this.#local(peer);
     return { handler, details: welcome, accepted: add };
   }
 
-  #local(peer: Peer, job: { jobId: string; namespace: string }) {
-    const { store, sessionDir, claims } = this.#parts;
+  #local(peer: Peer) {
+    const { store, claims } = this.#parts;
     const grant = store.admit(peer.processId);
-    const welcome = toBytes(ProcessWelcome, { ...job, store: grant, sessionDir, claimsPath: claims.path });
+    const welcome = toBytes(ProcessWelcome, { store: grant, claimsPath: claims.path });
     const callee = new Callee(this.#processCalls(peer, grant.client));
     const handler: ChannelHandler = {
       messages: { ...this.#processMessages(peer), call: (call, channel) => callee.called(call, channel) },

@@ -1,14 +1,18 @@
-// A driver: the user's program as a member of a cluster.
+// A driver: the user's program as a member of a cluster. Its job and namespace are known from the first call, so it chooses them.
 
 import { join, type Equipment, type Session } from "../owner/index.ts";
 import type { Seams } from "../seams.ts";
-import { DriverDetails, toBytes, type Identity, type LogLines } from "../transport/index.ts";
+import { DriverDetails, toBytes, type LogLines } from "../transport/index.ts";
 
 const REGISTER_TIMEOUT_MS = 30_000;
+const JOB_ID_BYTES = 8;
+const NAMESPACE_BYTES = 8;
 
 export interface DriverOptions {
   readonly seams: Seams;
   readonly agentAddress: string;
+  /** Nothing is dialled before this. */
+  readonly after?: Promise<void> | undefined;
   readonly token: string;
   readonly clusterId: string;
   readonly processId: string;
@@ -17,28 +21,29 @@ export interface DriverOptions {
   readonly jobName: string;
   readonly entry: string;
   readonly onLog: (lines: LogLines) => void;
-  readonly onLost: (error: Error) => void;
   /** Default: the system's. */
   readonly equipment?: Equipment | undefined;
 }
 
-/** Joins the cluster through an agent and registers a job. */
-export async function startDriver(options: DriverOptions): Promise<Session> {
-  const { seams, processId, nodeId, clusterId, token, namespace, jobName, entry } = options;
-  const identity: Identity = { kind: "driver", processId, nodeId, clusterId, token };
-  const details = { namespace, jobName, entry };
-  const session = await join({
-    seams,
-    identity,
+/** A driver on its way into the cluster through an agent; it registers its job there. */
+export function startDriver(options: DriverOptions): Session {
+  const { seams, processId, nodeId, clusterId, token, jobName, entry } = options;
+  // The id tells the driver's node, so that any agent knows where the job's log lines go.
+  const jobId = `job-${seams.random.hex(JOB_ID_BYTES)}-${nodeId}`;
+  // A driver without a namespace has one of its own.
+  const namespace = options.namespace || `ns-${seams.random.hex(NAMESPACE_BYTES)}`;
+  const details = { jobId, namespace, jobName, entry };
+  return join({
+    seams, jobId, namespace,
+    identity: { kind: "driver", processId, nodeId, clusterId, token },
     agentAddress: options.agentAddress,
+    after: options.after,
     equipment: options.equipment,
     details: toBytes(DriverDetails, details),
     processMessages: () => ({}),
     agentMessages: () => ({ logLines: options.onLog }),
-    onLost: options.onLost,
+    register: async (agent, caller) => {
+      await caller.call(agent, "registerJob", { details }, "registeredJob", { timeoutMs: REGISTER_TIMEOUT_MS });
+    },
   });
-  const job = await session.ask("registerJob", { details }, "registeredJob", REGISTER_TIMEOUT_MS);
-  session.jobId = job.jobId;
-  session.namespace = job.namespace;
-  return session;
 }

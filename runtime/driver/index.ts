@@ -1,7 +1,7 @@
 // The driver's side of a cluster: joining one, or having one of its own.
 export { startDriver, type DriverOptions } from "./driver.ts";
 export { startPrivateCluster, type PrivateCluster } from "./private-cluster.ts";
-export { makeSessionDir, sessionsFolder } from "./session-folder.ts";
+export { makeSessionDir, nodeOfSocket, sessionsFolder } from "./session-folder.ts";
 export {
   isRunning, processStartOf, readRecords, sessionDirs, writeRecord, type SessionRecord,
 } from "./session-records.ts";

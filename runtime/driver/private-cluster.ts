@@ -25,8 +25,8 @@ export interface PrivateCluster {
 
 export function startPrivateCluster(seams: Seams, node: AgentConfig["node"]): PrivateCluster {
   const { random, spawner } = seams;
-  const sessionDir = makeSessionDir();
   const identity = { clusterId: random.hex(8), token: random.hex(32), nodeId: random.hex(8) };
+  const sessionDir = makeSessionDir(identity.nodeId);
   let settle: { resolve: () => void; reject: (error: Error) => void } = { resolve: () => {}, reject: () => {} };
   let gone: () => void = () => {};
   const ended = new Promise<void>((resolve) => (gone = resolve));

@@ -1,6 +1,6 @@
 // Jobs: one a driver. A job ends with its driver, and everything that belongs to it ends with the job.
 
-import type { Random } from "../seams.ts";
+import { InvalidArgumentError } from "../errors.ts";
 import type { RegisterJob } from "../transport/index.ts";
 
 interface Job {
@@ -17,33 +17,29 @@ interface Job {
 const ENDED_JOBS_KEPT = 1000;
 
 export class HeadJobs {
-  readonly #random: Random;
   readonly #jobs = new Map<string, Job>();
 
-  constructor(random: Random) {
-    this.#random = random;
-  }
-
-  /** A repeat by the same process gets the same job. */
+  /** Under the id and namespace that the driver chose. A repeat by the same process changes nothing. */
   register({ details, processId, nodeId }: RegisterJob): { jobId: string; namespace: string } {
-    const known = [...this.#jobs.values()].find((job) => job.process === processId);
-    if (known !== undefined) return { jobId: known.id, namespace: known.namespace };
-    // The id tells the driver's node, so that any agent knows where the job's log lines go.
-    const id = `job-${this.#random.hex(4)}-${nodeId}`;
-    // A driver without a namespace has one of its own.
-    const namespace = details?.namespace || `ns-${this.#random.hex(8)}`;
+    const { jobId = "", namespace = "", jobName = "", entry = "" } = details ?? {};
+    if (jobId === "" || namespace === "") throw new InvalidArgumentError("a job is registered with its id and namespace");
+    const known = this.#jobs.get(jobId);
+    if (known !== undefined && known.process !== processId) {
+      throw new InvalidArgumentError(`job ${jobId} is registered by another process`);
+    }
+    if (known !== undefined) return { jobId, namespace: known.namespace };
     const job: Job = {
-      id,
+      id: jobId,
       namespace,
-      name: details?.jobName ?? "",
-      entry: details?.entry ?? "",
+      name: jobName,
+      entry,
       process: processId,
       node: nodeId,
       state: "RUNNING",
       reason: "",
     };
-    this.#jobs.set(id, job);
-    return { jobId: id, namespace };
+    this.#jobs.set(jobId, job);
+    return { jobId, namespace };
   }
 
   /** Told to agents that join later. */

@@ -51,7 +51,7 @@ export class Head {
   constructor(parts: HeadParts) {
     this.#parts = parts;
     this.caller = new Caller(parts.seams.clock);
-    this.#jobs = new HeadJobs(parts.seams.random);
+    this.#jobs = new HeadJobs();
     this.#actors = new HeadActors({
       clock: parts.seams.clock,
       random: parts.seams.random,

@@ -3,7 +3,8 @@
 
 import { failureOf, TaskTimeoutError } from "../errors.ts";
 import type { Clock } from "../seams.ts";
-import type { Channel, TaskDone } from "../transport/index.ts";
+import type { TaskDone } from "../transport/index.ts";
+import type { Home } from "./home.ts";
 import type { Link } from "./links.ts";
 import { tagOf, type TaskLease, type TaskRecord } from "./task-record.ts";
 
@@ -24,13 +25,13 @@ const OVERTIME_MS = 5000;
 
 export class AbandonedAttempts {
   readonly #clock: Clock;
-  readonly #agent: Channel;
+  readonly #home: Home;
   /** By task and attempt. */
   readonly #attempts = new Map<string, Abandoned>();
 
-  constructor(clock: Clock, agent: Channel) {
+  constructor(clock: Clock, home: Home) {
     this.#clock = clock;
-    this.#agent = agent;
+    this.#home = home;
   }
 
   add(task: TaskRecord, lease: TaskLease, reason: Error, { force, recursive }: CancelOptions): void {
@@ -52,7 +53,7 @@ export class AbandonedAttempts {
   }
 
   #kill(lease: TaskLease, reason: string): void {
-    this.#agent.send("endLease", { lease: lease.id, node: lease.node, reason });
+    this.#home.agent.send("endLease", { lease: lease.id, node: lease.node, reason });
   }
 
   /** The attempt that this reply is of, when it is one. */

@@ -4,6 +4,7 @@
 // up by name does not count.
 
 import { InvalidArgumentError, ObjectFreedError } from "../errors.ts";
+import type { ActorInfo } from "../transport/index.ts";
 import type { ActorClient } from "./actor-client.ts";
 import type { HandleGroup } from "./handle-registry.ts";
 import type { ObjectEntry, ObjectRef } from "./object-ref.ts";
@@ -32,6 +33,9 @@ export function setCallCheck(check: (options: object) => CallOptions): void {
 export interface HandleSession {
   callActor(core: HandleCore, method: string, args: readonly unknown[], options: CallOptions): ObjectRef | ObjectRef[];
   releaseActorHandle(core: HandleCore): void;
+  actorReady(client: ActorClient): Promise<void>;
+  resolveActor(which: { actor: string }): Promise<ActorInfo>;
+  killActor(actor: string, noRestart: boolean): Promise<void>;
 }
 
 /** The state behind a handle; the handle itself is a proxy that makes `handle.method.remote(…)` of it. */

@@ -11,10 +11,11 @@ import { stepObject, type ObjectEvent } from "../core/index.ts";
 import { addLocal, changeBorrower, dropLocal, forgetBorrower, isFree } from "../core/index.ts";
 import { failureOf, ObjectFreedError, OwnerDiedError } from "../errors.ts";
 import type { Clock } from "../seams.ts";
-import type { Borrow, Channel, Draft, Drop, Failure, HeldRef, Resolved, Stored, Subscribe } from "../transport/index.ts";
+import type { Borrow, Draft, Drop, Failure, HeldRef, Resolved, Stored, Subscribe } from "../transport/index.ts";
 import { isError, type WireValue } from "./wire-value.ts";
 import { HandleRegistry, type HandleGroup } from "./handle-registry.ts";
 import type { Finalizers } from "./equipment.ts";
+import type { Home } from "./home.ts";
 import type { Link, ProcessAddress } from "./links.ts";
 import { ObjectEntry, objectIdOf, type ObjectRef, type RefSession } from "./object-ref.ts";
 
@@ -27,7 +28,7 @@ export interface BorrowingParts {
   readonly processId: string;
   readonly nodeId: string;
   readonly session: RefSession;
-  readonly agent: Channel;
+  readonly home: Home;
   readonly connect: (address: ProcessAddress) => Promise<Link>;
   /** The last reference to an actor's object is gone. */
   readonly actorFreed: (number: number) => void;
@@ -332,8 +333,8 @@ export class Borrowing {
   }
 
   #freeStored({ node, slot, generation }: Draft<Stored>): void {
-    if (!this.#parts.agent.open) return;
-    this.#parts.agent.send("freeObjects", { node, slots: [slot ?? 0], generations: [generation ?? 0] });
+    if (!this.#parts.home.open) return;
+    this.#parts.home.agent.send("freeObjects", { node, slots: [slot ?? 0], generations: [generation ?? 0] });
   }
 
   #goneEntry(owner: string, ownerNode: string, number: number): ObjectEntry {

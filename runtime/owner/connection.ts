@@ -9,7 +9,7 @@ import { RELEASE } from "../transport/index.ts";
 interface Connection {
   readonly release: string;
   session: Session | undefined;
-  /** Given by the driver side: starts a private cluster when user code did not call init(). */
+  /** Given by the driver side: what happens when user code did not call init(). */
   autoStart: (() => Session) | undefined;
 }
 
@@ -25,10 +25,13 @@ function connection(): Connection {
   );
 }
 
-/** The session to work in. Throws NotInitializedError when there is none and none can be started. */
+/**
+ * The session to work in, started when there is none. A session that was lost stays: work that was meant for its cluster is not
+ * taken elsewhere before somebody says so by shutdown() or init(). A worker has its session for life.
+ */
 export function currentSession(): Session {
   const { session, autoStart } = connection();
-  if (session !== undefined && !session.ended) return session;
+  if (session !== undefined) return session;
   if (autoStart !== undefined) return autoStart();
   throw new NotInitializedError("there is no cluster yet: call `await init()` first");
 }

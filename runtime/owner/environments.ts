@@ -46,7 +46,7 @@ export class Environments {
   readonly #write: Write;
   readonly #uses = new Map<string, EnvironmentUse>();
   #own: EnvironmentUse;
-  #definition: EnvironmentDefinition | undefined;
+  #definition: Promise<EnvironmentDefinition> | undefined;
 
   /** `started`: what this process was started in; undefined for none, and for a driver. */
   constructor(started: WorkerEnvironment | undefined, shipper: CodeShipper, write: Write) {
@@ -62,11 +62,12 @@ export class Environments {
     return this.#own;
   }
 
-  /** A driver's own: its job's. */
+  /** A driver's own: its job's. Work that is submitted from now on waits for it. */
   async adopt(request: EnvironmentRequest): Promise<void> {
-    const definition = await this.#define(request);
-    this.#own = ready(await this.#send(definition));
+    const definition = this.#define(request);
     this.#definition = definition;
+    this.#own = new RequestedUse(async () => this.#send(await definition));
+    await this.#own.prepare();
   }
 
   /** What work runs in that asks for this beside what it inherits. */
@@ -90,15 +91,14 @@ export class Environments {
 
   // -- inside ------------------------------------------------------------------------------------------------------
 
-  #inherited(): EnvironmentDefinition {
-    this.#definition ??= this.#started === undefined ? {} : decodeDefinition(readFileSync(this.#started.definition));
-    return this.#definition;
+  async #inherited(): Promise<EnvironmentDefinition> {
+    return this.#started === undefined ? {} : decodeDefinition(readFileSync(this.#started.definition));
   }
 
   async #define({ envVars, nodeArgs, workingDir, packages, setupHook }: EnvironmentRequest): Promise<EnvironmentDefinition> {
-    const inherited = this.#inherited();
+    const inherited = (this.#definition ??= this.#inherited());
     const folder = workingDir === undefined ? {} : await this.#pack(workingDir.path, workingDir.maxBytes);
-    return mergeDefinitions({ origin: this.#fileNames?.origin(folderUrl(".")) ?? folderUrl("."), ...inherited }, {
+    return mergeDefinitions({ origin: this.#fileNames?.origin(folderUrl(".")) ?? folderUrl("."), ...(await inherited) }, {
       envVars, nodeArgs, ...folder,
       packages: packages === undefined ? undefined : await this.#packageSet(packages),
       setupHook: setupHook && this.#hook(setupHook),

@@ -1,4 +1,4 @@
-// How a driver or worker joins its node: dials the agent, maps the store, and becomes a session.
+// How a driver or worker joins its node: a session that takes work at once, and the way from there to its agent and store.
 
 import { fileNames, type WorkerEnvironment } from "../environment/index.ts";
 import type { Seams } from "../seams.ts";
@@ -10,8 +10,9 @@ import {
 import { selectRows } from "../core/index.ts";
 import { ConnectionError, errorOf } from "../errors.ts";
 import { systemEquipment, type Equipment } from "./equipment.ts";
+import { Home } from "./home.ts";
+import { sessionDirOf, type Link } from "./links.ts";
 import { Session } from "./session.ts";
-import type { Link } from "./links.ts";
 import { stateRows } from "./state-rows.ts";
 
 const DIAL_TIMEOUT_MS = 10_000;
@@ -21,77 +22,89 @@ const STORE_CALL_TIMEOUT_MS = 30_000;
 
 export interface JoinOptions {
   readonly seams: Seams;
+  /** Who joins, and where: the node of the agent. */
   readonly identity: Identity;
+  /** `unix:` and the agent's socket in the session's folder. */
   readonly agentAddress: string;
+  /** Nothing is dialled before this; what it rejects with ends the session. */
+  readonly after?: Promise<void> | undefined;
+  /** Told in the hello. */
   readonly details: Uint8Array;
+  readonly jobId: string;
+  readonly namespace: string;
   /** What a worker was started in. */
   readonly environment?: WorkerEnvironment | undefined;
   /** Beside what every session answers. */
   readonly agentMessages: (session: Session) => MessageHandlers;
   readonly processMessages: (session: () => Session) => MessageHandlers;
+  /** What has to be agreed with the agent before work goes to it. */
+  readonly register?: (agent: Channel, caller: Caller) => Promise<void>;
   readonly onLinkClosed?: (link: Link) => void;
   /** The agent is gone; the session has ended already. */
-  readonly onLost: (error: Error) => void;
+  readonly onLost?: (error: Error) => void;
   /** Default: the system's. */
   readonly equipment?: Equipment | undefined;
 }
 
-export async function join(options: JoinOptions): Promise<Session> {
-  const { seams, identity, equipment = systemEquipment } = options;
-  const caller = new Caller(seams.clock);
-  const early = new EarlyMessages();
-  let session: Session | undefined;
-  const agent = await dialAgent(options, {
-    messages: early.handlers(),
-    onTurn: (channel) => channel.flush(),
-    onClose: (channel, failure) => {
-      caller.closed(channel, failure);
-      const error = lostError(failure);
-      void session?.close(error).then(() => options.onLost(error));
-    },
-  });
-  const welcome = fromBytes(ProcessWelcome, agent.peer.details);
-  const store = welcome.store === undefined ? undefined : equipment.openStore(welcome.store, storeBroker(caller, agent));
-  const { nodeId, clusterId } = agent.peer;
-  const joined = { ...identity, nodeId, clusterId };
-  const current = () => session as Session;
-  const admit = () => current().links.accept();
-  const hub = new RelayHub({ identity: joined, clock: seams.clock, admit });
-  hub.connect(agent);
-  session = new Session({
-    seams,
-    identity: joined,
-    sessionDir: welcome.sessionDir,
-    jobId: welcome.jobId,
-    namespace: welcome.namespace,
+/** A session that is on its way to its node: it takes work at once. `session.joined()` tells how it went. */
+export function join(options: JoinOptions): Session {
+  const { seams, identity, jobId, namespace, equipment = systemEquipment } = options;
+  const { clock } = seams;
+  const home = new Home(clock);
+  const caller = new Caller(clock);
+  const current = () => session;
+  const hub = new RelayHub({ identity, clock, admit: () => session.links.accept() });
+  const session: Session = new Session({
+    seams, identity, jobId, namespace, home, caller,
+    sessionDir: sessionDirOf(options.agentAddress),
     environment: options.environment,
-    agent,
-    caller,
     codec: equipment.createCodec(),
     shipper: equipment.createShipper({
       files: options.environment?.files && fileNames(options.environment.files),
-      ref: { encode: (ref) => current().encodeCaptured(ref), decode: (bytes) => current().decodeCaptured(bytes, "ref") },
-      handle: {
-        encode: (handle) => current().encodeCaptured(handle),
-        decode: (bytes) => current().decodeCaptured(bytes, "handle"),
-      },
+      ref: { encode: (ref) => session.encodeCaptured(ref), decode: (bytes) => session.decodeCaptured(bytes, "ref") },
+      handle: { encode: (handle) => session.encodeCaptured(handle), decode: (bytes) => session.decodeCaptured(bytes, "handle") },
     }),
-    store,
-    claims: equipment.openClaims(welcome.claimsPath),
     finalizers: equipment.finalizers,
     openRelay: ({ process, node }, handler) => hub.open(process, node, handler, { timeoutMs: DIAL_TIMEOUT_MS }),
     extraMessages: options.processMessages(current),
     onLinkClosed: options.onLinkClosed,
   });
+  enter(session, hub, options).then(
+    () => home.opened(),
+    (error: Error) => session.close(error),
+  );
+  return session;
+}
+
+/** Dials the agent, takes what its welcome brings, and listens. */
+async function enter(session: Session, hub: RelayHub, options: JoinOptions): Promise<void> {
+  const { equipment = systemEquipment, register } = options;
+  const { caller, home } = session.parts;
+  const early = new EarlyMessages();
+  await options.after;
+  const agent = await dialAgent(session, options, {
+    messages: early.handlers(),
+    onTurn: (channel) => channel.flush(),
+    onClose: (channel, failure) => {
+      caller.closed(channel, failure);
+      const error = lostError(failure);
+      const wasIn = home.ready;
+      void session.close(error).then(() => wasIn && options.onLost?.(error));
+    },
+  });
+  const welcome = fromBytes(ProcessWelcome, agent.peer.details);
+  const store = welcome.store === undefined ? undefined : equipment.openStore(welcome.store, storeBroker(caller, agent));
+  home.entered({ agent, store, claims: equipment.openClaims(welcome.claimsPath) });
+  hub.connect(agent);
   await session.listen();
   const callee = new Callee({
     listState: (query) => {
-      const { rows, total } = selectRows(stateRows(current(), query.kind, equipment.liveEntries), query);
+      const { rows, total } = selectRows(stateRows(session, query.kind, equipment.liveEntries), query);
       return { stateRows: { json: JSON.stringify(rows), total } };
     },
   });
   early.release({ ...sessionMessages(session, caller, callee, hub), ...options.agentMessages(session) });
-  return session;
+  await register?.(agent, caller);
 }
 
 /** What every session answers its agent. */
@@ -118,17 +131,23 @@ function sessionMessages(session: Session, caller: Caller, callee: Callee, hub: 
   };
 }
 
-async function dialAgent(options: JoinOptions, handler: Parameters<Seams["transport"]["dial"]>[2]): Promise<Channel> {
+async function dialAgent(
+  session: Session, options: JoinOptions, handler: Parameters<Seams["transport"]["dial"]>[2],
+): Promise<Channel> {
   const { seams, identity, agentAddress, details } = options;
   const { clock, transport } = seams;
   const until = clock.now() + DIAL_TIMEOUT_MS;
   for (;;) {
+    session.checkAlive();
     try {
-      return await transport.dial(agentAddress, identity, handler, { details, timeoutMs: Math.max(1, until - clock.now()) });
+      const timeoutMs = Math.max(1, until - clock.now());
+      const agent = await transport.dial(agentAddress, identity, handler, { details, timeoutMs });
+      if (!session.ended) return agent;
+      agent.close("the session ended while it joined");
     } catch (error) {
       // Not there yet is the only failure that another try can mend.
       if (!(error instanceof ConnectionError) || !isAbsent(error) || clock.now() >= until) throw error;
-      await new Promise<void>((resolve) => void clock.after(DIAL_AGAIN_MS, resolve, true));
+      await new Promise<void>((resolve) => void clock.after(DIAL_AGAIN_MS, resolve));
     }
   }
 }

@@ -39,6 +39,15 @@ export interface LinkTableParts {
   readonly onClosed: (link: Link, failure: Failure | undefined) => void;
 }
 
+/** The folder whose agent listens at an address; "" for one on another machine. */
+export function sessionDirOf(agentAddress: string): string {
+  const isSocket = agentAddress.startsWith("unix:") && agentAddress.endsWith(AGENT_SOCKET);
+  return isSocket ? agentAddress.slice("unix:".length, -AGENT_SOCKET.length) : "";
+}
+
+/** Where an agent listens for the processes of its machine. */
+const AGENT_SOCKET = "/agent.sock";
+
 export function processSocket(sessionDir: string, process: string): string {
   return `unix:${sessionDir}/${process}.sock`;
 }

@@ -22,6 +22,10 @@ export interface WaitOptions {
 /** What a ref needs of the session it belongs to. */
 export interface RefSession {
   getOne(entry: ObjectEntry, options: WaitOptions | undefined): Promise<unknown>;
+  getAll(entries: readonly ObjectEntry[], options: WaitOptions | undefined): Promise<unknown[]>;
+  waitFor<R extends ObjectRef>(
+    refs: readonly R[], numReturns: number, options: WaitOptions | undefined,
+  ): Promise<{ ready: R[]; pending: R[] }>;
   releaseHandle(ref: ObjectRef): void;
 }
 

@@ -10,12 +10,11 @@ import type { CodeShipper } from "../closure/index.ts";
 import type { WorkerEnvironment } from "../environment/index.ts";
 import type { Seams } from "../seams.ts";
 import type { ValueCodec } from "../serialize/index.ts";
-import type { ClaimBook, StoreClient } from "../store/index.ts";
 import type {
   ActorInfo, AnswerName, AnswerOf, Caller, CallName, CallOf, Channel, ChannelHandler, Draft, Failure, Identity,
   Listener, MessageHandlers, Stored, TaskDone,
 } from "../transport/index.ts";
-import { ActorCallRecord, ActorClients, type MethodTemplate } from "./actor-client.ts";
+import { ActorCallRecord, type ActorClient, ActorClients, type MethodTemplate } from "./actor-client.ts";
 import type { OutcomeParts, RetryOn } from "./outcome.ts";
 import { type CreationOptions, type NewActor, startActor } from "./actor-creation.ts";
 import type { CallOptions, HandleCore } from "./actor-handle.ts";
@@ -27,6 +26,7 @@ import { Environments } from "./environments.ts";
 import type { Finalizers } from "./equipment.ts";
 import { cancelChildren, cancelOwn } from "./cancelling.ts";
 import { limitOf } from "./limits.ts";
+import type { Home } from "./home.ts";
 import { Link, LinkTable, processSocket, type ProcessAddress } from "./links.ts";
 import { entryOf, isRef, ObjectEntry, ObjectRef, objectIdOf, type WaitOptions } from "./object-ref.ts";
 import { Reading } from "./reading.ts";
@@ -46,17 +46,16 @@ const FETCH_TIMEOUT_MS = 600_000;
 export interface SessionParts {
   readonly seams: Seams;
   readonly identity: Identity;
+  /** Of the node's sockets; "" for a process that is on no node's machine. */
   readonly sessionDir: string;
   readonly jobId: string;
   readonly namespace: string;
   /** What this process was started in. */
   readonly environment: WorkerEnvironment | undefined;
-  readonly agent: Channel;
+  readonly home: Home;
   readonly caller: Caller;
   readonly codec: ValueCodec;
   readonly shipper: CodeShipper;
-  readonly store: StoreClient | undefined;
-  readonly claims: ClaimBook | undefined;
   readonly finalizers: Finalizers;
   readonly openRelay: (address: ProcessAddress, handler: ChannelHandler) => Promise<Channel>;
   /** What a worker adds: templates, tasks, actor calls. */
@@ -92,7 +91,7 @@ export class Session {
     this.parts = parts;
     this.jobId = parts.jobId;
     this.namespace = parts.namespace;
-    const { seams, identity, agent } = parts;
+    const { seams, identity, home } = parts;
     const connect = (address: ProcessAddress) => this.links.connect(address);
     const { processId, nodeId } = identity;
     this.links = new LinkTable({
@@ -106,7 +105,7 @@ export class Session {
       onClosed: (link) => this.#linkClosed(link),
     });
     this.borrowing = new Borrowing({
-      clock: seams.clock, finalizers: parts.finalizers, processId, nodeId, session: this, agent, connect,
+      clock: seams.clock, finalizers: parts.finalizers, processId, nodeId, session: this, home, connect,
       actorFreed: (number) => this.#actorFreed(number),
     });
     const outcomes: OutcomeParts = {
@@ -125,18 +124,17 @@ export class Session {
     this.values = new Values({
       codec: parts.codec,
       shipper: parts.shipper,
-      store: parts.store,
+      home,
       nodeId,
       travel: this.#travel,
       decoded: (group) => this.#decoded(group),
     });
     this.submission = new Submission({
       clock: seams.clock,
-      agent,
+      home,
       nodeId,
       connect,
       jobId: () => this.jobId,
-      claimPage: (index) => parts.claims?.page(index),
       ...outcomes,
       released: (task, done, link) => this.#released(task.kept, done, link),
       endHere: (task, reason, recursive) => {
@@ -164,6 +162,11 @@ export class Session {
     );
   }
 
+  /** Resolves when this process is in the cluster; rejects with why it can't be. Waiting for it keeps the process alive. */
+  joined(): Promise<void> {
+    return this.holding(this.parts.home.joined);
+  }
+
   get ended(): boolean {
     return this.#ended !== undefined;
   }
@@ -186,7 +189,7 @@ export class Session {
   // -- tasks -------------------------------------------------------------------------------------------------------
 
   submit(template: TaskTemplate, args: readonly unknown[]): ObjectRef[] {
-    this.#alive();
+    this.checkAlive();
     const prepared = this.arguments.prepare(args);
     const { first, entries } = this.#resultEntries(template.numReturns);
     const parent = this.attempts.current();
@@ -206,7 +209,7 @@ export class Session {
 
   /** Cancels what makes an object; nothing happens when it is there, or has failed. */
   cancel(ref: ObjectRef, options: CancelOptions): void {
-    this.#alive();
+    this.checkAlive();
     const { owner, ownerNode, number } = entryOf(ref);
     if (owner === this.parts.identity.processId) return cancelOwn(this, number, options);
     // An owner out of reach is dead or dying, and what it waits for with it.
@@ -227,17 +230,27 @@ export class Session {
   // -- objects -----------------------------------------------------------------------------------------------------
 
   async put(value: unknown): Promise<ObjectRef> {
-    this.#alive();
+    this.checkAlive();
     const entry = this.newEntry();
     const encoded = this.values.encode(value, "value");
     this.borrowing.contain(entry, encoded.contained);
-    this.borrowing.settle(entry, encoded.value instanceof Promise ? await this.#holding(encoded.value) : encoded.value);
+    this.borrowing.settle(entry, encoded.value instanceof Promise ? await this.holding(encoded.value) : encoded.value);
     return new ObjectRef(entry);
   }
 
   getOne(entry: ObjectEntry, options: WaitOptions | undefined): Promise<unknown> {
     if (this.#ended !== undefined && entry.state === "pending") return Promise.reject(this.#endedError());
     return this.reading.one(entry, options);
+  }
+
+  getAll(entries: readonly ObjectEntry[], options: WaitOptions | undefined): Promise<unknown[]> {
+    return this.reading.all(entries, options);
+  }
+
+  waitFor<R extends ObjectRef>(
+    refs: readonly R[], numReturns: number, options: WaitOptions | undefined,
+  ): Promise<{ ready: R[]; pending: R[] }> {
+    return this.reading.wait(refs, numReturns, options);
   }
 
   releaseHandle(ref: ObjectRef): void {
@@ -263,12 +276,12 @@ export class Session {
 
   /** Starts a creation; the handle is there at once. */
   createActor(spec: NewActor, args: readonly unknown[], methods: Set<string>, options: CreationOptions): object {
-    this.#alive();
+    this.checkAlive();
     return startActor(this, spec, args, methods, options);
   }
 
   callActor(core: HandleCore, method: string, args: readonly unknown[], options: CallOptions): ObjectRef | ObjectRef[] {
-    this.#alive();
+    this.checkAlive();
     const prepared = this.arguments.prepare(args);
     const template = this.#methodTemplate(core, method, options);
     const { first, entries } = this.#resultEntries(template.numReturns);
@@ -309,19 +322,26 @@ export class Session {
     return this.ask("fetchObject", { owner, object, source }, "stored", FETCH_TIMEOUT_MS);
   }
 
-  /** Asks the agent; every question is bounded. */
+  /** Asks the agent, once it is there; every question is bounded. */
   ask<N extends CallName, A extends AnswerName>(
     name: N,
     body: Draft<CallOf<N>>,
     expected: A,
     timeoutMs = CALL_TIMEOUT_MS,
   ): Promise<AnswerOf<A>> {
-    return this.#holding(this.parts.caller.call(this.parts.agent, name, body, expected, { timeoutMs }));
+    const { caller, home } = this.parts;
+    const call = () => caller.call(home.agent, name, body, expected, { timeoutMs });
+    return this.holding(home.ready ? call() : home.joined.then(call));
   }
 
   /** What the cluster knows of an actor, by id or by name. */
   resolveActor(which: { actor?: string; name?: string; namespace?: string }, waitMs = 0): Promise<ActorInfo> {
     return this.ask("resolveActor", { ...which, waitMs }, "actor", waitMs + CALL_TIMEOUT_MS);
+  }
+
+  /** Resolves when its constructor has run. */
+  actorReady(client: ActorClient): Promise<void> {
+    return this.actors.ready(client);
   }
 
   async killActor(actor: string, noRestart: boolean): Promise<void> {
@@ -344,7 +364,12 @@ export class Session {
     this.borrowing.close(this.#ended);
     this.links.close();
     await this.#listener?.close();
-    this.parts.store?.close();
+    this.parts.home.closed(error);
+  }
+
+  /** Throws when the session has ended. */
+  checkAlive(): void {
+    if (this.#ended !== undefined) throw this.#endedError();
   }
 
   /** Runs `decode`, and tells which refs it brought into this process. */
@@ -358,7 +383,8 @@ export class Session {
     }
   }
 
-  #holding<T>(wait: Promise<T>): Promise<T> {
+  /** The process stays alive while this is awaited. */
+  holding<T>(wait: Promise<T>): Promise<T> {
     this.#hold(1);
     return wait.finally(() => this.#hold(-1));
   }
@@ -366,8 +392,8 @@ export class Session {
   /** The process stays alive while something is awaited, and only then. */
   #hold(change: 1 | -1): void {
     this.#waits += change;
-    if (this.#waits === 0) this.parts.agent.hold(false);
-    else if (this.#waits === 1 && change === 1) this.parts.agent.hold(true);
+    if (this.#waits === 0) this.parts.home.hold(false);
+    else if (this.#waits === 1 && change === 1) this.parts.home.hold(true);
   }
 
   // -- inside ------------------------------------------------------------------------------------------------------
@@ -452,13 +478,8 @@ export class Session {
     this.parts.onLinkClosed?.(link);
   }
 
-  #alive(): void {
-    if (this.#ended !== undefined) throw this.#endedError();
-  }
-
   #endedError(): Error {
-    const text = this.#ended?.code === "WORKER_CRASHED" ? `: ${this.#ended.text}` : "";
-    return new NotFoundError(`the session this belongs to has ended${text}`);
+    return new NotFoundError(`the session this belongs to has ended: ${this.#ended?.text ?? ""}`);
   }
 }
 

@@ -6,11 +6,11 @@
 import { isEnded, stepTask, STUCK_MS, type TaskEvent } from "../core/index.ts";
 import { failureOf, TaskTimeoutError } from "../errors.ts";
 import type { Clock, Timer } from "../seams.ts";
-import type { ClaimPage } from "../store/index.ts";
-import type { Channel, Failure, LeaseGranted, LeaseRefused, ProcessDied, TaskDone } from "../transport/index.ts";
+import type { Failure, LeaseGranted, LeaseRefused, ProcessDied, TaskDone } from "../transport/index.ts";
 import { AbandonedAttempts, type CancelOptions, watchAttempt } from "./abandoned.ts";
 import { Departures, type Departed } from "./departures.ts";
 import { crashFailure, nodeCause } from "./crash-failure.ts";
+import type { Home } from "./home.ts";
 import { Limits } from "./limits.ts";
 import type { Link, ProcessAddress } from "./links.ts";
 import type { ObjectEntry } from "./object-ref.ts";
@@ -24,11 +24,10 @@ const IDLE_SWEEP_MS = 50;
 
 export interface SubmissionParts extends OutcomeParts {
   readonly clock: Clock;
-  readonly agent: Channel;
+  readonly home: Home;
   readonly nodeId: string;
   readonly jobId: () => string;
   readonly connect: (address: ProcessAddress) => Promise<Link>;
-  readonly claimPage: (index: number) => ClaimPage | undefined;
   /** Ends the attempt of a task that this process runs itself while its parent waits. */
   readonly endHere: (task: TaskRecord, reason: Error, recursive: boolean) => void;
   /** The task is over: its arguments are no longer needed. `held` are those the executor keeps. */
@@ -60,9 +59,11 @@ export class Submission {
       isRemote: (process) => this.#leasesOf(process).some(({ page }) => page === undefined),
       judge: (process, departed) => this.#judge(process, departed),
     });
-    this.#abandoned = new AbandonedAttempts(parts.clock, parts.agent);
+    this.#abandoned = new AbandonedAttempts(parts.clock, parts.home);
     const over = (task: TaskRecord, reason: Error) => void this.cancel(task, reason, { force: false, recursive: true });
     this.#limits = new Limits(parts.clock, (task) => `task "${task.template.name}"`, over);
+    // What was submitted before the agent takes orders; when it never does, the session's end says so to each task.
+    parts.home.joined.then(() => this.#endTurn(), () => {});
   }
 
   pending(): Iterable<TaskRecord> {
@@ -274,6 +275,7 @@ export class Submission {
 
   #endTurn(): void {
     this.#turnScheduled = false;
+    if (!this.#parts.home.ready) return;
     for (const scheduling of this.#dirty) {
       if (scheduling.environment.id === undefined) this.#prepareEnvironment(scheduling);
       else this.#order(scheduling);
@@ -297,9 +299,9 @@ export class Submission {
   #order(scheduling: SchedulingClass): void {
     const wanted = scheduling.pool.order();
     if (wanted === undefined) return;
-    const { agent, jobId } = this.#parts;
+    const { home, jobId } = this.#parts;
     const { id: schedulingClass, resources, strategy, infeasibleGraceMs, name, environment } = scheduling;
-    agent.send("leaseRequest", {
+    home.agent.send("leaseRequest", {
       schedulingClass, resources, wanted, strategy, jobId: jobId(), environment: environment.id, infeasibleGraceMs, name,
       origin: "", hops: 0,
     });
@@ -313,10 +315,7 @@ export class Submission {
   }
 
   #conclude(task: TaskRecord, done: TaskDone, link: Link | undefined): void {
-    if (done.skipped) {
-      this.#applyAgain(task, { kind: "unstarted", attempt: done.attempt });
-      return;
-    }
+    if (done.skipped) return this.#applyAgain(task, { kind: "unstarted", attempt: done.attempt });
     const first = done.results[0] as WireValue | undefined;
     if (first === undefined || !isError(first))
       return this.#outcome(task, done, link, { kind: "returned", attempt: done.attempt });
@@ -407,7 +406,7 @@ export class Submission {
 
   #addLease(granted: LeaseGranted, scheduling: SchedulingClass, link: Link): void {
     if (!this.#dialling.delete(granted.lease)) return this.#returnLease(granted.lease, granted.node, "revoked");
-    const page = granted.node === this.#parts.nodeId ? this.#parts.claimPage(granted.claimPage) : undefined;
+    const page = granted.node === this.#parts.nodeId ? this.#parts.home.claims?.page(granted.claimPage) : undefined;
     const lease = beginLease(granted, link, page, this.#parts.clock.now());
     this.#leases.set(lease.id, { lease, scheduling });
     scheduling.pool.granted(lease);
@@ -440,7 +439,7 @@ export class Submission {
 
   #returnLease(lease: string, node: string, reason: string): void {
     this.#dialling.delete(lease);
-    if (this.#parts.agent.open) this.#parts.agent.send("leaseReturned", { lease, node, reason });
+    if (this.#parts.home.open) this.#parts.home.agent.send("leaseReturned", { lease, node, reason });
   }
 
   /** Takes back what the worker has not started; it keeps what runs. */

@@ -11,6 +11,7 @@ import { decodeThrown } from "../serialize/index.ts";
 import type { StoreClient, WritableObject } from "../store/index.ts";
 import { INLINE_LIMIT_BYTES } from "../store/index.ts";
 import type { Code } from "../transport/index.ts";
+import type { Home } from "./home.ts";
 import type { ObjectEntry, ObjectRef } from "./object-ref.ts";
 import type { WireValue } from "./wire-value.ts";
 
@@ -55,7 +56,7 @@ export interface PlannedValue {
 export interface ValuesParts {
   readonly codec: ValueCodec;
   readonly shipper: CodeShipper;
-  readonly store: StoreClient | undefined;
+  readonly home: Home;
   readonly nodeId: string;
   readonly travel: TravelHooks;
   /** Completes a group of handles after a decoding. */
@@ -147,7 +148,7 @@ export class Values {
   place(planned: PlannedValue): WireValue | Promise<WireValue> {
     const { encoded, codes } = planned;
     if (encoded.size <= INLINE_LIMIT_BYTES) return { value: encoded.toBytes(), codes };
-    const target = this.#store().tryCreate(encoded.size);
+    const target = this.#storeNow()?.tryCreate(encoded.size);
     if (target === undefined) return this.#placeLater(encoded, codes);
     encoded.writeTo(target.bytes);
     return this.#sealed(target, codes);
@@ -157,7 +158,7 @@ export class Values {
   placeSnapshot(planned: PlannedValue): WireValue | Promise<WireValue> {
     const { encoded, codes } = planned;
     if (encoded.size <= INLINE_LIMIT_BYTES) return { value: encoded.toBytes(), codes };
-    const target = this.#store().tryCreate(encoded.size);
+    const target = this.#storeNow()?.tryCreate(encoded.size);
     if (target !== undefined) {
       encoded.writeTo(target.bytes);
       return this.#sealed(target, codes);
@@ -249,8 +250,13 @@ export class Values {
     this.#codes = undefined;
   }
 
+  /** Undefined before this process has joined its node. */
+  #storeNow(): StoreClient | undefined {
+    return this.#parts.home.ready ? this.#store() : undefined;
+  }
+
   #store(): StoreClient {
-    const { store } = this.#parts;
+    const { store } = this.#parts.home;
     if (store !== undefined) return store;
     throw new InvalidArgumentError("this process shares no object store with a node: values above 64 KiB can't be used here");
   }
@@ -260,6 +266,7 @@ export class Values {
   }
 
   async #writeLater(size: number, parts: Iterable<{ offset: number; bytes: Uint8Array }>, codes: Code[]): Promise<WireValue> {
+    await this.#parts.home.joined;
     const target = await this.#store().create(size);
     try {
       for (const part of parts) await target.write(part.offset, part.bytes);

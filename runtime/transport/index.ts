@@ -7,6 +7,7 @@ export {
 } from "./calls.ts";
 export { describePeer } from "./frame-channel.ts";
 export { RELEASE } from "./hello.ts";
+export { Hold } from "./hold.ts";
 export { type Delivery, type MemoryTransport, type MemoryTransportOptions, memoryTransport } from "./memory-channel.ts";
 export { RelayHub, type RelayHubOptions } from "./relay-channel.ts";
 export type { MakeSink, PeerCredentials } from "./socket-channel.ts";

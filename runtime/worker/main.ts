@@ -20,7 +20,7 @@ const seams = {
   transport: systemTransport({ clock: systemClock }),
   spawner: systemSpawner({ mainOf }),
 };
-const session = await startWorker({
+const session = startWorker({
   seams,
   identity: { kind: "worker", processId, nodeId, clusterId, token },
   agentAddress: `unix:${sessionDir}/agent.sock`,
@@ -32,6 +32,7 @@ const session = await startWorker({
   },
 });
 setSession(session);
+await session.joined();
 if (environment?.hasHook) {
   const report: WorkerReport = { setupFailure: await runSetupHook(environment, session.parts.shipper) };
   writeSync(LIFELINE_FD, `${JSON.stringify(report)}\n`);
@@ -41,4 +42,4 @@ if (environment?.hasHook) {
   }
 }
 // Idle or not, the worker lives until its agent ends it.
-session.parts.agent.hold(true);
+session.parts.home.agent.hold(true);

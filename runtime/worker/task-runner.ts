@@ -301,7 +301,7 @@ export class TaskRunner {
   }
 
   #page(index: number): ClaimPage | undefined {
-    return this.#parts.session.parts.claims?.page(index);
+    return this.#parts.session.parts.home.claims?.page(index);
   }
 
   #isLocal(link: Link): boolean {

@@ -21,14 +21,18 @@ export interface WorkerParts {
   readonly equipment?: Equipment | undefined;
 }
 
-export async function startWorker(parts: WorkerParts): Promise<Session> {
+/** A worker on its way to its node. */
+export function startWorker(parts: WorkerParts): Session {
   let tasks: TaskRunner;
   let actor: ActorRunner;
   let functions: Functions;
-  const session = await join({
+  const session = join({
     seams: parts.seams, identity: parts.identity, agentAddress: parts.agentAddress, equipment: parts.equipment,
     environment: parts.environment,
     details: toBytes(WorkerDetails, { socket: "" }),
+    // It has no job before it adopts one.
+    jobId: "",
+    namespace: "",
     processMessages: (current) => {
       const linkOf = (channel: Parameters<Session["links"]["of"]>[0]): Link => current().links.of(channel);
       return {
@@ -44,7 +48,7 @@ export async function startWorker(parts: WorkerParts): Promise<Session> {
     },
     agentMessages: (current) => {
       functions = new Functions(current.parts.shipper);
-      const common = { session: current, functions, agent: current.parts.agent, pid: parts.pid };
+      const common = { session: current, functions, agent: current.parts.home.agent, pid: parts.pid };
       actor = new ActorRunner(common);
       tasks = new TaskRunner(common);
       return {

@@ -66,6 +66,11 @@ export class TestCluster implements AsyncDisposable {
     return this.#address.replace(/^tcp:/, "");
   }
 
+  /** `unix:PATH`: the same for processes of this machine, which then share its memory. */
+  get socket(): string {
+    return `unix:${this.#head().sessionDir}/agent.sock`;
+  }
+
   /** @internal */
   async startHead(node: TestNode): Promise<void> {
     const { node: running, address } = await this.#start(node, "child");
@@ -75,8 +80,7 @@ export class TestCluster implements AsyncDisposable {
 
   /** Joins this process as a driver on the head's node. */
   async connect(): Promise<Cluster> {
-    const head = this.#head();
-    this.#driver = await init({ address: `unix:${head.sessionDir}/agent.sock`, token: this.token });
+    this.#driver = await init({ address: this.socket, token: this.token });
     return this.#driver;
   }
 
@@ -128,8 +132,8 @@ export class TestCluster implements AsyncDisposable {
 
   async #start(node: TestNode, head: AgentConfig["head"]): Promise<{ node: RunningNode; address: string }> {
     const { clock, random, spawner } = this.#seams;
-    const sessionDir = makeSessionDir();
     const id = random.hex(8);
+    const sessionDir = makeSessionDir(id);
     const config: AgentConfig = {
       clusterId: this.#clusterId, token: this.token, nodeId: id, processId: random.hex(8), sessionDir, head,
       listen: "tcp:127.0.0.1:0", lifeline: true,

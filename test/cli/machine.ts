@@ -41,10 +41,15 @@ export class Machine {
 
   /** Runs Node on this machine. */
   node(...args: readonly string[]): Promise<Ended> {
+    return this.#run(args, {});
+  }
+
+  #run(args: readonly string[], environment: Readonly<Record<string, string>>): Promise<Ended> {
     const [program, ...rest] = [...this.#enter, process.execPath, ...args];
-    const { TROUPE_ADDRESS: _address, TROUPE_TOKEN: _token, TROUPE_TOKEN_FILE: _file, ...environment } = process.env;
+    const { TROUPE_ADDRESS: _address, TROUPE_TOKEN: _token, TROUPE_TOKEN_FILE: _file, ...inherited } = process.env;
     const child = spawn(program, rest, {
-      env: { ...environment, TMPDIR: this.folder }, stdio: ["ignore", "pipe", "pipe"], timeout: TIMEOUT_MS, killSignal: "SIGKILL",
+      env: { ...inherited, TMPDIR: this.folder, ...environment },
+      stdio: ["ignore", "pipe", "pipe"], timeout: TIMEOUT_MS, killSignal: "SIGKILL",
     });
     let stdout = "";
     let stderr = "";
@@ -57,12 +62,12 @@ export class Machine {
   }
 
   /** Runs a driver: `body` is the text of a module in which everything of the package is in scope. */
-  driver(body: string): Promise<Ended> {
+  driver(body: string, environment: Readonly<Record<string, string>> = {}): Promise<Ended> {
     const file = join(this.folder, "driver.mjs");
     const troupe = pathToFileURL(join(ROOT, "dist", "sdk", "index.js")).href;
-    const names = "init, shutdown, remote, get, run, onNode, AuthenticationError";
+    const names = "init, isInitialized, shutdown, remote, get, put, run, getActor, onNode, AuthenticationError";
     writeFileSync(file, `import { ${names} } from ${JSON.stringify(troupe)};\n${body}\n`);
-    return this.node(file);
+    return this.#run([file], environment);
   }
 
   async status(...args: readonly string[]): Promise<StatusSaid> {

@@ -64,7 +64,7 @@ const spec = (actor: string, name: string) => ({
 
 /** A body for each question an agent takes from a process. */
 const QUESTIONS: Partial<Record<CallName, () => Draft<Omit<Call, "id">>>> = {
-  registerJob: () => ({ registerJob: { details: { namespace: "twice" } } }),
+  registerJob: () => ({ registerJob: { details: { jobId: "job-twice", namespace: "twice" } } }),
   createActor: () => ({ createActor: { spec: spec(`${PROCESS}.1`, "one") } }),
   resolveActor: () => ({ resolveActor: { actor: `${PROCESS}.1` } }),
   killActor: () => ({ killActor: { actor: `${PROCESS}.1`, noRestart: true } }),
@@ -96,8 +96,11 @@ describe("asked twice", () => {
   });
 
   test("a job is registered once", async () => {
-    const [{ registeredJob }] = await twice({ registerJob: { details: {} } });
-    const [{ registeredJob: same }] = await twice({ registerJob: { details: {} } });
-    expect(same?.jobId).toBe(registeredJob?.jobId);
+    const details = { jobId: "job-once", namespace: "first" };
+    await twice({ registerJob: { details } });
+    const [{ registeredJob: again }] = await twice({ registerJob: { details: { ...details, namespace: "second" } } });
+    expect(again).toMatchObject(details);
+    const [{ stateRows }] = await twice({ listState: { kind: "jobs" } });
+    expect((JSON.parse(stateRows?.json ?? "[]") as { id: string }[]).filter(({ id }) => id === "job-once")).toHaveLength(1);
   });
 });

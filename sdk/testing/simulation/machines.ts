@@ -82,14 +82,14 @@ export class Machines {
   async startDriver(): Promise<Session> {
     const node = this.#node("node-1");
     const process = this.#world.begin("driver", node.id);
-    const session = await startDriver({
+    const session = startDriver({
       seams: this.#world.seams(process, NO_CHILDREN), agentAddress: `unix:/${node.id}/agent.sock`, token: this.#token,
       clusterId: this.#clusterId, processId: process.id, nodeId: node.id, namespace: "", jobName: "", entry: "",
       onLog: () => {},
-      onLost: () => {},
       equipment: equipmentOf(node.memory, this.#code),
     });
     this.sessions.set(process, session);
+    await session.joined();
     return session;
   }
 
@@ -137,11 +137,12 @@ export class Machines {
   async #runWorker(node: Node, process: SimulatedProcess, exit: (code: number) => void): Promise<void> {
     this.#world.current = process;
     try {
-      const session = await startWorker({
+      const session = startWorker({
         seams: this.#world.seams(process, NO_CHILDREN), identity: this.#identity("worker", process),
         agentAddress: `unix:/${node.id}/agent.sock`, pid: process.pid, exit, equipment: equipmentOf(node.memory, this.#code),
       });
       this.sessions.set(process, session);
+      await session.joined();
     } catch {
       // As the real program: what keeps it from joining ends it.
       exit(1);

@@ -1,0 +1,87 @@
+// What a session has from its agent once it has joined its node: a channel, the object store, claim pages.
+//
+// Work may be submitted before that. Whoever needs the agent looks at `ready` or waits for `joined`; nothing is sent before.
+
+import { ConnectionError } from "../errors.ts";
+import type { Clock } from "../seams.ts";
+import type { ClaimBook, StoreClient } from "../store/index.ts";
+import { Hold, type Channel } from "../transport/index.ts";
+
+/** What the agent's welcome brings. */
+export interface HomeParts {
+  readonly agent: Channel;
+  readonly store: StoreClient | undefined;
+  readonly claims: ClaimBook | undefined;
+}
+
+export class Home {
+  /** Resolves when the agent takes requests; rejects with why it never will. */
+  readonly joined: Promise<void>;
+  /** True from then on, also when the agent is gone again. */
+  ready = false;
+  #parts: HomeParts | undefined;
+  #settle!: { readonly resolve: () => void; readonly reject: (error: Error) => void };
+  readonly #hold: Hold;
+  #held = false;
+  #closed = false;
+
+  constructor(clock: Clock) {
+    this.#hold = new Hold(clock);
+    this.joined = new Promise((resolve, reject) => (this.#settle = { resolve, reject }));
+    // Who waits for it is told; a session that nobody waits for may fail.
+    this.joined.catch(() => {});
+  }
+
+  get agent(): Channel {
+    if (this.#parts !== undefined) return this.#parts.agent;
+    throw new ConnectionError("this process has not joined its node yet");
+  }
+
+  get store(): StoreClient | undefined {
+    return this.#parts?.store;
+  }
+
+  get claims(): ClaimBook | undefined {
+    return this.#parts?.claims;
+  }
+
+  /** True while something can be said to the agent. */
+  get open(): boolean {
+    return this.ready && this.agent.open;
+  }
+
+  /** The agent has welcomed this process. */
+  entered(parts: HomeParts): void {
+    this.#parts = parts;
+    if (this.#closed) this.#leave();
+  }
+
+  /** Everything is in place. */
+  opened(): void {
+    if (this.#closed) return;
+    this.ready = true;
+    this.#hold.set(false);
+    this.agent.hold(this.#held);
+    this.#settle.resolve();
+  }
+
+  /** The end, before or after `opened`. */
+  closed(error: Error): void {
+    this.#closed = true;
+    this.#hold.set(false);
+    this.#settle.reject(error);
+    this.#leave();
+  }
+
+  /** Keeps the process alive, or no longer: first by itself, then by the channel. */
+  hold(alive: boolean): void {
+    this.#held = alive;
+    if (this.ready) this.agent.hold(alive);
+    else if (!this.#closed) this.#hold.set(alive);
+  }
+
+  #leave(): void {
+    this.#parts?.store?.close();
+    this.#parts?.agent.close("the session ended");
+  }
+}
