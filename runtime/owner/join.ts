@@ -16,7 +16,7 @@ import { Session } from "./session.ts";
 import { stateRows } from "./state-rows.ts";
 
 const DIAL_TIMEOUT_MS = 10_000;
-/** A process that was started before its agent listens tries again this often. */
+/** A worker that was started before its agent listens tries again this often. */
 const DIAL_AGAIN_MS = 4;
 const STORE_CALL_TIMEOUT_MS = 30_000;
 
@@ -145,8 +145,9 @@ async function dialAgent(
       if (!session.ended) return agent;
       agent.close("the session ended while it joined");
     } catch (error) {
-      // Not there yet is the only failure that another try can mend.
-      if (!(error instanceof ConnectionError) || !isAbsent(error) || clock.now() >= until) throw error;
+      // Not there yet is the only failure that another try can mend, and only workers are started before their agent.
+      const isEarly = identity.kind === "worker" && error instanceof ConnectionError && isAbsent(error);
+      if (!isEarly || clock.now() >= until) throw error;
       await new Promise<void>((resolve) => void clock.after(DIAL_AGAIN_MS, resolve));
     }
   }
@@ -175,7 +176,7 @@ function storeBroker(caller: Caller, agent: Channel): StoreBroker {
   };
 }
 
-/** Holds what arrives between the welcome and the session, in order. */
+/** Holds what arrives between the welcome and the end of joining, in order. */
 class EarlyMessages {
   #queue: (() => void)[] | undefined = [];
   #messages: MessageHandlers = {};

@@ -31,8 +31,7 @@ export function startWorker(parts: WorkerParts): Session {
     environment: parts.environment,
     details: toBytes(WorkerDetails, { socket: "" }),
     // It has no job before it adopts one.
-    jobId: "",
-    namespace: "",
+    jobId: "", namespace: "",
     processMessages: (current) => {
       const linkOf = (channel: Parameters<Session["links"]["of"]>[0]): Link => current().links.of(channel);
       return {
