@@ -200,6 +200,11 @@ export class AgentLeases {
     for (const [lease, { origin, over }] of this.#granted) if (over && origin === process) this.#forget(lease);
   }
 
+  /** Whose agent passed on what its processes asked for. */
+  nodeGone(node: string): void {
+    for (const [origin, via] of [...this.#via]) if (via === node) this.processGone(origin);
+  }
+
   viewChanged(nodes: readonly NodeInfo[]): void {
     this.#step({ kind: "viewChanged", nodes });
   }

@@ -9,6 +9,7 @@ import type { StoreBroker, StoreClient, StoreHost, WritableObject } from "../sto
 import type {
   AllocateObject, AnswerBody, Caller, Channel, Draft, FetchObject, FreeObjects, GrantDescriptors, GrantSlab, ReadChunk, Stored,
 } from "../transport/index.ts";
+import { Orphans, type GoneOwner } from "./orphans.ts";
 
 export const CHUNK_BYTES = 1024 * 1024;
 /** Chunks of one object under way at once. */
@@ -35,11 +36,23 @@ export class AgentObjects {
   readonly #fetching = new Map<string, Promise<Stored>>();
   /** Nodes that took a copy of a local object. */
   readonly #holders = new Map<string, Set<string>>();
+  readonly #orphans: Orphans;
   #waiting = 0;
   #copied = 0;
 
   constructor(parts: AgentObjectsParts) {
     this.#parts = parts;
+    this.#orphans = new Orphans(parts.clock, parts.host, ({ slot, generation }) => this.freeLocal(slot, generation));
+  }
+
+  /** A process, or all of a node: what they owned is nobody's. */
+  ownerGone(owner: GoneOwner): void {
+    this.#orphans.ownerGone(owner);
+  }
+
+  sweep(): void {
+    this.#parts.host.sweep();
+    this.#orphans.sweep();
   }
 
   /** Bytes that came from other nodes since the start. */
@@ -129,6 +142,7 @@ export class AgentObjects {
   }
 
   nodeDied(node: string): void {
+    this.ownerGone({ node });
     for (const holders of this.#holders.values()) holders.delete(node);
     for (const [key, copy] of [...this.#copies]) {
       if (key.startsWith(`${node}/`)) this.#dropCopy(key, copy);

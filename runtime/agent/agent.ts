@@ -363,16 +363,14 @@ export class Agent {
     if (worker.channel !== undefined) this.#head.send("processDied", died);
     this.#environments.workerDied(worker, cause);
     this.#leases.workerDied(died);
-    this.#leases.processGone(process);
     this.#actors.workerDied(process, cause);
-    this.#actors.endWhere((spec) => spec.owner === process, `its creator, worker ${process}, died`);
+    this.#ended(process, `its creator, worker ${process}, died`);
   }
 
   #processDiedElsewhere(died: ProcessDied): void {
     this.#processes.tell("processDied", died);
-    this.#leases.processGone(died.process);
     this.#relays.processDiedElsewhere(died.process);
-    this.#actors.endWhere((spec) => spec.owner === died.process, `its creator, process ${died.process}, ended`);
+    this.#ended(died.process, `its creator, process ${died.process}, ended`);
   }
 
   #driverGone(peer: Peer): void {
@@ -382,15 +380,22 @@ export class Agent {
     const died = { process: peer.processId, node: this.#nodeId, cause, pid: peer.pid };
     this.#processes.tell("processDied", died);
     this.#head.send("processDied", died);
-    this.#leases.processGone(peer.processId);
-    this.#actors.endWhere((spec) => spec.owner === peer.processId, text);
+    this.#ended(peer.processId, text);
+  }
+
+  /** What a process of the cluster had asked for, owned and created here is over. */
+  #ended(process: string, text: string): void {
+    this.#leases.processGone(process);
+    this.#objects.ownerGone({ process });
+    this.#actors.endWhere((spec) => spec.owner === process, text);
   }
 
   #nodeDied(node: string, reason: string): void {
     if (node === this.#nodeId) return this.end(`this node was declared dead: ${reason}`);
     this.#peers.find(node)?.close("the node was declared dead");
-    this.#objects.nodeDied(node);
     this.#processes.tell("nodeDied", { node, reason });
+    this.#objects.nodeDied(node);
+    this.#leases.nodeGone(node);
     this.#actors.endWhere((spec) => spec.ownerNode === node, `its creator's node ${node} died`);
   }
 
@@ -486,7 +491,7 @@ export class Agent {
 
   #scheduleSweep(): void {
     this.#sweep = this.#parts.seams.clock.after(SWEEP_EVERY_MS, () => {
-      this.#parts.store.sweep();
+      this.#objects.sweep();
       this.#scheduleSweep();
     });
   }

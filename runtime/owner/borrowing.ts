@@ -254,12 +254,21 @@ export class Borrowing {
 
   /** A process ended: as owner its unresolved objects are lost, as borrower its counts go after the grace time. */
   processDied(process: string, text: string): void {
-    for (const entry of [...this.#foreign.values()]) {
-      if (entry.owner === process && entry.state === "pending") this.settle(entry, ownerDied(entry, text));
-    }
+    for (const entry of [...this.#foreign.values()]) if (entry.owner === process) this.#ownerDied(entry, text);
     this.#parts.clock.after(BORROW_GRACE_MS, () => {
       for (const entry of [...this.#own.values()]) if (forgetBorrower(entry.count, process)) this.#freeOwn(entry);
     });
+  }
+
+  /** Why the bytes of a foreign object are gone, when that is because its owner is. */
+  async lossOf(entry: ObjectEntry): Promise<WireValue | undefined> {
+    if (entry.owner === this.#parts.processId) return undefined;
+    try {
+      await this.#parts.connect({ process: entry.owner, node: entry.ownerNode });
+    } catch (error) {
+      this.#ownerDied(entry, `it can't be reached: ${(error as Error).message}`);
+    }
+    return entry.state === "lost" ? entry.value : undefined;
   }
 
   /** Owners on that node are gone, and copies that lay there. */
@@ -278,6 +287,14 @@ export class Borrowing {
   }
 
   // -- inside ------------------------------------------------------------------------------------------------------
+
+  /** A value that came with its ref can be read on; one in a store goes with its owner. */
+  #ownerDied(entry: ObjectEntry, text: string): void {
+    if (entry.state === "pending") return this.settle(entry, ownerDied(entry, text));
+    if (entry.state !== "ready" || !entry.value?.stored) return;
+    this.#step(entry, "copyLost");
+    entry.value = ownerDied(entry, text);
+  }
 
   #step(entry: ObjectEntry, event: ObjectEvent): string {
     const { state, effect } = stepObject(entry.state, event);
@@ -330,6 +347,11 @@ export class Borrowing {
     const { contained } = entry;
     entry.contained = undefined;
     if (contained !== undefined) for (const inner of contained) this.dropLocal(inner);
+  }
+
+  /** Results whose receiver is gone: the store would keep them until the job ends. */
+  unsent(values: readonly WireValue[]): void {
+    for (const { stored } of values) if (stored) this.#freeStored(stored);
   }
 
   #freeStored({ node, slot, generation }: Draft<Stored>): void {

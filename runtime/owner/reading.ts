@@ -3,7 +3,7 @@
 // Nothing here waits without an end it can name: a pending entry settles with a value, an error, or its owner's death; beside
 // that the caller's timeout and signal hold. While a task waits it is suspended: its worker may help, and gives its CPU back.
 
-import { GetTimeoutError, InvalidArgumentError, ObjectFetchTimeoutError } from "../errors.ts";
+import { GetTimeoutError, InvalidArgumentError, ObjectFetchTimeoutError, ObjectLostError } from "../errors.ts";
 import type { Clock, Timer } from "../seams.ts";
 import type { Stored } from "../transport/index.ts";
 import type { Borrowing } from "./borrowing.ts";
@@ -176,8 +176,16 @@ export class Reading {
     if (!stored) {
       throw values.errorIn(value) ?? new ObjectFetchTimeoutError(`object ${entry.id} has no value`, { objectId: entry.id });
     }
-    const local = stored.node === this.#parts.nodeId ? stored : await this.#parts.fetch(entry, stored as Stored);
-    return values.readStored(local.slot ?? 0, local.generation ?? 0, entry.id);
+    try {
+      const local = stored.node === this.#parts.nodeId ? stored : await this.#parts.fetch(entry, stored as Stored);
+      return values.readStored(local.slot ?? 0, local.generation ?? 0, entry.id);
+    } catch (error) {
+      if (!(error instanceof ObjectLostError)) throw error;
+      // Word of its owner's death may still be on its way.
+      await this.#yieldTurn();
+      const loss = await this.#parts.borrowing.lossOf(entry);
+      throw (loss && values.errorIn(loss)) ?? error;
+    }
   }
 
   #yieldTurn(): Promise<void> {

@@ -126,6 +126,7 @@ export class Session {
       shipper: parts.shipper,
       home,
       nodeId,
+      owner: { process: processId, node: nodeId },
       travel: this.#travel,
       decoded: (group) => this.#decoded(group),
     });

@@ -8,7 +8,7 @@ import { errorOf, type FailureData, InvalidArgumentError, ObjectLostError } from
 import type { CodeShipper } from "../closure/index.ts";
 import type { DecodeHooks, EncodeHooks, Encoded, ValueCodec } from "../serialize/index.ts";
 import { decodeThrown } from "../serialize/index.ts";
-import type { StoreClient, WritableObject } from "../store/index.ts";
+import type { ObjectOwner, StoreClient, WritableObject } from "../store/index.ts";
 import { INLINE_LIMIT_BYTES } from "../store/index.ts";
 import type { Code } from "../transport/index.ts";
 import type { Home } from "./home.ts";
@@ -58,6 +58,8 @@ export interface ValuesParts {
   readonly shipper: CodeShipper;
   readonly home: Home;
   readonly nodeId: string;
+  /** Of what this process keeps for itself. */
+  readonly owner: ObjectOwner;
   readonly travel: TravelHooks;
   /** Completes a group of handles after a decoding. */
   readonly decoded: (group: DecodeGroup) => void;
@@ -137,34 +139,36 @@ export class Values {
   }
 
   /** A Value of any size. Synchronous when it fits inline or a store slab is at hand. */
-  encode(value: unknown, root: string): { value: WireValue | Promise<WireValue>; contained: readonly ObjectEntry[] } {
+  encode(
+    value: unknown, root: string, owner = this.#parts.owner,
+  ): { value: WireValue | Promise<WireValue>; contained: readonly ObjectEntry[] } {
     const small = this.small(value);
     if (small !== undefined) return { value: { value: small.bytes, codes: small.codes }, contained: small.contained };
     const planned = this.plan(value, root);
-    return { value: this.place(planned), contained: planned.contained };
+    return { value: this.#place(planned, owner), contained: planned.contained };
   }
 
   /** Writes a planned value inline or to the store. The user's buffers must not change until a returned promise resolves. */
-  place(planned: PlannedValue): WireValue | Promise<WireValue> {
+  #place(planned: PlannedValue, owner: ObjectOwner): WireValue | Promise<WireValue> {
     const { encoded, codes } = planned;
     if (encoded.size <= INLINE_LIMIT_BYTES) return { value: encoded.toBytes(), codes };
     const target = this.#storeNow()?.tryCreate(encoded.size);
-    if (target === undefined) return this.#placeLater(encoded, codes);
+    if (target === undefined) return this.#writeLater(encoded.size, encoded.parts(), codes, owner);
     encoded.writeTo(target.bytes);
-    return this.#sealed(target, codes);
+    return this.#sealed(target, codes, owner);
   }
 
-  /** As `place`, but the user's buffers are copied before it returns. */
+  /** For an argument: as `#place`, but the user's buffers are copied before it returns. */
   placeSnapshot(planned: PlannedValue): WireValue | Promise<WireValue> {
     const { encoded, codes } = planned;
     if (encoded.size <= INLINE_LIMIT_BYTES) return { value: encoded.toBytes(), codes };
     const target = this.#storeNow()?.tryCreate(encoded.size);
     if (target !== undefined) {
       encoded.writeTo(target.bytes);
-      return this.#sealed(target, codes);
+      return this.#sealed(target, codes, this.#parts.owner);
     }
     const snapshot = encoded.toBytes();
-    return this.#writeLater(snapshot.length, [{ offset: 0, bytes: snapshot }], codes);
+    return this.#writeLater(snapshot.length, [{ offset: 0, bytes: snapshot }], codes, this.#parts.owner);
   }
 
   /** True when `decodeInline` may be called: no code has to be revived first. */
@@ -261,11 +265,9 @@ export class Values {
     throw new InvalidArgumentError("this process shares no object store with a node: values above 64 KiB can't be used here");
   }
 
-  #placeLater(encoded: Encoded, codes: Code[]): Promise<WireValue> {
-    return this.#writeLater(encoded.size, encoded.parts(), codes);
-  }
-
-  async #writeLater(size: number, parts: Iterable<{ offset: number; bytes: Uint8Array }>, codes: Code[]): Promise<WireValue> {
+  async #writeLater(
+    size: number, parts: Iterable<{ offset: number; bytes: Uint8Array }>, codes: Code[], owner: ObjectOwner,
+  ): Promise<WireValue> {
     await this.#parts.home.joined;
     const target = await this.#store().create(size);
     try {
@@ -274,12 +276,12 @@ export class Values {
       target.abort();
       throw error;
     }
-    return this.#sealed(target, codes);
+    return this.#sealed(target, codes, owner);
   }
 
-  #sealed(target: WritableObject, codes: Code[]): WireValue {
+  #sealed(target: WritableObject, codes: Code[], owner: ObjectOwner): WireValue {
     const size = target.size;
-    const { slot, generation } = target.seal();
+    const { slot, generation } = target.seal(owner);
     return { stored: { node: this.#parts.nodeId, slot, generation, size }, codes };
   }
 

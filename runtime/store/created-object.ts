@@ -6,9 +6,12 @@
 
 import type { Mapping, Native } from "../../native/index.ts";
 import { InvalidArgumentError } from "../errors.ts";
-import { ABORTED, ABORTS, clientAt, descriptorAt, isInside, PAGE, SEALED, SIZE_HIGH, SIZE_LOW, STATE } from "./layout.ts";
+import {
+  ABORTED, ABORTS, clientAt, descriptorAt, isInside, OWNER_NODE, OWNER_PROCESS, ownerWords, PAGE, SEALED, SIZE_HIGH, SIZE_LOW,
+  STATE,
+} from "./layout.ts";
 import type { Kept } from "./kept-mappings.ts";
-import type { ObjectHandle, WritableObject } from "./store.ts";
+import type { ObjectHandle, ObjectOwner, WritableObject } from "./store.ts";
 
 /** Copies from here on are worth leaving the loop for. */
 const COPY_OFF_LOOP_BYTES = 1024 * 1024;
@@ -106,13 +109,17 @@ export class CreatedObject implements WritableObject {
     return this.#offLoop((native) => native.populate(whole, 0, whole.byteLength));
   }
 
-  seal(): ObjectHandle {
+  seal(owner?: ObjectOwner): ObjectHandle {
     if (this.#ended) throw new InvalidArgumentError("the object was sealed or aborted before");
     if (this.#copies > 0) throw new InvalidArgumentError("the object is still being written");
     const { words } = this.#parts;
     const at = descriptorAt(this.slot);
     words[at + SIZE_LOW] = this.size | 0;
     words[at + SIZE_HIGH] = Math.floor(this.size / TWO_32);
+    if (owner !== undefined) {
+      [words[at + OWNER_PROCESS], words[at + OWNER_PROCESS + 1]] = ownerWords(owner.process);
+      [words[at + OWNER_NODE]] = ownerWords(owner.node);
+    }
     Atomics.store(words, at + STATE, SEALED);
     this.#end();
     return { slot: this.slot, generation: this.generation };

@@ -18,9 +18,10 @@
 //                           2 first page + 1            4 pins from here on were never used: the host looks no further
 //                           3 size, low 32 bits         5 objects it aborted, ever
 //                           4 size, high bits           6 recalls of its open slabs, by the host; 7 it let go up to this slab
-//                                                       8.. pins: slot + 1, or 0
+//                           5, 6 owner's process,       8.. pins: slot + 1, or 0
+//                           7 owner's node (hashes)
 //
-// Who writes what: the host writes generations; the creator writes state, page and size of a descriptor that it leased, until
+// Who writes what: the host writes generations; the creator writes state, page, size and owner of a descriptor it leased, until
 // sealed; a client writes its own block, but for word 6. Nobody locks anything: a reader pins (writes its pin), then reads
 // the generation again and backs off when it changed; the host frees by changing the generation, then looks at every pin
 // before it reuses the range. Host and clients trust no word of another: offsets and sizes are checked against the memory's
@@ -29,7 +30,7 @@
 export const PAGE = 4096;
 export const SLAB_BYTES = 2 * 1024 * 1024;
 export const MAGIC = 0x74727570;
-export const LAYOUT_VERSION = 2;
+export const LAYOUT_VERSION = 3;
 
 export const HEADER_WORDS = 1024;
 export const DESCRIPTOR_WORDS = 8;
@@ -47,6 +48,9 @@ export const STATE = 1;
 export const FIRST_PAGE = 2;
 export const SIZE_LOW = 3;
 export const SIZE_HIGH = 4;
+/** Two words. */
+export const OWNER_PROCESS = 5;
+export const OWNER_NODE = 7;
 
 export const FREE = 0;
 export const LEASED = 1;
@@ -70,6 +74,17 @@ export function descriptorAt(slot: number): number {
 
 export function clientAt(client: number): number {
   return CLIENTS_AT + client * CLIENT_WORDS;
+}
+
+/** What stands in the words for an id: 64 bits of it, of a node the first 32. */
+export function ownerWords(id: string): readonly [number, number] {
+  let first = 0x811c9dc5;
+  let second = 0x9e3779b1;
+  for (let index = 0; index < id.length; index += 1) {
+    first = Math.imul(first ^ id.charCodeAt(index), 0x01000193);
+    second = Math.imul(second + id.charCodeAt(index), 0x85ebca6b) ^ (second >>> 15);
+  }
+  return [first | 0, second | 0];
 }
 
 export function pagesOf(bytes: number): number {

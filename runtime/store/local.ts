@@ -8,6 +8,7 @@ import { isInside, isSize } from "./layout.ts";
 import type {
   Allocation,
   ObjectHandle,
+  ObjectOwner,
   ReadableObject,
   SlabLease,
   StoreBroker,
@@ -22,6 +23,7 @@ interface LocalObject {
   readonly slot: number;
   readonly generation: number;
   client: number;
+  owner: ObjectOwner | undefined;
   bytes: Uint8Array;
   sealed: boolean;
   pins: number;
@@ -81,6 +83,7 @@ export class LocalHost implements StoreHost {
       slot,
       generation: 1,
       client,
+      owner: undefined,
       bytes: new Uint8Array(bytes),
       sealed: false,
       pins: 0,
@@ -109,6 +112,12 @@ export class LocalHost implements StoreHost {
     let freed = false;
     for (const slot of [...this.objects.keys()]) freed = this.reuse(slot) || freed;
     return freed;
+  }
+
+  ownedBy(owner: { readonly process: string } | { readonly node: string }): ObjectHandle[] {
+    const isOf = (one: ObjectOwner | undefined) =>
+      "process" in owner ? one?.process === owner.process : one?.node === owner.node;
+    return [...this.objects.values()].filter((object) => object.sealed && !object.condemned && isOf(object.owner));
   }
 
   freeAllOf(client: number): void {
@@ -275,9 +284,10 @@ class LocalCreated implements WritableObject {
     this.chunk(offset, source.length).set(source);
   }
 
-  seal(): ObjectHandle {
+  seal(owner?: ObjectOwner): ObjectHandle {
     if (this.#ended) throw new InvalidArgumentError("the object was sealed or aborted before");
     this.#end();
+    this.#object.owner = owner;
     this.#object.sealed = true;
     return { slot: this.slot, generation: this.generation };
   }

@@ -12,6 +12,7 @@ import {
   CONTROL_BYTES,
   clientAt,
   DESCRIPTORS,
+  DESCRIPTOR_WORDS,
   descriptorAt,
   FIRST_PAGE,
   FIRST_PIN,
@@ -22,6 +23,9 @@ import {
   LAYOUT_VERSION,
   LEASED,
   MAGIC,
+  OWNER_NODE,
+  OWNER_PROCESS,
+  ownerWords,
   PID,
   PINS,
   PINS_USED,
@@ -143,6 +147,21 @@ class SharedHost implements StoreHost {
     return freed;
   }
 
+  ownedBy(owner: { readonly process: string } | { readonly node: string }): ObjectHandle[] {
+    const [first, second] = ownerWords("process" in owner ? owner.process : owner.node);
+    const words = this.#words;
+    const isOf = (at: number) => "process" in owner
+      ? words[at + OWNER_PROCESS] === first && words[at + OWNER_PROCESS + 1] === second
+      : words[at + OWNER_NODE] === first;
+    const found: ObjectHandle[] = [];
+    for (const slot of this.#books.slots()) {
+      const at = descriptorAt(slot);
+      if (words[at + STATE] !== SEALED || !isOf(at)) continue;
+      found.push({ slot, generation: this.#books.generationOf(slot) as number });
+    }
+    return found;
+  }
+
   freeAllOf(client: number): void {
     if (client >= 0) this.#noteChunks(client);
     for (const slot of [...this.#books.slotsOf(client)]) this.#condemn(slot, this.#books.generationOf(slot) as number);
@@ -259,6 +278,7 @@ class SharedHost implements StoreHost {
     this.#words[at + FIRST_PAGE] = 0;
     this.#words[at + SIZE_LOW] = 0;
     this.#words[at + SIZE_HIGH] = 0;
+    this.#words.fill(0, at + OWNER_PROCESS, at + DESCRIPTOR_WORDS);
     Atomics.store(this.#words, at + GENERATION, generation);
     Atomics.store(this.#words, at + STATE, LEASED);
   }

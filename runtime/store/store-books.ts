@@ -100,6 +100,11 @@ export class StoreBooks {
     return this.#slotsOf.get(client) ?? NO_SLOTS;
   }
 
+  /** Of all clients and heirs. */
+  *slots(): Iterable<number> {
+    for (const slots of this.#slotsOf.values()) yield* slots;
+  }
+
   /** Those of them of which nothing is noted yet. */
   unplacedOf(client: number): ReadonlySet<number> {
     return this.#unplaced.get(client) ?? NO_SLOTS;

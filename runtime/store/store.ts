@@ -10,6 +10,12 @@ export interface ObjectHandle {
   readonly generation: number;
 }
 
+/** The process that owns an object, counting its references: it may be another than the one that writes it. */
+export interface ObjectOwner {
+  readonly process: string;
+  readonly node: string;
+}
+
 /** A reserved range that only its creator sees. Exactly one of `seal` and `abort` ends it. */
 export interface WritableObject extends ObjectHandle {
   readonly size: number;
@@ -19,7 +25,7 @@ export interface WritableObject extends ObjectHandle {
   chunk(offset: number, length: number): Uint8Array;
   /** Copies `source` to `offset`; above 1 MiB with the helper thread, without blocking the loop's other work. */
   write(offset: number, source: Uint8Array): Promise<void> | void;
-  seal(): ObjectHandle;
+  seal(owner?: ObjectOwner): ObjectHandle;
   abort(): void;
 }
 
@@ -102,6 +108,8 @@ export interface StoreHost {
   allocate(client: number, bytes: number): Allocation | undefined;
   /** Ends an object: readers that come later miss it; its range is reused once no pin is left. False when it was gone already. */
   free(handle: ObjectHandle): boolean;
+  /** Sealed objects of a process, or of all processes of a node. */
+  ownedBy(owner: { readonly process: string } | { readonly node: string }): ObjectHandle[];
   /** Ends every object that the client created, or that an heir has. */
   freeAllOf(client: number): void;
   /** Reclaims ranges whose last pin has gone since; true when anything became free. */

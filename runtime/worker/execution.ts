@@ -153,7 +153,7 @@ export class Execution {
 
   #encoded(call: Invocation, value: unknown): ReturnType<Session["values"]["encode"]> {
     try {
-      return this.#session.values.encode(value, "result");
+      return this.#session.values.encode(value, "result", call.caller);
     } catch (error) {
       if (!(error instanceof SerializationError)) throw error;
       const text = `what "${call.name}" returned can't travel: ${error.message}`;

@@ -6,7 +6,9 @@
 // tasks of the lease that the worker is granted under now are taken; others are handed back too: their owner has not yet heard
 // that its lease is over.
 
-import { type Attempt, AttemptEnding, type Link, objectIdOf, type Session, type TaskRecord } from "../owner/index.ts";
+import {
+  type Attempt, AttemptEnding, type Link, objectIdOf, type Session, type TaskRecord, type WireValue,
+} from "../owner/index.ts";
 import { errorOf } from "../errors.ts";
 import { Deque } from "../core/index.ts";
 import { claimSalt, claimTag, type ClaimPage } from "../store/index.ts";
@@ -190,6 +192,7 @@ export class TaskRunner {
   #reply(task: Pushed, reply: Reply): void {
     this.#movedAt = this.#now();
     if (task.link.channel.open) task.link.channel.send("taskDone", reply);
+    else this.#parts.session.borrowing.unsent((reply.results ?? []) as WireValue[]);
   }
 
   #attempt(call: Invocation, depth: number, deadline: number | undefined): Attempt {

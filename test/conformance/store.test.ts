@@ -3,7 +3,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, describe, expect, it } from "vitest";
-import type { ObjectHandle, StoreClient } from "../../runtime/store/store.ts";
+import type { ObjectHandle, ObjectOwner, StoreClient } from "../../runtime/store/store.ts";
 import { makeWorld, STORE_KINDS, type StoreWorld } from "./fixtures/store-worlds.ts";
 
 const MIB = 1024 * 1024;
@@ -137,6 +137,30 @@ describe.each(STORE_KINDS)("store: %s", (kind) => {
     for (const handle of kept) world.host.free(handle);
     await untilSwept(world);
     expect(world.host.stats().objects).toBe(0);
+  });
+
+  it("tells what a process owns, or all of a node, whoever made it", async () => {
+    const [first, second] = [start().client().store, world.client().store];
+    const sealFor = async (store: StoreClient, owner?: ObjectOwner) => {
+      const object = await store.create(100_000);
+      return object.seal(owner);
+    };
+    const mine = await sealFor(first, { process: "0123456789abcdef", node: "n1" });
+    const made = await sealFor(second, { process: "0123456789abcdef", node: "n1" });
+    const other = await sealFor(second, { process: "fedcba9876543210", node: "n1" });
+    const far = await sealFor(first, { process: "0000000000000001", node: "n2" });
+    await sealFor(first);
+    await first.create(100_000);
+    const sorted = (handles: readonly ObjectHandle[]) => [...handles].map(({ slot }) => slot).sort((a, b) => a - b);
+    expect(sorted(world.host.ownedBy({ process: "0123456789abcdef" }))).toEqual(sorted([mine, made]));
+    expect(sorted(world.host.ownedBy({ node: "n1" }))).toEqual(sorted([mine, made, other]));
+    expect(sorted(world.host.ownedBy({ node: "n2" }))).toEqual(sorted([far]));
+    for (const handle of world.host.ownedBy({ node: "n1" })) world.host.free(handle);
+    expect(world.host.ownedBy({ process: "0123456789abcdef" })).toEqual([]);
+    // What is in the place of one that was freed is not its owner's.
+    await sealFor(second);
+    await sealFor(first);
+    expect(world.host.ownedBy({ node: "n1" })).toEqual([]);
   });
 
   it("takes back what a client that ended did not seal, and leaves the rest to its heir", async () => {

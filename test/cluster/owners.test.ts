@@ -1,0 +1,122 @@
+// Objects whose owner is killed: what it had put, and the results of what it had submitted, are freed while the job goes on, on
+// every node; who holds refs to them is told, and waits for nothing.
+
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { get, list, type ObjectRef, OwnerDiedError, put, remote, run, wait } from "troupe";
+import { testCluster, type TestCluster } from "troupe/testing";
+
+const BYTES = 3 * 1024 * 1024;
+
+let cluster: TestCluster;
+
+beforeEach(async () => {
+  cluster = await testCluster({ head: { numCpus: 2 }, nodes: [{ numCpus: 2, resources: { far: 2 } }] });
+  await cluster.connect();
+});
+afterEach(() => cluster.stop());
+
+async function objectsLeft(): Promise<number> {
+  return (await list.stores()).reduce((sum, { objects }) => sum + objects, 0);
+}
+
+async function noObjectsLeft(): Promise<void> {
+  await expect.poll(objectsLeft, { timeout: 5000, interval: 50 }).toBe(0);
+}
+
+/** Nor bytes: nobody looks at any of them. */
+async function nothingLeft(): Promise<void> {
+  await noObjectsLeft();
+  await expect.poll(async () => (await list.stores()).reduce((sum, { used }) => sum + used, 0), { timeout: 5000 }).toBe(0);
+}
+
+/** Owns what it makes until its process is killed. */
+class Owner {
+  refs: ObjectRef[] = [];
+  pid() {
+    return process.pid;
+  }
+  async put(bytes: number) {
+    const ref = await put(new Uint8Array(bytes));
+    this.refs.push(ref);
+    return { ref };
+  }
+  submit(resources: Record<string, number>, bytes: number) {
+    const make = remote((length: number) => new Uint8Array(length), { resources, numCpus: 0 });
+    const ref = make.remote(bytes);
+    this.refs.push(ref);
+    return { ref };
+  }
+  submitEndless() {
+    const ref = remote(() => new Promise(() => {}), { numCpus: 0 }).remote();
+    this.refs.push(ref);
+    return { ref };
+  }
+  submitTo(actor: { late: { remote(ms: number, bytes: number): ObjectRef } }) {
+    this.refs.push(actor.late.remote(1500, 3 * 1024 * 1024));
+  }
+}
+
+describe("when the owner of objects is killed", () => {
+  test("what it had put is freed on its node and where it was copied to, and who borrows it is told", async () => {
+    const owner = remote(Owner, { numCpus: 0 }).remote();
+    const { ref } = await get(owner.put.remote(BYTES));
+    const far = remote((bytes: Uint8Array) => bytes.length, { resources: { far: 1 } });
+    expect(await run(far, ref as never)).toBe(BYTES);
+    expect(await objectsLeft()).toBe(2);
+    process.kill(await get(owner.pid.remote()), "SIGKILL");
+    // The worker that has read it may hold on to its bytes until it collects its garbage.
+    await noObjectsLeft();
+    await expect(get(ref)).rejects.toThrow(OwnerDiedError);
+    await expect(run(far, ref as never)).rejects.toThrow(OwnerDiedError);
+  });
+
+  test("results of tasks it had submitted are freed, also those made on other nodes", async () => {
+    const owner = remote(Owner, { numCpus: 0 }).remote();
+    const refs = [await get(owner.submit.remote({}, BYTES)), await get(owner.submit.remote({ far: 1 }, BYTES))];
+    await wait(refs.map(({ ref }) => ref), { numReturns: 2 });
+    expect(await objectsLeft()).toBe(2);
+    process.kill(await get(owner.pid.remote()), "SIGKILL");
+    await nothingLeft();
+    for (const { ref } of refs) await expect(get(ref)).rejects.toThrow(OwnerDiedError);
+  });
+
+  test("who waits for a result that will never come is told", async () => {
+    const owner = remote(Owner, { numCpus: 0 }).remote();
+    const { ref } = await get(owner.submitEndless.remote());
+    const waiting = get(ref);
+    waiting.catch(() => {});
+    process.kill(await get(owner.pid.remote()), "SIGKILL");
+    await expect(waiting).rejects.toThrow(OwnerDiedError);
+  });
+
+  test("a result that is made for it after its death is freed too", async () => {
+    class Late {
+      begun = 0;
+      ended = 0;
+      async late(ms: number, bytes: number) {
+        this.begun += 1;
+        await new Promise((resolve) => setTimeout(resolve, ms));
+        this.ended += 1;
+        return new Uint8Array(bytes);
+      }
+      counts() {
+        return [this.begun, this.ended];
+      }
+    }
+    const late = remote(Late, { numCpus: 0, maxConcurrency: 2 }).remote();
+    const owner = remote(Owner, { numCpus: 0 }).remote();
+    await get(owner.submitTo.remote(late as never));
+    await expect.poll(() => get(late.counts.remote()), { timeout: 10_000 }).toEqual([1, 0]);
+    process.kill(await get(owner.pid.remote()), "SIGKILL");
+    await expect.poll(() => get(late.counts.remote()), { timeout: 10_000 }).toEqual([1, 1]);
+    await nothingLeft();
+  });
+
+  test("what it had made for others stays", async () => {
+    const make = remote((bytes: number) => ({ pid: process.pid, bytes: new Uint8Array(bytes) }), { maxRetries: 0 });
+    const ref = make.remote(BYTES);
+    process.kill((await get(ref)).pid, "SIGKILL");
+    expect((await get(ref)).bytes.length).toBe(BYTES);
+    expect(await objectsLeft()).toBe(1);
+  });
+});
