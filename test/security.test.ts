@@ -1,6 +1,7 @@
 // What a started cluster shows to the machine it runs on: only loopback and its user's own sockets, and nowhere its token.
 
-import { lstatSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
+import { execFile } from "node:child_process";
+import { chmodSync, lstatSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { childrenOf } from "../sdk/testing/process-tree.ts";
@@ -74,6 +75,45 @@ describe("listening sockets", () => {
       }
     }
     expect(lstatSync(dirname(dirname(paths[0]))).mode & 0o777).toBe(0o700);
+  });
+});
+
+describe("processes of other users", () => {
+  const NOBODY = 65_534;
+  const isRoot = process.getuid?.() === 0;
+
+  /** What becomes of a connection of that user which says nothing. */
+  function connectionOf(uid: number, path: string): Promise<string> {
+    const program = `
+      const socket = require("node:net").connect(process.argv[1]);
+      socket.on("error", (error) => console.log(error.code));
+      socket.on("close", () => process.exit());
+      socket.on("end", () => console.log("ended"));
+      socket.on("connect", () => setTimeout(() => { console.log("open"); process.exit(); }, 1000));`;
+    const options = { uid, gid: uid, cwd: "/", encoding: "utf8", timeout: 10_000 } as const;
+    return new Promise((resolve, reject) => {
+      execFile(process.execPath, ["-e", program, path], options, (error, stdout) => (error ? reject(error) : resolve(stdout)));
+    });
+  }
+
+  test("are refused even where modes let them through", async (context) => {
+    if (!isRoot) return context.skip("only root can start a process of another user");
+    const session = dirname(tokenFileOf(head));
+    const path = join(session, "agent.sock");
+    expect(await connectionOf(NOBODY, path)).toBe("EACCES\n");
+    const folders: string[] = [];
+    for (let folder = session; folder !== "/"; folder = dirname(folder)) {
+      if ((lstatSync(folder).mode & 0o777) === 0o700) folders.push(folder);
+    }
+    for (const folder of folders) chmodSync(folder, 0o711);
+    chmodSync(path, 0o666);
+    try {
+      expect(await connectionOf(NOBODY, path)).toMatch(/^(ended|ECONNRESET|EPIPE)\n$/);
+      expect(await connectionOf(0, path)).toBe("open\n");
+    } finally {
+      chmodSync(path, 0o600);
+      for (const folder of folders) chmodSync(folder, 0o700);
+    }
   });
 });
 

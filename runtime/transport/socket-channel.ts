@@ -5,6 +5,7 @@
 
 import { chmodSync } from "node:fs";
 import net from "node:net";
+import { native, type Native } from "../../native/index.ts";
 import { AuthenticationError, ConnectionError, DeadlineError, failureOf, InvalidArgumentError } from "../errors.ts";
 import type { Clock } from "../seams.ts";
 import { type ByteSink, SocketSink } from "./byte-sink.ts";
@@ -22,6 +23,13 @@ const CONNECTIONS_MAX = 4_096;
 
 /** Uid of the process at the other end of a Unix socket, from the operating system. */
 export type PeerCredentials = (fd: number) => { readonly uid: number };
+
+/** Undefined without the addon: then only the modes of sockets and their folders keep others out. */
+export const systemCredentials: PeerCredentials | undefined = native === undefined ? undefined : credentialsOf(native);
+
+function credentialsOf(addon: Native): PeerCredentials {
+  return (fd) => ({ uid: addon.peerCredentials(fd)[1] });
+}
 
 export type MakeSink = (socket: net.Socket, fd: number, drained: () => void) => ByteSink;
 
@@ -169,6 +177,11 @@ export function connectSocket(
     socket.once("connect", () => {
       timer.cancel();
       socket.removeListener("error", fail);
+      const stranger = strangerAt(socket, options.peerCredentials);
+      if (stranger !== undefined) {
+        socket.destroy();
+        return reject(stranger);
+      }
       attach(carrier, socket, options);
       connected(carrier);
       resolve();
@@ -211,7 +224,8 @@ export function strangerAt(socket: net.Socket, peerCredentials: PeerCredentials 
   const fd = (socket as unknown as HandleOwner)._handle?.fd;
   if (peerCredentials === undefined || own === undefined || fd === undefined) return undefined;
   const { uid } = peerCredentials(fd);
-  return uid === own ? undefined : new AuthenticationError(`a process of user ${uid} connected to a socket of user ${own}`);
+  if (uid === own) return undefined;
+  return new AuthenticationError(`the process at the other end of a Unix socket belongs to user ${uid}, this one to user ${own}`);
 }
 
 /** The same connection as a socket that reads into our buffer, which only a constructor can ask for. */

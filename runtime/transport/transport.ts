@@ -12,7 +12,7 @@ import type { FrameChannel } from "./frame-channel.ts";
 import { greet, type Host, receive } from "./hello.ts";
 import { dialLink, LinkSessions, type LinkSettings } from "./link-session.ts";
 import { LoopPoller } from "./loop-poller.ts";
-import { connectSocket, listenSocket, type MakeSink, type PeerCredentials } from "./socket-channel.ts";
+import { connectSocket, listenSocket, type MakeSink, type PeerCredentials, systemCredentials } from "./socket-channel.ts";
 
 /** A link without a connection for this long is lost: the time after which a silent machine counts as dead. */
 const LOSE_AFTER_MS = 10_000;
@@ -22,7 +22,7 @@ export interface SystemTransportOptions {
   readonly random?: Random;
   /** "grpc": Unix sockets carry gRPC too. Default "auto", unless TROUPE_TRANSPORT says grpc. */
   readonly mode?: "auto" | "grpc";
-  /** Given: a Unix socket refuses processes of other users. */
+  /** Who is at the other end of a Unix socket: processes of other users are refused. Default: what the system says. */
   readonly peerCredentials?: PeerCredentials;
   /** Where the bytes of Unix sockets go. Absent: net.Socket. */
   readonly makeSink?: MakeSink;
@@ -57,7 +57,9 @@ class SystemTransport implements Transport {
   constructor(options: SystemTransportOptions) {
     const clock = options.clock ?? systemClock;
     const poller = new LoopPoller(clock, options.poll ?? process.env.TROUPE_POLL !== "0");
-    this.#options = { random: systemRandom, loseAfterMs: LOSE_AFTER_MS, ...options, clock, poller };
+    this.#options = {
+      random: systemRandom, loseAfterMs: LOSE_AFTER_MS, peerCredentials: systemCredentials, ...options, clock, poller,
+    };
     this.#everywhereGrpc = (options.mode ?? process.env.TROUPE_TRANSPORT) === "grpc";
   }
 
