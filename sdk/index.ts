@@ -2,6 +2,9 @@
 
 export { init, isInitialized, shutdown, type InitOptions } from "./init.ts";
 export type { Cluster } from "./cluster.ts";
+export { ActorPool, type PoolCall } from "./actor-pool.ts";
+export { mapAll, type Mapped, type MapOptions } from "./map-all.ts";
+export { perWorker, type PerWorker } from "./per-worker.ts";
 export { list, summary, type ListOptions, type TaskSummary } from "./state.ts";
 export type { ActorRow, JobRow, NodeRow, ObjectRow, StoreRow, TaskRow, WorkerRow } from "./rows.ts";
 export { remote } from "./remote.ts";

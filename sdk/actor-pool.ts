@@ -1,0 +1,93 @@
+// Actors that share work: each value goes to an actor that is free, the longest idle first.
+
+import { InvalidArgumentError } from "../runtime/errors.ts";
+import type { ObjectRef } from "../runtime/owner/index.ts";
+import { get } from "./objects.ts";
+
+/** Sends a value to the actor it is given: `(worker, page) => worker.parse.remote(page)`. */
+export type PoolCall<A, T, R> = (actor: A, value: T) => ObjectRef<R>;
+
+export class ActorPool<A extends object> {
+  readonly #idle: A[];
+  readonly #waiting: ((actor: A) => void)[] = [];
+  #size: number;
+
+  /** One call at a time goes to each; the actors are not ended with the pool. */
+  constructor(actors: Iterable<A>) {
+    this.#idle = [...actors];
+    this.#size = this.#idle.length;
+    if (this.#size === 0) throw new InvalidArgumentError("ActorPool: expected at least one actor");
+  }
+
+  /** Actors of the pool, busy or not. */
+  get size(): number {
+    return this.#size;
+  }
+
+  get idle(): number {
+    return this.#idle.length;
+  }
+
+  /** Waits for a free actor, and for its result. */
+  async run<T, R>(call: PoolCall<A, T, R>, value: T): Promise<R> {
+    const actor = this.#idle.shift() ?? (await new Promise<A>((resolve) => this.#waiting.push(resolve)));
+    try {
+      return await get(call(actor, value));
+    } finally {
+      this.#free(actor);
+    }
+  }
+
+  /** Results in the order of the values. Values are taken as actors become free. */
+  async *map<T, R>(call: PoolCall<A, T, R>, values: Iterable<T> | AsyncIterable<T>): AsyncGenerator<R, void, void> {
+    const running: Promise<R>[] = [];
+    for await (const value of values) {
+      if (running.length >= this.#size) yield await (running.shift() as Promise<R>);
+      running.push(handled(this.run(call, value)));
+    }
+    for (const one of running) yield await one;
+  }
+
+  /** Results as they come. */
+  async *mapUnordered<T, R>(call: PoolCall<A, T, R>, values: Iterable<T> | AsyncIterable<T>): AsyncGenerator<R, void, void> {
+    const running = new Set<Promise<{ readonly result: R; readonly done: Promise<unknown> }>>();
+    const next = async (): Promise<R> => {
+      const { result, done } = await Promise.race(running);
+      running.delete(done as never);
+      return result;
+    };
+    for await (const value of values) {
+      if (running.size >= this.#size) yield await next();
+      const done: Promise<{ readonly result: R; readonly done: Promise<unknown> }> = handled(
+        this.run(call, value).then((result) => ({ result, done })),
+      );
+      running.add(done);
+    }
+    while (running.size > 0) yield await next();
+  }
+
+  /** One more actor. */
+  push(actor: A): void {
+    this.#size += 1;
+    this.#free(actor);
+  }
+
+  /** Takes a free actor out of the pool; undefined when all are busy. */
+  pop(): A | undefined {
+    const actor = this.#idle.pop();
+    if (actor !== undefined) this.#size -= 1;
+    return actor;
+  }
+
+  #free(actor: A): void {
+    const waiting = this.#waiting.shift();
+    if (waiting === undefined) this.#idle.push(actor);
+    else waiting(actor);
+  }
+}
+
+/** Its rejection is seen when it is awaited; one that nobody gets to is none of an unhandled one. */
+function handled<P extends Promise<unknown>>(promise: P): P {
+  promise.catch(() => {});
+  return promise;
+}
