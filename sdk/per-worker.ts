@@ -6,9 +6,9 @@ import { InvalidArgumentError } from "../runtime/errors.ts";
 export type PerWorker<T> = () => T;
 
 /**
- * What a function captures is copied with it; a database pool can't be. `const db = perWorker(() => new Pool())` travels as the way to
- * make one: `db()` in a task or method gives the process's own, the same at every call. When `make` throws, the next call
- * tries again; when it is asynchronous, its promise is what all callers share.
+ * What a function captures is copied with it; a database pool can't be. `const db = perWorker(() => new Pool())` travels as
+ * the way to make one: `db()` in a task or method gives the process's own, the same at every call. When `make` throws, the
+ * next call tries again; when it is asynchronous, its promise is what all callers share.
  */
 export function perWorker<T>(make: () => T): PerWorker<T> {
   if (typeof make !== "function") throw new InvalidArgumentError("perWorker: expected a function that makes the value");

@@ -76,7 +76,10 @@ test("perWorker makes one value a process, lazily, and the same one for every ta
   const connection = perWorker(() => ({ pid: process.pid, made: Math.random() }));
   const use = remote(() => ({ ...connection(), here: process.pid }), { name: "use" });
   const other = remote(() => ({ ...connection(), here: process.pid }), { name: "other" });
-  const uses = await get([...Array.from({ length: 30 }, () => use.remote()), ...Array.from({ length: 30 }, () => other.remote())]);
+  const uses = await get([
+    ...Array.from({ length: 30 }, () => use.remote()),
+    ...Array.from({ length: 30 }, () => other.remote()),
+  ]);
   for (const one of uses) expect(one.pid).toBe(one.here);
   const values = new Map(uses.map(({ pid, made }) => [pid, made]));
   for (const one of uses) expect(one.made).toBe(values.get(one.pid));
