@@ -1,7 +1,7 @@
 // Brings a clone into the state in which it runs: packages, native addon, compiled TypeScript. Does only what is missing.
 //
 //   node scripts/setup.mjs            what `npm run demo` needs
-//   node scripts/setup.mjs --tests    and what the tests need from the operating system
+//   node scripts/setup.mjs --tests    and what the tests need: tools of the operating system, other releases of Node
 //   node scripts/setup.mjs --build    builds the addon and compiles, also when nothing changed
 //
 // Runs before anything is installed, hence Node's own modules only. What was done is kept as hashes in
@@ -32,6 +32,9 @@ const BUILD_INFO = at("dist", ".tsbuildinfo");
 const COMPILED = ["proto", "native", "scheduler", "runtime", "sdk", "dag", "cli", "dashboard", "bench", "examples"];
 /** What tests call, and the Debian package that has it. */
 const TEST_TOOLS = [["nft", "nftables"], ["ip", "iproute2"]];
+/** Node releases that tests run besides the one that is here. */
+const TEST_NODES = at("test", "nodes.json");
+const NODES = at("node_modules", ".troupe-nodes");
 
 // -- what is there ---------------------------------------------------------------------------------------------------
 
@@ -167,6 +170,47 @@ function removeOrphans(paths) {
   }
 }
 
+function missingNodes() {
+  const platform = `${process.platform}-${process.arch}`;
+  return Object.entries(readJson(TEST_NODES) ?? {})
+    .map(([major, { version, [platform]: integrity }]) => ({ major, version, integrity, name: `node-${platform}` }))
+    .filter(({ integrity, version }) => integrity !== undefined && !existsSync(join(NODES, version, "node")))
+    .filter(({ major }) => major !== process.versions.node.split(".")[0]);
+}
+
+/** The binary out of the package that has it, in place only when it is the pinned one and complete. */
+async function fetchNode({ name, version, integrity }) {
+  const folder = join(NODES, `${version}-${process.pid}`);
+  mkdirSync(folder, { recursive: true });
+  try {
+    const pack = ["pack", `${name}@${version}`, "--pack-destination", folder, "--silent", "--no-update-notifier"];
+    await command(`fetching Node ${version} for tests`, "npm", pack);
+    const archive = join(folder, `${name}-${version}.tgz`);
+    const found = `sha512-${createHash("sha512").update(readFileSync(archive)).digest("base64")}`;
+    if (found !== integrity) throw new Error(`${name}@${version} has integrity ${found}, not the pinned ${integrity}`);
+    const binary = "package/bin/node";
+    await command(`unpacking Node ${version}`, "tar", ["-xzf", archive, "-C", folder, "--strip-components=2", binary]);
+    rmSync(archive);
+    renameSync(folder, join(NODES, version));
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+const nodes = {
+  needed: () => forTests && missingNodes().length > 0,
+  async run() {
+    for (const node of missingNodes()) {
+      try {
+        await fetchNode(node);
+      } catch (error) {
+        say(`tests that need Node ${node.version} will say so: ${error.message}`);
+      }
+    }
+    return {};
+  },
+};
+
 const tools = {
   needed: () => forTests && missingTools().length > 0,
   async run() {
@@ -294,7 +338,7 @@ function unlock() {
   }
 }
 
-const steps = [packages, addon, typescript, tools];
+const steps = [packages, addon, typescript, tools, nodes];
 const readStamps = () => readJson(STAMPS) ?? {};
 
 async function main() {

@@ -4,53 +4,106 @@ import { parseSource } from "./analyze.ts";
 import type { ScriptView } from "./inspector.ts";
 import { declared, namesOf, type Tree } from "./scope.ts";
 
-export interface Binding {
+export class Binding {
+  readonly #scope: Tree;
+  readonly #name: string;
   /** Whether it exists once: no loop is around it, and no function that could be called again. */
   readonly isSingle: boolean;
+
+  constructor(around: readonly Tree[], name: string) {
+    this.#scope = around[0];
+    this.#name = name;
+    this.isSingle = isSingle(around);
+  }
+
   /** The code in which it is visible. */
-  readonly start: number;
-  readonly end: number;
+  get start(): number {
+    return this.#scope.start;
+  }
+
+  get end(): number {
+    return this.#scope.end;
+  }
+
   /** Where it has its value; undefined for what has one from the start. */
-  readonly setAt: number | undefined;
+  get setAt(): number | undefined {
+    return setAt(this.#scope, this.#name);
+  }
+
+  /** Where the text of the function or class begins that it has as long as it exists. */
+  get constantAt(): number | undefined {
+    return constantAt(this.#scope, this.#name);
+  }
 }
 
-let last: { readonly scriptId: string; readonly tree: Tree | undefined } | undefined;
+interface ParsedScript {
+  readonly scriptId: string;
+  readonly tree: Tree | undefined;
+  /** Nodes around a place, innermost first. */
+  readonly around: Map<number, readonly Tree[]>;
+}
 
 /** Trees of whole scripts are large: only the last one is kept. */
-function treeOf(script: ScriptView): Tree | undefined {
+let last: ParsedScript | undefined;
+const declaredNames = new WeakMap<Tree, ReadonlySet<string>>();
+
+function parsed(script: ScriptView): ParsedScript {
   if (last?.scriptId !== script.scriptId) {
-    last = { scriptId: script.scriptId, tree: parseSource(script.source, script.isModule ? "module" : "script") };
+    const tree = parseSource(script.source, script.isModule ? "module" : "script");
+    last = { scriptId: script.scriptId, tree, around: new Map() };
   }
-  return last.tree;
+  return last;
+}
+
+function aroundOf(script: ScriptView, offset: number): readonly Tree[] {
+  const { tree, around: known } = parsed(script);
+  let around = known.get(offset);
+  if (around !== undefined) return around;
+  const found: Tree[] = [];
+  let at = tree;
+  while (at !== undefined) {
+    found.unshift(at);
+    at = children(at).find(({ start, end }) => start <= offset && offset < end);
+    if (at?.start === offset && /Function|^Class/.test(at.type)) break;
+  }
+  known.set(offset, around = found);
+  return around;
 }
 
 /** The binding of a name that the code at `offset` has from around it. */
 export function bindingOf(script: ScriptView, offset: number, name: string): Binding | undefined {
-  const around: Tree[] = [];
-  let at = treeOf(script);
-  while (at !== undefined) {
-    around.unshift(at);
-    at = children(at).find(({ start, end }) => start <= offset && offset < end);
-    if (at?.start === offset && /Function|^Class/.test(at.type)) break;
-  }
-  for (const [depth, scope] of around.entries()) {
-    const names = new Set<string>();
-    collect(scope, names);
-    if (!names.has(name)) continue;
-    const { start, end } = scope;
-    return { isSingle: isSingle(around.slice(depth)), start, end, setAt: setAt(scope, name) };
-  }
-  return undefined;
+  const around = aroundOf(script, offset);
+  const depth = around.findIndex((scope) => namesIn(scope).has(name));
+  return depth < 0 ? undefined : new Binding(around.slice(depth), name);
 }
 
-/** Whether the first of nested nodes, innermost first, runs once: so does a nameless function that is called where it stands. */
+function namesIn(scope: Tree): ReadonlySet<string> {
+  let names = declaredNames.get(scope);
+  if (names === undefined) {
+    const found = new Set<string>();
+    collect(scope, found);
+    declaredNames.set(scope, names = found);
+  }
+  return names;
+}
+
+/**
+ * Whether the first of nested nodes, innermost first, runs once: so does a nameless function that is called where it stands, and
+ * one that is a whole script, as test runners wrap modules.
+ */
 function isSingle(around: readonly Tree[]): boolean {
   return around.every((node, depth) => {
     if (/^(?:For|While|DoWhile)/.test(node.type)) return false;
     if (!/Function/.test(node.type)) return true;
     const call = around[depth + 1];
+    if (!node.id && call?.type === "ExpressionStatement" && isOnly(around[depth + 2])) return true;
     return !node.id && node.generator !== true && call?.type === "CallExpression" && call.callee === node;
   });
+}
+
+/** Whether a script is one statement and no more. */
+function isOnly(program: Tree | undefined): boolean {
+  return program?.type === "Program" && (program.body as Tree[]).filter((one) => one.directive === undefined).length === 1;
 }
 
 function children(node: Tree): Tree[] {
@@ -74,11 +127,48 @@ function collect(scope: Tree, names: Set<string>): void {
   for (const one of (scope.cases ?? []) as Tree[]) declared(one.consequent as Tree[], names, false);
 }
 
+function statementsOf(scope: Tree): Tree[] {
+  const body = /Function/.test(scope.type) ? (scope.body as Tree).body : scope.body;
+  const all = Array.isArray(body) ? (body as Tree[]) : [];
+  return all.map((one) => /^Export(?:Named|Default)/.test(one.type) && one.declaration ? (one.declaration as Tree) : one);
+}
+
+/** The function or class of a declaration in a scope that nothing in it assigns to again. */
+function constantAt(scope: Tree, name: string): number | undefined {
+  for (const statement of statementsOf(scope)) {
+    if (/^(?:Function|Class)Declaration$/.test(statement.type) && (statement.id as Tree | null)?.name === name) {
+      return isAssigned(scope, name) ? undefined : statement.start;
+    }
+    if (statement.type !== "VariableDeclaration") continue;
+    const own = (statement.declarations as Tree[]).find((one) => (one.id as Tree).name === name);
+    if (own === undefined) continue;
+    const value = namedValue(own.init as Tree | null);
+    return /Function|^Class/.test(value?.type ?? "") && !isAssigned(scope, name) ? value?.start : undefined;
+  }
+  return undefined;
+}
+
+/** Compilers give a function its name through a helper that returns the function. */
+function namedValue(init: Tree | null): Tree | undefined {
+  const callee = init?.callee as Tree | undefined;
+  if (callee?.name !== "__name") return init ?? undefined;
+  return (init?.arguments as Tree[])[0];
+}
+
+/** Whether any code of a scope assigns to a name, whichever variable it means there. */
+function isAssigned(node: Tree, name: string): boolean {
+  const target = (node.type === "UpdateExpression" ? node.argument : node.left) as Tree | null | undefined;
+  if (/^(?:Assignment|Update)Expression$|^For(?:In|Of)/.test(node.type) && target?.type !== "VariableDeclaration") {
+    const names = new Set<string>();
+    namesOf(target as Tree | null, names);
+    if (names.has(name)) return true;
+  }
+  return children(node).some((child) => isAssigned(child, name));
+}
+
 /** The end of the statement of a scope that gives a const, a class or an initialised let its value. */
 function setAt(scope: Tree, name: string): number | undefined {
-  const body = /Function/.test(scope.type) ? (scope.body as Tree).body : scope.body;
-  for (const outer of Array.isArray(body) ? (body as Tree[]) : []) {
-    const statement = /^Export(?:Named|Default)/.test(outer.type) && outer.declaration ? (outer.declaration as Tree) : outer;
+  for (const statement of statementsOf(scope)) {
     const names = new Set<string>();
     if (statement.type === "ClassDeclaration") namesOf(statement.id as Tree | null, names);
     if (statement.type === "VariableDeclaration" && statement.kind !== "var") {

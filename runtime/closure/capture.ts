@@ -17,6 +17,7 @@ import { joinViews, lockOf, objectNode } from "./objects.ts";
 import { takeWeakEntries, type WeakHolder } from "./weak-entries.ts";
 import type { FunctionNode, PayloadNode, Property, Slot, TravelHook } from "./payload.ts";
 import { memberStep, refusal, type Trail, variableStep } from "./refusal.ts";
+import { HANDLE_BRAND, REDUCE_BRAND, REF_BRAND, serializerOf } from "../serialize/index.ts";
 
 export interface CaptureParts {
   readonly inspector: () => Inspector;
@@ -41,9 +42,6 @@ interface KnownClass {
   readonly fields: readonly string[];
 }
 
-const REF = Symbol.for("troupe.ref");
-const HANDLE = Symbol.for("troupe.handle");
-const REDUCE = Symbol.for("troupe.reduce");
 const NATIVE = /\{\s*\[native code\]\s*\}\s*$/;
 const BYTES_MAX = 64 << 20;
 const LONG_TEXT = 4096;
@@ -103,6 +101,11 @@ export class Capture {
     const index = this.nodes.push(reference) - 1;
     if ((typeof value === "object" && value !== null) || typeof value === "function") this.#memo.set(value, index);
     return index;
+  }
+
+  /** What the value of a slot has under a key when it is made again. */
+  property(of: Slot, key: PropertyKey): number {
+    return this.add({ k: "property", of, key: typeof key === "symbol" ? this.#symbol(key) : String(key) });
   }
 
   indexOf(value: unknown): number | undefined {
@@ -183,8 +186,8 @@ export class Capture {
   #shortcut(value: object | Function, trail: Trail): PayloadNode | undefined {
     const origin = this.parts.origins.get(value);
     if (origin !== undefined) return origin;
-    if (REF in value) return this.#hooked("ref", value, trail);
-    if (HANDLE in value) return this.#hooked("handle", value, trail);
+    if (REF_BRAND in value) return this.#hooked("ref", value, trail);
+    if (HANDLE_BRAND in value) return this.#hooked("handle", value, trail);
     if (types.isProxy(value)) {
       throw refusal("CAPTURE_PROXY", "it captures a Proxy, whose handler can't be seen", trail,
         "make the Proxy inside the function.");
@@ -195,9 +198,18 @@ export class Capture {
     if (builtin !== undefined) return { k: "import", from: "", specifier: builtin.module, path: builtin.path };
     const module = this.parts.modules.exporting(value, this.mode === "value");
     if (module !== undefined) return module;
-    const { [REDUCE]: reduce } = value as { [REDUCE]?: unknown };
+    const { [REDUCE_BRAND]: reduce } = value as { [REDUCE_BRAND]?: unknown };
     if (typeof reduce === "function") return this.#reduced(value, reduce, trail);
-    return undefined;
+    const serializer = serializerOf(Object.getPrototypeOf(value) as object);
+    if (serializer === undefined) return undefined;
+    const args = [serializer.serialize(value as never)];
+    return { k: "reduce", restore: this.slot(serializer.deserialize, trail), args: this.slot(args, trail) };
+  }
+
+  /** Whether something else than a copy of its properties makes the object again: its methods are those of that. */
+  #isMadeElsewhere(value: object): boolean {
+    return REF_BRAND in value || REDUCE_BRAND in value || this.parts.origins.has(value) ||
+      serializerOf(Object.getPrototypeOf(value) as object) !== undefined;
   }
 
   #hooked(kind: "ref" | "handle", value: object, trail: Trail): PayloadNode {
@@ -222,12 +234,14 @@ export class Capture {
     const view = this.parts.inspector().lookAt(fn);
     if (view.bound !== undefined) return this.#bound(view.bound, trail);
     const script = view.location === undefined ? undefined : this.parts.inspector().script(view.location.scriptId);
+    const require = isRequire(fn) ? this.#require(fn, view) : undefined;
+    if (require !== undefined) return require;
     if (NATIVE.test(text) || script === undefined || script.url.startsWith("node:")) {
-      const remade = this.#remade(fn, view, trail);
+      const remade = this.#promisified(fn, view, trail);
       if (remade !== undefined) return remade;
       throw nativeRefusal(fn, script, trail);
     }
-    const reference = this.parts.modules.exported(fn, script, this.mode === "value");
+    const reference = this.parts.modules.exported(fn, script, view.scopes, this.mode === "value");
     if (reference !== undefined) return reference;
     if (this.mode === "reference" && trail.parent === undefined) {
       throw refusal("CAPTURE_MISSING_NAME", "no module that a worker can import exports it", trail,
@@ -243,18 +257,21 @@ export class Capture {
     return this.#plain(index, fn, { text, analysis, view, script, trail, position, offset });
   }
 
-  /** Functions that Node made for a program, and makes again in the worker: a module's `require`, what promisify gave. */
-  #remade(fn: Function, { scopes }: FunctionView, trail: Trail): PayloadNode | undefined {
-    const inner = (name: string): unknown => (
-      (scopes.find(({ values }) => name in values)?.values as Record<string, unknown> | undefined)?.[name]
-    );
-    if (fn.name === "require" && "cache" in fn) {
-      const { filename } = (inner("mod") ?? {}) as { filename?: unknown };
-      return typeof filename === "string" ? { k: "require", url: pathToFileURL(filename).href } : undefined;
-    }
-    const original = inner("original");
+  /** What promisify of Node made, and makes again in the worker. */
+  #promisified(fn: Function, { scopes }: FunctionView, trail: Trail): PayloadNode | undefined {
+    const original = variableOf(scopes, "original");
     if (typeof original !== "function" || Object.getOwnPropertyDescriptor(fn, promisify.custom)?.value !== fn) return undefined;
     return { k: "reduce", restore: this.slot(promisify, trail), args: this.slot([original], trail) };
+  }
+
+  /** The `require` of a module, or one that a test runner made around it. */
+  #require(fn: Function, { scopes }: FunctionView): PayloadNode | undefined {
+    const { filename } = (variableOf(scopes, "mod") ?? {}) as { filename?: unknown };
+    if (typeof filename === "string") return { k: "require", url: pathToFileURL(filename).href };
+    const { resolve } = fn as { resolve?: unknown };
+    const inspector = this.parts.inspector();
+    const inner = typeof resolve === "function" ? variableOf(inspector.lookAt(resolve).scopes, "_require") : undefined;
+    return isRequire(inner) && inner !== fn ? this.#require(inner, inspector.lookAt(inner)) : undefined;
   }
 
   #plain(index: number, fn: Function, source: FunctionSource): FunctionNode {
@@ -282,15 +299,27 @@ export class Capture {
 
   #bound(bound: { target: Function; self: unknown; args: readonly unknown[] }, trail: Trail): PayloadNode {
     const { target, self, args } = bound;
+    const isObject = (typeof self === "object" && self !== null) || typeof self === "function";
+    const key = isObject && this.#isMadeElsewhere(self) ? keyOf(self, target) : undefined;
     // The class of `this` first: its methods then travel as members of it.
-    if ((typeof self === "object" && self !== null) || typeof self === "function") this.slot(constructorOf(self) ?? self, trail);
+    if (isObject && key === undefined) this.slot(constructorOf(self) ?? self, trail);
     return {
       k: "bound",
-      target: this.slot(target, variableStep(trail, target.name || "target")),
+      target: key === undefined
+        ? this.slot(target, variableStep(trail, target.name || "target"))
+        : this.property(this.slot(self, variableStep(trail, "this")), key),
       self: this.slot(self, variableStep(trail, "this")),
       args: args.map((arg, at) => this.slot(arg, memberStep(trail, at))),
     };
   }
+}
+
+function isRequire(value: unknown): value is Function {
+  return typeof value === "function" && value.name === "require" && "cache" in value;
+}
+
+function variableOf(scopes: FunctionView["scopes"], name: string): unknown {
+  return (scopes.find(({ values }) => name in values)?.values as Record<string, unknown> | undefined)?.[name];
 }
 
 interface FunctionSource {
@@ -311,6 +340,15 @@ export function nameOf(fn: Function): string | undefined {
   return typeof name === "string" ? name : undefined;
 }
 
+/** The key under which an object has a function, itself or from its prototypes. */
+function keyOf(value: object, fn: Function): PropertyKey | undefined {
+  for (let at: object | null = value; at !== null; at = Object.getPrototypeOf(at) as object | null) {
+    const key = Reflect.ownKeys(at).find((one) => Object.getOwnPropertyDescriptor(at as object, one)?.value === fn);
+    if (key !== undefined) return key;
+  }
+  return undefined;
+}
+
 function constructorOf(value: object): Function | undefined {
   const proto = Object.getPrototypeOf(value) as object | null;
   const type: unknown = proto === null ? undefined : Object.getOwnPropertyDescriptor(proto, "constructor")?.value;
@@ -323,7 +361,10 @@ function prototypeOf(fn: Function): object | undefined {
   if (typeof value !== "object" || value === null) return undefined;
   const keys = Reflect.ownKeys(value);
   const above = Object.getPrototypeOf(value) as object | null;
-  const isFresh = keys.every((key) => key === "constructor") && above !== null && globalPathOf(above) !== undefined;
+  const path = above === null ? undefined : globalPathOf(above);
+  // Generators have prototypes of their own kind.
+  const isUsual = path?.join(".") === "Object.prototype" || path?.[0].startsWith("%") === true;
+  const isFresh = isUsual && keys.every((key) => key === "constructor");
   return isFresh && (keys.length === 0 || (value as { constructor: unknown }).constructor === fn) ? undefined : value;
 }
 

@@ -2,19 +2,21 @@
 
 import type { Analysis, Edit } from "./analyze.ts";
 import { edited } from "./analyze.ts";
-import { bindingOf } from "./bindings.ts";
 import type { Capture } from "./capture.ts";
 import type { FunctionView, ScriptView } from "./inspector.ts";
 import { COMPILED_MARK } from "./modules.ts";
 import type { ClassNode, CodeText, FunctionNode, Position, Slot } from "./payload.ts";
-import { refusal, type Trail } from "./refusal.ts";
+import type { Trail } from "./refusal.ts";
+import { tellShared } from "./sharing.ts";
 
 export interface DraftName {
   readonly name: string;
   readonly slot: Slot;
   readonly written: boolean;
-  /** Identity of a variable that exists once; undefined for one that may exist several times. */
+  /** Identity of a variable; undefined for one that no other captured function is known to share. */
   cell: string | undefined;
+  /** The same for a variable that may exist several times. */
+  group?: string;
   readonly scope: object | undefined;
   readonly owner: string;
 }
@@ -86,8 +88,7 @@ export function offsetAt(script: ScriptView, line: number, column: number): numb
 /** Makes cells of variables that captured functions share and write; what can't be proven to be one variable is refused. */
 export function finishDrafts(capture: Capture): void {
   const { drafts } = capture;
-  for (const users of sharedNames(drafts).values()) for (const { draft, name } of users) name.cell ??= cellOf(draft, name.name);
-  refuseShared(drafts);
+  tellShared(drafts);
   const written = new Set<string>();
   for (const { names } of drafts) for (const one of names) if (one.written && one.cell !== undefined) written.add(one.cell);
   if (written.size === 0) return;
@@ -113,33 +114,6 @@ export function finishDrafts(capture: Capture): void {
   }
 }
 
-interface NameUse {
-  readonly draft: Draft;
-  readonly name: DraftName;
-}
-
-/** Names that several drafts of a script have, and any of them writes. */
-function sharedNames(drafts: readonly Draft[]): Map<string, NameUse[]> {
-  const users = new Map<string, NameUse[]>();
-  for (const draft of drafts) {
-    for (const name of draft.names) {
-      if (name.scope === undefined) continue;
-      const key = `${draft.script.scriptId}|${name.name}`;
-      const known = users.get(key);
-      if (known === undefined) users.set(key, [{ draft, name }]);
-      else known.push({ draft, name });
-    }
-  }
-  for (const [key, all] of users) if (all.length < 2 || !all.some(({ name }) => name.written)) users.delete(key);
-  return users;
-}
-
-/** The scope alone doesn't tell whether a variable exists once, only the text around it does. */
-function cellOf({ script, offset }: Draft, name: string): string | undefined {
-  const binding = bindingOf(script, offset, name);
-  return binding?.isSingle === true ? `${script.scriptId}|${binding.start}|${name}` : undefined;
-}
-
 function cellEdits({ analysis }: Draft, name: string, access: string): Edit[] {
   const places = analysis.names.get(name)?.places ?? [];
   return places.map(({ start, end, kind }) => ({
@@ -147,37 +121,4 @@ function cellEdits({ analysis }: Draft, name: string, access: string): Edit[] {
     end: end - analysis.shift,
     text: kind === "shorthand" ? `${name}: ${access}` : kind === "callee" ? `(0,${access})` : access,
   }));
-}
-
-/**
- * V8 hands out copies of scopes, so that two closures share a variable can't be proven. That they don't is proven when anything
- * in the two copies differs.
- */
-function refuseShared(drafts: readonly Draft[]): void {
-  const seen = new Map<string, NameUse[]>();
-  for (const draft of drafts) {
-    for (const name of draft.names) {
-      if (name.scope === undefined || name.cell !== undefined) continue;
-      const key = `${draft.script.scriptId}|${name.owner}|${name.name}`;
-      const others = seen.get(key) ?? [];
-      const { scope } = name;
-      const clash = others.find((other) => (other.name.written || name.written) && isAlike(other.name.scope as object, scope));
-      if (clash !== undefined) {
-        throw refusal("CAPTURE_SHARED_MUTABLE",
-          `it captures the variable "${name.name}" that two of its functions share and one of them changes`,
-          { parent: draft.trail, step: name.name, variable: name.name },
-          "keep the state in one object that both capture, in a class, or in an actor.");
-      }
-      others.push({ draft, name });
-      seen.set(key, others);
-    }
-  }
-}
-
-function isAlike(a: object, b: object): boolean {
-  const left = a as Record<string, unknown>;
-  const right = b as Record<string, unknown>;
-  const keys = Object.getOwnPropertyNames(left);
-  if (keys.length !== Object.getOwnPropertyNames(right).length) return false;
-  return keys.every((key) => key in right && Object.is(left[key], right[key]));
 }

@@ -4,6 +4,7 @@
 // is on only while scripts are listed: left on, it makes asynchronous code ten times slower.
 
 import { createRequire } from "node:module";
+import { runInThisContext } from "node:vm";
 import type { Session } from "node:inspector";
 
 /** A scope of a function, innermost first; `values` is V8's copy of its variables. */
@@ -57,6 +58,8 @@ interface ScriptAnswer {
 
 export class Inspector {
   readonly #session: Session;
+  /** The global object that the inspector evaluates in: a test runner may give programs another one. */
+  readonly #global = runInThisContext("globalThis") as Record<symbol, unknown>;
   readonly #box: Box = { value: undefined, out: undefined };
   readonly #scripts = new Map<string, ScriptAnswer>();
   readonly #sources = new Map<string, string>();
@@ -148,7 +151,7 @@ export class Inspector {
 
   #withBox<T>(value: unknown, work: (objectId: string) => T): T {
     const key = Symbol.for(BOX);
-    const holder = globalThis as unknown as Record<symbol, unknown>;
+    const holder = this.#global;
     Object.defineProperty(holder, key, { value: this.#box, configurable: true, enumerable: false, writable: true });
     this.#box.value = value;
     try {

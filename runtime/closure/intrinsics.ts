@@ -32,6 +32,8 @@ const LAZY_GLOBALS: readonly (readonly [string, string])[] = [
   ["internal/abort_controller", "AbortController AbortSignal"],
   ["internal/encoding", "TextEncoder TextDecoder"],
 ];
+/** Members of Node's modules that some releases make when they are first read. */
+const LAZY_MEMBERS: Readonly<Record<string, readonly string[]>> = { async_hooks: ["AsyncLocalStorage"] };
 /** Objects in Node's modules whose members are values of their own. */
 const NESTED = new Set(["promises", "posix", "win32", "types"]);
 const PROMISIFIED = "nodejs.util.promisify.custom";
@@ -189,6 +191,7 @@ function buildBuiltins(): Map<object, BuiltinName> {
     const whole = require(module) as object;
     if (!found.has(whole)) found.set(whole, { module, path: ["default"] });
     const members = Object.entries(Object.getOwnPropertyDescriptors(whole));
+    for (const key of LAZY_MEMBERS[name] ?? []) members.push([key, { value: (whole as Record<string, unknown>)[key] }]);
     for (const [key, descriptor] of members) addBuiltin(found, descriptor, module, key);
   }
   return found;

@@ -9,8 +9,8 @@ import { createRequire } from "node:module";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { types } from "node:util";
 import { parseSource } from "./analyze.ts";
-import type { ScriptView } from "./inspector.ts";
-import type { Tree } from "./scope.ts";
+import type { ScopeView, ScriptView } from "./inspector.ts";
+import { declared, type Tree } from "./scope.ts";
 
 /** One imported name of a module: `name` is the export, "*" the whole namespace. */
 export interface ImportedName {
@@ -77,6 +77,7 @@ export class Modules {
   readonly #exports = new Map<unknown, string>();
   #loaded = 0;
   readonly #reaching = new Map<string, boolean>();
+  readonly #exportTables = new Map<string, ReadonlyMap<string, string>>();
   readonly #tables = new Map<string, Map<string, ImportedName>>();
 
   /** The static imports of an ES module, by local name. */
@@ -105,14 +106,29 @@ export class Modules {
   }
 
   /** A reference to a function or class, found among the exports of the module its text is from. */
-  exported(value: object, script: ScriptView, localByValue: boolean): Reference | undefined {
+  exported(
+    value: object, script: ScriptView, scopes: readonly ScopeView[], localByValue: boolean,
+  ): Reference | undefined {
     const { url } = script;
     if (!url.startsWith("file:") || url.includes("?") || isCompiled(script)) return undefined;
     const own = ownFileOf(url);
     if (own !== undefined) return ownReference(value, script, own);
     if (!url.includes("/node_modules/") && (localByValue || !this.#isImportable(url))) return undefined;
-    const path = exportPath(value, this.#namespace(script));
+    const namespace = this.#namespace(script);
+    const path = namespace === undefined ? this.#exportedVariable(value, script, scopes) : exportPath(value, namespace);
     return path === undefined ? undefined : { k: "import", from: "", specifier: url, path };
+  }
+
+  /** Without the namespace of a module: by the variables it exports, which V8 shows to each of its functions. */
+  #exportedVariable(value: object, script: ScriptView, scopes: readonly ScopeView[]): string[] | undefined {
+    const variables = scopes.find(({ kind }) => kind === "module")?.values;
+    if (variables === undefined || !script.url.includes("/node_modules/")) return undefined;
+    let exports = this.#exportTables.get(script.scriptId);
+    if (exports === undefined) this.#exportTables.set(script.scriptId, exports = exportTable(script.source));
+    for (const [name, local] of exports) {
+      if (Object.hasOwn(variables, local) && valueOf(variables, local) === value) return [name];
+    }
+    return undefined;
   }
 
   /** A reference to a whole CommonJS module by what it exports. */
@@ -243,6 +259,34 @@ function exportPath(value: object, namespace: object | undefined): string[] | un
     if (member === value) return ["default", key];
   }
   return undefined;
+}
+
+function valueOf(variables: object, name: string): unknown {
+  try {
+    return (variables as Record<string, unknown>)[name];
+  } catch {
+    // A binding without a value yet.
+    return undefined;
+  }
+}
+
+/** Names that a module exports of its own, and its variables of them. */
+function exportTable(source: string): Map<string, string> {
+  const table = new Map<string, string>();
+  for (const statement of (parseSource(source, "module")?.body ?? []) as Tree[]) {
+    const declaration = statement.declaration as Tree | null | undefined;
+    if (statement.type === "ExportDefaultDeclaration" && declaration?.id) {
+      table.set("default", (declaration.id as Tree).name as string);
+    }
+    if (statement.type !== "ExportNamedDeclaration" || statement.source) continue;
+    const names = new Set<string>();
+    if (declaration) declared([declaration], names, true);
+    for (const name of names) table.set(name, name);
+    for (const { local, exported } of statement.specifiers as { local: Tree; exported: Tree }[]) {
+      table.set((exported.name ?? exported.value) as string, local.name as string);
+    }
+  }
+  return table;
 }
 
 function importTable(source: string): Map<string, ImportedName> {

@@ -72,8 +72,13 @@ function givenSlot(capture: Capture, name: string, found: Found | undefined, scr
     return capture.add({ k: "module", url: script.url, exports: capture.slot(value.exports, memberStep(trail, "exports")) });
   }
   if (name === "__vite_ssr_import_meta__") return capture.add({ k: "meta", url: script.url });
-  if (name === "__vite_ssr_dynamic_import__") return capture.add({ k: "require", url: script.url });
+  if (name === "__vite_ssr_dynamic_import__") return capture.add({ k: "vite-import", url: script.url, root: viteRoot() });
   return undefined;
+}
+
+function viteRoot(): string {
+  const { __vitest_worker__: worker } = globalThis as { __vitest_worker__?: { config?: { root?: string } } };
+  return worker?.config?.root ?? process.cwd();
 }
 
 /** The value of a variable; of a namespace that is only used by members, those members. */

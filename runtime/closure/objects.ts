@@ -17,6 +17,7 @@ export function objectNode(capture: Capture, value: object, trail: Trail): Paylo
   }
   const text = textCoder(capture, value, trail);
   if (text !== undefined) return text;
+  if (isMemoized(value)) return memoizedNode(capture, value, trail);
   const data = dataOf(capture, value, trail);
   if (data !== undefined) return { k: "data", v: data };
   if (isUrl(value)) return { k: "url", type: value instanceof URL ? "URL" : "URLSearchParams", text: String(value) };
@@ -49,6 +50,24 @@ function textCoder(capture: Capture, value: object, trail: Trail): PayloadNode |
   const { encoding, fatal, ignoreBOM } = value as InstanceType<typeof TextDecoder>;
   const args = above === TextEncoder.prototype ? [TextEncoder, []] : [TextDecoder, [encoding, { fatal, ignoreBOM }]];
   return { k: "reduce", restore: capture.slot(Reflect.construct, trail), args: capture.slot(args, trail) };
+}
+
+interface Memoized {
+  unmemoize(): { memoize(): object };
+}
+
+function isMemoized(value: object): value is Memoized {
+  return Object.getOwnPropertyDescriptor(value, "isMemoized")?.value === true && Object.hasOwn(value, "unmemoize");
+}
+
+/** An Arrow vector that keeps what it decoded: the cache is made of closures over the vector, so it is begun anew. */
+function memoizedNode(capture: Capture, value: Memoized, trail: Trail): PayloadNode {
+  const plain = capture.slot(value.unmemoize(), trail);
+  const args = [capture.property(plain, "memoize"), plain, capture.slot([], trail)];
+  const props = args.map((arg, at) => ({ key: String(at), flags: 7, value: arg }));
+  const build = { as: "array", length: args.length } as const;
+  const list = capture.add({ k: "object", proto: capture.slot(Array.prototype, trail), build, props });
+  return { k: "reduce", restore: capture.slot(Reflect.apply, trail), args: list };
 }
 
 /** Kinds of the language with contents that are no properties. */
@@ -114,17 +133,20 @@ function privatesOf(capture: Capture, value: object, trail: Trail): PrivateValue
     }
   }
   if (own.length === 0) return undefined;
-  const all = own.flatMap(({ fields }) => fields);
-  if (new Set(all).size !== all.length) {
-    throw refusal("CAPTURE_PRIVATE", "it captures an instance of two classes that use one private name", trail,
-      "rename the private field of one of the classes.");
+  // V8 lists fields in the order they were made: those of a class before those of its subclasses, which may have the same names.
+  const listed = new Map<string, unknown[]>();
+  if (own.some(({ fields }) => fields.length > 0)) {
+    for (const [name, field] of capture.parts.inspector().privates(value)) listed.set(name, [...(listed.get(name) ?? []), field]);
   }
-  const values = new Map(all.length === 0 ? [] : capture.parts.inspector().privates(value));
-  return own.map(({ index, fields }) => ({
+  const privates = own.map(({ index, fields }) => ({
     type: index,
-    values: fields.filter((name) => values.has(name))
-      .map((name): [string, Slot] => [name, capture.slot(values.get(name), memberStep(trail, name))]),
+    values: fields.filter((name) => (listed.get(name)?.length ?? 0) > 0)
+      .map((name): [string, Slot] => [name, capture.slot(listed.get(name)?.shift(), memberStep(trail, name))]),
   }));
+  const left = [...listed].find(([, fields]) => fields.length > 0);
+  if (left === undefined) return privates;
+  throw refusal("CAPTURE_PRIVATE", `it captures an object with the private field ${left[0]} of a class it is no instance of`,
+    trail, "create it inside the function.");
 }
 
 const sealedClasses = new WeakMap<Function, boolean>();
@@ -254,6 +276,13 @@ function isUrl(value: unknown): value is URL | URLSearchParams {
 
 /** Classes of Node whose instances are plain objects, so that instances of their subclasses can be copied. */
 const PLAIN_BASES = new Set(["EventEmitter", "Object", "Module"]);
+/** Classes of the language whose instances were told by their kind before: what only inherits from them is a plain object. */
+const TOLD = new Set((
+  "Array ArrayBuffer BigInt BigInt64Array BigUint64Array Boolean DataView Date Error AggregateError EvalError Float16Array " +
+  "Float32Array Float64Array Int16Array Int32Array Int8Array Map Number Promise RangeError ReferenceError RegExp Set " +
+  "SharedArrayBuffer String Symbol SyntaxError TypeError URIError Uint16Array Uint32Array Uint8Array Uint8ClampedArray " +
+  "WeakMap WeakSet"
+).split(" "));
 
 /** The name of the class of a prototype when its instances have state inside the engine or belong to Node. */
 function opaqueClass(capture: Capture, above: object, value: object): string | undefined {
@@ -262,6 +291,7 @@ function opaqueClass(capture: Capture, above: object, value: object): string | u
   // A prototype itself is a plain object.
   if (Object.prototype.hasOwnProperty.call(value, "constructor")) return undefined;
   const path = globalPathOf(type);
+  if (path?.length === 1 && TOLD.has(path[0])) return undefined;
   if (path?.[0] === "Iterator" || path?.[0].startsWith("%") === true) return undefined;
   return path !== undefined || builtinOf(type) !== undefined || isOfNode(capture, type) ? type.name : undefined;
 }

@@ -81,12 +81,16 @@ export type PayloadNode =
   | ({ readonly k: "object"; readonly proto: Slot; readonly build?: ObjectBuild; readonly privates?: PrivateValues } & Extras)
   | { readonly k: "bound"; readonly target: Slot; readonly self: Slot; readonly args: readonly Slot[] }
   | MemberNode
+  /** What another value has under a key. */
+  | { readonly k: "property"; readonly of: Slot; readonly key: Key }
   /** One of several typed arrays on one buffer; `length` counts elements. */
   | { readonly k: "view"; readonly type: string; readonly buffer: Slot; readonly offset: number; readonly length: number }
   | { readonly k: "url"; readonly type: "URL" | "URLSearchParams"; readonly text: string }
   | { readonly k: "reduce"; readonly restore: Slot; readonly args: Slot }
   | { readonly k: "hook"; readonly kind: "ref" | "handle"; readonly bytes: Uint8Array }
-  | { readonly k: "meta" | "require" | "module"; readonly url: string; readonly exports?: Slot };
+  | { readonly k: "meta" | "require" | "module"; readonly url: string; readonly exports?: Slot }
+  /** What Vite makes of `import()`: it names files from the root of its project. */
+  | { readonly k: "vite-import"; readonly url: string; readonly root: string };
 /** What an object is made from besides its properties. */
 export type ObjectBuild =
   | { readonly as: "array"; readonly length: number }

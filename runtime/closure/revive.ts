@@ -3,8 +3,9 @@
 // A node is made empty and filled later, so cycles need no order. Only a class needs its parent first, a bound function its
 // parts, and a value that restores itself its arguments.
 
+import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
-import { dirname } from "node:path";
+import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { compileFunction, constants } from "node:vm";
 import { NotFoundError, TroupeError } from "../errors.ts";
@@ -114,9 +115,13 @@ export class Revival {
   #at(slot: Slot): unknown {
     if (typeof slot !== "number") return slot[0];
     if (!this.#isMade[slot]) {
-      this.#made[slot] = this.#make(slot);
-      this.#isMade[slot] = true;
-      this.#todo.push(slot);
+      const made = this.#make(slot);
+      // A function whose prototype leads back to it is made by then.
+      if (!this.#isMade[slot]) {
+        this.#made[slot] = made;
+        this.#isMade[slot] = true;
+        this.#todo.push(slot);
+      }
     }
     return this.#made[slot];
   }
@@ -139,9 +144,11 @@ export class Revival {
       case "object": return this.#makeObject(node);
       case "bound": return this.#makeBound(node);
       case "member": return this.#member(node);
+      case "property": return (this.#at(node.of) as Record<PropertyKey, unknown>)[this.#key(node.key)];
       case "reduce": return this.#restore(node);
       case "hook": return this.#hooked(node);
       case "meta": case "require": case "module": return this.#given(node);
+      case "vite-import": return this.#viteImport(node);
     }
   }
 
@@ -166,6 +173,12 @@ export class Revival {
     const made = this.#compile(index, node);
     const fn = typeof made === "function" ? made : methodOf(made as object);
     setName(fn, node.name);
+    if (node.prototype === undefined) return fn;
+    // Before anything extends it: a class looks at the prototype of its parent once.
+    this.#made[index] = fn;
+    this.#isMade[index] = true;
+    this.#todo.push(index);
+    Object.defineProperty(fn, "prototype", { value: this.#at(node.prototype) });
     return fn;
   }
 
@@ -281,6 +294,17 @@ export class Revival {
     return made;
   }
 
+  #viteImport(node: PayloadNode & { k: "vite-import" }): Function {
+    const { url, root } = node;
+    const load = (specifier: string): Promise<unknown> => {
+      const path = specifier.replace(/^\/@fs(?=\/)/, "").replace(/\?.*/, "");
+      if (!path.startsWith("/")) return importFrom(url)(specifier);
+      return import(pathToFileURL(existsSync(path) ? path : join(root, path)).href);
+    };
+    this.#parts.origins.set(load, node);
+    return load;
+  }
+
   #fill(index: number): void {
     if (this.#isFilled[index]) return;
     this.#isFilled[index] = true;
@@ -300,7 +324,6 @@ export class Revival {
 
   #fillFunction(index: number, node: FunctionNode, fn: Function): void {
     this.#bindNames(index, node);
-    if (node.prototype !== undefined) Object.defineProperty(fn, "prototype", { value: this.#at(node.prototype) });
     if (node.proto !== undefined) Object.setPrototypeOf(fn, this.#at(node.proto) as object | null);
     this.#define(fn, node.props);
     lock(fn, node.lock);

@@ -1,40 +1,10 @@
 // Entry scripts of every kind: what a worker computes is what the entry computes.
 
 import { describe, expect, test } from "vitest";
-import { type CaseLine, runProgram } from "./programs.ts";
-
-function differences(lines: readonly CaseLine[]): string[] {
-  return lines.filter(({ failed, expected, actual }) => failed !== undefined || expected !== actual)
-    .map(({ name, failed, message, expected, actual }) => [name, failed, message, expected, actual].join(" | "));
-}
+import { runProgram } from "./programs.ts";
+import { differences } from "./settings.ts";
 
 describe("functions and classes of an entry script", () => {
-  test("of plain ES modules", async () => {
-    const lines = await runProgram({ entry: "cases.mjs" });
-    expect(differences(lines)).toEqual([]);
-    expect(lines.length).toBeGreaterThanOrEqual(85);
-  });
-
-  test("of CommonJS", async () => {
-    const lines = await runProgram({ entry: "cases.cjs" });
-    expect(differences(lines)).toEqual([]);
-    expect(lines.length).toBeGreaterThanOrEqual(19);
-  });
-
-  test("with values of every kind, and private names", async () => {
-    const lines = await runProgram({ entry: "values.mjs" });
-    expect(differences(lines)).toEqual([]);
-    expect(lines.length).toBeGreaterThanOrEqual(31);
-  });
-
-  test("under tsx, by a worker without it", async () => {
-    const files = { "around.mjs": 'import * as entry from "./cases.ts";\nexport const viaEntry = () => typeof entry;\n' };
-    const copies = { "cases.ts": "cases.mjs" };
-    const lines = await runProgram({ entry: "cases.ts", flags: ["--import", "tsx"], copies, files });
-    expect(differences(lines)).toEqual([]);
-    expect(lines.length).toBeGreaterThanOrEqual(85);
-  });
-
   test("under tsx, as CommonJS, with the names of the file as it was written", async () => {
     const files = { "app.cts": TYPED };
     const lines = await runProgram({ entry: "app.cts", flags: ["--import", "tsx"], files });
@@ -58,20 +28,18 @@ describe("functions and classes of an entry script", () => {
   });
 
   test("of a text given on the command line", async () => {
-    const code = 'const seven = 7; import("./runner.mjs").then(async ({ captureAll }) => { ' +
-      "const [, shipper, out] = process.argv; const { createShipper } = await import(shipper); " +
-      'await captureAll(createShipper(), { seven: () => [seven, require("./local.cjs").times(2)] }, out); })';
+    const code = 'const seven = 7; import("./runner.mjs").then(({ captureAll }) => ' +
+      'captureAll({ seven: () => [seven, require("./local.cjs").times(2)] }))';
     expect(differences(await runProgram({ entry: code, flags: ["-e"] }))).toEqual([]);
     const module = 'import { captureAll } from "./runner.mjs"; import { RATE, scale } from "./helpers.mjs"; const seven = 7; ' +
-      "const [, shipper, out] = process.argv; const { createShipper } = await import(shipper); " +
-      "await captureAll(createShipper(), { seven: () => [seven, RATE, scale(1)] }, out);";
+      "await captureAll({ seven: () => [seven, RATE, scale(1)] });";
     expect(differences(await runProgram({ entry: module, flags: ["--input-type=module", "-e"] }))).toEqual([]);
   });
 
   test("equal code has an equal id in every process", async () => {
     const files = { "one.mjs": ONE };
     const [first, second] = await runProgram({ entry: "one.mjs", files, times: 2 });
-    expect(first).toMatchObject({ id: expect.stringMatching(/^[0-9a-f]{32}$/), label: "job (one.mjs:5:13)" });
+    expect(first).toMatchObject({ id: expect.stringMatching(/^[0-9a-f]{32}$/), label: "job (one.mjs:4:13)" });
     expect(second.id).toBe(first.id);
   });
 });
@@ -108,22 +76,21 @@ test("a stack shows the file, line and column of the entry's text", async () => 
 
 // Importing an entry again would say so on stdout of the worker, and in the result.
 const ONCE = `
-const isFirst = process.argv.at(-2).endsWith("/closure/index.js");
+const isFirst = process.env.CLOSURE_OUT !== undefined;
 globalThis.runs = (globalThis.runs ?? 0) + 1;
 const job = () => 40 + (isFirst ? 1 : 9);
 class Task { x() { return 42; } }
 if (typeof module === "object") Object.assign(exports, { job, Task });
 setTimeout(async () => {
-  if (!process.argv.at(-2).endsWith("/closure/index.js") || globalThis.runs > 1) return;
+  if (!isFirst || globalThis.runs > 1) return;
   const { captureAll } = await import("./runner.mjs");
-  const { createShipper } = await import(process.argv.at(-2));
-  await captureAll(createShipper(), { job, Task: () => new Task().x() }, process.argv.at(-1));
+  await captureAll({ job, Task: () => new Task().x() });
 }, 5);
 `;
 
 const THREAD = `
 import { Worker } from "node:worker_threads";
-new Worker(new URL("./entry.mjs", import.meta.url), { argv: process.argv.slice(2) }).on("error", (error) => { throw error; });
+new Worker(new URL("./entry.mjs", import.meta.url)).on("error", (error) => { throw error; });
 `;
 
 const TYPED = `
@@ -146,18 +113,14 @@ const cases = {
   shapes: () => [new Square(3).area(), new Square(1).count, Square.name],
   state: () => { count++; return count; },
 };
-import("./runner.mjs" as string).then(async ({ captureAll }) => {
-  const { createShipper } = await import(process.argv[2]);
-  await captureAll(createShipper(), cases, process.argv[3]);
-});
+import("./runner.mjs" as string).then(({ captureAll }) => captureAll(cases));
 `;
 
 const ONE = `
 import { captureAll } from "./runner.mjs";
-const { createShipper } = await import(process.argv[2]);
 const constant = 1;
 const job = () => constant;
-await captureAll(createShipper(), { job }, process.argv[3]);
+await captureAll({ job });
 `;
 
 const THROWER = `
@@ -181,6 +144,5 @@ const cases = {
   declared: () => caught(declared), later: () => caught(later()), method: () => caught(() => new Thrower().throws()),
   sameLine: () => caught(() => new Thrower().fails()),
 };
-const { createShipper } = await import(process.argv[2]);
-await captureAll(createShipper(), cases, process.argv[3]);
+await captureAll(cases);
 `;
