@@ -126,6 +126,17 @@ export class CaptureError extends TroupeError {
   declare readonly variable: string;
   declare readonly path: readonly string[];
 }
+/** A function was shipped, and a worker that needs it can't get its code. Not retried: no worker could. */
+export class CodeUnavailableError extends TroupeError {
+  static override readonly code: string = "CODE_UNAVAILABLE";
+  declare readonly codeId: string;
+  declare readonly functionName: string;
+}
+/** The functions of a job take more than the cluster keeps for one. */
+export class CodeStoreFullError extends TroupeError {
+  static override readonly code: string = "CODE_STORE_FULL";
+  declare readonly functionName: string;
+}
 export class RuntimeEnvSetupError extends TroupeError { static override readonly code: string = "RUNTIME_ENV_SETUP"; }
 export class InvalidArgumentError extends TroupeError { static override readonly code: string = "INVALID_ARGUMENT"; }
 export class NotFoundError extends TroupeError { static override readonly code: string = "NOT_FOUND"; }
@@ -149,6 +160,7 @@ const ALL: readonly (typeof TroupeError)[] = [
   ObjectStoreFullError, OutOfDiskError, RefUsedAsValueError, TaskError, WorkerCrashedError, NodeDiedError, OutOfMemoryError,
   TaskCancelledError, TaskTimeoutError, GetTimeoutError, InfeasibleError, PlacementGroupRemovedError, ActorError, ActorDiedError,
   ActorUnavailableError, ActorDeadlockError, PendingCallsLimitExceededError, NameTakenError, SerializationError, CaptureError,
+  CodeUnavailableError, CodeStoreFullError,
   RuntimeEnvSetupError, InvalidArgumentError, NotFoundError, NotInitializedError, AlreadyInitializedError, AuthenticationError,
   PermissionDeniedError, HeadUnavailableError, VersionMismatchError, ConnectionError, DeadlineError,
 ];

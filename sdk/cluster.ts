@@ -2,6 +2,7 @@
 
 import { ConnectionError } from "../runtime/errors.ts";
 import type { PrivateCluster } from "../runtime/driver/index.ts";
+import { type Staying, STAYS_BRAND } from "../runtime/serialize/index.ts";
 import { clearSession, type Session } from "../runtime/owner/index.ts";
 import { type NodeRow, shapeRow } from "./rows.ts";
 import { askRows } from "./state.ts";
@@ -60,6 +61,14 @@ export class Cluster implements AsyncDisposable {
   /** What of it is free now, as last reported. */
   async availableResources(): Promise<Record<string, number>> {
     return sum((await this.nodes()).filter((node) => node.state === "ALIVE").map((node) => node.available));
+  }
+
+  /** @internal */
+  get [STAYS_BRAND](): Staying[typeof STAYS_BRAND] {
+    return {
+      what: "a Cluster, the membership of one process",
+      fix: "call list.nodes(), getRuntimeContext() and the like where they are needed: every task is in the cluster already",
+    };
   }
 
   /** Leaves the cluster: what is pending fails, refs are dead. Idempotent. */

@@ -31,6 +31,8 @@ export {
   AlreadyInitializedError,
   AuthenticationError,
   CaptureError,
+  CodeStoreFullError,
+  CodeUnavailableError,
   ConnectionError,
   DeadlineError,
   GetTimeoutError,

@@ -108,12 +108,11 @@ Object.defineProperty(TaskFunction.prototype, REMOTE_FUNCTION_BRAND, { value: tr
 
 /** What all calls of a function with these options in a session have in common. */
 export function taskTemplate(session: Session, fn: Function, options: TaskOptions): TaskTemplate {
-  const captured = session.parts.shipper.capture(fn, { mode: options.capture ?? "auto" });
+  const captured = session.code.shipper.capture(fn, { mode: options.capture ?? "auto" });
   const name = options.name ?? (fn.name || "anonymous");
   return {
     id: session.newTemplateId(),
-    functionId: captured.id,
-    code: captured.bytes,
+    code: captured,
     name,
     method: "",
     numReturns: options.numReturns ?? 1,
@@ -156,13 +155,11 @@ Object.defineProperty(ActorClass.prototype, REMOTE_CLASS_BRAND, { value: true })
 
 /** Starts the creation of an actor; its handle is there at once. */
 export function createActor(session: Session, type: Function, options: ActorOptions, args: readonly unknown[]): object {
-  const captured = session.parts.shipper.capture(type, { mode: options.capture ?? "auto" });
+  const captured = session.code.shipper.capture(type, { mode: options.capture ?? "auto" });
   const methods = methodsOf(type);
   const holdsNothing = options.numCpus === undefined && options.numGpus === undefined && options.resources === undefined;
   const spec = {
     className: type.name || "anonymous",
-    functionId: captured.id,
-    code: captured.bytes,
     placement: resourcesOf(options, 1),
     lifetime: resourcesOf(options, holdsNothing ? 0 : (options.numCpus ?? 0)),
     maxRestarts: options.maxRestarts ?? 0,
@@ -177,6 +174,7 @@ export function createActor(session: Session, type: Function, options: ActorOpti
   };
   const travelling = { maxTaskRetries: options.maxTaskRetries ?? 0, methods: plainMethods(options.methods) };
   return session.createActor(spec, args, methods, {
+    code: captured,
     environment: session.environments.use(requestOf(options.runtimeEnv)),
     maxPendingCalls: options.maxPendingCalls ?? -1,
     retryOn: retryPredicate(options.retryExceptions),

@@ -146,7 +146,7 @@ export const Value = v1.Value as Codec<Value>;
 
 export interface Code {
   readonly id: string;
-  readonly bytes: Uint8Array;
+  readonly name: string;
 }
 export const Code = v1.Code as Codec<Code>;
 
@@ -154,7 +154,6 @@ export interface Template {
   readonly id: number;
   readonly functionId: string;
   readonly name: string;
-  readonly code: Uint8Array;
   readonly numReturns: number;
   readonly method: string;
   readonly resources: Readonly<Record<string, number>>;
@@ -441,7 +440,6 @@ export interface ActorSpec {
   readonly actor: string;
   readonly className: string;
   readonly functionId: string;
-  readonly code: Uint8Array;
   readonly args: Uint8Array;
   readonly bound: readonly BoundArg[];
   readonly placement: Readonly<Record<string, number>>;
@@ -540,7 +538,7 @@ export const RelayClosed = v1.RelayClosed as Codec<RelayClosed>;
 
 export interface Call {
   /** Which of them is set. Ignored when sent. */
-  readonly body?: "createActor" | "resolveActor" | "killActor" | "placeActor" | "registerNode" | "registerJob" | "listState" | "grantSlab" | "allocateObject" | "grantDescriptors" | "fetchObject" | "readChunk" | "writeChunk" | "stopCluster" | "describeProcess" | "lookUpProcess" | undefined;
+  readonly body?: "createActor" | "resolveActor" | "killActor" | "placeActor" | "registerNode" | "registerJob" | "listState" | "grantSlab" | "allocateObject" | "grantDescriptors" | "fetchObject" | "readChunk" | "writeChunk" | "stopCluster" | "describeProcess" | "lookUpProcess" | "exportCode" | "fetchCode" | undefined;
   readonly id: number;
   readonly attempt: number;
   readonly origin: string;
@@ -560,12 +558,14 @@ export interface Call {
   readonly stopCluster: StopCluster | undefined;
   readonly describeProcess: DescribeProcess | undefined;
   readonly lookUpProcess: LookUpProcess | undefined;
+  readonly exportCode: ExportCode | undefined;
+  readonly fetchCode: FetchCode | undefined;
 }
 export const Call = v1.Call as Codec<Call>;
 
 export interface Answer {
   /** Which of them is set. Ignored when sent. */
-  readonly body?: "actor" | "registeredNode" | "registeredJob" | "stateRows" | "slab" | "object" | "descriptors" | "stored" | "chunk" | "done" | "process" | "death" | undefined;
+  readonly body?: "actor" | "registeredNode" | "registeredJob" | "stateRows" | "slab" | "object" | "descriptors" | "stored" | "chunk" | "done" | "process" | "death" | "codeItem" | undefined;
   readonly id: number;
   readonly failure: Failure | undefined;
   readonly actor: ActorInfo | undefined;
@@ -580,6 +580,7 @@ export interface Answer {
   readonly done: Done | undefined;
   readonly process: DescribeProcess | undefined;
   readonly death: DeathCause | undefined;
+  readonly codeItem: CodeItem | undefined;
 }
 export const Answer = v1.Answer as Codec<Answer>;
 
@@ -726,6 +727,38 @@ export interface Chunk {
 }
 export const Chunk = v1.Chunk as Codec<Chunk>;
 
+export interface ExportCode {
+  readonly id: string;
+  readonly name: string;
+  readonly bytes: Uint8Array;
+  readonly stored: Stored | undefined;
+  readonly needs: readonly string[];
+  readonly holder: string;
+  readonly failure: Failure | undefined;
+}
+export const ExportCode = v1.ExportCode as Codec<ExportCode>;
+
+export interface FetchCode {
+  readonly id: string;
+  readonly name: string;
+  readonly holder: string;
+}
+export const FetchCode = v1.FetchCode as Codec<FetchCode>;
+
+export interface CodeItem {
+  readonly id: string;
+  readonly name: string;
+  readonly bytes: Uint8Array;
+  readonly places: readonly Stored[];
+  readonly needs: readonly string[];
+}
+export const CodeItem = v1.CodeItem as Codec<CodeItem>;
+
+export interface CodeFreed {
+  readonly ids: readonly string[];
+}
+export const CodeFreed = v1.CodeFreed as Codec<CodeFreed>;
+
 export interface StopCluster {
   readonly force: boolean;
 }
@@ -790,4 +823,5 @@ export const MESSAGES = {
   clusterView: { field: 57, codec: ClusterView },
   actorReport: { field: 58, codec: ActorReport },
   jobEnded: { field: 59, codec: JobEnded },
+  codeFreed: { field: 60, codec: CodeFreed },
 } as const;

@@ -1797,7 +1797,7 @@ return Value;
 v1.Code = (function() {
 const Code = function () {
 this.id = "";
-this.bytes = $none;
+this.name = "";
 };
 Code.encode = function (message, writer, _depth) {
 if (!writer)
@@ -1808,8 +1808,8 @@ if (_depth > $util.recursionLimit)
 throw $Error("max depth exceeded");
 if (message.id != null && $Object.hasOwnProperty.call(message, "id") && message.id !== "")
 writer.uint32(10).string(message.id);
-if (message.bytes != null && $Object.hasOwnProperty.call(message, "bytes") && message.bytes.length)
-writer.uint32(18).bytes(message.bytes);
+if (message.name != null && $Object.hasOwnProperty.call(message, "name") && message.name !== "")
+writer.uint32(26).string(message.name);
 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
 for (let i = 0; i < message.$unknowns.length; ++i)
 writer.raw(message.$unknowns[i]);
@@ -1851,13 +1851,13 @@ else
 message.id = "";
 continue;
 }
-case 2: {
+case 3: {
 if (wireType !== 2)
 break;
-if ((value = reader.bytes()).length)
-message.bytes = value;
+if ((value = reader.stringVerify()).length)
+message.name = value;
 else
-message.bytes = $none;
+message.name = "";
 continue;
 }
 }
@@ -1883,7 +1883,6 @@ const Template = function () {
 this.id = 0;
 this.functionId = "";
 this.name = "";
-this.code = $none;
 this.numReturns = 0;
 this.method = "";
 this.resources = $Object.create(null);
@@ -1901,8 +1900,6 @@ if (message.functionId != null && $Object.hasOwnProperty.call(message, "function
 writer.uint32(18).string(message.functionId);
 if (message.name != null && $Object.hasOwnProperty.call(message, "name") && message.name !== "")
 writer.uint32(26).string(message.name);
-if (message.code != null && $Object.hasOwnProperty.call(message, "code") && message.code.length)
-writer.uint32(34).bytes(message.code);
 if (message.numReturns != null && $Object.hasOwnProperty.call(message, "numReturns") && message.numReturns !== 0)
 writer.uint32(40).uint32(message.numReturns);
 if (message.method != null && $Object.hasOwnProperty.call(message, "method") && message.method !== "")
@@ -1967,15 +1964,6 @@ if ((value = reader.stringVerify()).length)
 message.name = value;
 else
 message.name = "";
-continue;
-}
-case 4: {
-if (wireType !== 2)
-break;
-if ((value = reader.bytes()).length)
-message.code = value;
-else
-message.code = $none;
 continue;
 }
 case 5: {
@@ -5896,7 +5884,6 @@ const ActorSpec = function () {
 this.actor = "";
 this.className = "";
 this.functionId = "";
-this.code = $none;
 this.args = $none;
 this.bound = [];
 this.placement = $Object.create(null);
@@ -5929,8 +5916,6 @@ if (message.className != null && $Object.hasOwnProperty.call(message, "className
 writer.uint32(18).string(message.className);
 if (message.functionId != null && $Object.hasOwnProperty.call(message, "functionId") && message.functionId !== "")
 writer.uint32(26).string(message.functionId);
-if (message.code != null && $Object.hasOwnProperty.call(message, "code") && message.code.length)
-writer.uint32(34).bytes(message.code);
 if (message.args != null && $Object.hasOwnProperty.call(message, "args") && message.args.length)
 writer.uint32(42).bytes(message.args);
 if (message.bound != null && message.bound.length)
@@ -6028,15 +6013,6 @@ if ((value = reader.stringVerify()).length)
 message.functionId = value;
 else
 message.functionId = "";
-continue;
-}
-case 4: {
-if (wireType !== 2)
-break;
-if ((value = reader.bytes()).length)
-message.code = value;
-else
-message.code = $none;
 continue;
 }
 case 5: {
@@ -7270,6 +7246,8 @@ this.writeChunk = $undefined;
 this.stopCluster = $undefined;
 this.describeProcess = $undefined;
 this.lookUpProcess = $undefined;
+this.exportCode = $undefined;
+this.fetchCode = $undefined;
 this.body = $undefined;
 };
 Call.encode = function (message, writer, _depth) {
@@ -7317,6 +7295,10 @@ if (message.describeProcess != null && $Object.hasOwnProperty.call(message, "des
 v1.DescribeProcess.encode(message.describeProcess, writer.uint32(250).fork(), _depth + 1).ldelim();
 if (message.lookUpProcess != null && $Object.hasOwnProperty.call(message, "lookUpProcess"))
 v1.LookUpProcess.encode(message.lookUpProcess, writer.uint32(258).fork(), _depth + 1).ldelim();
+if (message.exportCode != null && $Object.hasOwnProperty.call(message, "exportCode"))
+v1.ExportCode.encode(message.exportCode, writer.uint32(266).fork(), _depth + 1).ldelim();
+if (message.fetchCode != null && $Object.hasOwnProperty.call(message, "fetchCode"))
+v1.FetchCode.encode(message.fetchCode, writer.uint32(274).fork(), _depth + 1).ldelim();
 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
 for (let i = 0; i < message.$unknowns.length; ++i)
 writer.raw(message.$unknowns[i]);
@@ -7488,6 +7470,20 @@ message.lookUpProcess = v1.LookUpProcess.decode(reader, reader.size(), $undefine
 message.body = "lookUpProcess";
 continue;
 }
+case 33: {
+if (wireType !== 2)
+break;
+message.exportCode = v1.ExportCode.decode(reader, reader.size(), $undefined, _depth + 1, message.exportCode);
+message.body = "exportCode";
+continue;
+}
+case 34: {
+if (wireType !== 2)
+break;
+message.fetchCode = v1.FetchCode.decode(reader, reader.size(), $undefined, _depth + 1, message.fetchCode);
+message.body = "fetchCode";
+continue;
+}
 }
 reader.skipType(wireType, _depth, tag);
 if (!reader.discardUnknown) {
@@ -7522,6 +7518,7 @@ this.chunk = $undefined;
 this.done = $undefined;
 this.process = $undefined;
 this.death = $undefined;
+this.codeItem = $undefined;
 this.body = $undefined;
 };
 Answer.encode = function (message, writer, _depth) {
@@ -7559,6 +7556,8 @@ if (message.process != null && $Object.hasOwnProperty.call(message, "process"))
 v1.DescribeProcess.encode(message.process, writer.uint32(218).fork(), _depth + 1).ldelim();
 if (message.death != null && $Object.hasOwnProperty.call(message, "death"))
 v1.DeathCause.encode(message.death, writer.uint32(226).fork(), _depth + 1).ldelim();
+if (message.codeItem != null && $Object.hasOwnProperty.call(message, "codeItem"))
+v1.CodeItem.encode(message.codeItem, writer.uint32(234).fork(), _depth + 1).ldelim();
 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
 for (let i = 0; i < message.$unknowns.length; ++i)
 writer.raw(message.$unknowns[i]);
@@ -7688,6 +7687,13 @@ if (wireType !== 2)
 break;
 message.death = v1.DeathCause.decode(reader, reader.size(), $undefined, _depth + 1, message.death);
 message.body = "death";
+continue;
+}
+case 29: {
+if (wireType !== 2)
+break;
+message.codeItem = v1.CodeItem.decode(reader, reader.size(), $undefined, _depth + 1, message.codeItem);
+message.body = "codeItem";
 continue;
 }
 }
@@ -9693,6 +9699,432 @@ throw $Error("missing end group");
 return message;
 };
 return Chunk;
+})();
+v1.ExportCode = (function() {
+const ExportCode = function () {
+this.id = "";
+this.name = "";
+this.bytes = $none;
+this.stored = $undefined;
+this.needs = [];
+this.holder = "";
+this.failure = $undefined;
+};
+ExportCode.encode = function (message, writer, _depth) {
+if (!writer)
+writer = $Writer.create();
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $util.recursionLimit)
+throw $Error("max depth exceeded");
+if (message.id != null && $Object.hasOwnProperty.call(message, "id") && message.id !== "")
+writer.uint32(10).string(message.id);
+if (message.name != null && $Object.hasOwnProperty.call(message, "name") && message.name !== "")
+writer.uint32(18).string(message.name);
+if (message.bytes != null && $Object.hasOwnProperty.call(message, "bytes") && message.bytes.length)
+writer.uint32(26).bytes(message.bytes);
+if (message.stored != null && $Object.hasOwnProperty.call(message, "stored"))
+v1.Stored.encode(message.stored, writer.uint32(34).fork(), _depth + 1).ldelim();
+if (message.needs != null && message.needs.length)
+for (let i = 0; i < message.needs.length; ++i)
+writer.uint32(42).string(message.needs[i]);
+if (message.holder != null && $Object.hasOwnProperty.call(message, "holder") && message.holder !== "")
+writer.uint32(50).string(message.holder);
+if (message.failure != null && $Object.hasOwnProperty.call(message, "failure"))
+v1.Failure.encode(message.failure, writer.uint32(58).fork(), _depth + 1).ldelim();
+if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+for (let i = 0; i < message.$unknowns.length; ++i)
+writer.raw(message.$unknowns[i]);
+return writer;
+};
+ExportCode.decode = function (reader, length, _end, _depth, _target) {
+if (!(reader instanceof $Reader))
+reader = $Reader.create(reader);
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $Reader.recursionLimit)
+throw $Error("max depth exceeded");
+let end, message, value;
+if (length === $undefined)
+end = reader.len;
+else {
+end = reader.pos + length;
+if (end > reader.len)
+throw $RangeError("index out of range");
+length = reader.len;
+reader.len = end;
+}
+message = _target || new v1.ExportCode();
+while (reader.pos < end) {
+let start = reader.pos;
+let tag = reader.tag();
+if (tag === _end) {
+_end = $undefined;
+break;
+}
+let wireType = tag & 7;
+switch (tag >>>= 3) {
+case 1: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.id = value;
+else
+message.id = "";
+continue;
+}
+case 2: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.name = value;
+else
+message.name = "";
+continue;
+}
+case 3: {
+if (wireType !== 2)
+break;
+if ((value = reader.bytes()).length)
+message.bytes = value;
+else
+message.bytes = $none;
+continue;
+}
+case 4: {
+if (wireType !== 2)
+break;
+message.stored = v1.Stored.decode(reader, reader.size(), $undefined, _depth + 1, message.stored);
+continue;
+}
+case 5: {
+if (wireType !== 2)
+break;
+if (!(message.needs && message.needs.length))
+message.needs = [];
+message.needs.push(reader.stringVerify());
+continue;
+}
+case 6: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.holder = value;
+else
+message.holder = "";
+continue;
+}
+case 7: {
+if (wireType !== 2)
+break;
+message.failure = v1.Failure.decode(reader, reader.size(), $undefined, _depth + 1, message.failure);
+continue;
+}
+}
+reader.skipType(wireType, _depth, tag);
+if (!reader.discardUnknown) {
+$util.makeProp(message, "$unknowns", false);
+(message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+}
+}
+if (length !== $undefined) {
+if (reader.pos !== end)
+throw $RangeError("index out of range");
+reader.len = length;
+}
+if (_end !== $undefined)
+throw $Error("missing end group");
+return message;
+};
+return ExportCode;
+})();
+v1.FetchCode = (function() {
+const FetchCode = function () {
+this.id = "";
+this.name = "";
+this.holder = "";
+};
+FetchCode.encode = function (message, writer, _depth) {
+if (!writer)
+writer = $Writer.create();
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $util.recursionLimit)
+throw $Error("max depth exceeded");
+if (message.id != null && $Object.hasOwnProperty.call(message, "id") && message.id !== "")
+writer.uint32(10).string(message.id);
+if (message.name != null && $Object.hasOwnProperty.call(message, "name") && message.name !== "")
+writer.uint32(18).string(message.name);
+if (message.holder != null && $Object.hasOwnProperty.call(message, "holder") && message.holder !== "")
+writer.uint32(26).string(message.holder);
+if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+for (let i = 0; i < message.$unknowns.length; ++i)
+writer.raw(message.$unknowns[i]);
+return writer;
+};
+FetchCode.decode = function (reader, length, _end, _depth, _target) {
+if (!(reader instanceof $Reader))
+reader = $Reader.create(reader);
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $Reader.recursionLimit)
+throw $Error("max depth exceeded");
+let end, message, value;
+if (length === $undefined)
+end = reader.len;
+else {
+end = reader.pos + length;
+if (end > reader.len)
+throw $RangeError("index out of range");
+length = reader.len;
+reader.len = end;
+}
+message = _target || new v1.FetchCode();
+while (reader.pos < end) {
+let start = reader.pos;
+let tag = reader.tag();
+if (tag === _end) {
+_end = $undefined;
+break;
+}
+let wireType = tag & 7;
+switch (tag >>>= 3) {
+case 1: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.id = value;
+else
+message.id = "";
+continue;
+}
+case 2: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.name = value;
+else
+message.name = "";
+continue;
+}
+case 3: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.holder = value;
+else
+message.holder = "";
+continue;
+}
+}
+reader.skipType(wireType, _depth, tag);
+if (!reader.discardUnknown) {
+$util.makeProp(message, "$unknowns", false);
+(message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+}
+}
+if (length !== $undefined) {
+if (reader.pos !== end)
+throw $RangeError("index out of range");
+reader.len = length;
+}
+if (_end !== $undefined)
+throw $Error("missing end group");
+return message;
+};
+return FetchCode;
+})();
+v1.CodeItem = (function() {
+const CodeItem = function () {
+this.id = "";
+this.name = "";
+this.bytes = $none;
+this.places = [];
+this.needs = [];
+};
+CodeItem.encode = function (message, writer, _depth) {
+if (!writer)
+writer = $Writer.create();
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $util.recursionLimit)
+throw $Error("max depth exceeded");
+if (message.id != null && $Object.hasOwnProperty.call(message, "id") && message.id !== "")
+writer.uint32(10).string(message.id);
+if (message.name != null && $Object.hasOwnProperty.call(message, "name") && message.name !== "")
+writer.uint32(18).string(message.name);
+if (message.bytes != null && $Object.hasOwnProperty.call(message, "bytes") && message.bytes.length)
+writer.uint32(26).bytes(message.bytes);
+if (message.places != null && message.places.length)
+for (let i = 0; i < message.places.length; ++i)
+v1.Stored.encode(message.places[i], writer.uint32(34).fork(), _depth + 1).ldelim();
+if (message.needs != null && message.needs.length)
+for (let i = 0; i < message.needs.length; ++i)
+writer.uint32(42).string(message.needs[i]);
+if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+for (let i = 0; i < message.$unknowns.length; ++i)
+writer.raw(message.$unknowns[i]);
+return writer;
+};
+CodeItem.decode = function (reader, length, _end, _depth, _target) {
+if (!(reader instanceof $Reader))
+reader = $Reader.create(reader);
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $Reader.recursionLimit)
+throw $Error("max depth exceeded");
+let end, message, value;
+if (length === $undefined)
+end = reader.len;
+else {
+end = reader.pos + length;
+if (end > reader.len)
+throw $RangeError("index out of range");
+length = reader.len;
+reader.len = end;
+}
+message = _target || new v1.CodeItem();
+while (reader.pos < end) {
+let start = reader.pos;
+let tag = reader.tag();
+if (tag === _end) {
+_end = $undefined;
+break;
+}
+let wireType = tag & 7;
+switch (tag >>>= 3) {
+case 1: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.id = value;
+else
+message.id = "";
+continue;
+}
+case 2: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.name = value;
+else
+message.name = "";
+continue;
+}
+case 3: {
+if (wireType !== 2)
+break;
+if ((value = reader.bytes()).length)
+message.bytes = value;
+else
+message.bytes = $none;
+continue;
+}
+case 4: {
+if (wireType !== 2)
+break;
+if (!(message.places && message.places.length))
+message.places = [];
+message.places.push(v1.Stored.decode(reader, reader.size(), $undefined, _depth + 1));
+continue;
+}
+case 5: {
+if (wireType !== 2)
+break;
+if (!(message.needs && message.needs.length))
+message.needs = [];
+message.needs.push(reader.stringVerify());
+continue;
+}
+}
+reader.skipType(wireType, _depth, tag);
+if (!reader.discardUnknown) {
+$util.makeProp(message, "$unknowns", false);
+(message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+}
+}
+if (length !== $undefined) {
+if (reader.pos !== end)
+throw $RangeError("index out of range");
+reader.len = length;
+}
+if (_end !== $undefined)
+throw $Error("missing end group");
+return message;
+};
+return CodeItem;
+})();
+v1.CodeFreed = (function() {
+const CodeFreed = function () {
+this.ids = [];
+};
+CodeFreed.encode = function (message, writer, _depth) {
+if (!writer)
+writer = $Writer.create();
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $util.recursionLimit)
+throw $Error("max depth exceeded");
+if (message.ids != null && message.ids.length)
+for (let i = 0; i < message.ids.length; ++i)
+writer.uint32(10).string(message.ids[i]);
+if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+for (let i = 0; i < message.$unknowns.length; ++i)
+writer.raw(message.$unknowns[i]);
+return writer;
+};
+CodeFreed.decode = function (reader, length, _end, _depth, _target) {
+if (!(reader instanceof $Reader))
+reader = $Reader.create(reader);
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $Reader.recursionLimit)
+throw $Error("max depth exceeded");
+let end, message;
+if (length === $undefined)
+end = reader.len;
+else {
+end = reader.pos + length;
+if (end > reader.len)
+throw $RangeError("index out of range");
+length = reader.len;
+reader.len = end;
+}
+message = _target || new v1.CodeFreed();
+while (reader.pos < end) {
+let start = reader.pos;
+let tag = reader.tag();
+if (tag === _end) {
+_end = $undefined;
+break;
+}
+let wireType = tag & 7;
+switch (tag >>>= 3) {
+case 1: {
+if (wireType !== 2)
+break;
+if (!(message.ids && message.ids.length))
+message.ids = [];
+message.ids.push(reader.stringVerify());
+continue;
+}
+}
+reader.skipType(wireType, _depth, tag);
+if (!reader.discardUnknown) {
+$util.makeProp(message, "$unknowns", false);
+(message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+}
+}
+if (length !== $undefined) {
+if (reader.pos !== end)
+throw $RangeError("index out of range");
+reader.len = length;
+}
+if (_end !== $undefined)
+throw $Error("missing end group");
+return message;
+};
+return CodeFreed;
 })();
 v1.StopCluster = (function() {
 const StopCluster = function () {

@@ -10,6 +10,7 @@ import type {
   AllocateObject, AnswerBody, Caller, Channel, Draft, FetchObject, FreeObjects, GrantDescriptors, GrantSlab, ReadChunk, Stored,
 } from "../transport/index.ts";
 import { Orphans, type GoneOwner } from "./orphans.ts";
+import type { Peers } from "./peers.ts";
 
 export const CHUNK_BYTES = 1024 * 1024;
 /** Chunks of one object under way at once. */
@@ -24,9 +25,10 @@ export interface AgentObjectsParts {
   readonly nodeId: string;
   readonly host: StoreHost;
   readonly client: StoreClient;
+  /** Number of `client`. */
+  readonly clientNumber: number;
   readonly caller: Caller;
-  readonly connect: (node: string) => Promise<Channel>;
-  readonly peer: (node: string) => Channel | undefined;
+  readonly peers: Pick<Peers, "connect" | "find">;
 }
 
 export class AgentObjects {
@@ -87,7 +89,7 @@ export class AgentObjects {
     if (message.node !== this.#parts.nodeId) {
       const tell = (channel: Channel) => channel.send("freeObjects", message);
       // A node that can't be reached is dead or dying, and its store with it.
-      this.#parts.connect(message.node).then(tell, () => {});
+      this.#parts.peers.connect(message.node).then(tell, () => {});
       return;
     }
     message.slots.forEach((slot, index) => this.freeLocal(slot, message.generations[index]));
@@ -99,7 +101,7 @@ export class AgentObjects {
     const holders = this.#holders.get(key);
     this.#holders.delete(key);
     for (const node of holders ?? []) {
-      this.#parts.peer(node)?.send("freeObjects", { node: this.#parts.nodeId, slots: [slot], generations: [generation] });
+      this.#parts.peers.find(node)?.send("freeObjects", { node: this.#parts.nodeId, slots: [slot], generations: [generation] });
     }
   }
 
@@ -134,11 +136,31 @@ export class AgentObjects {
 
   /** The same for a process of this node, from whichever node has the object. */
   readAnywhere(body: ReadChunk): AnswerBody | Promise<AnswerBody> {
-    const { nodeId, connect, caller } = this.#parts;
+    const { nodeId, peers, caller } = this.#parts;
     if (body.node === nodeId || body.node === "") return this.read(body, "");
-    return connect(body.node)
+    return peers.connect(body.node)
       .then((channel) => caller.call(channel, "readChunk", body, "chunk", { timeoutMs: CHUNK_TIMEOUT_MS }))
       .then((chunk) => ({ chunk }));
+  }
+
+  /** A copy of another node's object that does not end with it: whoever asked frees it. */
+  async replicate(source: Stored): Promise<Stored> {
+    const channel = await this.#parts.peers.connect(source.node);
+    const target = await this.#parts.client.create(source.size);
+    try {
+      await this.#fill(channel, source, target);
+    } catch (error) {
+      target.abort();
+      throw error;
+    }
+    const { slot, generation } = target.seal();
+    return { node: this.#parts.nodeId, slot, generation, size: source.size };
+  }
+
+  /** An object of a local process is this agent's own from now on, and outlives its maker. False when it is gone. */
+  adopt({ node, slot, generation }: Stored): boolean {
+    const { nodeId, host, clientNumber } = this.#parts;
+    return node === nodeId && host.give({ slot, generation }, clientNumber);
   }
 
   nodeDied(node: string): void {
@@ -177,16 +199,7 @@ export class AgentObjects {
   }
 
   async #copy(source: Stored, key: string): Promise<Stored> {
-    const channel = await this.#parts.connect(source.node);
-    const target = await this.#parts.client.create(source.size);
-    try {
-      await this.#fill(channel, source, target);
-    } catch (error) {
-      target.abort();
-      throw error;
-    }
-    const { slot, generation } = target.seal();
-    const stored = { node: this.#parts.nodeId, slot, generation, size: source.size };
+    const stored = await this.replicate(source);
     this.#copies.set(key, stored);
     return stored;
   }

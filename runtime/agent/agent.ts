@@ -16,6 +16,7 @@ import {
 } from "../transport/index.ts";
 import type { Resources } from "../../scheduler/index.ts";
 import { AgentActors } from "./agent-actors.ts";
+import { AgentCode } from "./agent-code.ts";
 import { AgentEnvironments } from "./agent-environments.ts";
 import { AgentJobs } from "./agent-jobs.ts";
 import { AgentLeases } from "./agent-leases.ts";
@@ -64,6 +65,7 @@ export class Agent {
   readonly #leases: AgentLeases;
   readonly #actors: AgentActors;
   readonly #objects: AgentObjects;
+  readonly #code: AgentCode;
   readonly #environments: AgentEnvironments;
   readonly #state: AgentState;
   readonly #peers: Peers;
@@ -123,8 +125,9 @@ export class Agent {
     const grant = parts.store.admit(processId);
     const client = parts.openStore(grant, ownBroker(() => this.#objects, grant.client));
     this.#objects = new AgentObjects({
-      clock, nodeId, host: parts.store, client, caller: this.caller, connect, peer: (node) => this.#peers.find(node),
+      clock, nodeId, host: parts.store, client, clientNumber: grant.client, caller: this.caller, peers: this.#peers,
     });
+    this.#code = new AgentCode({ nodeId, objects: this.#objects, head: () => this.#head });
     this.#state = new AgentState({
       nodeId, caller: this.caller, store: parts.store, copied: () => this.#objects.copiedBytes,
       workers: () => this.workers.rows((worker) => this.#leases.leaseOfWorker(worker) !== undefined),
@@ -205,7 +208,7 @@ export class Agent {
       case "worker":
         return this.#admitWorker(peer);
       case "driver":
-        return this.#admitDriver(peer);
+        return this.#local(peer);
       default:
         return { refused: failureOf(new InvalidArgumentError(`an agent takes no ${peer.kind}`)) };
     }
@@ -216,27 +219,22 @@ export class Agent {
     if (worker === undefined) {
       return { refused: failureOf(new InvalidArgumentError(`worker ${peer.processId} was not started by this agent`)) };
     }
-    const { handler, welcome, add, client } = this.#local(peer);
+    const { handler, details, accepted, client } = this.#local(peer);
     return {
-      handler, details: welcome,
+      handler, details,
       accepted: (channel) => {
-        add(channel);
+        accepted(channel);
         this.workers.reported(peer.processId, channel, client);
         if (worker.jobId !== "") channel.send("adoptJob", this.#jobs.adoption(worker.jobId));
       },
     };
   }
 
-  #admitDriver(peer: Peer): Admission {
-    // The job is asked for in a call, once the channel stands: the head answers it.
-    const { handler, welcome, add } = this.#local(peer);
-    return { handler, details: welcome, accepted: add };
-  }
-
   #local(peer: Peer) {
     const { store, claims } = this.#parts;
     const grant = store.admit(peer.processId);
-    const welcome = toBytes(ProcessWelcome, { store: grant, claimsPath: claims.path });
+    // Its job is told later: a worker adopts one, a driver asks for one in a call.
+    const details = toBytes(ProcessWelcome, { store: grant, claimsPath: claims.path });
     const callee = new Callee(this.#processCalls(peer, grant.client));
     const handler: ChannelHandler = {
       messages: { ...this.#processMessages(peer), call: (call, channel) => callee.called(call, channel) },
@@ -250,8 +248,8 @@ export class Agent {
         else this.workers.left(peer.processId);
       },
     };
-    const add = (channel: Channel) => this.#processes.add({ peer, channel });
-    return { handler, welcome, add, client: grant.client };
+    const accepted = (channel: Channel) => this.#processes.add({ peer, channel });
+    return { handler, details, accepted, client: grant.client };
   }
 
   #processMessages(peer: Peer): MessageHandlers {
@@ -291,6 +289,8 @@ export class Agent {
       grantDescriptors: (body) => this.#objects.descriptors(client, body),
       allocateObject: (body) => this.#objects.allocate(client, body),
       fetchObject: (body) => this.#objects.fetch(body),
+      exportCode: (body) => this.#code.export(body, this.#holderOf(peer)),
+      fetchCode: (body) => this.#code.fetch(body, this.#holderOf(peer)),
       readChunk: (body) => this.#objects.readAnywhere(body),
       writeChunk: (body) => this.#environments.write(body, this.#jobOf(peer)),
     };
@@ -344,6 +344,7 @@ export class Agent {
       processDied: (died) => this.#processDiedElsewhere(died),
       nodeDied: ({ node, reason }) => this.#nodeDied(node, reason),
       jobEnded: ({ jobId, reason }) => this.#jobEnded(jobId, reason),
+      codeFreed: ({ ids }) => this.#code.freed(ids),
       adoptJob: ({ jobId, namespace }) => this.#jobs.begun(jobId, namespace),
       exit: ({ reason }) => this.end(reason),
       relay: (message) => this.#relays.pass(message),
@@ -414,6 +415,12 @@ export class Agent {
 
   #jobOf(peer: Peer): string {
     return this.#jobs.ofDriver(peer.processId) ?? this.workers.get(peer.processId)?.jobId ?? "";
+  }
+
+  /** Whom the code of a process is kept for: its job, or the detached actor it hosts. */
+  #holderOf(peer: Peer): string {
+    const worker = this.workers.get(peer.processId);
+    return (worker?.detachedActor ? worker.actor : undefined) ?? this.#jobOf(peer);
   }
 
   // -- actors --------------------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 import { writeSync } from "node:fs";
 import { failureOf, InvalidArgumentError } from "../errors.ts";
 import { EnvironmentSite, npmInstaller } from "../environment/index.ts";
-import { Head } from "../head/index.ts";
+import { codeLimitOf, Head } from "../head/index.ts";
 import { PACKAGE_ROOT } from "../programs.ts";
 import { LIFELINE_FD } from "../spawner.ts";
 import { watchLifeline } from "../lifeline.ts";
@@ -96,7 +96,8 @@ async function startHead(config: AgentConfig, seams: Seams): Promise<RunningHead
   const transport = memoryTransport({ clock: seams.clock });
   const { clusterId, token } = config;
   const identity: Identity = { kind: "head", processId: seams.random.hex(8), nodeId: config.nodeId, clusterId, token };
-  const head = new Head({ seams: { ...seams, transport }, identity, stopped: () => {} });
+  const codeLimit = codeLimitOf(process.env.TROUPE_JOB_CODE_MEMORY);
+  const head = new Head({ seams: { ...seams, transport }, identity, stopped: () => {}, codeLimit });
   await head.listen(HEAD_ADDRESS);
   return { address: HEAD_ADDRESS, transport, close: () => head.close() };
 }

@@ -15,9 +15,9 @@ import type { Modules, Reference } from "./modules.ts";
 import { resolveNames } from "./names.ts";
 import { joinViews, lockOf, objectNode } from "./objects.ts";
 import { takeWeakEntries, type WeakHolder } from "./weak-entries.ts";
-import type { FunctionNode, PayloadNode, Property, Slot, TravelHook } from "./payload.ts";
+import type { DataHook, FunctionNode, PayloadNode, Property, Slot, TravelHook } from "./payload.ts";
 import { memberStep, refusal, type Trail, variableStep } from "./refusal.ts";
-import { HANDLE_BRAND, REDUCE_BRAND, REF_BRAND, serializerOf } from "../serialize/index.ts";
+import { HANDLE_BRAND, REDUCE_BRAND, REF_BRAND, serializerOf, type Staying, STAYS_BRAND } from "../serialize/index.ts";
 
 export interface CaptureParts {
   readonly inspector: () => Inspector;
@@ -26,6 +26,7 @@ export interface CaptureParts {
   readonly origins: WeakMap<object, PayloadNode>;
   readonly ref: TravelHook | undefined;
   readonly handle: TravelHook | undefined;
+  readonly data: DataHook | undefined;
 }
 /** A method or accessor that the text of a captured class makes. */
 export interface MemberOf {
@@ -45,6 +46,8 @@ interface KnownClass {
 const NATIVE = /\{\s*\[native code\]\s*\}\s*$/;
 const BYTES_MAX = 64 << 20;
 const LONG_TEXT = 4096;
+/** Captured data above this is kept apart: the one limit that also decides what goes to the object store. */
+const INLINE_BYTES = 64 * 1024;
 
 export class Capture {
   readonly parts: CaptureParts;
@@ -60,6 +63,7 @@ export class Capture {
   readonly weak: WeakHolder[] = [];
   readonly #memo = new Map<unknown, number>();
   readonly #work: (() => void)[] = [];
+  keptBytes = 0;
   readonly #sizes = new Map<string, number>();
   #bytes = 0;
 
@@ -136,8 +140,21 @@ export class Capture {
   }
 
   /** The captured variable with most data, as far as single large values tell. */
-  largest(): string | undefined {
-    return [...this.#sizes].sort(([, a], [, b]) => b - a)[0]?.[0];
+  largest(): { readonly variable: string; readonly bytes: number } | undefined {
+    const [found] = [...this.#sizes].sort(([, a], [, b]) => b - a);
+    return found && { variable: found[0], bytes: found[1] };
+  }
+
+  isLarge({ byteLength }: { readonly byteLength: number }): boolean {
+    return this.parts.data !== undefined && byteLength > INLINE_BYTES;
+  }
+
+  /** Large data as it is now, out of what travels. */
+  keep(data: ArrayBuffer | ArrayBufferView, type: string): PayloadNode {
+    const bytes = ArrayBuffer.isView(data) ? new Uint8Array(data.buffer, data.byteOffset, data.byteLength) : new Uint8Array(data);
+    this.keptBytes += bytes.length;
+    const { length = bytes.length } = data as { length?: number };
+    return { k: "kept", type, id: (this.parts.data as DataHook).keep(bytes), length };
   }
 
   /** Own properties as data, without running getters. */
@@ -186,6 +203,7 @@ export class Capture {
   #shortcut(value: object | Function, trail: Trail): PayloadNode | undefined {
     const origin = this.parts.origins.get(value);
     if (origin !== undefined) return origin;
+    if (STAYS_BRAND in value) throw staysRefusal((value as Staying)[STAYS_BRAND], trail);
     if (REF_BRAND in value) return this.#hooked("ref", value, trail);
     if (HANDLE_BRAND in value) return this.#hooked("handle", value, trail);
     if (types.isProxy(value)) {
@@ -366,6 +384,10 @@ function prototypeOf(fn: Function): object | undefined {
   const isUsual = path?.join(".") === "Object.prototype" || path?.[0].startsWith("%") === true;
   const isFresh = isUsual && keys.every((key) => key === "constructor");
   return isFresh && (keys.length === 0 || (value as { constructor: unknown }).constructor === fn) ? undefined : value;
+}
+
+function staysRefusal({ what, fix }: Staying[typeof STAYS_BRAND], trail: Trail): Error {
+  return refusal("CAPTURE_HANDLE", `it captures ${what}`, trail, `${fix}.`);
 }
 
 function nativeRefusal(fn: Function, script: ScriptView | undefined, trail: Trail): Error {

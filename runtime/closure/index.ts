@@ -2,5 +2,5 @@
 
 export type { CapturedCode, CaptureOptions } from "./contract.ts";
 export type { FileNames } from "./file-names.ts";
-export type { TravelHook } from "./payload.ts";
+export { contentHash, type DataHook, type TravelHook } from "./payload.ts";
 export { type CodeShipper, createShipper, type ShipperHooks } from "./shipper.ts";

@@ -19,7 +19,7 @@ export function objectNode(capture: Capture, value: object, trail: Trail): Paylo
   if (text !== undefined) return text;
   if (isMemoized(value)) return memoizedNode(capture, value, trail);
   const data = dataOf(capture, value, trail);
-  if (data !== undefined) return { k: "data", v: data };
+  if (data !== undefined) return keptApart(capture, data) ?? { k: "data", v: data };
   if (isUrl(value)) return { k: "url", type: value instanceof URL ? "URL" : "URLSearchParams", text: String(value) };
   if (types.isModuleNamespaceObject(value)) {
     const members = value as Record<string, unknown>;
@@ -162,6 +162,12 @@ function isSealedClass(type: Function): boolean {
   return known;
 }
 
+/** Large data goes where all workers of a node share it; undefined for what is small, or may still join others. */
+function keptApart(capture: Capture, data: object): PayloadNode | undefined {
+  const isWhole = Buffer.isBuffer(data) || types.isArrayBuffer(data);
+  return isWhole && capture.isLarge(data) ? capture.keep(data, Buffer.isBuffer(data) ? "Buffer" : "ArrayBuffer") : undefined;
+}
+
 /** What the engine's own clone keeps exactly: leaves without references to anything else. */
 function dataOf(capture: Capture, value: object, trail: Trail): object | undefined {
   if (ArrayBuffer.isView(value)) {
@@ -174,6 +180,8 @@ function dataOf(capture: Capture, value: object, trail: Trail): object | undefin
     }
     if (Buffer.isBuffer(value)) return Buffer.from(value);
     capture.views.push(value);
+    // What joins or keeps it apart later makes its node.
+    if (capture.isLarge(value)) return value;
     // A copy of the viewed part only: the buffer behind a view may be far larger.
     const part = value.buffer.slice(value.byteOffset, value.byteOffset + value.byteLength);
     if (value instanceof DataView) return new DataView(part);
@@ -231,14 +239,22 @@ export function joinViews(capture: Capture): void {
   for (const view of capture.views) byBuffer.set(view.buffer, [...(byBuffer.get(view.buffer) ?? []), view]);
   for (const [whole, views] of byBuffer) {
     const known = capture.indexOf(whole);
-    if (views.length === 1 && known === undefined) continue;
-    const buffer = known ?? capture.add({ k: "data", v: whole });
+    const node = (view: ArrayBufferView): number => capture.indexOf(view) as number;
+    if (views.length === 1 && known === undefined) {
+      if (capture.isLarge(views[0])) capture.nodes[node(views[0])] = capture.keep(views[0], kindOf(views[0]));
+      continue;
+    }
+    const data = whole as ArrayBuffer;
+    const buffer = known ?? capture.add(keptApart(capture, data) ?? { k: "data", v: data });
     for (const view of views) {
       const { byteOffset: offset, byteLength, length = byteLength } = view;
-      const type = view instanceof DataView ? "DataView" : (view as Uint8Array)[Symbol.toStringTag];
-      capture.nodes[capture.indexOf(view) as number] = { k: "view", type, buffer, offset, length };
+      capture.nodes[node(view)] = { k: "view", type: kindOf(view), buffer, offset, length };
     }
   }
+}
+
+function kindOf(view: ArrayBufferView): string {
+  return view instanceof DataView ? "DataView" : (view as Uint8Array)[Symbol.toStringTag];
 }
 
 function opaqueKind(value: object): string | undefined {

@@ -11,6 +11,15 @@ export const RUNTIME_NAME = "__troupe";
 export interface TravelHook {
   encode(value: object): Uint8Array;
   decode(bytes: Uint8Array): object;
+  /** What every encoding of this value begins with, and no other value's does. */
+  identity(value: object): Uint8Array;
+}
+/** Where large data inside captured code goes, so that what travels stays small. */
+export interface DataHook {
+  /** Keeps the bytes as they are now; their content hash. */
+  keep(bytes: Uint8Array): string;
+  /** Memory of its own for each call: what is written there shows nowhere else. */
+  load(id: string): Promise<ArrayBuffer>;
 }
 
 /** The index of a node, or a primitive in a list of one. */
@@ -85,6 +94,8 @@ export type PayloadNode =
   | { readonly k: "property"; readonly of: Slot; readonly key: Key }
   /** One of several typed arrays on one buffer; `length` counts elements. */
   | { readonly k: "view"; readonly type: string; readonly buffer: Slot; readonly offset: number; readonly length: number }
+  /** Data that was kept apart. */
+  | { readonly k: "kept"; readonly type: string; readonly id: string; readonly length: number }
   | { readonly k: "url"; readonly type: "URL" | "URLSearchParams"; readonly text: string }
   | { readonly k: "reduce"; readonly restore: Slot; readonly args: Slot }
   | { readonly k: "hook"; readonly kind: "ref" | "handle"; readonly bytes: Uint8Array }
@@ -111,9 +122,18 @@ export interface Payload {
   readonly nodes: readonly PayloadNode[];
 }
 
+/** Content hashes of the data that a payload is not complete without. */
+export function needsOf({ nodes }: Payload): string[] {
+  return [...new Set(nodes.flatMap((node) => (node.k === "kept" ? [node.id] : [])))];
+}
+
 export function encodePayload(payload: Payload): { id: string; bytes: Uint8Array } {
   const bytes = serialize(payload);
-  return { id: createHash("sha256").update(bytes).digest("hex").slice(0, 32), bytes };
+  return { id: contentHash(bytes), bytes };
+}
+
+export function contentHash(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("hex").slice(0, 32);
 }
 
 export function decodePayload(bytes: Uint8Array): Payload {

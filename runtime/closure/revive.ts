@@ -13,7 +13,7 @@ import { knownClass, registerRevived } from "./identity.ts";
 import { builtinStep, globalAt } from "./intrinsics.ts";
 import { COMPILED_MARK, ownUrlOf } from "./modules.ts";
 import {
-  type ClassNode, type CodeText, type FunctionNode, type Key, type ObjectBuild, type Payload, type PayloadNode,
+  type ClassNode, type CodeText, type DataHook, type FunctionNode, type Key, type ObjectBuild, type Payload, type PayloadNode,
   type PrivateValues, type Property, RUNTIME_NAME, type Slot, type TravelHook,
 } from "./payload.ts";
 
@@ -28,6 +28,7 @@ interface TextRuntime {
 export interface ReviveParts {
   readonly ref: TravelHook | undefined;
   readonly handle: TravelHook | undefined;
+  readonly data: DataHook | undefined;
   readonly origins: WeakMap<object, PayloadNode>;
 }
 
@@ -73,6 +74,7 @@ export class Revival {
   readonly #todo: number[] = [];
   readonly #runtimes = new Map<number, TextRuntime>();
   readonly #namespaces = new Map<number, unknown>();
+  readonly #buffers = new Map<number, ArrayBuffer>();
 
   constructor(payload: Payload, parts: ReviveParts) {
     this.#payload = payload;
@@ -83,6 +85,7 @@ export class Revival {
     const { nodes, root } = this.#payload;
     for (const [index, node] of nodes.entries()) {
       if (node.k === "import" || node.k === "own") this.#namespaces.set(index, await this.#load(node));
+      else if (node.k === "kept") this.#buffers.set(index, await this.#dataOf(node));
     }
     const value = this.#at(root);
     for (let index = this.#todo.pop(); index !== undefined; index = this.#todo.pop()) this.#fill(index);
@@ -112,6 +115,12 @@ export class Revival {
     return at;
   }
 
+  #dataOf({ id }: PayloadNode & { k: "kept" }): Promise<ArrayBuffer> {
+    const { data } = this.#parts;
+    if (data !== undefined) return data.load(id);
+    throw new TroupeError(`${this.#payload.label} comes with large data, which this process has no way to read`);
+  }
+
   #at(slot: Slot): unknown {
     if (typeof slot !== "number") return slot[0];
     if (!this.#isMade[slot]) {
@@ -136,7 +145,8 @@ export class Revival {
       case "data": return ownCopy(node.v);
       case "global": return globalAt(node.path);
       case "import": case "own": return this.#namespaces.get(index);
-      case "view": return viewOf(node, this.#at(node.buffer) as ArrayBuffer);
+      case "view": return viewOf({ ...node, buffer: this.#at(node.buffer) as ArrayBuffer });
+      case "kept": return viewOf({ ...node, offset: 0, buffer: this.#buffers.get(index) as ArrayBuffer });
       case "url": return node.type === "URL" ? new URL(node.text) : new URLSearchParams(node.text);
       case "symbol": return node.registered ? Symbol.for(node.text as string) : Symbol(node.text);
       case "fn": return this.#makeFunction(index, node);
@@ -387,8 +397,11 @@ function emptyOf(build: ObjectBuild): object | undefined {
   }
 }
 
-function viewOf({ type, offset, length }: PayloadNode & { k: "view" }, buffer: ArrayBuffer): object {
+function viewOf(part: { type: string; buffer: ArrayBuffer; offset: number; length: number }): object {
   type Kind = new (buffer: ArrayBuffer, offset: number, length: number) => object;
+  const { type, buffer, offset, length } = part;
+  if (type === "ArrayBuffer") return buffer;
+  if (type === "Buffer") return Buffer.from(buffer, offset, length);
   return new (globalThis as unknown as Record<string, Kind>)[type](buffer, offset, length);
 }
 

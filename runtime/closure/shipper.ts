@@ -2,6 +2,7 @@
 
 import { findSourceMap } from "node:module";
 import { fileURLToPath } from "node:url";
+import { CaptureError } from "../errors.ts";
 import { warmParser } from "./analyze.ts";
 import { Capture } from "./capture.ts";
 import type { CapturedCode, CaptureOptions, CodeShipper as Contract } from "./contract.ts";
@@ -9,9 +10,13 @@ import { type FileNames, namedByOrigin, namedHere } from "./file-names.ts";
 import { Inspector } from "./inspector.ts";
 import { warmTables } from "./intrinsics.ts";
 import { Modules } from "./modules.ts";
-import { decodePayload, encodePayload, type PayloadNode, type Position, type TravelHook } from "./payload.ts";
+import {
+  contentHash, type DataHook, decodePayload, encodePayload, needsOf, type Payload, type PayloadNode, type Position,
+  type TravelHook,
+} from "./payload.ts";
 import { refusal } from "./refusal.ts";
 import { Revival } from "./revive.ts";
+import { firstChange } from "./staleness.ts";
 
 export interface CodeShipper extends Contract {
   /** Loads what the first capture needs. Call it while something else is waited for. */
@@ -23,6 +28,8 @@ export interface ShipperHooks {
   readonly handle?: TravelHook;
   /** Where this process has the files that code names, if not where its maker has them. */
   readonly files?: FileNames | undefined;
+  /** Without it, large data travels inside the code. */
+  readonly data?: DataHook | undefined;
 }
 
 export function createShipper(hooks: ShipperHooks = {}): CodeShipper {
@@ -39,7 +46,7 @@ const origins = new WeakMap<object, PayloadNode>();
 class Shipper implements CodeShipper {
   readonly #hooks: ShipperHooks;
   readonly #captured = new WeakMap<Function, Map<CaptureOptions["mode"], CapturedCode>>();
-  readonly #revived = new Map<string, Promise<Function>>();
+  readonly #reviving = new Map<string, Promise<Function>>();
   readonly #known = new Map<string, WeakRef<Function>>();
   readonly #dropped = new FinalizationRegistry((id: string) => {
     if (this.#known.get(id)?.deref() === undefined) this.#known.delete(id);
@@ -64,10 +71,10 @@ class Shipper implements CodeShipper {
   }
 
   revive(id: string, bytes: Uint8Array): Promise<Function> {
-    let reviving = this.#revived.get(id);
+    let reviving = this.#reviving.get(id);
     if (reviving === undefined) {
-      reviving = this.#reviveNow(id, bytes);
-      this.#revived.set(id, reviving);
+      reviving = this.#reviveNow(id, bytes).finally(() => this.#reviving.delete(id));
+      this.#reviving.set(id, reviving);
     }
     return reviving;
   }
@@ -90,30 +97,41 @@ class Shipper implements CodeShipper {
     }
   }
 
+  changed(fn: Function, { mode }: CaptureOptions = { mode: "auto" }): string | undefined {
+    const captured = this.#captured.get(fn)?.get(mode);
+    if (captured === undefined) return undefined;
+    const { files, ref, handle, data } = this.#hooks;
+    const now = (hook: TravelHook | undefined) => hook && { ...hook, encode: (value: object) => hook.identity(value) };
+    try {
+      const { payload } = payloadOf(fn, mode, {
+        files, ref: now(ref), handle: now(handle), data: data && { ...data, keep: contentHash },
+      });
+      return firstChange(decodePayload(captured.bytes), payload);
+    } catch (error) {
+      // What was captured and can't be any more has changed.
+      if (error instanceof CaptureError) return error.variable;
+      throw error;
+    }
+  }
+
   #captureNow(fn: Function, mode: CaptureOptions["mode"]): CapturedCode {
-    modules ??= new Modules();
-    const label = fn.name || "anonymous";
-    const { ref, handle } = this.#hooks;
-    const capture = new Capture({ inspector: () => inspectorOf(label), modules, origins, ref, handle }, mode);
-    const trail = { parent: undefined, step: label, variable: label };
-    const root = capture.run(fn, trail);
-    const node = capture.nodes[root as number];
-    const text = "position" in node ? `${label} (${placeOf(node.position)})` : label;
-    const nodes = namedByOrigin(capture.nodes, this.#hooks.files);
-    const { id, bytes } = encodePayload({ version: 1, root, label: text, nodes });
-    capture.refuseLarge(bytes.length, trail);
-    if (bytes.length > WARNING_BYTES) warnLarge(text, bytes.length, capture.largest());
-    return { id, bytes, label: text, kind: isClass(fn) ? "class" : "function" };
+    const { payload, capture, trail } = payloadOf(fn, mode, this.#hooks);
+    const { id, bytes } = encodePayload(payload);
+    const size = bytes.length + capture.keptBytes;
+    capture.refuseLarge(size, trail);
+    if (size > WARNING_BYTES) warnLarge(payload.label, size, capture.largest());
+    return { id, bytes, needs: needsOf(payload), label: payload.label, kind: isClass(fn) ? "class" : "function" };
   }
 
   async #reviveNow(id: string, bytes: Uint8Array): Promise<Function> {
     const known = this.known(id);
     if (known !== undefined) return known;
     const payload = namedHere(decodePayload(bytes), this.#hooks.files);
-    const { ref, handle } = this.#hooks;
-    const fn = await new Revival(payload, { ref, handle, origins }).run();
+    const { ref, handle, data } = this.#hooks;
+    const fn = await new Revival(payload, { ref, handle, data, origins }).run();
     this.#remember(id, fn);
-    const captured: CapturedCode = { id, bytes, label: payload.label, kind: isClass(fn) ? "class" : "function" };
+    const kind = isClass(fn) ? "class" : "function";
+    const captured: CapturedCode = { id, bytes, needs: needsOf(payload), label: payload.label, kind };
     if (!this.#captured.has(fn)) this.#captured.set(fn, new Map([["auto", captured]]));
     return fn;
   }
@@ -123,6 +141,18 @@ class Shipper implements CodeShipper {
     this.#known.set(id, new WeakRef(fn));
     this.#dropped.register(fn, id);
   }
+}
+
+function payloadOf(fn: Function, mode: CaptureOptions["mode"], { files, ref, handle, data }: ShipperHooks) {
+  modules ??= new Modules();
+  const name = fn.name || "anonymous";
+  const capture = new Capture({ inspector: () => inspectorOf(name), modules, origins, ref, handle, data }, mode);
+  const trail = { parent: undefined, step: name, variable: name };
+  const root = capture.run(fn, trail);
+  const node = capture.nodes[root as number];
+  const label = "position" in node ? `${name} (${placeOf(node.position)})` : name;
+  const payload: Payload = { version: 1, root, label, nodes: namedByOrigin(capture.nodes, files) };
+  return { payload, capture, trail };
 }
 
 function inspectorOf(label: string): Inspector {
@@ -141,11 +171,15 @@ function isClass(fn: Function): boolean {
   return /^class\b/.test(Function.prototype.toString.call(fn));
 }
 
-function warnLarge(label: string, bytes: number, variable: string | undefined): void {
-  const most = variable === undefined ? "" : `, most of it in "${variable}"`;
-  const text = `${label} takes ${(bytes / (1 << 20)).toFixed(1)} MiB of captured data to each worker${most}: ` +
-    "put() the data in the object store and pass the ref.";
+function warnLarge(label: string, bytes: number, largest: ReturnType<Capture["largest"]>): void {
+  const most = largest === undefined ? "" : `, ${mebibytes(largest.bytes)} of it in "${largest.variable}"`;
+  const text = `${label} takes ${mebibytes(bytes)} of captured data to its workers${most}: ` +
+    "put() the data in the object store and capture or pass the ref.";
   process.emitWarning(text, { type: "TroupeWarning", code: "TROUPE_LARGE_CAPTURE" });
+}
+
+function mebibytes(bytes: number): string {
+  return `${(bytes / (1 << 20)).toFixed(1)} MiB`;
 }
 
 /** `train.ts:41:17`, counted from one as editors do, and in the file as it was written. */

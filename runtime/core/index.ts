@@ -13,3 +13,6 @@ export {
 export { joinRows, selectRows, type StateQuery, type StateRowsFound } from "./state-query.ts";
 export { Silence, type SilenceOptions } from "./silence.ts";
 export { isEnded, newTaskLife, stepTask, type TaskEffect, type TaskEvent, type TaskLife } from "./task-life.ts";
+export { CodeBook, type CodeDraft, type CodePlace, type KnownCode } from "./code-book.ts";
+export { Recent } from "./recent.ts";
+export { Gate } from "./gate.ts";

@@ -19,6 +19,8 @@ export interface HeadActorsParts {
   readonly caller: Caller;
   readonly channelOf: (node: string) => Channel | undefined;
   readonly nodes: () => NodeInfo[];
+  /** News of an actor, with its spec when that came along. */
+  readonly changed: (info: ActorInfo, spec: ActorSpec | undefined) => void;
 }
 
 interface Waiter {
@@ -56,7 +58,13 @@ export class HeadActors {
     if (spec !== undefined) this.#specs.set(info.actor, spec);
     if (!this.#directory.reported(info)) return;
     if (info.state === "DEAD") this.#specs.delete(info.actor);
+    this.#parts.changed(info, spec);
     this.#answerWaiters(info);
+  }
+
+  isAlive(actor: string): boolean {
+    const state = this.#directory.find(actor)?.state;
+    return state !== undefined && state !== "DEAD";
   }
 
   /** By id or by name; waits up to waitMs while the actor is neither alive nor dead. */

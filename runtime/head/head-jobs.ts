@@ -49,6 +49,10 @@ export class HeadJobs {
       .map(({ id, namespace }) => ({ jobId: id, namespace }));
   }
 
+  isRunning(id: string): boolean {
+    return this.#jobs.get(id)?.state === "RUNNING";
+  }
+
   ofProcess(process: string): string | undefined {
     return [...this.#jobs.values()].find((job) => job.process === process && job.state === "RUNNING")?.id;
   }

@@ -12,6 +12,7 @@ import {
   type NodeReport, type Peer, type ProcessDied,
 } from "../transport/index.ts";
 import { HeadActors } from "./head-actors.ts";
+import { HeadCode, JOB_CODE_BYTES } from "./head-code.ts";
 import { HeadJobs } from "./head-jobs.ts";
 import { HeadState, nodeRow } from "./head-state.ts";
 
@@ -24,6 +25,8 @@ export interface HeadParts {
   readonly identity: Identity;
   /** Ends the head's process when the cluster is stopped. */
   readonly stopped: () => void;
+  /** Bytes of code a job may ship. */
+  readonly codeLimit?: number | undefined;
 }
 
 interface AgentLink {
@@ -40,6 +43,7 @@ export class Head {
   readonly caller: Caller;
   readonly #actors: HeadActors;
   readonly #jobs: HeadJobs;
+  readonly #code: HeadCode;
   readonly #listeners: Listener[] = [];
   readonly #state: HeadState;
   /** Agents of other machines come through the agent of this one. */
@@ -58,6 +62,12 @@ export class Head {
       caller: this.caller,
       channelOf: (node) => this.#agents.get(node)?.channel,
       nodes: () => [...this.#agents.values()].map((agent) => agent.info as NodeInfo),
+      changed: (info, spec) => this.#code.actorReported(info, spec),
+    });
+    this.#code = new HeadCode({
+      clock: parts.seams.clock, limit: parts.codeLimit ?? JOB_CODE_BYTES,
+      isAlive: (holder) => this.#jobs.isRunning(holder) || this.#actors.isAlive(holder),
+      freed: (ids) => this.#broadcast((channel) => channel.send("codeFreed", { ids })),
     });
     this.#state = new HeadState({
       caller: this.caller,
@@ -125,6 +135,8 @@ export class Head {
       createActor: ({ spec }) => this.#actors.claim(spec as NonNullable<typeof spec>),
       resolveActor: (body) => this.#actors.resolve(body),
       killActor: (body) => this.#actors.kill(body),
+      exportCode: (body) => this.#code.export(body),
+      fetchCode: (body) => this.#code.fetch(body),
       listState: async (body) => ({ stateRows: await this.#state.list(body) }),
       stopCluster: () => {
         this.#stopCluster();
@@ -172,6 +184,7 @@ export class Head {
     if (agent !== undefined) this.#deadNodes.push({ ...agent.info, state: "DEAD", reason, available: {} });
     agent?.channel.close("declared dead");
     this.#broadcast((channel) => channel.send("nodeDied", { node, reason }));
+    this.#code.nodeDied(node);
     this.#actors.nodeDied(node, reason);
     for (const job of this.#jobs.ofNode(node)) this.#jobEnded(job, `its driver's node ${node} died`);
   }
@@ -187,6 +200,7 @@ export class Head {
   #jobEnded(jobId: string, reason: string): void {
     if (!this.#jobs.end(jobId, reason)) return;
     this.#broadcast((channel) => channel.send("jobEnded", { jobId, reason }));
+    this.#code.release(jobId);
   }
 
   // -- view --------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import { systemClock, systemRandom } from "../system.ts";
 import { systemTransport } from "../transport/index.ts";
 import type { HeadConfig } from "../agent/index.ts";
 import { Head } from "./head.ts";
+import { codeLimitOf } from "./head-code.ts";
 
 const { clusterId, token, nodeId, processId, sessionDir, listen } = readConfig<HeadConfig>();
 watchLifeline({ watched: true, path: `${sessionDir}/head.sock` });
@@ -17,6 +18,7 @@ const head = new Head({
   seams: { clock, random: systemRandom, transport: systemTransport({ clock }), spawner: systemSpawner({ mainOf }) },
   identity: { kind: "head", processId, nodeId, clusterId, token },
   stopped: () => process.exit(0),
+  codeLimit: codeLimitOf(process.env.TROUPE_JOB_CODE_MEMORY),
 });
 const listener = await head.listen(listen);
 writeSync(LIFELINE_FD, `${JSON.stringify({ address: listener.address })}\n`);

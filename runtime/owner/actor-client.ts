@@ -353,10 +353,7 @@ export class ActorClients {
   #send(client: ActorClient, call: ActorCallRecord): void {
     const link = client.link as Link;
     const { template } = call;
-    if (!link.templates.has(template.id)) {
-      link.templates.add(template.id);
-      link.channel.send("template", { ...template, functionId: "", code: undefined });
-    }
+    if (link.introduce(template.id)) link.channel.send("template", template);
     link.channel.send("actorCall", {
       template: template.id,
       task: call.number,

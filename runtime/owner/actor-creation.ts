@@ -1,5 +1,6 @@
 // Starts the creation of an actor: its arguments are prepared, its agent is asked, and until both are done its calls wait.
 
+import type { CapturedCode } from "../closure/index.ts";
 import { failureOf } from "../errors.ts";
 import type { ActorSpec, Failure } from "../transport/index.ts";
 import type { ActorClient } from "./actor-client.ts";
@@ -12,6 +13,7 @@ import type { Session } from "./session.ts";
 export type NewActor = Omit<Partial<ActorSpec>, "args"> & { readonly className: string };
 
 export interface CreationOptions {
+  readonly code: CapturedCode;
   readonly environment: EnvironmentUse;
   readonly maxPendingCalls: number;
   readonly retryOn: RetryOn;
@@ -24,6 +26,7 @@ export function startActor(
 ): object {
   const { actors, borrowing, parts } = session;
   const prepared = session.arguments.prepare(args);
+  session.code.publish(options.code);
   const entry = session.newEntry();
   const client = actors.created(entry.id, spec.className);
   client.maxPendingCalls = options.maxPendingCalls;
@@ -36,8 +39,9 @@ export function startActor(
     const { processId: owner, nodeId: ownerNode } = parts.identity;
     const { bytes, codes, bound } = prepared;
     const { jobId } = session;
-    const full = { ...spec, actor: entry.id, args: bytes, codes, bound, owner, ownerNode, jobId, environment: environment.id };
-    session.ask("createActor", { spec: full }, "actor").then(
+    const { id: functionId } = options.code;
+    const about = { functionId, actor: entry.id, owner, ownerNode, jobId, environment: environment.id };
+    session.ask("createActor", { spec: { ...spec, ...about, args: bytes, codes, bound } }, "actor").then(
       (info) => {
         actors.creationAccepted(client, info);
         actors.ready(client).then(constructed, constructed);

@@ -1,6 +1,6 @@
 // What drivers and workers embed: the session and its vocabulary.
 export { Session, type SessionParts } from "./session.ts";
-export { Link, processSocket, type ProcessAddress } from "./links.ts";
+export { Link, processSocket, TEMPLATES_A_LINK, type ProcessAddress } from "./links.ts";
 export { ObjectEntry, ObjectRef, entryOf, isRef, objectIdOf, type WaitOptions } from "./object-ref.ts";
 export { coreOf, handleOf, HandleCore, isHandle, methodsOf, setCallCheck, type CallOptions } from "./actor-handle.ts";
 export { heldRef } from "./borrowing.ts";

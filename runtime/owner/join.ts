@@ -59,11 +59,10 @@ export function join(options: JoinOptions): Session {
     sessionDir: sessionDirOf(options.agentAddress),
     environment: options.environment,
     codec: equipment.createCodec(),
-    shipper: equipment.createShipper({
-      files: options.environment?.files && fileNames(options.environment.files),
-      ref: { encode: (ref) => session.encodeCaptured(ref), decode: (bytes) => session.decodeCaptured(bytes, "ref") },
-      handle: { encode: (handle) => session.encodeCaptured(handle), decode: (bytes) => session.decodeCaptured(bytes, "handle") },
-    }),
+    createShipper: (hooks) => {
+      const { files } = options.environment ?? {};
+      return equipment.createShipper({ ...hooks, files: files && fileNames(files) });
+    },
     finalizers: equipment.finalizers,
     openRelay: ({ process, node }, handler) => hub.open(process, node, handler, { timeoutMs: DIAL_TIMEOUT_MS }),
     extraMessages: options.processMessages(current),

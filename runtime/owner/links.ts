@@ -3,6 +3,7 @@
 // Inside a machine a process is reached at its own Unix socket in the session's folder; on other machines through a relay over
 // the two agents. Which of the two it is nobody above this file knows.
 
+import { Recent } from "../core/index.ts";
 import { ConnectionError } from "../errors.ts";
 import type { Channel, ChannelHandler, Failure, Identity, MessageHandlers, Transport } from "../transport/index.ts";
 
@@ -11,19 +12,27 @@ export interface ProcessAddress {
   readonly node: string;
 }
 
+/** Templates that both sides of a channel remember: with one more, both forget the one that was sent first. */
+export const TEMPLATES_A_LINK = 4096;
+
 /** A channel and what was already said on it. */
 export class Link {
   readonly process: string;
   readonly node: string;
   readonly channel: Channel;
-  /** Templates and functions this channel has carried: each is sent once. */
-  readonly templates = new Set<number>();
-  readonly functions = new Set<string>();
+  readonly #introduced = new Recent<number, true>(TEMPLATES_A_LINK);
 
   constructor(process: string, node: string, channel: Channel) {
     this.process = process;
     this.node = node;
     this.channel = channel;
+  }
+
+  /** True when the other side does not know the template, and has to be sent it now. */
+  introduce(template: number): boolean {
+    if (this.#introduced.has(template)) return false;
+    this.#introduced.set(template, true);
+    return true;
   }
 }
 

@@ -6,7 +6,7 @@
 // them and holds no policy.
 
 import { failureOf, NotFoundError } from "../errors.ts";
-import type { CodeShipper } from "../closure/index.ts";
+import type { CodeShipper, ShipperHooks } from "../closure/index.ts";
 import type { WorkerEnvironment } from "../environment/index.ts";
 import type { Seams } from "../seams.ts";
 import type { ValueCodec } from "../serialize/index.ts";
@@ -20,6 +20,7 @@ import { type CreationOptions, type NewActor, startActor } from "./actor-creatio
 import type { CallOptions, HandleCore } from "./actor-handle.ts";
 import { Arguments } from "./arguments.ts";
 import { Borrowing } from "./borrowing.ts";
+import { CodeExchange } from "./code-exchange.ts";
 import type { CancelOptions } from "./abandoned.ts";
 import { type Attempt, RunningAttempts } from "./context.ts";
 import { Environments } from "./environments.ts";
@@ -28,13 +29,13 @@ import { cancelChildren, cancelOwn } from "./cancelling.ts";
 import { limitOf } from "./limits.ts";
 import type { Home } from "./home.ts";
 import { Link, LinkTable, processSocket, type ProcessAddress } from "./links.ts";
-import { entryOf, isRef, ObjectEntry, ObjectRef, objectIdOf, type WaitOptions } from "./object-ref.ts";
+import { entryOf, ObjectEntry, ObjectRef, objectIdOf, type WaitOptions } from "./object-ref.ts";
 import { Reading } from "./reading.ts";
 import { Submission } from "./submission.ts";
 import { TaskHistory } from "./task-history.ts";
 import { TaskRecord, type TaskTemplate } from "./task-record.ts";
-import { travelHooks } from "./travel.ts";
-import { Values, type DecodeGroup, type TravelHooks } from "./values.ts";
+import { captureHooks, travelHooks } from "./travel.ts";
+import { Values, type DecodeGroup } from "./values.ts";
 import type { WireValue } from "./wire-value.ts";
 
 /** Bounds of the session's own waits. */
@@ -55,7 +56,7 @@ export interface SessionParts {
   readonly home: Home;
   readonly caller: Caller;
   readonly codec: ValueCodec;
-  readonly shipper: CodeShipper;
+  readonly createShipper: (hooks: ShipperHooks) => CodeShipper;
   readonly finalizers: Finalizers;
   readonly openRelay: (address: ProcessAddress, handler: ChannelHandler) => Promise<Channel>;
   /** What a worker adds: templates, tasks, actor calls. */
@@ -68,6 +69,7 @@ export class Session {
   readonly attempts = new RunningAttempts();
   readonly links: LinkTable;
   readonly borrowing: Borrowing;
+  readonly code: CodeExchange;
   readonly values: Values;
   readonly submission: Submission;
   readonly actors: ActorClients;
@@ -75,7 +77,6 @@ export class Session {
   readonly arguments: Arguments;
   readonly environments: Environments;
   readonly history = new TaskHistory();
-  readonly #travel: TravelHooks;
   /** Job that this process works for; a worker adopts one. */
   jobId: string;
   namespace: string;
@@ -120,14 +121,17 @@ export class Session {
       ...outcomes,
       released: (call, done, link) => this.#released(call.kept, done, link),
     });
-    this.#travel = travelHooks(this.borrowing, this.actors, this);
+    const travel = travelHooks(this.borrowing, this.actors, this);
+    const hooks = captureHooks(travel, this.borrowing);
+    this.code = new CodeExchange({
+      createShipper: (data) => parts.createShipper({ ...hooks, data }),
+      home, nodeId,
+      export: (item) => this.ask("exportCode", item, "done"),
+      fetch: (which) => this.ask("fetchCode", which, "codeItem", FETCH_TIMEOUT_MS),
+    });
     this.values = new Values({
-      codec: parts.codec,
-      shipper: parts.shipper,
-      home,
-      nodeId,
+      codec: parts.codec, code: this.code, home, nodeId, travel,
       owner: { process: processId, node: nodeId },
-      travel: this.#travel,
       decoded: (group) => this.#decoded(group),
     });
     this.submission = new Submission({
@@ -151,7 +155,9 @@ export class Session {
       suspender: () => this.attempts.current(),
       hold: (change) => this.#hold(change),
     });
-    this.environments = new Environments(parts.environment, parts.shipper, (piece) => this.ask("writeChunk", piece, "chunk"));
+    // A setupHook runs in workers that have no job yet: it brings all it captured.
+    const whole = parts.createShipper(hooks);
+    this.environments = new Environments(parts.environment, whole, (piece) => this.ask("writeChunk", piece, "chunk"));
     this.arguments = new Arguments(this.values, this.borrowing, () => this.newEntry());
   }
 
@@ -192,6 +198,7 @@ export class Session {
   submit(template: TaskTemplate, args: readonly unknown[]): ObjectRef[] {
     this.checkAlive();
     const prepared = this.arguments.prepare(args);
+    this.code.publish(template.code);
     const { first, entries } = this.#resultEntries(template.numReturns);
     const parent = this.attempts.current();
     const chain = parent === undefined ? NO_CHAIN : { ...parent.chain, depth: parent.chain.depth + 1 };
@@ -256,21 +263,6 @@ export class Session {
 
   releaseHandle(ref: ObjectRef): void {
     this.borrowing.releaseHandle(ref);
-  }
-
-  /** A ref or handle that code has captured: held while this process lives, since the code may be sent at any time. */
-  encodeCaptured(value: object): Uint8Array {
-    const bytes = isRef(value) ? this.#travel.encodeRef(value) : this.#travel.encodeHandle(value);
-    const entry = isRef(value) ? value.entry : this.#travel.entryOfHandle(value);
-    if (entry !== undefined) this.borrowing.addLocal(entry);
-    return bytes;
-  }
-
-  decodeCaptured(bytes: Uint8Array, kind: "ref" | "handle"): object {
-    const group: DecodeGroup = { entries: [], refs: [] };
-    const value = kind === "ref" ? this.#travel.decodeRef(bytes, group) : this.#travel.decodeHandle(bytes, group);
-    if (group.entries.length > 0) this.borrowing.groupHandles(group.entries, group.refs);
-    return value;
   }
 
   // -- actors ------------------------------------------------------------------------------------------------------

@@ -24,19 +24,14 @@ export function pushTo(lease: TaskLease, task: TaskRecord, ownerNode: string, cl
   lease.page?.queue(slot, tagOf(task, lease));
   const { link, id, claimPage } = lease;
   const { template, number, life, args, bound, codes } = task;
-  if (!link.templates.has(template.id)) sendTemplate(link, template);
+  if (link.introduce(template.id)) sendTemplate(link, template);
   link.channel.send("pushTask", {
     template: template.id, task: number, attempt: life.attempt, slot, lease: id, claimPage, args, bound,
     chain: chainWithin(task, clock), ownerNode, codes,
   });
 }
 
-const EMPTY_BYTES = new Uint8Array(0);
-
-function sendTemplate({ channel, templates, functions }: Link, template: TaskRecord["template"]): void {
-  const { id, functionId, name, numReturns, method } = template;
-  const code = functions.has(functionId) ? EMPTY_BYTES : template.code;
-  templates.add(id);
-  functions.add(functionId);
-  channel.send("template", { id, functionId, name, code, numReturns, method, resources: template.scheduling.resources });
+function sendTemplate({ channel }: Link, template: TaskRecord["template"]): void {
+  const { id, code, name, numReturns, method, scheduling } = template;
+  channel.send("template", { id, functionId: code.id, name, numReturns, method, resources: scheduling.resources });
 }

@@ -1,5 +1,6 @@
 // One submitted task at its owner, and the template it shares with all calls of the same function and options.
 
+import type { CapturedCode } from "../closure/index.ts";
 import { newTaskLife, type TaskLife } from "../core/index.ts";
 import type { LeasePool, PooledLease, PooledTask } from "../core/index.ts";
 import type { BoundArg, Chain, Code } from "../transport/index.ts";
@@ -13,8 +14,7 @@ import type { Link } from "./links.ts";
 /** What all calls of one function with one set of options have in common. */
 export interface TaskTemplate {
   readonly id: number;
-  readonly functionId: string;
-  readonly code: Uint8Array;
+  readonly code: CapturedCode;
   readonly name: string;
   readonly numReturns: number;
   /** Set for actor methods. */

@@ -3,6 +3,7 @@
 // A ref says who owns the object and where, and carries the value itself when it is known and small, or its place in a store, so
 // that nothing resolved ever needs its owner's loop to be read.
 
+import type { ShipperHooks } from "../closure/index.ts";
 import { fromBytes, toBytes, Value, type Draft } from "../transport/index.ts";
 import type { ActorClients } from "./actor-client.ts";
 import { coreOf, handleOf, HandleCore, type HandleSession } from "./actor-handle.ts";
@@ -100,4 +101,32 @@ interface HandleAbout {
   readonly className: string;
   readonly methods: readonly string[];
   readonly options: Readonly<Record<string, unknown>>;
+}
+
+/**
+ * How refs and handles inside captured code travel. They are held while this process lives: the code may be sent at any time.
+ */
+export function captureHooks(travel: TravelHooks, borrowing: Borrowing): Pick<ShipperHooks, "ref" | "handle"> {
+  const held = (entry: ObjectEntry | undefined, bytes: Uint8Array): Uint8Array => {
+    if (entry !== undefined) borrowing.addLocal(entry);
+    return bytes;
+  };
+  const grouped = (decode: (group: DecodeGroup) => object): object => {
+    const group: DecodeGroup = { entries: [], refs: [] };
+    const value = decode(group);
+    if (group.entries.length > 0) borrowing.groupHandles(group.entries, group.refs);
+    return value;
+  };
+  return {
+    ref: {
+      encode: (ref) => held((ref as ObjectRef).entry, travel.encodeRef(ref as ObjectRef)),
+      decode: (bytes) => grouped((group) => travel.decodeRef(bytes, group)),
+      identity: (ref) => writeIdentity((ref as ObjectRef).entry, NO_HINT),
+    },
+    handle: {
+      encode: (handle) => held(travel.entryOfHandle(handle), travel.encodeHandle(handle)),
+      decode: (bytes) => grouped((group) => travel.decodeHandle(bytes, group)),
+      identity: (handle) => travel.encodeHandle(handle),
+    },
+  };
 }

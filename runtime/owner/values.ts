@@ -5,12 +5,12 @@
 // the code inside (which the reader revives before it decodes, because reviving imports modules).
 
 import { errorOf, type FailureData, InvalidArgumentError, ObjectLostError } from "../errors.ts";
-import type { CodeShipper } from "../closure/index.ts";
 import type { DecodeHooks, EncodeHooks, Encoded, ValueCodec } from "../serialize/index.ts";
 import { decodeThrown } from "../serialize/index.ts";
 import type { ObjectOwner, StoreClient, WritableObject } from "../store/index.ts";
 import { INLINE_LIMIT_BYTES } from "../store/index.ts";
-import type { Code } from "../transport/index.ts";
+import type { Code, Draft } from "../transport/index.ts";
+import type { CodeExchange } from "./code-exchange.ts";
 import type { Home } from "./home.ts";
 import type { ObjectEntry, ObjectRef } from "./object-ref.ts";
 import type { WireValue } from "./wire-value.ts";
@@ -55,7 +55,7 @@ export interface PlannedValue {
 
 export interface ValuesParts {
   readonly codec: ValueCodec;
-  readonly shipper: CodeShipper;
+  readonly code: CodeExchange;
   readonly home: Home;
   readonly nodeId: string;
   /** Of what this process keeps for itself. */
@@ -81,7 +81,7 @@ export class Values {
 
   constructor(parts: ValuesParts) {
     this.#parts = parts;
-    const { travel, shipper } = parts;
+    const { travel, code } = parts;
     this.#encodeHooks = {
       ref: (ref) => {
         const bytes = travel.encodeRef(ref as ObjectRef);
@@ -95,9 +95,9 @@ export class Values {
         return bytes;
       },
       code: (fn) => {
-        const captured = shipper.capture(fn);
-        (this.#codes ??= []).push({ id: captured.id, bytes: captured.bytes });
-        return Buffer.from(captured.id, "latin1");
+        const named = code.publish(code.shipper.capture(fn));
+        (this.#codes ??= []).push(named);
+        return Buffer.from(named.id, "latin1");
       },
     };
     this.#decodeHooks = {
@@ -143,7 +143,9 @@ export class Values {
     value: unknown, root: string, owner = this.#parts.owner,
   ): { value: WireValue | Promise<WireValue>; contained: readonly ObjectEntry[] } {
     const small = this.small(value);
-    if (small !== undefined) return { value: { value: small.bytes, codes: small.codes }, contained: small.contained };
+    if (small !== undefined) {
+      return { value: this.#published({ value: small.bytes, codes: small.codes }), contained: small.contained };
+    }
     const planned = this.plan(value, root);
     return { value: this.#place(planned, owner), contained: planned.contained };
   }
@@ -151,7 +153,7 @@ export class Values {
   /** Writes a planned value inline or to the store. The user's buffers must not change until a returned promise resolves. */
   #place(planned: PlannedValue, owner: ObjectOwner): WireValue | Promise<WireValue> {
     const { encoded, codes } = planned;
-    if (encoded.size <= INLINE_LIMIT_BYTES) return { value: encoded.toBytes(), codes };
+    if (encoded.size <= INLINE_LIMIT_BYTES) return this.#published({ value: encoded.toBytes(), codes });
     const target = this.#storeNow()?.tryCreate(encoded.size);
     if (target === undefined) return this.#writeLater(encoded.size, encoded.parts(), codes, owner);
     encoded.writeTo(target.bytes);
@@ -161,7 +163,7 @@ export class Values {
   /** For an argument: as `#place`, but the user's buffers are copied before it returns. */
   placeSnapshot(planned: PlannedValue): WireValue | Promise<WireValue> {
     const { encoded, codes } = planned;
-    if (encoded.size <= INLINE_LIMIT_BYTES) return { value: encoded.toBytes(), codes };
+    if (encoded.size <= INLINE_LIMIT_BYTES) return this.#published({ value: encoded.toBytes(), codes });
     const target = this.#storeNow()?.tryCreate(encoded.size);
     if (target !== undefined) {
       encoded.writeTo(target.bytes);
@@ -177,7 +179,7 @@ export class Values {
       codes === undefined ||
       codes === null ||
       codes.length === 0 ||
-      codes.every((code) => this.#parts.shipper.known(code.id))
+      codes.every((code) => this.#parts.code.ready(code.id))
     );
   }
 
@@ -189,8 +191,14 @@ export class Values {
     });
   }
 
+  /** Resolves when this code can be fetched by others; undefined when that is so already. */
+  unpublished(codes: readonly Draft<Code>[] | null | undefined): Promise<void> | undefined {
+    if (codes === undefined || codes === null || codes.length === 0) return undefined;
+    return this.#parts.code.unpublished(codes.map((code) => code.id ?? ""));
+  }
+
   async revive(codes: readonly Code[]): Promise<void> {
-    for (const code of codes) await this.#parts.shipper.revive(code.id, code.bytes);
+    if (codes.length > 0) await this.#parts.code.reviveAll(codes);
   }
 
   /** Decodes a block: bytes of a message, or memory of the store (then large parts become views of it). */
@@ -279,14 +287,19 @@ export class Values {
     return this.#sealed(target, codes, owner);
   }
 
-  #sealed(target: WritableObject, codes: Code[], owner: ObjectOwner): WireValue {
+  #sealed(target: WritableObject, codes: Code[], owner: ObjectOwner): WireValue | Promise<WireValue> {
     const size = target.size;
     const { slot, generation } = target.seal(owner);
-    return { stored: { node: this.#parts.nodeId, slot, generation, size }, codes };
+    return this.#published({ stored: { node: this.#parts.nodeId, slot, generation, size }, codes });
+  }
+
+  /** A value is known to others only when they can fetch the code in it. */
+  #published(value: WireValue): WireValue | Promise<WireValue> {
+    return this.unpublished(value.codes)?.then(() => value) ?? value;
   }
 
   #knownCode(id: string): Function {
-    const fn = this.#parts.shipper.known(id);
+    const fn = this.#parts.code.ready(id);
     if (fn === undefined) throw new InvalidArgumentError(`code ${id} was not revived before its value was decoded`);
     return fn;
   }

@@ -10,3 +10,11 @@ export const REDUCE_BRAND: unique symbol = Symbol.for("troupe.reduce");
 export interface Reducible {
   [REDUCE_BRAND](): readonly [restore: Function, args: readonly unknown[]];
 }
+
+/** An object that belongs to its process: wherever it would travel it is refused, in its own words. */
+export const STAYS_BRAND: unique symbol = Symbol.for("troupe.stays");
+
+export interface Staying {
+  /** "a Cluster, …", and what to do instead. */
+  readonly [STAYS_BRAND]: { readonly what: string; readonly fix: string };
+}

@@ -5,7 +5,7 @@
 
 import { types } from "node:util";
 import { looksLikeArrow } from "./arrow.ts";
-import { HANDLE_BRAND, REDUCE_BRAND, REF_BRAND, type Reducible } from "./brands.ts";
+import { HANDLE_BRAND, REDUCE_BRAND, REF_BRAND, type Reducible, type Staying, STAYS_BRAND } from "./brands.ts";
 import { BufferPlan } from "./buffer-plan.ts";
 import { encodeArrowValue, encodeErrorClass, encodeLeaf } from "./builtins.ts";
 import { ByteWriter } from "./byte-writer.ts";
@@ -388,6 +388,7 @@ export class Encoder {
     if (REF_BRAND in value) this.#hooked(f.REF, value, this.hooks.ref(value));
     else if (HANDLE_BRAND in value) this.#hooked(f.HANDLE, value, this.hooks.handle(value));
     else if (REDUCE_BRAND in value) this.#reduced(value as Reducible, depth);
+    else if (STAYS_BRAND in value) throw stays(value as Staying);
     else return false;
     return true;
   }
@@ -471,6 +472,11 @@ function itemsOf(value: object, keys: readonly unknown[]): readonly unknown[] {
   const items = values(value);
   if (items.length !== keys.length) throw changed(value);
   return items;
+}
+
+function stays(value: Staying): Refusal {
+  const { what, fix } = value[STAYS_BRAND];
+  return new Refusal(value, `is ${what}`, fix);
 }
 
 function changed(value: object): Refusal {

@@ -1,6 +1,6 @@
 // The value format's public face.
 
-export { HANDLE_BRAND, REDUCE_BRAND, REF_BRAND, type Reducible } from "./brands.ts";
+export { HANDLE_BRAND, REDUCE_BRAND, REF_BRAND, type Reducible, type Staying, STAYS_BRAND } from "./brands.ts";
 export { createCodec } from "./codec.ts";
 export type { DecodeHooks, EncodeHooks, Encoded, ValueCodec } from "./contract.ts";
 export { registerSerializer, serializerOf } from "./serializers.ts";

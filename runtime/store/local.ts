@@ -65,6 +65,13 @@ export class LocalHost implements StoreHost {
     }
   }
 
+  give({ slot, generation }: ObjectHandle, heir: number): boolean {
+    const object = this.objects.get(slot);
+    if (object === undefined || object.generation !== generation || !object.sealed || object.condemned) return false;
+    object.client = heir;
+    return true;
+  }
+
   slab(): SlabLease | undefined {
     return undefined;
   }

@@ -102,6 +102,15 @@ class SharedHost implements StoreHost {
     this.sweep();
   }
 
+  give({ slot, generation }: ObjectHandle, heir: number): boolean {
+    if (!Number.isInteger(slot) || slot < 0 || slot >= DESCRIPTORS) return false;
+    const at = descriptorAt(slot);
+    if (Atomics.load(this.#words, at + STATE) !== SEALED) return false;
+    const first = this.#words[at + FIRST_PAGE];
+    if (first > 0) this.#books.note(slot, first - 1);
+    return this.#books.give(slot, generation, heir);
+  }
+
   slab(client: number, sizeClass: number): SlabLease | undefined {
     this.#noteChunks(client);
     this.#takeReturned(client);

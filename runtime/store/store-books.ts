@@ -187,6 +187,17 @@ export class StoreBooks {
     this.#slotsOf.set(heir, inherited);
   }
 
+  /** One object is counted for the heir from now on. False when the pair is not in use. */
+  give(slot: number, generation: number, heir: number): boolean {
+    const descriptor = this.#descriptors[slot];
+    if (descriptor === undefined || descriptor.generation !== generation || descriptor.client === undefined) return false;
+    this.#slotsOf.get(descriptor.client)?.delete(slot);
+    this.#unplaced.get(descriptor.client)?.delete(slot);
+    descriptor.client = heir;
+    addTo(this.#slotsOf, heir, slot);
+    return true;
+  }
+
   validate(): void {
     this.#ranges.validate();
     for (const slab of this.#slabAt.values()) {

@@ -103,6 +103,8 @@ export interface StoreHost {
    * number, under which freeAllOf finds them.
    */
   expel(client: number, heir: number): void;
+  /** A sealed object passes to `heir`, as if its creator had ended. False when it is gone. */
+  give(handle: ObjectHandle, heir: number): boolean;
   slab(client: number, sizeClass: number): SlabLease | undefined;
   descriptors(client: number, count: number): readonly ObjectHandle[] | undefined;
   allocate(client: number, bytes: number): Allocation | undefined;

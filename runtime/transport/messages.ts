@@ -47,11 +47,11 @@ export {
 } from "../../proto/generated/contract.ts";
 export type {
   ActorAck, ActorCall, ActorChanged, ActorConstructed, ActorInfo, ActorReport, AdoptJob, AllocateObject, Answer, Borrow,
-  BorrowAck, BoundArg, Call, CancelObject, CancelTask, Chain, Chunk, ClusterView, Code, ConstructActor, CreateActor,
-  DeathCause, DescribeProcess, DescriptorGrant, Done, Drop, EndLease, Exit, FetchObject, FreeObjects, Goodbye,
-  GrantDescriptors, GrantSlab, HeldRef, Hello, JobEnded, KillActor, LeaseGranted, LeaseRefused, LeaseRequest, LeaseReturned,
-  LeaseRevoked, ListState, LogLines, LookUpProcess, NodeDied, NodeInfo, NodeReport, ObjectGrant, Ping, PlaceActor, Pong,
-  ProcessDied, PushTask, ReadChunk, RegisteredJob, RegisteredNode, RegisterJob, RegisterNode, Relay, RelayClosed,
-  ResolveActor, Resolved, Resumed, Refused, SlabGrant, StateRows, StopCluster, Stored, Strategy, Subscribe, Suspended,
-  TaskDone, Template, Welcome, WriteChunk,
+  BorrowAck, BoundArg, Call, CancelObject, CancelTask, Chain, Chunk, ClusterView, Code, CodeFreed, CodeItem, ConstructActor,
+  CreateActor, DeathCause, DescribeProcess, DescriptorGrant, Done, Drop, EndLease, Exit, ExportCode, FetchCode, FetchObject,
+  FreeObjects, Goodbye, GrantDescriptors, GrantSlab, HeldRef, Hello, JobEnded, KillActor, LeaseGranted, LeaseRefused,
+  LeaseRequest, LeaseReturned, LeaseRevoked, ListState, LogLines, LookUpProcess, NodeDied, NodeInfo, NodeReport, ObjectGrant,
+  Ping, PlaceActor, Pong, ProcessDied, PushTask, ReadChunk, Refused, RegisteredJob, RegisteredNode, RegisterJob, RegisterNode,
+  Relay, RelayClosed, ResolveActor, Resolved, Resumed, SlabGrant, StateRows, StopCluster, Stored, Strategy, Subscribe,
+  Suspended, TaskDone, Template, Welcome, WriteChunk,
 } from "../../proto/generated/contract.ts";

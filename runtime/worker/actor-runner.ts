@@ -9,8 +9,8 @@ import { Deque } from "../core/index.ts";
 import { ActorDiedError, ActorUnavailableError, errorOf, failureOf, InvalidArgumentError, type TroupeError } from "../errors.ts";
 import type { ActorCall, ActorSpec, CancelTask, Channel, ConstructActor, Failure } from "../transport/index.ts";
 import { Execution, failedReply, type Arguments, type Invocation, type Reply } from "./execution.ts";
-import type { Functions } from "./functions.ts";
 import { newCaller } from "./task-runner.ts";
+import type { Templates } from "./templates.ts";
 
 interface Received extends Invocation {
   readonly call: ActorCall;
@@ -31,7 +31,7 @@ interface Runnable {
 
 export interface ActorRunnerParts {
   readonly session: Session;
-  readonly functions: Functions;
+  readonly templates: Templates;
   readonly agent: Channel;
   readonly pid: number;
 }
@@ -78,19 +78,20 @@ export class ActorRunner {
       caller: { process: spec.owner, node: spec.ownerNode },
       taskId: spec.actor,
     };
-    Promise.all([this.#parts.functions.load(spec.functionId, spec.code), this.#execution.argumentsLater(call)]).then(
+    const code = { id: spec.functionId, name: spec.className };
+    Promise.all([this.#parts.session.code.revive(code), this.#execution.argumentsLater(call)]).then(
       ([type, args]) => {
         const construct = (...values: unknown[]) => {
           this.#instance = new (type as new (...args: unknown[]) => never)(...values);
         };
         this.#execution.run(call, this.#attempt(call, 0), args, construct, (reply) => this.#constructed(reply));
       },
-      (error) => this.#constructed(this.#execution.threw(call, error)),
+      (error) => this.#execution.fail(call, error, (reply) => this.#constructed(reply)),
     );
   }
 
   call(call: ActorCall, link: Link): void {
-    const template = this.#parts.functions.template(link, call.template);
+    const template = this.#parts.templates.find(link, call.template);
     const lives = call.actor === this.#spec?.actor && call.incarnation === this.#incarnation;
     // A call to an earlier life says nothing about the caller's calls to this one.
     const from = lives ? this.#caller(link.process, call.caller, call.acked) : newStream(0);
@@ -184,7 +185,7 @@ export class ActorRunner {
     const preparing: Promise<void> = earlier.then(() =>
       prepared.then(
         (later) => this.#enqueue({ received, args: later }),
-        (error) => this.#finish(received, this.#execution.threw(received, error)),
+        (error) => this.#execution.fail(received, error, (reply) => this.#finish(received, reply)),
       ),
     );
     from.preparing = preparing;
@@ -224,7 +225,7 @@ export class ActorRunner {
     if (typeof method !== "function") {
       const className = this.#spec?.className;
       const error = new InvalidArgumentError(`actor ${className} has no method "${received.method}"`);
-      return this.#finish(received, this.#execution.threw(received, error));
+      return this.#execution.fail(received, error, (reply) => this.#finish(received, reply));
     }
     this.#running += 1;
     const attempt = this.#attempt(received, received.call.chain?.depth ?? 0, received.call.chain?.remainingMs);

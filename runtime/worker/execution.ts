@@ -75,7 +75,7 @@ export class Execution {
       attempts.ended(attempt);
       done({ ...reply, micros: Math.round((parts.seams.clock.now() - started) * 1000), held: held(args.entries) });
     };
-    const failed = (error: unknown) => finish(this.threw(call, error));
+    const failed = (error: unknown) => this.fail(call, error, finish);
     let result: unknown;
     try {
       result = attempts.run(attempt, () => code(...args.values));
@@ -86,13 +86,16 @@ export class Execution {
     result.then((value) => this.#returned(call, value, finish, failed), failed);
   }
 
-  /** The reply of a call whose code threw, or that failed before its code. */
-  threw(call: Invocation, error: unknown): Reply {
+  /** Replies for a call whose code threw, or that failed before its code, once readers can fetch the class of the error. */
+  fail(call: Invocation, error: unknown, done: (reply: Reply) => void): void {
     const { values, parts } = this.#session;
     const context = { taskName: call.name, taskId: call.taskId, workerPid: this.#pid, nodeId: parts.identity.nodeId };
     const { value, contained } = values.encodeError((hooks) => encodeThrown(error, hooks, context));
-    const result = { ...value, contained: this.#handOver(call, contained) };
-    return { task: call.task, attempt: call.attempt, pid: this.#pid, results: [result] };
+    const replied = (result: WireValue) => done({ task: call.task, attempt: call.attempt, pid: this.#pid, results: [result] });
+    const encoded = { ...value, contained: this.#handOver(call, contained) };
+    const publishing = values.unpublished(value.codes);
+    if (publishing === undefined) return replied(encoded);
+    publishing.then(() => replied(encoded), (failure: unknown) => replied({ failure: failureOf(failure) }));
   }
 
   // -- inside ------------------------------------------------------------------------------------------------------

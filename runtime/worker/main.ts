@@ -34,7 +34,7 @@ const session = startWorker({
 setSession(session);
 await session.joined();
 if (environment?.hasHook) {
-  const report: WorkerReport = { setupFailure: await runSetupHook(environment, session.parts.shipper) };
+  const report: WorkerReport = { setupFailure: await runSetupHook(environment, session.code.shipper) };
   writeSync(LIFELINE_FD, `${JSON.stringify(report)}\n`);
   if (report.setupFailure !== undefined) {
     lifeline.cleanUp();

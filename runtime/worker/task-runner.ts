@@ -14,7 +14,7 @@ import { Deque } from "../core/index.ts";
 import { claimSalt, claimTag, type ClaimPage } from "../store/index.ts";
 import type { CancelTask, Channel, Failure, PushTask } from "../transport/index.ts";
 import { Execution, type Invocation, type Reply } from "./execution.ts";
-import type { Functions } from "./functions.ts";
+import type { Templates } from "./templates.ts";
 
 interface Pushed extends Invocation {
   readonly push: PushTask;
@@ -42,7 +42,7 @@ export function newCaller(): number {
 
 export interface TaskRunnerParts {
   readonly session: Session;
-  readonly functions: Functions;
+  readonly templates: Templates;
   readonly agent: Channel;
   readonly pid: number;
 }
@@ -85,7 +85,7 @@ export class TaskRunner {
   }
 
   push(push: PushTask, link: Link): void {
-    const template = this.#parts.functions.template(link, push.template);
+    const template = this.#parts.templates.find(link, push.template);
     const lease = this.#lease;
     if (lease === undefined || lease.id !== push.lease) return this.#refuse(push, link);
     const { page } = lease;
@@ -132,7 +132,7 @@ export class TaskRunner {
   }
 
   #start(task: Pushed): void {
-    const fn = this.#parts.functions.ready(task.functionId);
+    const fn = this.#parts.session.code.ready(task.functionId);
     const args = fn === undefined ? undefined : this.#argumentsNow(task);
     if (fn !== undefined && args !== undefined) return this.#run(task, fn, args);
     this.#begin();
@@ -144,7 +144,7 @@ export class TaskRunner {
       },
       (error) => {
         this.#end();
-        this.#reply(task, this.#execution.threw(task, error));
+        this.#execution.fail(task, error, (reply) => this.#reply(task, reply));
         this.#next();
       },
     );
@@ -161,7 +161,8 @@ export class TaskRunner {
   }
 
   #prepare(task: Pushed): Promise<[Function, NonNullable<ReturnType<Execution["argumentsNow"]>>]> {
-    return Promise.all([this.#parts.functions.whenReady(task.functionId), this.#execution.argumentsLater(task)]);
+    const code = { id: task.functionId, name: task.name };
+    return Promise.all([this.#parts.session.code.revive(code), this.#execution.argumentsLater(task)]);
   }
 
   #run(task: Pushed, fn: Function, args: NonNullable<ReturnType<Execution["argumentsNow"]>>): void {
@@ -262,7 +263,7 @@ export class TaskRunner {
   }
 
   #runChild(task: TaskRecord): void {
-    const { session, functions } = this.#parts;
+    const { session } = this.#parts;
     const { identity } = session.parts;
     const call: Invocation = {
       name: task.template.name,
@@ -283,12 +284,13 @@ export class TaskRunner {
       // Finishing may have woken what waited for it; if not, there may be more to help with.
       this.#helpSoon();
     };
-    Promise.all([functions.load(task.template.functionId, task.template.code), this.#execution.argumentsLater(call)]).then(
+    const code = { id: task.template.code.id, name: call.name };
+    Promise.all([session.code.revive(code), this.#execution.argumentsLater(call)]).then(
       ([fn, args]) => {
         const attempt = this.#attempt(call, task.chain.depth, task.limit?.deadline);
         this.#execution.run(call, attempt, args, fn as (...args: unknown[]) => unknown, done);
       },
-      (error) => done(this.#execution.threw(call, error)),
+      (error) => this.#execution.fail(call, error, done),
     );
   }
 

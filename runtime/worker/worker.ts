@@ -5,8 +5,8 @@ import { join, type Equipment, type Link, type Session } from "../owner/index.ts
 import type { Seams } from "../seams.ts";
 import { toBytes, WorkerDetails, type Identity } from "../transport/index.ts";
 import { ActorRunner } from "./actor-runner.ts";
-import { Functions } from "./functions.ts";
 import { TaskRunner } from "./task-runner.ts";
+import { Templates } from "./templates.ts";
 
 export interface WorkerParts {
   readonly seams: Seams;
@@ -25,7 +25,7 @@ export interface WorkerParts {
 export function startWorker(parts: WorkerParts): Session {
   let tasks: TaskRunner;
   let actor: ActorRunner;
-  let functions: Functions;
+  let templates: Templates;
   const session = join({
     seams: parts.seams, identity: parts.identity, agentAddress: parts.agentAddress, equipment: parts.equipment,
     environment: parts.environment,
@@ -35,7 +35,7 @@ export function startWorker(parts: WorkerParts): Session {
     processMessages: (current) => {
       const linkOf = (channel: Parameters<Session["links"]["of"]>[0]): Link => current().links.of(channel);
       return {
-        template: (template, channel) => functions.onTemplate(template, linkOf(channel)),
+        template: (template, channel) => templates.onTemplate(template, linkOf(channel)),
         pushTask: (push, channel) => tasks.push(push, linkOf(channel)),
         cancelTask: (message, channel) => {
           const link = linkOf(channel);
@@ -46,8 +46,8 @@ export function startWorker(parts: WorkerParts): Session {
       };
     },
     agentMessages: (current) => {
-      functions = new Functions(current.parts.shipper);
-      const common = { session: current, functions, agent: current.parts.home.agent, pid: parts.pid };
+      templates = new Templates(current);
+      const common = { session: current, templates, agent: current.parts.home.agent, pid: parts.pid };
       actor = new ActorRunner(common);
       tasks = new TaskRunner(common);
       return {
@@ -69,7 +69,7 @@ export function startWorker(parts: WorkerParts): Session {
       };
     },
     onLinkClosed: (link) => {
-      functions.forget(link);
+      templates.forget(link);
       tasks.ownerGone(link);
       actor.callerGone(link.process);
     },

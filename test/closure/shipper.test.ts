@@ -4,7 +4,7 @@ import * as acorn from "acorn";
 import { Buffer } from "node:buffer";
 import * as path from "node:path";
 import { expect, test } from "vitest";
-import { createShipper, type CodeShipper } from "../../runtime/closure/index.ts";
+import { createShipper, type CodeShipper, type TravelHook } from "../../runtime/closure/index.ts";
 import { CaptureError, TroupeError } from "../../runtime/errors.ts";
 import { get, remote } from "../../sdk/index.ts";
 import { helped, Named } from "./fixtures/vitest-helpers.ts";
@@ -60,8 +60,9 @@ test("values that say how they travel, in both shapes", async () => {
 });
 
 test("refs and handles go through hooks", async () => {
-  const hooks = (): { encode(value: object): Uint8Array; decode(bytes: Uint8Array): object } => ({
+  const hooks = (): TravelHook => ({
     encode: (value) => Buffer.from((value as { id: string }).id), decode: (bytes) => ({ again: Buffer.from(bytes).toString() }),
+    identity: (value) => Buffer.from((value as { id: string }).id),
   });
   const ref = { id: "r1", [Symbol.for("troupe.ref")]: true };
   const handle = new Proxy({}, {
@@ -126,7 +127,7 @@ test("what can't be revived says which module and export", async () => {
   const shipper = createShipper();
   const failing = shipper.revive(gone.id, gone.bytes);
   await expect(failing).rejects.toThrow('job needs module "no-such-package" (for its export "f"), which can\'t be loaded here');
-  expect(shipper.revive(gone.id, gone.bytes)).toBe(failing);
+  await expect(shipper.revive(gone.id, gone.bytes)).rejects.toThrow("no-such-package");
   const renamed = payload("node:fs", "noSuchExport");
   await expect(createShipper().revive(renamed.id, renamed.bytes)).rejects.toThrow('needs "noSuchExport" of module "node:fs"');
 });

@@ -65,10 +65,11 @@ export function equipmentOf(memory: NodeMemory, code: SharedCode): Equipment {
       capture: (fn) => {
         const id = code.idOf(fn);
         const kind = /^class\b/.test(Function.prototype.toString.call(fn)) ? "class" : "function";
-        return { id, bytes: Buffer.from(id), label: fn.name || "anonymous", kind };
+        return { id, bytes: Buffer.from(id), needs: [], label: fn.name || "anonymous", kind };
       },
       revive: async (id) => code.find(id) as Function,
       known: (id) => code.find(id),
+      changed: () => undefined,
       warmUp: () => {},
     }),
     // When the collector runs is not for a seed to say: handles live until they are released.
