@@ -135,10 +135,7 @@ export class Session {
       decoded: (group) => this.#decoded(group),
     });
     this.submission = new Submission({
-      clock: seams.clock,
-      home,
-      nodeId,
-      connect,
+      clock: seams.clock, home, nodeId, connect,
       jobId: () => this.jobId,
       ...outcomes,
       released: (task, done, link) => this.#released(task.kept, done, link),
