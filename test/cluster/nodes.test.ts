@@ -130,9 +130,20 @@ describe("the death of a worker on another node", () => {
 describe("the death of a node", () => {
   test("is seen by the head; its tasks run elsewhere, or fail with the cause", async () => {
     const twins = [await cluster.addNode({ numCpus: 1, resources: { twin: 1 } })];
+    class Started {
+      #count = 0;
+      add() {
+        this.#count += 1;
+      }
+      get() {
+        return this.#count;
+      }
+    }
+    const started = remote(Started).options({ schedulingStrategy: onNode(await nodeWith("a")) }).remote();
     const survivor = remote(
       async () => {
         const { attempt, nodeId } = getRuntimeContext();
+        await get(started.add.remote());
         if (attempt === 0) await new Promise(() => {});
         return nodeId;
       },
@@ -142,7 +153,7 @@ describe("the death of a node", () => {
     await until(async () => (await driver.availableResources()).twin === 0);
     twins.push(await cluster.addNode({ numCpus: 1, resources: { twin: 1 } }));
     const hard = survivor.options({ schedulingStrategy: onNode(twins[0]), maxRetries: 0 }).remote();
-    await run(where.options({ schedulingStrategy: onNode(twins[0]), numCpus: 0 }));
+    await until(async () => (await get(started.get.remote())) === 2);
     await cluster.removeNode(twins[0], { graceful: false });
     expect(await get(ref)).toBe(twins[1]);
     await expect(get(hard)).rejects.toThrow(NodeDiedError);
