@@ -280,7 +280,9 @@ export class Agent {
       },
       createActor: ({ spec }) => this.#createActor(spec as ActorSpec),
       resolveActor: (body) => this.#resolveActor(body),
-      killActor: (body) => (this.#actors.has(body.actor) ? this.#actors.kill(body) : this.#killElsewhere(body)),
+      killActor: async (body) => (
+        this.#actors.has(body.actor) ? this.#actors.kill(body) : { done: await this.#head.ask("killActor", body, "done") }
+      ),
       listState: async (body) => ({
         stateRows: await (body.here ? this.#state.here(body) : this.#head.ask("listState", body, "stateRows")),
       }),
@@ -446,19 +448,12 @@ export class Agent {
 
   #actorPlaced(actor: string, process: string, spec: ActorSpec): void {
     this.#leases.actorPlaced(actor, spec.lifetime);
-    const worker = this.workers.get(process);
-    if (worker === undefined) return;
-    worker.actor = actor;
-    worker.detachedActor = spec.detached;
+    this.workers.hosts(process, actor, spec.detached);
   }
 
   async #resolveActor(body: Parameters<AgentActors["resolve"]>[0]): Promise<AnswerBody> {
     if (body.actor !== "" && this.#actors.has(body.actor)) return this.#actors.resolve(body);
     return { actor: await this.#head.ask("resolveActor", body, "actor", body.waitMs) };
-  }
-
-  async #killElsewhere(body: Parameters<AgentActors["kill"]>[0]): Promise<AnswerBody> {
-    return { done: await this.#head.ask("killActor", body, "done") };
   }
 
   // -- the rest ------------------------------------------------------------------------------------------------------

@@ -77,6 +77,11 @@ export class WorkerPool {
     return this.#workers.get(process);
   }
 
+  hosts(process: string, actor: string, detached: boolean): void {
+    const worker = this.#workers.get(process);
+    if (worker !== undefined) Object.assign(worker, { actor, detachedActor: detached });
+  }
+
   all(): PooledWorker[] {
     return [...this.#workers.values()];
   }
