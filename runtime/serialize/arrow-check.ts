@@ -17,22 +17,27 @@ const FIELD_DEPTH_MAX = 64;
 const STRUCT_BYTES = 16;
 /** Columns of nulls have rows and no bytes; apache-arrow may make a bitmap for them. */
 const ROWS_WITHOUT_BYTES = 2 ** 27;
+/** Dictionaries of bits or nulls; apache-arrow makes an array of the length a dictionary says it has. */
+const ENTRIES_WITHOUT_BYTES = 64;
 
 /** Throws SerializationError for a stream that is not sound. */
 export function checkArrowStream(bytes: Uint8Array): void {
   const data = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  /** Nodes of each column of the last schema. */
+  let columns: readonly number[] = [];
   let at = 0;
   while (at + 4 <= data.byteLength) {
     if (data.getUint32(at, true) === CONTINUATION) at += 4;
     if (at + 4 > data.byteLength) break;
     const length = data.getInt32(at, true);
     at += 4;
-    if (length === 0) return;
-    if (length < 0 || length > data.byteLength - at) throw unsound();
-    const message = new Metadata(new DataView(bytes.buffer, bytes.byteOffset + at, length));
+    // apache-arrow may read on behind the end of a stream.
+    if (length === 0 && at === data.byteLength) return;
+    if (length <= 0 || length > data.byteLength - at) throw unsound();
+    const message = new Metadata(new DataView(bytes.buffer, bytes.byteOffset + at, length), columns);
     at += length;
-    const bodyBytes = message.check(data.byteLength - at);
-    at += bodyBytes;
+    at += message.check(data.byteLength - at);
+    columns = message.columns;
   }
 }
 
@@ -44,9 +49,11 @@ class Metadata {
   readonly #data: DataView;
   /** Tables may be named many times: the walk must end in proportion to the bytes. */
   #budget: number;
+  columns: readonly number[];
 
-  constructor(data: DataView) {
+  constructor(data: DataView, columns: readonly number[]) {
     this.#data = data;
+    this.columns = columns;
     this.#budget = data.byteLength;
   }
 
@@ -60,20 +67,24 @@ class Metadata {
     const header = this.#child(root, 2);
     this.#keyValues(root, 4);
     if (header === 0) throw unsound();
-    if (kind === SCHEMA) this.#schema(header);
-    else if (kind === RECORD_BATCH) this.#batch(header, bodyBytes);
-    else if (kind === DICTIONARY_BATCH) this.#batch(this.#child(header, 1), bodyBytes);
+    // apache-arrow reads no body after a schema: there must be none.
+    if (kind === SCHEMA && bodyBytes === 0) this.#schema(header);
+    else if (kind === RECORD_BATCH) this.#columns(header, this.#batch(header, bodyBytes, bodyBytes * 8 + ROWS_WITHOUT_BYTES));
+    else if (kind === DICTIONARY_BATCH) this.#batch(this.#child(header, 1), bodyBytes, bodyBytes + ENTRIES_WITHOUT_BYTES);
     else throw unsound();
     return bodyBytes;
   }
 
   #schema(table: number): void {
-    this.#tables(table, 1, (field) => this.#field(field, 0));
+    const columns: number[] = [];
+    this.#tables(table, 1, (field) => columns.push(this.#field(field, 0)));
+    this.columns = columns;
     this.#keyValues(table, 2);
     this.#vector(table, 3, 8);
   }
 
-  #field(table: number, depth: number): void {
+  /** Returns how many nodes of a batch the field takes. */
+  #field(table: number, depth: number): number {
     if (depth > FIELD_DEPTH_MAX) throw unsound();
     this.#vector(table, 0, 1);
     const kindAt = this.#slot(table, 2, 1);
@@ -83,18 +94,34 @@ class Metadata {
     if (type !== 0 && kind === UNION) this.#vector(type, 1, 4);
     const dictionary = this.#child(table, 4);
     if (dictionary !== 0) this.#child(dictionary, 1);
-    this.#tables(table, 5, (child) => this.#field(child, depth + 1));
+    let nodes = 1;
+    this.#tables(table, 5, (child) => (nodes += this.#field(child, depth + 1)));
     this.#keyValues(table, 6);
+    return dictionary === 0 ? nodes : 1;
   }
 
-  #batch(table: number, bodyBytes: number): void {
+  /** Columns that are shorter than their batch are filled up, with memory of apache-arrow's own. */
+  #columns(batch: number, lengths: readonly number[]): void {
+    const rows = this.#long(batch, 0);
+    let node = 0;
+    for (const nodes of this.columns) {
+      if (lengths[node] !== rows) throw unsound();
+      node += nodes;
+    }
+  }
+
+  /** Returns the lengths of the batch's nodes. */
+  #batch(table: number, bodyBytes: number, rowsMax: number): readonly number[] {
     if (table === 0) throw unsound();
-    const rowsMax = bodyBytes * 8 + ROWS_WITHOUT_BYTES;
     if (this.#long(table, 0) > rowsMax) throw unsound();
-    this.#structs(table, 1, (length, nulls) => length <= rowsMax && nulls <= length);
+    const lengths: number[] = [];
+    this.#structs(table, 1, (length, nulls) => lengths.push(length) > 0 && length <= rowsMax && nulls <= length);
     this.#structs(table, 2, (offset, length) => offset + length <= bodyBytes);
     this.#child(table, 3);
-    this.#vector(table, 4, 8);
+    const buffers = this.#vector(table, 2, STRUCT_BYTES).count;
+    const variadic = this.#vector(table, 4, 8);
+    for (let i = 0; i < variadic.count; i++) if (this.#int64(variadic.start + i * 8) > buffers) throw unsound();
+    return lengths;
   }
 
   #keyValues(table: number, slot: number): void {
@@ -122,8 +149,9 @@ class Metadata {
     const vtable = table - this.#data.getInt32(table, true);
     const at = 4 + slot * 2;
     if (at + 2 > this.#data.getUint16(vtable, true)) return 0;
-    const offset = this.#data.getUint16(vtable + at, true);
+    const offset = this.#data.getInt16(vtable + at, true);
     if (offset === 0) return 0;
+    if (offset < 0) throw unsound();
     this.#need(table + offset, bytes);
     return table + offset;
   }
@@ -160,7 +188,7 @@ class Metadata {
     this.#need(at, 4);
     const vtable = at - this.#data.getInt32(at, true);
     this.#need(vtable, 4);
-    const size = this.#data.getUint16(vtable, true);
+    const size = this.#data.getInt16(vtable, true);
     if (size < 4 || size % 2 !== 0) throw unsound();
     this.#need(vtable, size);
     return at;
