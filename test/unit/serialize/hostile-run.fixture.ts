@@ -34,7 +34,8 @@ function arrowValues(): unknown[] {
 }
 
 function thrownSamples(): Sample[] {
-  return [new UserError("u"), "text", new DOMException("d", "AbortError"), new AggregateError([new Error("one")])].map((error) => ({
+  const errors = [new UserError("u"), "text", new DOMException("d", "AbortError"), new AggregateError([new Error("one")])];
+  return errors.map((error) => ({
     bytes: Buffer.from(encodeThrown(error, hooks, TASK)), decode: (bytes) => decodeThrown(bytes, hooks),
   }));
 }
