@@ -93,7 +93,8 @@ const NAMESPACE = "{ readonly v1: Readonly<Record<string, unknown>> }";
 async function codeFile() {
   let code = await staticCode();
   for (const type of types) code = ENVELOPE.has(type.name) ? without(code, type) : withOwnDefaults(code, type);
-  code = code.replace(/^\/\*eslint[^\n]*\n/, "").replace('"protobufjs/minimal"', '"protobufjs/minimal.js"')
+  code = code.replace(/^\/\*eslint[^\n]*\n/, "")
+    .replace(/^import [^\n]*$/m, 'import { protobuf as $protobuf } from "../wire.ts";')
     .replace(/^export \{\s*\$root as default\s*\};?\s*$/m, "")
     .replace(/^const \$root = [^\n]*\n/m, "").replace(/\$root\.troupe\.v1\./g, "v1.")
     .replace(/^\s*let \$oneOfFields;\n/gm, "")

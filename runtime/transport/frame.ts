@@ -18,6 +18,7 @@ export const FRAME_MAX = 64 * 1024 * 1024;
 const MESSAGE_MAX = FRAME_MAX - 64 * 1024;
 /** Before the hello is accepted nobody needs more. */
 export const HELLO_FRAME_MAX = 256 * 1024;
+const BUFFER_START = 4 * 1024;
 /** A buffer that grew beyond this for one large message is given back. */
 const BUFFER_KEPT = 1024 * 1024;
 
@@ -49,12 +50,12 @@ export interface FrameHeader {
 
 /** Collects messages into one frame after the other. */
 export class FrameWriter {
-  #writer = new Writer();
+  #writer = new Writer(BUFFER_START);
   #messagesFrom = 0;
 
   /** The frame being written, from offset 0 to `length`, its prefix included. Valid until the next `add` or `start`. */
   get bytes(): Buffer {
-    return this.#writer.buf as Buffer;
+    return this.#writer.buf;
   }
   /** 0 when no frame has been started. */
   get length(): number {
@@ -69,8 +70,8 @@ export class FrameWriter {
   /** Begins a frame. */
   start(header?: FrameHeader): void {
     const writer = this.#writer;
-    // Its length is written when it is finished.
-    writer.fixed32(0);
+    // Room for its length, which is written when it is finished.
+    writer.pos = PREFIX;
     if (header !== undefined) {
       writer.uint32(TAG_EPOCH).uint64(header.epoch);
       writer.uint32(TAG_SEQ).uint64(header.seq);
@@ -104,7 +105,7 @@ export class FrameWriter {
 
   /** After the frame was passed on. `taken`: whoever got the bytes keeps them, so a new buffer is needed. */
   clear(taken: boolean): void {
-    if (taken || this.bytes.length > BUFFER_KEPT) this.#writer = new Writer();
+    if (taken || this.bytes.length > BUFFER_KEPT) this.#writer = new Writer(BUFFER_START);
     else this.#writer.rewind(0);
   }
 }
@@ -115,7 +116,7 @@ export function readHeader(bytes: Buffer, start: number, end: number): FrameHead
   headerReader.open(bytes, start, end, false);
   try {
     while (headerReader.pos < end) {
-      const tag = headerReader.uint32();
+      const tag = headerReader.tag();
       if (tag === TAG_EPOCH) header.epoch = headerReader.uint64();
       else if (tag === TAG_SEQ) header.seq = headerReader.uint64();
       else if (tag === TAG_ACK) header.ack = headerReader.uint64();
@@ -147,20 +148,25 @@ export function readFrame(bytes: Buffer, start: number, end: number, owned: bool
   depth++;
   try {
     reader.open(bytes, start, end, owned);
-    walk(reader, end, visitor);
+    walk(reader, visitor);
   } finally {
     depth--;
     reader.close();
   }
 }
 
-function walk(reader: Reader, end: number, visitor: FrameVisitor): void {
-  while (reader.pos < end) {
+function walk(reader: Reader, visitor: FrameVisitor): void {
+  while (reader.pos < reader.len) {
     let row: Row | undefined;
     let body: MessageOf<MessageName> | undefined;
     try {
-      row = nextRow(reader, end);
-      if (row !== undefined) body = row.codec.decode(reader, reader.uint32());
+      const tag = reader.tag();
+      if (tag === TAG_MESSAGE) {
+        const end = reader.size() + reader.pos;
+        row = rowOf(reader.tag());
+        body = row.codec.decode(reader, reader.size());
+        if (reader.pos !== end) throw new WireError("a message does not end where the one around it does");
+      } else reader.skipType(tag & 7, 0, tag >>> 3);
     } catch (error) {
       throw wireErrorOf(error);
     }
@@ -168,17 +174,9 @@ function walk(reader: Reader, end: number, visitor: FrameVisitor): void {
   }
 }
 
-/** What the next message is, up to the length of its body; undefined for a field that is none. */
-function nextRow(reader: Reader, end: number): Row | undefined {
-  const tag = reader.uint32();
-  if (tag !== TAG_MESSAGE) {
-    reader.skipType(tag & 7, 0, tag >>> 3);
-    return undefined;
-  }
-  if (reader.uint32() > end - reader.pos) throw new WireError("a message runs over the end of the one around it");
-  const inner = reader.uint32();
-  const row = BY_TAG[inner];
-  if (row === undefined) throw new WireError(`a frame carries message ${inner >>> 3}, which this release does not know`);
+function rowOf(tag: number): Row {
+  const row = BY_TAG[tag];
+  if (row === undefined) throw new WireError(`a frame carries message ${tag >>> 3}, which this release does not know`);
   return row;
 }
 

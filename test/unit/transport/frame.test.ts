@@ -57,6 +57,12 @@ describe("a frame", () => {
     expect(() => namesIn(unknown)).toThrow(WireError);
   });
 
+  it("with anything after the body of a message is refused: it is no field of the frame", () => {
+    const spare = Buffer.from([0, 0, 0, 0, 34, 6, 42, 2, 8, 4, 16, 9]);
+    expect(() => namesIn(spare)).toThrow(WireError);
+    expect(namesIn(Buffer.from([0, 0, 0, 0, 34, 4, 42, 2, 8, 4]))).toEqual(["ping"]);
+  });
+
   it("ends its walk when the visitor says so", () => {
     let seen = 0;
     const frame = frameOf(5);

@@ -110,6 +110,11 @@ describe("generated codecs", () => {
     expect(() => toBytes(contract.Ping, { nonce: 2 ** 53 })).toThrow(RangeError);
     expect(() => toBytes(contract.Ping, { nonce: -1 })).toThrow(RangeError);
     expect(() => toBytes(contract.Ping, { nonce: 1.5 })).toThrow(RangeError);
+    for (const number of [2 ** 53, -1, 1.5, Number.NaN]) {
+      expect(() => toBytes(contract.Borrow, { objects: [1, number] })).toThrow(RangeError);
+      const resources = { CPU: number === -1 ? -(2 ** 53) : number };
+      expect(() => toBytes(contract.LeaseRequest, { resources })).toThrow(RangeError);
+    }
     const beyond = root.lookupType("troupe.v1.Ping").encode({ nonce: 2 ** 53 }).finish();
     expect(() => fromBytes(contract.Ping, beyond)).toThrow(WireError);
   });
@@ -125,6 +130,43 @@ describe("generated codecs", () => {
     expect(() => fromBytes(contract.Failure, bytes)).toThrow(WireError);
   });
 
+  it("writes every text as UTF-8, and refuses what is not", () => {
+    for (const length of [3, 40, 200]) {
+      const lease = "\ud800".padEnd(length, "x");
+      expect(fromBytes(contract.Suspended, toBytes(contract.Suspended, { lease })).lease).toBe(`\ufffd${lease.slice(1)}`);
+      const bytes = Buffer.from([10, (length & 127) | 128, length >> 7, ...Buffer.alloc(length, 0xff)]);
+      expect(() => fromBytes(contract.Suspended, bytes)).toThrow(WireError);
+    }
+  });
+
+  it("holds every field, also of a sender that writes defaults or leaves out those of a map's entry", () => {
+    const absent = { index: 0, value: undefined, owner: "", object: 0 };
+    for (const bytes of [[], [8, 0, 26, 0, 32, 0]]) {
+      const bound = fromBytes(contract.BoundArg, Buffer.from(bytes));
+      expect({ ...bound }).toEqual(absent);
+      expect(toBytes(contract.BoundArg, bound)).toHaveLength(0);
+    }
+    const node = fromBytes(contract.NodeInfo, Buffer.from([34, 3, 10, 1, 67]));
+    expect({ ...node.total }).toEqual({ C: 0 });
+  });
+
+  it("leaves protobufjs as it is for the program around it", () => {
+    expect(protobuf.util.Long).toBeTruthy();
+    expect(protobuf.util.recursionLimit).toBe(100);
+    expect("protobuf" in globalThis).toBe(false);
+  });
+
+  it.each([1_000, 1_024, 20_000, 3_000_000])("%i nested bytes are read as they were written", (length) => {
+    const bytes = Buffer.alloc(length, 7);
+    const failure = { code: "C", text: "t".repeat(200), cause: { code: "D" } };
+    const written = toBytes(contract.TaskDone, { task: 5, results: [{ value: bytes }, { failure }, { error: bytes }], pid: 9 });
+    const done = fromBytes(contract.TaskDone, written);
+    expect([done.task, done.pid, done.results.map((result) => result.kind)]).toEqual([5, 9, ["value", "failure", "error"]]);
+    expect(bytes.equals(done.results[0].value!) && bytes.equals(done.results[2].error!)).toBe(true);
+    const type = root.lookupType("troupe.v1.TaskDone");
+    expect(plain(type, type.decode(written) as never)).toEqual(plain(type, done as never));
+  });
+
   it("large bytes of an owned frame are views of it; of a lent one they are copies", () => {
     const bytes = Buffer.from(toBytes(contract.Chunk, { bytes: Buffer.alloc(64 * 1024, 1) }));
     const reader = new Reader();
@@ -137,14 +179,14 @@ describe("generated codecs", () => {
   });
 
   it("a write that throws leaves the writer as it was", () => {
-    const writer = new Writer();
+    const writer = new Writer(16);
     contract.Ping.encode({ nonce: 5 }, writer);
     const before = writer.pos;
     const unencodable = { code: "x".repeat(100), cause: { get text(): string { throw new Error("no"); } } };
     expect(() => contract.Failure.encode(unencodable, writer.fork())).toThrow();
     writer.rewind(before);
     contract.Ping.encode({ nonce: 6 }, writer);
-    expect(writer.finish()).toEqual(Buffer.from([8, 5, 8, 6]));
+    expect(writer.buf.subarray(0, writer.pos)).toEqual(Buffer.from([8, 5, 8, 6]));
   });
 });
 
