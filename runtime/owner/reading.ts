@@ -71,31 +71,30 @@ export class Reading {
     options: WaitOptions | undefined,
   ): Promise<{ ready: R[]; pending: R[] }> {
     options?.signal?.throwIfAborted();
-    const entries = this.#distinct(refs);
-    let settled = 0;
-    for (const entry of entries) if (entry.state !== "pending") settled += 1;
-    if (settled < numReturns && options?.timeoutMs !== 0) await this.#count(entries, numReturns - settled, options);
-    else if (++this.#readsInARow >= READS_A_TURN) await this.#yieldTurn();
-    const ready: R[] = [];
-    const pending: R[] = [];
-    for (let index = 0; index < refs.length; index += 1) {
-      const taken = ready.length < numReturns && entries[index].state !== "pending";
-      (taken ? ready : pending).push(refs[index]);
-    }
-    return { ready, pending };
+    let ready = this.#settledAmong(refs, numReturns);
+    if (ready.length < numReturns && options?.timeoutMs !== 0) {
+      const entries = refs.map(entryOf);
+      await this.#count(entries, numReturns - ready.length, options);
+      ready = firstIndexes(entries, numReturns, isSettled);
+    } else if (++this.#readsInARow >= READS_A_TURN) await this.#yieldTurn();
+    return { ready: ready.map((index) => refs[index]), pending: without(refs, ready) };
   }
 
   // -- inside ------------------------------------------------------------------------------------------------------
 
-  #distinct(refs: readonly ObjectRef[]): ObjectEntry[] {
+  /** Indexes of the first refs that are settled, at most `count`; every ref is checked. One pass: waiting for many repeats it. */
+  #settledAmong(refs: readonly ObjectRef[], count: number): number[] {
     const stamp = ++this.#stamp;
-    return refs.map((ref, index) => {
+    const settled: number[] = [];
+    for (let index = 0; index < refs.length; index += 1) {
+      const ref = refs[index];
       if (!isRef(ref)) throw new InvalidArgumentError(`wait: element ${index} is not an ObjectRef`);
       const entry = entryOf(ref);
       if (entry.stamp === stamp) throw new InvalidArgumentError(`wait: ref ${ref.id} is given twice`);
       entry.stamp = stamp;
-      return entry;
-    });
+      if (entry.state !== "pending" && settled.length < count) settled.push(index);
+    }
+    return settled;
   }
 
   /** Resolves when all are settled, or one has failed; rejects at the timeout or abort. */
@@ -200,6 +199,29 @@ class Box {
   constructor(value: unknown) {
     this.value = value;
   }
+}
+
+function isSettled(entry: ObjectEntry): boolean {
+  return entry.state !== "pending";
+}
+
+function firstIndexes<T>(list: readonly T[], count: number, fits: (one: T) => boolean): number[] {
+  const found: number[] = [];
+  for (let index = 0; index < list.length && found.length < count; index += 1) if (fits(list[index])) found.push(index);
+  return found;
+}
+
+/** The list without what is at these indexes, which rise. Copied in one go: a list of a thousand grows slowly. */
+function without<T>(list: readonly T[], indexes: readonly number[]): T[] {
+  const rest = list.slice();
+  if (indexes.length === 0) return rest;
+  let to = indexes[0];
+  for (let from = to + 1, next = 1; from < list.length; from += 1) {
+    if (from === indexes[next]) next += 1;
+    else rest[to++] = list[from];
+  }
+  rest.length = to;
+  return rest;
 }
 
 function isFailed(entry: ObjectEntry): boolean {
