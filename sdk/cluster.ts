@@ -19,13 +19,13 @@ export class Cluster implements AsyncDisposable {
   readonly #begun: Promise<unknown>;
   #ended: Promise<void> | undefined;
 
-  /** @internal `environment`: the job's, on its way. */
-  constructor(session: Session, host: PrivateCluster | undefined, address: string, environment: Promise<void> | undefined) {
+  /** @internal `needed`: what the job needs beside its session, on its way. */
+  constructor(session: Session, host: PrivateCluster | undefined, address: string, needed: Promise<unknown>) {
     this.session = session;
     this.#host = host;
     this.address = address;
     // Also when nobody waits for it: what kept it from joining ends it, and its host.
-    this.#begun = Promise.all([session.parts.home.joined, environment]);
+    this.#begun = Promise.all([session.parts.home.joined, needed]);
     this.#begun.catch(() => void this.shutdown());
   }
 

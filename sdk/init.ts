@@ -6,6 +6,7 @@ import type { Seams } from "../runtime/seams.ts";
 import { startDriver, startPrivateCluster, type PrivateCluster } from "../runtime/driver/index.ts";
 import { findSession, setAutoStart, setSession } from "../runtime/owner/index.ts";
 import { mainOf } from "../runtime/programs.ts";
+import { preloadArrow } from "../runtime/serialize/index.ts";
 import { systemSpawner } from "../runtime/spawner.ts";
 import { systemClock, systemRandom } from "../runtime/system.ts";
 import { systemTransport, type LogLines } from "../runtime/transport/index.ts";
@@ -120,9 +121,11 @@ function begin(options: InitOptions): Cluster {
   const address = options.address ?? process.env.TROUPE_ADDRESS;
   const seams = systemSeams();
   if (address !== undefined) return joinRunning(seams, address, options);
-  // The first statement that matters: the host boots while the rest of this is loaded.
+  // The first statement that matters: the host boots while this process loads what its first call needs.
   const host = startPrivateCluster(seams, nodeOf(options, 1));
-  return connect(seams, host, options, { host, after: host.ready });
+  const cluster = connect(seams, host, options, { host, after: host.ready });
+  cluster.session.parts.shipper.warmUp();
+  return cluster;
 }
 
 function joinRunning(seams: Seams, address: string, options: InitOptions): Cluster {
@@ -154,7 +157,7 @@ function connect(seams: Seams, target: Omit<Target, "record">, options: InitOpti
   setSession(session);
   const { runtimeEnv } = options;
   const environment = runtimeEnv && session.environments.adopt(checkRuntimeEnv("init option runtimeEnv", runtimeEnv));
-  current = new Cluster(session, host, agentAddress, environment);
+  current = new Cluster(session, host, agentAddress, Promise.all([environment, preloadArrow()]));
   return current;
 }
 

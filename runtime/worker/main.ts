@@ -9,6 +9,7 @@ import { systemClock, systemRandom } from "../system.ts";
 import { systemTransport } from "../transport/index.ts";
 import type { WorkerConfig, WorkerReport } from "../agent/index.ts";
 import { setSession } from "../owner/index.ts";
+import { preloadArrow } from "../serialize/index.ts";
 import { runSetupHook } from "./setup-hook.ts";
 import { startWorker } from "./worker.ts";
 
@@ -20,6 +21,7 @@ const seams = {
   transport: systemTransport({ clock: systemClock }),
   spawner: systemSpawner({ mainOf }),
 };
+await preloadArrow();
 const session = startWorker({
   seams,
   identity: { kind: "worker", processId, nodeId, clusterId, token },
