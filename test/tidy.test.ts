@@ -11,6 +11,7 @@ import {
   anyProblems, clockProblems, exportProblems, functionsOf, leftoverProblems, nameProblems, pureProblems, sizeProblems,
   testProblems,
 } from "./tidy/rules.ts";
+import { isMain, startUpProblems } from "./tidy/start-up.ts";
 import { codeOf, filesUnder, type Problem, readSource, ROOT, sourceOf } from "./tidy/source.ts";
 
 const sources = filesUnder("", /\.(ts|mjs|js)$/).map(readSource);
@@ -59,6 +60,25 @@ describe("who imports whom", () => {
       `const d = await import("./5.ts");`, `import {\n  e,\n  f,\n} from "./6.ts";`, `// import g from "./7.ts";`,
     ].join("\n");
     expect(importsOf(sourceOf("a.ts", text)).map(({ specifier }) => specifier[2]).join("")).toBe("123456");
+  });
+});
+
+describe("start-up", () => {
+  const mains = typescript.map(({ path }) => path).filter(isMain);
+
+  test("packages and Node's larger modules are imported on first need", () => {
+    expect(mains).toEqual(expect.arrayContaining(["runtime/agent/main.ts", "runtime/worker/main.ts", "sdk/index.ts"]));
+    expect(shown(mains.flatMap((main) => startUpProblems(main, readSource)))).toEqual([]);
+  });
+
+  test("finds what is loaded at once, however far away, and nothing else", () => {
+    const files: Record<string, string> = {
+      "a/main.ts": `import type { T } from "acorn";\nimport { b } from "../b.ts";\nawait import("./c.ts");\n`,
+      "b.ts": `import "node:fs";\nimport { p } from "piscina";\nconst late = () => import("@grpc/grpc-js");\n`,
+      "a/c.ts": `export * from "../b.ts";\nimport inspector from "node:inspector";\nconst d = import("./missing.ts");\n`,
+    };
+    const problems = startUpProblems("a/main.ts", (path) => sourceOf(path, files[path]));
+    expect(shown(problems).map((text) => text.split(" ", 2).join(" "))).toEqual(["b.ts:2 piscina", "a/c.ts:2 node:inspector"]);
   });
 });
 

@@ -42,6 +42,8 @@ export interface Import {
   readonly line: number;
   readonly specifier: string;
   readonly typeOnly: boolean;
+  /** By import(), when that is reached. */
+  readonly dynamic: boolean;
 }
 
 export function importsOf(file: SourceFile): Import[] {
@@ -50,7 +52,10 @@ export function importsOf(file: SourceFile): Import[] {
   const pattern = /\b(import|export)\b(\s+type\b)?[^;"'`()]*?\bfrom\s*["']([^"']+)["']|\bimport\s*\(?\s*["']([^"']+)["']/g;
   for (const match of file.text.matchAll(pattern)) {
     if (file.code[match.index] === " ") continue;
-    found.push({ line: lineAt(file.text, match.index), specifier: match[3] ?? match[4], typeOnly: match[2] !== undefined });
+    found.push({
+      line: lineAt(file.text, match.index), specifier: match[3] ?? match[4], typeOnly: match[2] !== undefined,
+      dynamic: /^import\s*\(/.test(match[0]),
+    });
   }
   return found;
 }
