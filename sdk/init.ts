@@ -124,7 +124,7 @@ function begin(options: InitOptions): Cluster {
   // The first statement that matters: the host boots while this process loads what its first call needs.
   const host = startPrivateCluster(seams, nodeOf(options, 1));
   const cluster = connect(seams, host, options, { host, after: host.ready });
-  cluster.session.parts.shipper.warmUp();
+  cluster.session.code.shipper.warmUp();
   return cluster;
 }
 

@@ -1,5 +1,5 @@
-// What a program loads before its first line runs: no package but the wire's, and none of Node's larger modules. They are imported
-// on first need, which most programs never have: a worker that only runs tasks parses no code and has no gRPC.
+// What a program loads before its first line runs: no package but the wire's, and none of Node's larger modules. They are
+// imported on first need, which most programs never have: a worker that only runs tasks parses no code and has no gRPC.
 
 import { posix } from "node:path";
 import { type Import, importsOf } from "./layers.ts";
@@ -24,7 +24,8 @@ export function startUpProblems(main: string, read: (path: string) => SourceFile
       const target = posix.join(posix.dirname(path), specifier);
       if (!specifier.startsWith(".")) {
         const isSmall = specifier.startsWith("node:") && !LARGE.test(specifier);
-        if (!isSmall && !NEEDED.has(specifier)) problems.push({ path, line, text: `${specifier} is loaded when ${main} starts; import it on first need` });
+        const text = `${specifier} is loaded when ${main} starts; import it on first need`;
+        if (!isSmall && !NEEDED.has(specifier)) problems.push({ path, line, text });
       } else if (!seen.has(target)) {
         seen.add(target);
         queue.push(target);
