@@ -378,6 +378,7 @@ export interface AdoptJob {
   readonly jobId: string;
   readonly environment: string;
   readonly namespace: string;
+  readonly node: string;
 }
 export const AdoptJob = v1.AdoptJob as Codec<AdoptJob>;
 

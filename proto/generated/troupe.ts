@@ -4969,6 +4969,7 @@ const AdoptJob = function () {
 this.jobId = "";
 this.environment = "";
 this.namespace = "";
+this.node = "";
 };
 AdoptJob.encode = function (message, writer, _depth) {
 if (!writer)
@@ -4983,6 +4984,8 @@ if (message.environment != null && $Object.hasOwnProperty.call(message, "environ
 writer.uint32(18).string(message.environment);
 if (message.namespace != null && $Object.hasOwnProperty.call(message, "namespace") && message.namespace !== "")
 writer.uint32(26).string(message.namespace);
+if (message.node != null && $Object.hasOwnProperty.call(message, "node") && message.node !== "")
+writer.uint32(34).string(message.node);
 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
 for (let i = 0; i < message.$unknowns.length; ++i)
 writer.raw(message.$unknowns[i]);
@@ -5040,6 +5043,15 @@ if ((value = reader.stringVerify()).length)
 message.namespace = value;
 else
 message.namespace = "";
+continue;
+}
+case 4: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.node = value;
+else
+message.node = "";
 continue;
 }
 }

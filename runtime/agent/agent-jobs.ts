@@ -1,11 +1,13 @@
 // What an agent knows of jobs: their namespaces, which drivers of this node they belong to, where their log lines go, and under
 // which number the store keeps what their dead processes made.
 
-import type { Channel, LogLines, Peer } from "../transport/index.ts";
+import type { LogLines } from "../transport/index.ts";
 
 export class AgentJobs {
   readonly #nodeId: string;
   readonly #namespaces = new Map<string, string>();
+  /** Nodes whose agents their drivers talk to. */
+  readonly #homes = new Map<string, string>();
   /** Jobs of the drivers of this node, by their process. */
   readonly #drivers = new Map<string, string>();
   readonly #heirs = new Map<string, number>();
@@ -15,12 +17,14 @@ export class AgentJobs {
   }
 
   /** The head tells every job of the cluster. */
-  begun(jobId: string, namespace: string): void {
+  begun(jobId: string, namespace: string, home: string): void {
     this.#namespaces.set(jobId, namespace);
+    this.#homes.set(jobId, home);
   }
 
   ended(jobId: string): void {
     this.#namespaces.delete(jobId);
+    this.#homes.delete(jobId);
   }
 
   /** What a worker is told of the job it adopts. */
@@ -49,21 +53,14 @@ export class AgentJobs {
     return heir;
   }
 
-  /** To the job's driver, when it is on this node. */
-  deliverLogs(lines: LogLines, processes: Iterable<{ readonly peer: Peer; readonly channel: Channel }>): void {
-    for (const { peer, channel } of processes) {
-      if (peer.kind === "driver" && this.#drivers.get(peer.processId) === lines.jobId) channel.send("logLines", lines);
-    }
-  }
-
   /** It has begun and not ended. */
   isLive(jobId: string): boolean {
     return this.#namespaces.has(jobId);
   }
 
-  /** The node of its driver: a job's id ends with it. */
+  /** Where its driver is reached. */
   homeOf(jobId: string): string {
-    return jobId.slice(jobId.lastIndexOf("-") + 1);
+    return this.#homes.get(jobId) ?? driverNodeOf(jobId);
   }
 
   /** The other node whose driver reads these lines. */
@@ -71,4 +68,9 @@ export class AgentJobs {
     const node = this.homeOf(lines.jobId);
     return node === this.#nodeId || node === "" ? undefined : node;
   }
+}
+
+/** A job's id ends with the node of its driver. */
+export function driverNodeOf(jobId: string): string {
+  return jobId.slice(jobId.lastIndexOf("-") + 1);
 }

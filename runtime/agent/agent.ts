@@ -10,23 +10,25 @@ import type { EnvironmentSite, WorkerEnvironment } from "../environment/index.ts
 import type { ClaimBook, StoreBroker, StoreClient, StoreGrant, StoreHost } from "../store/index.ts";
 import {
   AgentWelcome, Callee, Caller, ProcessWelcome, toBytes,
-  type ActorSpec, type Admission, type AnswerBody, type CallHandlers, type Channel, type ChannelHandler, type DeathCause,
-  type Draft, type Identity, type Listener, type LogLines, type MessageHandlers, type NodeInfo, type Peer,
-  type ProcessDied,
+  type ActorSpec, type Admission, type AnswerBody, type CallHandlers, type Channel, type ChannelHandler,
+  type Draft, type Identity, type Listener, type MessageHandlers, type NodeInfo, type Peer,
 } from "../transport/index.ts";
 import type { Resources } from "../../scheduler/index.ts";
 import { AgentActors } from "./agent-actors.ts";
 import { AgentCode } from "./agent-code.ts";
 import { AgentEnvironments } from "./agent-environments.ts";
-import { AgentJobs } from "./agent-jobs.ts";
+import { AgentJobs, driverNodeOf } from "./agent-jobs.ts";
+import { AgentLogs } from "./agent-logs.ts";
 import { AgentLeases } from "./agent-leases.ts";
 import { AgentObjects, ownBroker } from "./agent-objects.ts";
 import { AgentState } from "./agent-state.ts";
+import { Endings } from "./endings.ts";
 import { HeadLink } from "./head-link.ts";
 import { LocalProcesses } from "./local-processes.ts";
+import type { LogFiles } from "./log-files.ts";
 import { Peers } from "./peers.ts";
 import { Relays, type RelayTarget } from "./relays.ts";
-import { WorkerPool, type PooledWorker } from "./worker-pool.ts";
+import { WorkerPool } from "./worker-pool.ts";
 
 const CALL_TIMEOUT_MS = 30_000;
 /** Freed ranges that were pinned are looked at again this often. */
@@ -49,6 +51,8 @@ export interface AgentParts {
   readonly workerConfig: (process: string, environment: WorkerEnvironment | undefined) => unknown;
   /** Where this node's environments are made; undefined where nothing has files, the simulation. */
   readonly environments?: EnvironmentSite | undefined;
+  /** Where what workers print is kept. */
+  readonly logs: Pick<LogFiles, "write" | "ended"> | undefined;
   /** See WorkerPoolParts. */
   readonly workerSilenceMs: number;
   /** Told of each worker's process group, so that it ends with this process whatever happens. */
@@ -73,6 +77,8 @@ export class Agent {
   readonly #head: HeadLink;
   readonly #processes = new LocalProcesses();
   readonly #jobs: AgentJobs;
+  readonly #logs: AgentLogs;
+  readonly #endings: Endings;
   readonly #listeners: Listener[] = [];
   #sweep: Timer | undefined;
   #ending = false;
@@ -92,8 +98,11 @@ export class Agent {
       silenceMs: parts.workerSilenceMs,
       beatAgeMs: (client) => parts.store.health(client).beatAgeMs,
       ready: ({ process, jobId, environment }) => this.#leases.workerReady(process, jobId, environment),
-      died: (worker, cause) => this.#workerDied(worker, cause),
-      logs: (lines) => this.#logs(lines),
+      died: (worker, cause) => {
+        parts.workerEnded(worker.child.pid);
+        this.#endings.workerDied(worker, cause);
+      },
+      logs: (lines) => this.#logs.printed(lines),
     });
     const connect = (node: string) => this.#peers.connect(node);
     this.#environments = new AgentEnvironments({
@@ -102,7 +111,10 @@ export class Agent {
       ready: (jobId, environment) => this.#leases.environmentReady(jobId, environment),
       failed: (jobId, environment, text) => this.#leases.environmentFailed(jobId, environment, text),
     });
-    this.#relays = new Relays({ nodeId, connect, local: (process) => this.#relayTarget(process) });
+    this.#logs = new AgentLogs({ files: parts.logs, jobs: this.#jobs, processes: this.#processes, connect });
+    this.#relays = new Relays({
+      nodeId, connect, local: (process) => this.#relayTarget(process), hostOf: (node) => this.#peers.hostOf(node),
+    });
     this.#leases = new AgentLeases({
       clock, random, nodeId, processId, total: parts.total, labels: parts.labels, workers: this.workers, claims: parts.claims,
       channelOf: (process) => this.#processes.channelOf(process),
@@ -143,6 +155,11 @@ export class Agent {
       details: () => ({
         total: parts.total, labels: parts.labels, address: this.#address, host: parts.host, isHead: parts.isHead,
       }),
+    });
+    this.#endings = new Endings({
+      nodeId, store: parts.store, workers: this.workers, processes: this.#processes, jobs: this.#jobs, leases: this.#leases,
+      actors: this.#actors, objects: this.#objects, environments: this.#environments, logs: this.#logs, peers: this.#peers,
+      relays: this.#relays, head: this.#head,
     });
   }
 
@@ -244,7 +261,7 @@ export class Agent {
         store.expel(grant.client, this.#jobs.heirOf(this.#jobOf(peer)));
         this.#processes.remove(peer.processId);
         this.#relays.processGone(peer.processId);
-        if (peer.kind === "driver") this.#driverGone(peer);
+        if (peer.kind === "driver") this.#endings.driverGone(peer);
         else this.workers.left(peer.processId);
       },
     };
@@ -316,8 +333,11 @@ export class Agent {
         processDied: (died) => this.#processes.channelOf(died.origin)?.send("processDied", died),
         leaseRevoked: (revoked) => this.#processes.channelOf(revoked.origin)?.send("leaseRevoked", revoked),
         freeObjects: (message) => this.#objects.free(message, message.node !== this.#nodeId),
-        logLines: (lines) => this.#jobs.deliverLogs(lines, this.#processes.values()),
-        relay: (message) => this.#relays.pass(message),
+        logLines: (lines) => this.#logs.arrived(lines),
+        relay: (message, channel) => {
+          this.#peers.guestAt(message.fromNode, nodeOf(channel));
+          this.#relays.pass(message);
+        },
         relayClosed: (message) => this.#relays.passClosed(message),
         call: (call, channel) => callee.called(call, channel),
         answer: (answer) => this.caller.answered(answer),
@@ -343,76 +363,22 @@ export class Agent {
     });
     return {
       call: (call, channel) => callee.called(call, channel),
-      processDied: (died) => this.#processDiedElsewhere(died),
-      nodeDied: ({ node, reason }) => this.#nodeDied(node, reason),
-      jobEnded: ({ jobId, reason }) => this.#jobEnded(jobId, reason),
+      processDied: (died) => this.#endings.processDiedElsewhere(died),
+      nodeDied: ({ node, reason }) => {
+        if (node === this.#nodeId) this.end(`this node was declared dead: ${reason}`);
+        else this.#endings.nodeDied(node, reason);
+      },
+      jobEnded: ({ jobId, reason }) => this.#endings.jobEnded(jobId, reason),
       codeFreed: ({ ids }) => this.#code.freed(ids),
-      adoptJob: ({ jobId, namespace }) => this.#jobs.begun(jobId, namespace),
+      adoptJob: ({ jobId, namespace, node }) => {
+        this.#jobs.begun(jobId, namespace, node);
+        this.#peers.guestAt(driverNodeOf(jobId), node);
+      },
       exit: ({ reason }) => this.end(reason),
       relay: (message) => this.#relays.pass(message),
       relayClosed: (message) => this.#relays.passClosed(message),
       goodbye: () => {},
     };
-  }
-
-  // -- deaths --------------------------------------------------------------------------------------------------------
-
-  #workerDied(worker: PooledWorker, cause: DeathCause): void {
-    const lease = this.#leases.leaseOfWorker(worker.process) ?? "";
-    this.#parts.workerEnded(worker.child.pid);
-    const { process } = worker;
-    const died = { process, node: this.#nodeId, cause, lease, pid: worker.child.pid };
-    this.#processes.tell("processDied", died);
-    if (worker.channel !== undefined) this.#head.send("processDied", died);
-    this.#environments.workerDied(worker, cause);
-    this.#leases.workerDied(died);
-    this.#actors.workerDied(process, cause);
-    this.#ended(process, `its creator, worker ${process}, died`);
-  }
-
-  #processDiedElsewhere(died: ProcessDied): void {
-    this.#processes.tell("processDied", died);
-    this.#relays.processDiedElsewhere(died.process);
-    this.#ended(died.process, `its creator, process ${died.process}, ended`);
-  }
-
-  #driverGone(peer: Peer): void {
-    this.#jobs.driverGone(peer.processId);
-    const text = `driver process ${peer.pid} ended`;
-    const cause = { reason: "exited", exitCode: -1, signal: "", stderrTail: [], text };
-    const died = { process: peer.processId, node: this.#nodeId, cause, pid: peer.pid };
-    this.#processes.tell("processDied", died);
-    this.#head.send("processDied", died);
-    this.#ended(peer.processId, text);
-  }
-
-  /** What a process of the cluster had asked for, owned and created here is over. */
-  #ended(process: string, text: string): void {
-    this.#leases.processGone(process);
-    this.#objects.ownerGone({ process });
-    this.#actors.endWhere((spec) => spec.owner === process, text);
-  }
-
-  #nodeDied(node: string, reason: string): void {
-    if (node === this.#nodeId) return this.end(`this node was declared dead: ${reason}`);
-    this.#peers.find(node)?.close("the node was declared dead");
-    this.#processes.tell("nodeDied", { node, reason });
-    this.#objects.nodeDied(node);
-    this.#leases.nodeGone(node);
-    this.#actors.endWhere((spec) => spec.ownerNode === node, `its creator's node ${node} died`);
-  }
-
-  #jobEnded(jobId: string, reason: string): void {
-    this.#jobs.ended(jobId);
-    this.#leases.jobEnded(jobId);
-    this.#environments.release(jobId);
-    this.#actors.endWhere((spec) => spec.jobId === jobId, `its job ended: ${reason}`);
-    for (const worker of this.workers.all()) {
-      if (worker.jobId !== jobId || worker.detachedActor) continue;
-      if (worker.storeClient !== undefined) this.#parts.store.freeAllOf(worker.storeClient);
-      this.workers.kill(worker.process, `its job ended: ${reason}`);
-    }
-    this.#parts.store.freeAllOf(this.#jobs.heirOf(jobId));
   }
 
   #jobOf(peer: Peer): string {
@@ -469,13 +435,6 @@ export class Agent {
     const channel = process === this.#head.process ? this.#head.channel : this.#processes.channelOf(process);
     if (channel === undefined) return undefined;
     return { relay: (m) => channel.send("relay", m), relayClosed: (m) => channel.send("relayClosed", m) };
-  }
-
-  #logs(lines: LogLines): void {
-    this.#jobs.deliverLogs(lines, this.#processes.values());
-    const node = this.#jobs.elsewhere(lines);
-    // A driver out of reach has ended or will be told so; its log lines have no reader.
-    if (node !== undefined) this.#peers.connect(node).then((channel) => channel.send("logLines", lines), () => {});
   }
 
   #viewChanged(nodes: readonly NodeInfo[]): void {

@@ -12,6 +12,8 @@ export class Peers {
   readonly #channels = new Map<string, Channel>();
   readonly #dialling = new Map<string, Promise<Channel>>();
   #nodes = new Map<string, NodeInfo>();
+  /** Drivers without an agent on their machine have nodes of their own, which are reached through the node they joined at. */
+  readonly #guests = new Map<string, string>();
 
   constructor(transport: Transport, identity: Identity, handler: () => ChannelHandler) {
     this.#transport = transport;
@@ -56,7 +58,21 @@ export class Peers {
     if (this.#channels.get(node) === channel) this.#channels.delete(node);
   }
 
-  connect(node: string): Promise<Channel> {
+  guestAt(guest: string, host: string): void {
+    if (guest !== host && !this.#nodes.has(guest)) this.#guests.set(guest, host);
+  }
+
+  guestGone(guest: string): void {
+    this.#guests.delete(guest);
+  }
+
+  /** The node whose agent passes on what is for processes of that one. */
+  hostOf(node: string): string {
+    return this.#nodes.has(node) ? node : (this.#guests.get(node) ?? node);
+  }
+
+  connect(to: string): Promise<Channel> {
+    const node = this.hostOf(to);
     const known = this.#channels.get(node);
     if (known?.open) return Promise.resolve(known);
     const underway = this.#dialling.get(node);

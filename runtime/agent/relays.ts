@@ -16,6 +16,8 @@ export interface RelayParts {
   readonly nodeId: string;
   readonly local: (process: string) => RelayTarget | undefined;
   readonly connect: (node: string) => Promise<Channel>;
+  /** The node whose agent has the processes of that one: itself, but for guests. */
+  readonly hostOf: (node: string) => string;
 }
 
 /** In a RelayClosed: all channels between the two processes. */
@@ -31,10 +33,10 @@ export class Relays {
   }
 
   pass(message: Relay): void {
-    const { nodeId, connect, local } = this.#parts;
+    const { nodeId, connect, local, hostOf } = this.#parts;
     const { to, toNode, from, fromNode } = message;
-    if (fromNode === nodeId) this.#note(from, to, toNode);
-    if (toNode !== nodeId) {
+    if (hostOf(fromNode) === nodeId) this.#note(from, to, toNode);
+    if (hostOf(toNode) !== nodeId) {
       connect(toNode).then(
         (channel) => channel.send("relay", message),
         (error: unknown) => this.#bounce(message, error),
@@ -51,7 +53,7 @@ export class Relays {
 
   passClosed(message: SendOf<"relayClosed">): void {
     const { to, toNode } = message as RelayClosed;
-    if (toNode === this.#parts.nodeId) return this.#parts.local(to)?.relayClosed(message as RelayClosed);
+    if (this.#parts.hostOf(toNode) === this.#parts.nodeId) return this.#parts.local(to)?.relayClosed(message as RelayClosed);
     // Out of reach means that the other end has ended or will be told so.
     this.#parts.connect(toNode).then((channel) => channel.send("relayClosed", message), () => {});
   }
@@ -75,7 +77,7 @@ export class Relays {
   nodeLost(node: string, failure: Failure | undefined): void {
     for (const [to, others] of this.#talks) {
       for (const [from, fromNode] of [...others]) {
-        if (fromNode !== node) continue;
+        if (this.#parts.hostOf(fromNode) !== node) continue;
         others.delete(from);
         this.passClosed({ to, toNode: this.#parts.nodeId, from, fromNode, failure, link: EVERY_LINK });
       }

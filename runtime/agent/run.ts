@@ -14,6 +14,7 @@ import { memoryTransport, systemTransport, type Identity, type Transport } from 
 import { Agent } from "./agent.ts";
 import type { AgentConfig, HeadConfig, WorkerConfig } from "./config.ts";
 import type { EarlyWorker } from "./early-worker.ts";
+import { boundOwnLog, LogFiles } from "./log-files.ts";
 import { SILENCE_MS } from "./worker-pool.ts";
 
 const HEAD_ADDRESS = "memory:head";
@@ -37,6 +38,7 @@ async function startAgent(config: AgentConfig, spawner: Spawner, early: readonly
   const head = await startHead(config, seams);
   const store = createStore({ capacity: node.objectStoreMemory });
   const claims = createClaims();
+  const logs = new LogFiles({ folder: `${sessionDir}/logs`, clock: systemClock });
   const install = npmInstaller({
     clock: systemClock, spawner, started: (pid) => lifeline.add(pid), ended: (pid) => lifeline.remove(pid),
   });
@@ -49,7 +51,7 @@ async function startAgent(config: AgentConfig, spawner: Spawner, early: readonly
     host: node.host,
     total: node.total,
     labels: node.labels,
-    store, claims, workerSilenceMs: workerSilenceOf(process.env.TROUPE_WORKER_SILENCE_MS),
+    store, claims, logs, workerSilenceMs: workerSilenceOf(process.env.TROUPE_WORKER_SILENCE_MS),
     openStore: (grant, broker) => openStore(grant, broker),
     workerConfig: (worker, environment): WorkerConfig => ({
       clusterId, token, nodeId, sessionDir, processId: worker, environment,
@@ -59,17 +61,22 @@ async function startAgent(config: AgentConfig, spawner: Spawner, early: readonly
     workerEnded: (pid) => lifeline.remove(pid),
     ended: (reason) => void head.close().then(() => end(reason)),
   });
+  for (const fd of OUTPUTS) boundOwnLog(fd, systemClock);
   for (const worker of early) worker.adoptedBy(agent.adoptWorker(worker.process, worker.child));
   await agent.start();
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => agent.end(`the agent received ${signal}`));
   writeSync(LIFELINE_FD, `${JSON.stringify({ address: agent.address, nodeId })}\n`);
 
   function end(reason: string): void {
+    logs.close();
     lifeline.cleanUp();
     if (!reason.startsWith("the agent received")) process.stderr.write(`troupe agent of node ${nodeId} ends: ${reason}\n`);
     process.exit(0);
   }
 }
+
+/** Standard output and error: of a detached node, files. */
+const OUTPUTS = [1, 2] as const;
 
 /** TROUPE_WORKER_SILENCE_MS: 0 lets a debugger stop workers for as long as it likes. */
 function workerSilenceOf(setting: string | undefined): number {

@@ -43,10 +43,10 @@ export class HeadJobs {
   }
 
   /** Told to agents that join later. */
-  running(): { jobId: string; namespace: string }[] {
+  running(): { jobId: string; namespace: string; node: string }[] {
     return [...this.#jobs.values()]
       .filter((job) => job.state === "RUNNING")
-      .map(({ id, namespace }) => ({ jobId: id, namespace }));
+      .map(({ id, namespace, node }) => ({ jobId: id, namespace, node }));
   }
 
   isRunning(id: string): boolean {

@@ -129,7 +129,7 @@ export class Head {
     const callee = new Callee({
       registerJob: (body) => {
         const registeredJob = this.#jobs.register(body);
-        this.#broadcast((channel) => channel.send("adoptJob", registeredJob));
+        this.#broadcast((channel) => channel.send("adoptJob", { ...registeredJob, node: body.nodeId }));
         return { registeredJob };
       },
       createActor: ({ spec }) => this.#actors.claim(spec as NonNullable<typeof spec>),

@@ -71,7 +71,7 @@ export class Machines {
       sessionDir: `/${id}`, headAddress: isHead ? HEAD_ADDRESS : "tcp:node-1", isHead, listen: `tcp:${id}`, host: id,
       total: resourcesOf(described), labels: described.labels ?? {},
       store: memory.store, openStore: memory.open, claims: memory.claims,
-      workerConfig: (worker) => worker, workerSilenceMs: 0,
+      workerConfig: (worker) => worker, workerSilenceMs: 0, logs: undefined,
       workerStarted: () => {},
       workerEnded: () => {},
       ended: () => void this.#world.kill(process, "exit"),

@@ -1,0 +1,105 @@
+// What the end of a worker, a driver, a node or a job means for everything else on this node.
+//
+// Said once, in this order: the processes here are told, the head is, and then goes what the ended one had asked for, owned and
+// created. Every one of these may be told twice.
+
+import type { StoreHost } from "../store/index.ts";
+import type { DeathCause, Peer, ProcessDied, SendOf } from "../transport/index.ts";
+import type { AgentActors } from "./agent-actors.ts";
+import type { AgentEnvironments } from "./agent-environments.ts";
+import { type AgentJobs, driverNodeOf } from "./agent-jobs.ts";
+import type { AgentLeases } from "./agent-leases.ts";
+import type { AgentLogs } from "./agent-logs.ts";
+import type { AgentObjects } from "./agent-objects.ts";
+import type { HeadLink } from "./head-link.ts";
+import type { LocalProcesses } from "./local-processes.ts";
+import type { Peers } from "./peers.ts";
+import type { Relays } from "./relays.ts";
+import type { PooledWorker, WorkerPool } from "./worker-pool.ts";
+
+export interface EndingsParts {
+  readonly nodeId: string;
+  readonly store: StoreHost;
+  readonly workers: WorkerPool;
+  readonly processes: LocalProcesses;
+  readonly jobs: AgentJobs;
+  readonly leases: AgentLeases;
+  readonly actors: AgentActors;
+  readonly objects: AgentObjects;
+  readonly environments: AgentEnvironments;
+  readonly logs: AgentLogs;
+  readonly peers: Peers;
+  readonly relays: Relays;
+  readonly head: HeadLink;
+}
+
+export class Endings {
+  readonly #parts: EndingsParts;
+
+  constructor(parts: EndingsParts) {
+    this.#parts = parts;
+  }
+
+  workerDied(worker: PooledWorker, cause: DeathCause): void {
+    const { nodeId, leases, actors, environments, logs } = this.#parts;
+    const { process, child } = worker;
+    logs.ended(process);
+    const died = { process, node: nodeId, cause, lease: leases.leaseOfWorker(process) ?? "", pid: child.pid };
+    // Nobody elsewhere has heard of one that never came up.
+    this.#tell(died, worker.channel !== undefined);
+    environments.workerDied(worker, cause);
+    leases.workerDied(died);
+    actors.workerDied(process, cause);
+    this.#ended(process, `its creator, worker ${process}, died`);
+  }
+
+  driverGone({ processId, pid }: Peer): void {
+    this.#parts.jobs.driverGone(processId);
+    const text = `driver process ${pid} ended`;
+    const cause = { reason: "exited", exitCode: -1, signal: "", stderrTail: [], text };
+    this.#tell({ process: processId, node: this.#parts.nodeId, cause, pid }, true);
+    this.#ended(processId, text);
+  }
+
+  processDiedElsewhere(died: ProcessDied): void {
+    this.#tell(died, false);
+    this.#parts.relays.processDiedElsewhere(died.process);
+    this.#ended(died.process, `its creator, process ${died.process}, ended`);
+  }
+
+  nodeDied(node: string, reason: string): void {
+    const { processes, objects, leases, actors, peers } = this.#parts;
+    peers.find(node)?.close("the node was declared dead");
+    processes.tell("nodeDied", { node, reason });
+    objects.nodeDied(node);
+    leases.nodeGone(node);
+    actors.endWhere((spec) => spec.ownerNode === node, `its creator's node ${node} died`);
+  }
+
+  jobEnded(jobId: string, reason: string): void {
+    const { peers, jobs, leases, environments, actors, workers, store } = this.#parts;
+    peers.guestGone(driverNodeOf(jobId));
+    jobs.ended(jobId);
+    leases.jobEnded(jobId);
+    environments.release(jobId);
+    actors.endWhere((spec) => spec.jobId === jobId, `its job ended: ${reason}`);
+    for (const worker of workers.all()) {
+      if (worker.jobId !== jobId || worker.detachedActor) continue;
+      if (worker.storeClient !== undefined) store.freeAllOf(worker.storeClient);
+      workers.kill(worker.process, `its job ended: ${reason}`);
+    }
+    store.freeAllOf(jobs.heirOf(jobId));
+  }
+
+  #tell(died: SendOf<"processDied">, theHead: boolean): void {
+    this.#parts.processes.tell("processDied", died);
+    if (theHead) this.#parts.head.send("processDied", died);
+  }
+
+  #ended(process: string, text: string): void {
+    const { leases, objects, actors } = this.#parts;
+    leases.processGone(process);
+    objects.ownerGone({ process });
+    actors.endWhere((spec) => spec.owner === process, text);
+  }
+}
