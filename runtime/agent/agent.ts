@@ -98,10 +98,7 @@ export class Agent {
       silenceMs: parts.workerSilenceMs,
       beatAgeMs: (client) => parts.store.health(client).beatAgeMs,
       ready: ({ process, jobId, environment }) => this.#leases.workerReady(process, jobId, environment),
-      died: (worker, cause) => {
-        parts.workerEnded(worker.child.pid);
-        this.#endings.workerDied(worker, cause);
-      },
+      died: (worker, cause) => this.#endings.workerDied(worker, cause),
       logs: (lines) => this.#logs.printed(lines),
     });
     const connect = (node: string) => this.#peers.connect(node);
@@ -156,10 +153,15 @@ export class Agent {
         total: parts.total, labels: parts.labels, address: this.#address, host: parts.host, isHead: parts.isHead,
       }),
     });
-    this.#endings = new Endings({
-      nodeId, store: parts.store, workers: this.workers, processes: this.#processes, jobs: this.#jobs, leases: this.#leases,
-      actors: this.#actors, objects: this.#objects, environments: this.#environments, logs: this.#logs, peers: this.#peers,
-      relays: this.#relays, head: this.#head,
+    this.#endings = this.#makeEndings();
+  }
+
+  #makeEndings(): Endings {
+    const { store, workerEnded } = this.#parts;
+    return new Endings({
+      nodeId: this.#nodeId, store, workerEnded, workers: this.workers, processes: this.#processes, jobs: this.#jobs,
+      leases: this.#leases, actors: this.#actors, objects: this.#objects, environments: this.#environments, logs: this.#logs,
+      peers: this.#peers, relays: this.#relays, head: this.#head,
     });
   }
 

@@ -20,6 +20,7 @@ import type { PooledWorker, WorkerPool } from "./worker-pool.ts";
 export interface EndingsParts {
   readonly nodeId: string;
   readonly store: StoreHost;
+  readonly workerEnded: (pid: number) => void;
   readonly workers: WorkerPool;
   readonly processes: LocalProcesses;
   readonly jobs: AgentJobs;
@@ -43,6 +44,7 @@ export class Endings {
   workerDied(worker: PooledWorker, cause: DeathCause): void {
     const { nodeId, leases, actors, environments, logs } = this.#parts;
     const { process, child } = worker;
+    this.#parts.workerEnded(child.pid);
     logs.ended(process);
     const died = { process, node: nodeId, cause, lease: leases.leaseOfWorker(process) ?? "", pid: child.pid };
     // Nobody elsewhere has heard of one that never came up.

@@ -1,7 +1,7 @@
 // What the workers of this node print, in files of the session: `logs/worker-<process>.log`, and `.old` for what went before.
 //
-// Bounded three times: a file by its two parts, what waits to be written by its bytes, those of processes that ended by their sum.
-// Nothing here may fail the node: a disk that is full costs lines, and that is said in the file.
+// Bounded three times: a file by its two parts, what waits to be written by its bytes, files of processes that ended by their
+// sum. Nothing here may fail the node: a disk that is full costs lines, and that is said in the file.
 
 import { closeSync, fstatSync, ftruncateSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
