@@ -95,8 +95,7 @@ export class Agent {
     this.workers = new WorkerPool({
       clock, random, spawner, nodeId, config: parts.workerConfig,
       launchOf: (environment) => this.#environments.launchOf(environment), started: parts.workerStarted,
-      silenceMs: parts.workerSilenceMs,
-      beatAgeMs: (client) => parts.store.health(client).beatAgeMs,
+      silenceMs: parts.workerSilenceMs, beatAgeMs: (client) => parts.store.health(client).beatAgeMs,
       ready: ({ process, jobId, environment }) => this.#leases.workerReady(process, jobId, environment),
       died: (worker, cause) => this.#endings.workerDied(worker, cause),
       logs: (lines) => this.#logs.printed(lines),
