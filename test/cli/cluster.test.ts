@@ -51,6 +51,10 @@ describe("start and stop", () => {
     const nodesOfWorkers = (JSON.parse(workers.stdout) as { nodeId: string }[]).map(({ nodeId }) => nodeId);
     expect(new Set(nodesOfWorkers)).toEqual(new Set(nodes.map(({ id }) => id)));
 
+    // The command itself is a process of the node while it asks.
+    for (const kind of ["tasks", "objects"])
+      expect(await machine.troupe("list", kind)).toEqual({ code: 0, stdout: `no ${kind}\n`, stderr: "" });
+
     const driver = await machine.driver(`
       await init({ address: "auto" });
       console.log(await run(remote((a, b) => a + b), 20, 22));
