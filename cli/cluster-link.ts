@@ -2,7 +2,9 @@
 
 import { ConnectionError, type TroupeError, errorOf } from "../runtime/errors.ts";
 import { systemClock, systemRandom } from "../runtime/system.ts";
-import { Callee, Caller, type Channel, type ChannelHandler, systemTransport, type Transport } from "../runtime/transport/index.ts";
+import {
+  Callee, Caller, type Channel, type ChannelHandler, systemTransport, type Transport,
+} from "../runtime/transport/index.ts";
 import { findTarget, shapeRow, type StateKind, type Target } from "../sdk/contract.ts";
 import { type ConnectOptions, hostAndPort, refuseExposure } from "./option-values.ts";
 
