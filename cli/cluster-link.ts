@@ -2,9 +2,7 @@
 
 import { ConnectionError, type TroupeError, errorOf } from "../runtime/errors.ts";
 import { systemClock, systemRandom } from "../runtime/system.ts";
-import {
-  Callee, Caller, type Channel, type ChannelHandler, systemTransport, type Transport,
-} from "../runtime/transport/index.ts";
+import { Caller, type Channel, systemTransport, type Transport } from "../runtime/transport/index.ts";
 import { findTarget, shapeRow, type StateKind, type Target } from "../sdk/contract.ts";
 import { type ConnectOptions, hostAndPort, refuseExposure } from "./option-values.ts";
 
@@ -26,15 +24,9 @@ export class ClusterLink {
   static async open(address: string, token: string, trustedNetwork: boolean): Promise<ClusterLink> {
     const transport: Transport = systemTransport({ clock: systemClock, trustedNetwork });
     const caller = new Caller(systemClock);
-    const identity = { kind: "driver", processId: systemRandom.hex(8), nodeId: "", clusterId: "", token } as const;
-    // Agents ask every process that joined what it has: a command has nothing.
-    const callee = new Callee({ listState: async () => ({ stateRows: { json: "[]", total: 0, missing: [] } }) });
-    const handler: ChannelHandler = {
-      messages: {
-        answer: caller.answered.bind(caller),
-        call: (call, channel) => callee.called(call, channel),
-        goodbye: () => {},
-      },
+    const identity = { kind: "command", processId: systemRandom.hex(8), nodeId: "", clusterId: "", token } as const;
+    const handler = {
+      messages: { answer: caller.answered.bind(caller), goodbye: () => {} },
       onClose: caller.closed.bind(caller),
     };
     // Nothing else keeps the process alive while it waits.

@@ -11,6 +11,7 @@ export const ProcessKind = {
   AGENT: 2,
   WORKER: 3,
   DRIVER: 4,
+  COMMAND: 5,
 } as const;
 
 export interface Hello {
@@ -539,7 +540,7 @@ export const RelayClosed = v1.RelayClosed as Codec<RelayClosed>;
 
 export interface Call {
   /** Which of them is set. Ignored when sent. */
-  readonly body?: "createActor" | "resolveActor" | "killActor" | "placeActor" | "registerNode" | "registerJob" | "listState" | "grantSlab" | "allocateObject" | "grantDescriptors" | "fetchObject" | "readChunk" | "writeChunk" | "stopCluster" | "describeProcess" | "lookUpProcess" | "exportCode" | "fetchCode" | undefined;
+  readonly body?: "createActor" | "resolveActor" | "killActor" | "placeActor" | "registerNode" | "registerJob" | "listState" | "grantSlab" | "allocateObject" | "grantDescriptors" | "fetchObject" | "readChunk" | "writeChunk" | "describeProcess" | "lookUpProcess" | "exportCode" | "fetchCode" | undefined;
   readonly id: number;
   readonly attempt: number;
   readonly origin: string;
@@ -556,7 +557,6 @@ export interface Call {
   readonly fetchObject: FetchObject | undefined;
   readonly readChunk: ReadChunk | undefined;
   readonly writeChunk: WriteChunk | undefined;
-  readonly stopCluster: StopCluster | undefined;
   readonly describeProcess: DescribeProcess | undefined;
   readonly lookUpProcess: LookUpProcess | undefined;
   readonly exportCode: ExportCode | undefined;
@@ -759,11 +759,6 @@ export interface CodeFreed {
   readonly ids: readonly string[];
 }
 export const CodeFreed = v1.CodeFreed as Codec<CodeFreed>;
-
-export interface StopCluster {
-  readonly force: boolean;
-}
-export const StopCluster = v1.StopCluster as Codec<StopCluster>;
 
 export interface DescribeProcess {
   readonly process: string;

@@ -16,6 +16,7 @@ values[valuesById[1] = "HEAD"] = 1;
 values[valuesById[2] = "AGENT"] = 2;
 values[valuesById[3] = "WORKER"] = 3;
 values[valuesById[4] = "DRIVER"] = 4;
+values[valuesById[5] = "COMMAND"] = 5;
 return values;
 })();
 v1.Hello = (function() {
@@ -7255,7 +7256,6 @@ this.grantDescriptors = $undefined;
 this.fetchObject = $undefined;
 this.readChunk = $undefined;
 this.writeChunk = $undefined;
-this.stopCluster = $undefined;
 this.describeProcess = $undefined;
 this.lookUpProcess = $undefined;
 this.exportCode = $undefined;
@@ -7301,8 +7301,6 @@ if (message.readChunk != null && $Object.hasOwnProperty.call(message, "readChunk
 v1.ReadChunk.encode(message.readChunk, writer.uint32(218).fork(), _depth + 1).ldelim();
 if (message.writeChunk != null && $Object.hasOwnProperty.call(message, "writeChunk"))
 v1.WriteChunk.encode(message.writeChunk, writer.uint32(226).fork(), _depth + 1).ldelim();
-if (message.stopCluster != null && $Object.hasOwnProperty.call(message, "stopCluster"))
-v1.StopCluster.encode(message.stopCluster, writer.uint32(242).fork(), _depth + 1).ldelim();
 if (message.describeProcess != null && $Object.hasOwnProperty.call(message, "describeProcess"))
 v1.DescribeProcess.encode(message.describeProcess, writer.uint32(250).fork(), _depth + 1).ldelim();
 if (message.lookUpProcess != null && $Object.hasOwnProperty.call(message, "lookUpProcess"))
@@ -7459,13 +7457,6 @@ if (wireType !== 2)
 break;
 message.writeChunk = v1.WriteChunk.decode(reader, reader.size(), $undefined, _depth + 1, message.writeChunk);
 message.body = "writeChunk";
-continue;
-}
-case 30: {
-if (wireType !== 2)
-break;
-message.stopCluster = v1.StopCluster.decode(reader, reader.size(), $undefined, _depth + 1, message.stopCluster);
-message.body = "stopCluster";
 continue;
 }
 case 31: {
@@ -10137,78 +10128,6 @@ throw $Error("missing end group");
 return message;
 };
 return CodeFreed;
-})();
-v1.StopCluster = (function() {
-const StopCluster = function () {
-this.force = false;
-};
-StopCluster.encode = function (message, writer, _depth) {
-if (!writer)
-writer = $Writer.create();
-if (_depth === $undefined)
-_depth = 0;
-if (_depth > $util.recursionLimit)
-throw $Error("max depth exceeded");
-if (message.force != null && $Object.hasOwnProperty.call(message, "force") && message.force !== false)
-writer.uint32(8).bool(message.force);
-if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
-for (let i = 0; i < message.$unknowns.length; ++i)
-writer.raw(message.$unknowns[i]);
-return writer;
-};
-StopCluster.decode = function (reader, length, _end, _depth, _target) {
-if (!(reader instanceof $Reader))
-reader = $Reader.create(reader);
-if (_depth === $undefined)
-_depth = 0;
-if (_depth > $Reader.recursionLimit)
-throw $Error("max depth exceeded");
-let end, message, value;
-if (length === $undefined)
-end = reader.len;
-else {
-end = reader.pos + length;
-if (end > reader.len)
-throw $RangeError("index out of range");
-length = reader.len;
-reader.len = end;
-}
-message = _target || new v1.StopCluster();
-while (reader.pos < end) {
-let start = reader.pos;
-let tag = reader.tag();
-if (tag === _end) {
-_end = $undefined;
-break;
-}
-let wireType = tag & 7;
-switch (tag >>>= 3) {
-case 1: {
-if (wireType !== 0)
-break;
-if (value = reader.bool())
-message.force = value;
-else
-message.force = false;
-continue;
-}
-}
-reader.skipType(wireType, _depth, tag);
-if (!reader.discardUnknown) {
-$util.makeProp(message, "$unknowns", false);
-(message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
-}
-}
-if (length !== $undefined) {
-if (reader.pos !== end)
-throw $RangeError("index out of range");
-reader.len = length;
-}
-if (_end !== $undefined)
-throw $Error("missing end group");
-return message;
-};
-return StopCluster;
 })();
 v1.DescribeProcess = (function() {
 const DescribeProcess = function () {

@@ -227,6 +227,8 @@ export class Agent {
         return this.#admitWorker(peer);
       case "driver":
         return this.#local(peer);
+      case "command":
+        return { handler: this.#commandHandler() };
       default:
         return { refused: failureOf(new InvalidArgumentError(`an agent takes no ${peer.kind}`)) };
     }
@@ -245,6 +247,18 @@ export class Agent {
         this.workers.reported(peer.processId, channel, client);
         if (worker.jobId !== "") channel.send("adoptJob", this.#jobs.adoption(worker.jobId));
       },
+    };
+  }
+
+  /** A command of the CLI asks and is told: it is in no table of this node, whenever and however it ends. */
+  #commandHandler(): ChannelHandler {
+    const callee = new Callee({
+      listState: async (body) => ({ stateRows: await this.#head.ask("listState", body, "stateRows") }),
+    });
+    return {
+      messages: { call: (call, channel) => callee.called(call, channel), goodbye: () => {} },
+      onTurn: (channel) => channel.flush(),
+      onClose: () => {},
     };
   }
 
@@ -304,7 +318,6 @@ export class Agent {
       listState: async (body) => ({
         stateRows: await (body.here ? this.#state.here(body) : this.#head.ask("listState", body, "stateRows")),
       }),
-      stopCluster: async (body) => ({ done: await this.#head.ask("stopCluster", body, "done") }),
       grantSlab: (body) => this.#objects.slab(client, body),
       grantDescriptors: (body) => this.#objects.descriptors(client, body),
       allocateObject: (body) => this.#objects.allocate(client, body),

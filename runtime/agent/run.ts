@@ -104,7 +104,7 @@ async function startHead(config: AgentConfig, seams: Seams): Promise<RunningHead
   const { clusterId, token } = config;
   const identity: Identity = { kind: "head", processId: seams.random.hex(8), nodeId: config.nodeId, clusterId, token };
   const codeLimit = codeLimitOf(process.env.TROUPE_JOB_CODE_MEMORY);
-  const head = new Head({ seams: { ...seams, transport }, identity, stopped: () => {}, codeLimit });
+  const head = new Head({ seams: { ...seams, transport }, identity, codeLimit });
   await head.listen(HEAD_ADDRESS);
   return { address: HEAD_ADDRESS, transport, close: () => head.close() };
 }

@@ -23,8 +23,6 @@ export const HEAD_CALL_TIMEOUT_MS = 30_000;
 export interface HeadParts {
   readonly seams: Seams;
   readonly identity: Identity;
-  /** Ends the head's process when the cluster is stopped. */
-  readonly stopped: () => void;
   /** Bytes of code a job may ship. */
   readonly codeLimit?: number | undefined;
 }
@@ -138,10 +136,6 @@ export class Head {
       exportCode: (body) => this.#code.export(body),
       fetchCode: (body) => this.#code.fetch(body),
       listState: async (body) => ({ stateRows: await this.#state.list(body) }),
-      stopCluster: () => {
-        this.#stopCluster();
-        return { done: {} };
-      },
     });
     return {
       messages: {
@@ -228,14 +222,6 @@ export class Head {
       this.#do(this.#membership.step({ kind: "tick", now: clock.now() }));
       this.#scheduleTick();
     });
-  }
-
-  #stopCluster(): void {
-    this.#broadcast((channel) => {
-      channel.send("exit", { reason: "the cluster was stopped" });
-      channel.flush();
-    });
-    this.#parts.seams.clock.after(LOOK_EVERY_MS, () => this.#parts.stopped(), true);
   }
 
   #broadcast(tell: (channel: Channel, node: string) => void): void {

@@ -17,7 +17,6 @@ const clock = systemClock;
 const head = new Head({
   seams: { clock, random: systemRandom, transport: systemTransport({ clock }), spawner: systemSpawner({ mainOf }) },
   identity: { kind: "head", processId, nodeId, clusterId, token },
-  stopped: () => process.exit(0),
   codeLimit: codeLimitOf(process.env.TROUPE_JOB_CODE_MEMORY),
 });
 const listener = await head.listen(listen);

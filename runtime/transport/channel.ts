@@ -6,7 +6,7 @@
 
 import type { Failure, MessageName, MessageOf, SendOf } from "./messages.ts";
 
-export type ProcessKind = "head" | "agent" | "worker" | "driver";
+export type ProcessKind = "head" | "agent" | "worker" | "driver" | "command";
 
 /** Who is at the other end, as its hello said. Fixed for the life of the channel. */
 export interface Peer {

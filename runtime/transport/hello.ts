@@ -23,7 +23,7 @@ export const RELEASE = "0.1.0";
 /** Bound on a stranger: from the connection to an accepted hello. */
 export const HELLO_WITHIN_MS = 10_000;
 
-const KINDS: readonly (ProcessKind | undefined)[] = [undefined, "head", "agent", "worker", "driver"];
+const KINDS: readonly (ProcessKind | undefined)[] = [undefined, "head", "agent", "worker", "driver", "command"];
 const NO_DETAILS = new Uint8Array(0);
 
 /** True when both are the same non-empty secret. Takes as long whichever way they differ. */

@@ -53,7 +53,6 @@ export class Machines {
     const home = this.#world.begin("head", "node-1");
     const head = new Head({
       seams: this.#world.seams(home, NO_CHILDREN), identity: this.#identity("head", home),
-      stopped: () => void this.#world.kill(home, "exit"),
     });
     await head.listen(HEAD_ADDRESS);
   }

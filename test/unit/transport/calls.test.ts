@@ -170,8 +170,8 @@ describe("a callee", () => {
 
   it("remembers failures too, and sends them typed", () => {
     const callee = calleeOf();
-    callee.called(call({ id: 1, killActor: {} }), wire);
-    callee.called(call({ id: 1, killActor: {} }), wire);
+    callee.called(call({ id: 1, listState: {} }), wire);
+    callee.called(call({ id: 1, listState: {} }), wire);
     expect(wire.answers.map((answer) => answer.failure)).toMatchObject(
       [{ code: "NOT_FOUND", text: "run 1" }, { code: "NOT_FOUND", text: "run 1" }]);
   });
@@ -220,9 +220,9 @@ describe("a callee", () => {
   });
 
   it("says what it does not answer", () => {
-    calleeOf().called(call({ id: 1, stopCluster: {} }), wire);
+    calleeOf().called(call({ id: 1, listState: {} }), wire);
     calleeOf().called(call({ id: 2 }), wire);
     expect(wire.answers.map((answer) => answer.failure?.text))
-      .toEqual(["stopCluster is not answered here", "an unknown call is not answered here"]);
+      .toEqual(["listState is not answered here", "an unknown call is not answered here"]);
   });
 });
