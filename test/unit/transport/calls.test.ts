@@ -170,8 +170,8 @@ describe("a callee", () => {
 
   it("remembers failures too, and sends them typed", () => {
     const callee = calleeOf();
-    callee.called(call({ id: 1, listState: {} }), wire);
-    callee.called(call({ id: 1, listState: {} }), wire);
+    callee.called(call({ id: 1, killActor: {} }), wire);
+    callee.called(call({ id: 1, killActor: {} }), wire);
     expect(wire.answers.map((answer) => answer.failure)).toMatchObject(
       [{ code: "NOT_FOUND", text: "run 1" }, { code: "NOT_FOUND", text: "run 1" }]);
   });
