@@ -111,9 +111,9 @@ function sessionMessages(session: Session, caller: Caller, callee: Callee, hub: 
   return {
     call: (call, channel) => callee.called(call, channel),
     answer: (answer) => caller.answered(answer),
-    leaseGranted: (granted) => session.submission.leaseGranted(granted),
-    leaseRefused: (refused) => session.submission.leaseRefused(refused),
-    leaseRevoked: ({ lease, reason }) => session.submission.leaseRevoked(lease, reason),
+    leaseGranted: (granted) => session.submission.leases.granted(granted),
+    leaseRefused: (refused) => session.submission.leases.refused(refused),
+    leaseRevoked: ({ lease, reason }) => session.submission.leases.revoked(lease, reason),
     processDied: (died) => {
       session.submission.processDied(died);
       session.borrowing.processDied(died.process, died.cause?.text ?? "it ended");

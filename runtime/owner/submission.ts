@@ -1,26 +1,24 @@
 // Submits tasks: waits for their arguments, pushes them to leased workers, judges what becomes of them.
 //
-// The shell of task-life.ts and lease-pool.ts. It owns the pending tasks by number and the leases by id; results go to the
-// entries of the object table through `settle`. Workers that are gone are judged when departures.ts says so.
+// The shell of task-life.ts and lease-pool.ts. It owns the pending tasks by number; leases come and go at the lease desk, and
+// results go to the entries of the object table through `settle`. Workers that are gone are judged when departures.ts says so.
 
-import { isEnded, stepTask, STUCK_MS, type TaskEvent } from "../core/index.ts";
+import { isEnded, stepTask, type TaskEvent } from "../core/index.ts";
 import { failureOf, TaskTimeoutError } from "../errors.ts";
-import type { Clock, Timer } from "../seams.ts";
-import type { Failure, LeaseGranted, LeaseRefused, ProcessDied, TaskDone } from "../transport/index.ts";
+import type { Clock } from "../seams.ts";
+import type { Failure, ProcessDied, TaskDone } from "../transport/index.ts";
 import { AbandonedAttempts, type CancelOptions, watchAttempt } from "./abandoned.ts";
 import { Departures, type Departed } from "./departures.ts";
 import { crashFailure, nodeCause } from "./crash-failure.ts";
 import type { Home } from "./home.ts";
+import { LeaseDesk } from "./lease-desk.ts";
 import { Limits } from "./limits.ts";
 import type { Link, ProcessAddress } from "./links.ts";
 import type { ObjectEntry } from "./object-ref.ts";
 import type { OutcomeParts } from "./outcome.ts";
 import { codeOf, errorFor, isError, type WireValue } from "./wire-value.ts";
-import { beginLease, pushTo } from "./task-lease.ts";
+import { pushTo } from "./task-lease.ts";
 import { measured, tagOf, type SchedulingClass, type TaskLease, type TaskRecord } from "./task-record.ts";
-
-/** Idle leases are looked for this often while there are any. */
-const IDLE_SWEEP_MS = 50;
 
 export interface SubmissionParts extends OutcomeParts {
   readonly clock: Clock;
@@ -36,34 +34,31 @@ export interface SubmissionParts extends OutcomeParts {
 
 export class Submission {
   readonly #parts: SubmissionParts;
+  /** What this process says to its agent about leases, and hears. */
+  readonly leases: LeaseDesk;
   readonly #pending = new Map<number, TaskRecord>();
-  readonly #leases = new Map<string, { readonly lease: TaskLease; readonly scheduling: SchedulingClass }>();
-  readonly #classes = new Map<number, SchedulingClass>();
   readonly #departures: Departures;
-  /** Leases whose workers are being dialled. */
-  readonly #dialling = new Set<string>();
-  readonly #dirty = new Set<SchedulingClass>();
-  readonly #preparing = new Set<SchedulingClass>();
   readonly #limits: Limits<TaskRecord>;
   readonly #abandoned: AbandonedAttempts;
-  #sweep: Timer | undefined;
-  #watch: Timer | undefined;
-  #returning: TaskLease[] = [];
-  #turnScheduled = false;
 
   constructor(parts: SubmissionParts) {
     this.#parts = parts;
+    const { clock, home, nodeId, jobId, connect } = parts;
+    this.leases = new LeaseDesk({
+      clock, home, nodeId, jobId, connect,
+      pump: (scheduling) => this.#pump(scheduling),
+      refused: (scheduling, failure) => this.#refused(scheduling, failure),
+      recall: (lease) => this.#recall(lease),
+    });
     this.#departures = new Departures({
-      clock: parts.clock,
-      concerns: (process) => this.#leasesOf(process).length > 0,
-      isRemote: (process) => this.#leasesOf(process).some(({ page }) => page === undefined),
+      clock,
+      concerns: (process) => this.leases.of(process).length > 0,
+      isRemote: (process) => this.leases.of(process).some(({ page }) => page === undefined),
       judge: (process, departed) => this.#judge(process, departed),
     });
     this.#abandoned = new AbandonedAttempts(parts.clock, parts.home);
     const over = (task: TaskRecord, reason: Error) => void this.cancel(task, reason, { force: false, recursive: true });
     this.#limits = new Limits(parts.clock, (task) => `task "${task.template.name}"`, over);
-    // What was submitted before the agent takes orders; when it never does, the session's end says so to each task.
-    parts.home.joined.then(() => this.#endTurn(), () => {});
   }
 
   pending(): Iterable<TaskRecord> {
@@ -88,13 +83,13 @@ export class Submission {
 
   /** The newest queued task that a suspended attempt of this process submitted, taken out of its pool. */
   takeChild(fits: (task: TaskRecord) => boolean): TaskRecord | undefined {
-    for (const scheduling of this.#classes.values()) {
+    for (const scheduling of this.leases.classes()) {
       if (!scheduling.shareable) continue;
       const task = scheduling.pool.takeNewest();
       if (task === undefined) continue;
       if (task.parent !== undefined && fits(task)) {
         stepTask(task.life, PUSHED);
-        this.#orderSoon(scheduling);
+        this.leases.orderSoon(scheduling);
         return task;
       }
       scheduling.pool.enqueue(task);
@@ -125,56 +120,13 @@ export class Submission {
 
   // -- what the agent says -----------------------------------------------------------------------------------------
 
-  leaseGranted(granted: LeaseGranted): void {
-    const scheduling = this.#classes.get(granted.schedulingClass);
-    if (scheduling === undefined) return this.#returnLease(granted.lease, granted.node, "unknown class");
-    if (this.#leases.has(granted.lease)) return;
-    this.#dialling.add(granted.lease);
-    this.#parts.connect({ process: granted.worker, node: granted.node }).then(
-      (link) => this.#addLease(granted, scheduling, link),
-      () => this.#returnLease(granted.lease, granted.node, "worker out of reach"),
-    );
-  }
-
-  leaseRefused(refused: LeaseRefused): void {
-    const scheduling = this.#classes.get(refused.schedulingClass);
-    if (scheduling === undefined) return;
-    this.#refuse(scheduling, refused.failure as Failure);
-  }
-
-  #refuse(scheduling: SchedulingClass, failure: Failure): void {
-    scheduling.pool.forgetOrder();
-    for (const task of scheduling.pool.drainQueue()) {
-      if (stepTask(task.life, REFUSED) === "fail") this.#fail(task, { failure });
-    }
-  }
-
-  /**
-   * demand: others wait, so it goes back as soon as it is idle. Any other reason: send no more, take back what has not
-   * started. idle: the worker has let go of it already, because nothing was heard from here; what is wanted is asked for anew.
-   */
-  leaseRevoked(leaseId: string, reason: string): void {
-    if (reason === "idle") this.#orderAnew();
-    const found = this.#leases.get(leaseId);
-    if (found === undefined) return void this.#dialling.delete(leaseId);
-    if (reason === "demand") {
-      found.lease.wanted = true;
-      return this.#returnIdle(found.scheduling, false);
-    }
-    found.lease.closing = true;
-    this.#recall(found.lease);
-    this.#pump(found.scheduling);
-    this.#returnIdle(found.scheduling, false);
-  }
-
   processDied(died: ProcessDied): void {
     this.#departures.died(died);
   }
 
   nodeDied(node: string, reason: string): void {
-    const workers = [...this.#leases.values()].filter(({ lease }) => lease.node === node).map(({ lease }) => lease.worker);
     const departed = { cause: nodeCause(`node ${node} died: ${reason}`), claims: undefined };
-    for (const worker of new Set(workers)) this.#departures.judgeNow(worker, departed);
+    for (const worker of this.leases.workersOn(node)) this.#departures.judgeNow(worker, departed);
   }
 
   // -- what workers say --------------------------------------------------------------------------------------------
@@ -193,7 +145,7 @@ export class Submission {
     if (!done.skipped) measured(task.template, done.micros);
     this.#conclude(task, done, link);
     this.#pump(scheduling);
-    if (lease.inFlight.size === 0) this.#leaseIdle(scheduling, lease);
+    this.leases.idled(scheduling, lease);
   }
 
   linkClosed(link: Link): void {
@@ -202,16 +154,20 @@ export class Submission {
 
   /** The session ends: every pending task fails with `failure`. */
   close(failure: Failure): void {
-    this.#sweep?.cancel();
-    this.#watch?.cancel();
     this.#departures.close();
     for (const task of [...this.#pending.values()]) {
       if (stepTask(task.life, REFUSED) === "fail") this.#fail(task, { failure });
     }
-    for (const scheduling of this.#classes.values()) this.#returnIdle(scheduling, true);
+    this.leases.close();
   }
 
   // -- inside ------------------------------------------------------------------------------------------------------
+
+  #refused(scheduling: SchedulingClass, failure: Failure): void {
+    for (const task of scheduling.pool.drainQueue()) {
+      if (stepTask(task.life, REFUSED) === "fail") this.#fail(task, { failure });
+    }
+  }
 
   #apply(task: TaskRecord, event: TaskEvent): void {
     const effect = stepTask(task.life, event);
@@ -221,7 +177,7 @@ export class Submission {
 
   #enqueue(task: TaskRecord, first: boolean): void {
     const { scheduling } = task.template;
-    this.#classes.set(scheduling.id, scheduling);
+    this.leases.open(scheduling);
     if (first) scheduling.pool.enqueueFirst(task);
     else scheduling.pool.enqueue(task);
     this.#pump(scheduling);
@@ -239,72 +195,9 @@ export class Submission {
     const now = this.#parts.clock.now();
     for (let next = pool.next(now); next !== undefined; next = pool.next(now)) {
       this.#push(next.task, next.lease);
-      if (next.lease.inFlight.size > 1) this.#watch ??= this.#parts.clock.after(STUCK_MS, () => this.#watchPipelines());
+      if (next.lease.inFlight.size > 1) this.leases.watchPipelines();
     }
-    this.#orderSoon(scheduling);
-  }
-
-  /** Takes back what queues behind a task that takes long; looks again while anything is queued behind another. */
-  #watchPipelines(): void {
-    this.#watch = undefined;
-    const now = this.#parts.clock.now();
-    let deep = false;
-    for (const scheduling of this.#classes.values()) {
-      for (const lease of scheduling.pool.stuck(now)) {
-        lease.blocked = true;
-        this.#recall(lease);
-      }
-      for (const lease of scheduling.pool.leases.values()) deep ||= lease.inFlight.size > 1;
-    }
-    if (deep) this.#watch ??= this.#parts.clock.after(STUCK_MS, () => this.#watchPipelines());
-  }
-
-  #orderSoon(scheduling: SchedulingClass): void {
-    this.#dirty.add(scheduling);
-    if (this.#turnScheduled) return;
-    this.#turnScheduled = true;
-    queueMicrotask(() => this.#endTurn());
-  }
-
-  #orderAnew(): void {
-    for (const scheduling of this.#classes.values()) {
-      scheduling.pool.forgetOrder();
-      this.#orderSoon(scheduling);
-    }
-  }
-
-  #endTurn(): void {
-    this.#turnScheduled = false;
-    if (!this.#parts.home.ready) return;
-    for (const scheduling of this.#dirty) {
-      if (scheduling.environment.id === undefined) this.#prepareEnvironment(scheduling);
-      else this.#order(scheduling);
-    }
-    this.#dirty.clear();
-    // After the orders: a lease that comes back while its order stands is granted anew.
-    for (const { id, node } of this.#returning) this.#returnLease(id, node, "idle");
-    this.#returning = [];
-  }
-
-  /** Nothing is ordered before the agent has what the work is to run in. */
-  #prepareEnvironment(scheduling: SchedulingClass): void {
-    if (scheduling.pool.queued === 0 || this.#preparing.has(scheduling)) return;
-    this.#preparing.add(scheduling);
-    scheduling.environment.prepare().finally(() => this.#preparing.delete(scheduling)).then(
-      () => this.#pump(scheduling),
-      (error: unknown) => this.#refuse(scheduling, failureOf(error) as Failure),
-    );
-  }
-
-  #order(scheduling: SchedulingClass): void {
-    const wanted = scheduling.pool.order();
-    if (wanted === undefined) return;
-    const { home, jobId } = this.#parts;
-    const { id: schedulingClass, resources, strategy, infeasibleGraceMs, name, environment } = scheduling;
-    home.agent.send("leaseRequest", {
-      schedulingClass, resources, wanted, strategy, jobId: jobId(), environment: environment.id, infeasibleGraceMs, name,
-      origin: "", hops: 0,
-    });
+    this.leases.orderSoon(scheduling);
   }
 
   #push(task: TaskRecord, lease: TaskLease): void {
@@ -389,7 +282,7 @@ export class Submission {
     const { scheduling } = task.template;
     scheduling.pool.finished(lease, task, this.#parts.clock.now());
     this.#pump(scheduling);
-    if (lease.inFlight.size === 0) this.#leaseIdle(scheduling, lease);
+    this.leases.idled(scheduling, lease);
   }
 
   #attemptOver(task: TaskRecord, limitMs: number): void {
@@ -402,44 +295,6 @@ export class Submission {
     task.lease = undefined;
     if (effect === "retry") this.#retryLater(task);
     else if (effect === "fail") this.#fail(task, { failure: failureOf(error) as Failure }, runsOn);
-  }
-
-  #addLease(granted: LeaseGranted, scheduling: SchedulingClass, link: Link): void {
-    if (!this.#dialling.delete(granted.lease)) return this.#returnLease(granted.lease, granted.node, "revoked");
-    const page = granted.node === this.#parts.nodeId ? this.#parts.home.claims?.page(granted.claimPage) : undefined;
-    const lease = beginLease(granted, link, page, this.#parts.clock.now());
-    this.#leases.set(lease.id, { lease, scheduling });
-    scheduling.pool.granted(lease);
-    this.#pump(scheduling);
-    if (lease.inFlight.size === 0) this.#leaseIdle(scheduling, lease);
-  }
-
-  #leaseIdle(scheduling: SchedulingClass, lease: TaskLease): void {
-    if (lease.closing || lease.wanted) return this.#returnIdle(scheduling, false);
-    this.#sweep ??= this.#parts.clock.after(IDLE_SWEEP_MS, () => this.#sweepIdle());
-  }
-
-  #sweepIdle(): void {
-    this.#sweep = undefined;
-    let more = false;
-    for (const scheduling of this.#classes.values()) {
-      this.#returnIdle(scheduling, false);
-      for (const lease of scheduling.pool.leases.values()) more ||= lease.inFlight.size === 0;
-    }
-    if (more) this.#sweep = this.#parts.clock.after(IDLE_SWEEP_MS, () => this.#sweepIdle());
-  }
-
-  #returnIdle(scheduling: SchedulingClass, all: boolean): void {
-    for (const lease of scheduling.pool.takeIdle(this.#parts.clock.now(), all)) {
-      this.#leases.delete(lease.id);
-      this.#returning.push(lease);
-    }
-    this.#orderSoon(scheduling);
-  }
-
-  #returnLease(lease: string, node: string, reason: string): void {
-    this.#dialling.delete(lease);
-    if (this.#parts.home.open) this.#parts.home.agent.send("leaseReturned", { lease, node, reason });
   }
 
   /** Takes back what the worker has not started; it keeps what runs. */
@@ -461,21 +316,15 @@ export class Submission {
     } else if (effect === "retry") this.#retryLater(task);
   }
 
-  #leasesOf(process: string): TaskLease[] {
-    return [...this.#leases.values()].map(({ lease }) => lease).filter(({ worker }) => worker === process);
-  }
-
   #judge(process: string, departed: Departed): void {
-    for (const lease of this.#leasesOf(process)) {
-      const { scheduling } = this.#leases.get(lease.id) as { scheduling: SchedulingClass };
-      this.#leases.delete(lease.id);
-      scheduling.pool.lost(lease.id);
+    for (const lease of this.leases.of(process)) {
+      const scheduling = this.leases.lost(lease);
       const tasks = [...lease.inFlight];
       lease.inFlight.clear();
       for (const task of tasks) if (task.lease === lease) this.#judgeTask(task, lease, departed);
       for (const task of this.#abandoned.takeAll(lease)) this.#forgotten(task, undefined, undefined);
       // Its claim page has been read.
-      this.#returnLease(lease.id, lease.node, "its worker is gone");
+      this.leases.giveBack(lease.id, lease.node, "its worker is gone");
       this.#pump(scheduling);
     }
   }

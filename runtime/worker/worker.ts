@@ -53,11 +53,11 @@ export function startWorker(parts: WorkerParts): Session {
       return {
         // The same word to owner and worker; the one to an owner says who asked. A worker may be granted to itself.
         leaseGranted: (granted) => {
-          if (granted.origin !== "") return current.submission.leaseGranted(granted);
+          if (granted.origin !== "") return current.submission.leases.granted(granted);
           tasks.leased(granted.lease, granted.claimPage);
         },
         leaseRevoked: (revoked) => {
-          if (revoked.origin !== "") return current.submission.leaseRevoked(revoked.lease, revoked.reason);
+          if (revoked.origin !== "") return current.submission.leases.revoked(revoked.lease, revoked.reason);
           tasks.letGo(revoked.lease);
         },
         adoptJob: ({ jobId, namespace }) => {
