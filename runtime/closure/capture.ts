@@ -15,7 +15,7 @@ import type { Modules, Reference } from "./modules.ts";
 import { resolveNames } from "./names.ts";
 import { joinViews, lockOf, objectNode } from "./objects.ts";
 import { takeWeakEntries, type WeakHolder } from "./weak-entries.ts";
-import type { DataHook, FunctionNode, PayloadNode, Property, Slot, TravelHook } from "./payload.ts";
+import type { ClassSerializer, DataHook, FunctionNode, PayloadNode, Property, Slot, TravelHook } from "./payload.ts";
 import { memberStep, refusal, type Trail, variableStep } from "./refusal.ts";
 import { HANDLE_BRAND, REDUCE_BRAND, REF_BRAND, serializerOf, type Staying, STAYS_BRAND } from "../serialize/index.ts";
 
@@ -63,6 +63,8 @@ export class Capture {
   readonly weak: WeakHolder[] = [];
   readonly #memo = new Map<unknown, number>();
   readonly #work: (() => void)[] = [];
+  /** How instances of captured classes travel, as far as they have serializers. */
+  readonly serializers: ClassSerializer[] = [];
   keptBytes = 0;
   readonly #sizes = new Map<string, number>();
   #bytes = 0;
@@ -104,6 +106,7 @@ export class Capture {
     if (known !== undefined) return known;
     const index = this.nodes.push(reference) - 1;
     if ((typeof value === "object" && value !== null) || typeof value === "function") this.#memo.set(value, index);
+    if (typeof value === "function") this.#serializer(index, value);
     return index;
   }
 
@@ -197,6 +200,17 @@ export class Capture {
   #put(index: number, value: object | Function, trail: Trail): void {
     this.nodes[index] = this.#shortcut(value, trail) ??
       (typeof value === "function" ? this.#function(index, value, trail) : objectNode(this, value, trail));
+    if (typeof value === "function") this.#serializer(index, value);
+  }
+
+  /** A class takes its serializer along: code that knows the class makes instances that travel back. */
+  #serializer(type: number, value: Function): void {
+    const prototype: unknown = value.prototype;
+    const found = typeof prototype === "object" && prototype !== null ? serializerOf(prototype) : undefined;
+    if (found === undefined) return;
+    const trail = { parent: undefined, step: `the serializer of ${value.name}`, variable: value.name };
+    const [serialize, deserialize] = [found.serialize, found.deserialize].map((part) => this.slot(part, trail));
+    this.serializers.push({ type, serialize, deserialize });
   }
 
   /** What is not copied: what the runtime and the language know by name, and what says itself how it travels. */

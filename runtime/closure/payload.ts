@@ -115,11 +115,19 @@ export type ObjectBuild =
 /** Class by class from the topmost; such objects are made by the constructors with bodies and initialisers left out. */
 export type PrivateValues = readonly { readonly type: number; readonly values: readonly (readonly [string, Slot])[] }[];
 
+export interface ClassSerializer {
+  readonly type: Slot;
+  readonly serialize: Slot;
+  readonly deserialize: Slot;
+}
+
 export interface Payload {
   readonly version: 1;
   readonly root: Slot;
   readonly label: string;
   readonly nodes: readonly PayloadNode[];
+  /** Left out when there are none. */
+  readonly serializers?: readonly ClassSerializer[];
 }
 
 /** Content hashes of the data that a payload is not complete without. */

@@ -16,6 +16,7 @@ import {
   type ClassNode, type CodeText, type DataHook, type FunctionNode, type Key, type ObjectBuild, type Payload, type PayloadNode,
   type PrivateValues, type Property, RUNTIME_NAME, type Slot, type TravelHook,
 } from "./payload.ts";
+import { learnSerializer } from "../serialize/index.ts";
 
 /** What a compiled text sees as its runtime. */
 interface TextRuntime {
@@ -88,7 +89,13 @@ export class Revival {
       else if (node.k === "kept") this.#buffers.set(index, await this.#dataOf(node));
     }
     const value = this.#at(root);
+    const serializers = (this.#payload.serializers ?? []).map(({ type, serialize, deserialize }) => ({
+      Class: this.#at(type) as Function,
+      serialize: this.#at(serialize) as (value: never) => unknown,
+      deserialize: this.#at(deserialize) as (payload: never) => unknown,
+    }));
     for (let index = this.#todo.pop(); index !== undefined; index = this.#todo.pop()) this.#fill(index);
+    for (const serializer of serializers) learnSerializer(serializer);
     return value as Function;
   }
 

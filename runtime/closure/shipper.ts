@@ -151,7 +151,10 @@ function payloadOf(fn: Function, mode: CaptureOptions["mode"], { files, ref, han
   const root = capture.run(fn, trail);
   const node = capture.nodes[root as number];
   const label = "position" in node ? `${name} (${placeOf(node.position)})` : name;
-  const payload: Payload = { version: 1, root, label, nodes: namedByOrigin(capture.nodes, files) };
+  const { serializers } = capture;
+  const payload: Payload = {
+    version: 1, root, label, nodes: namedByOrigin(capture.nodes, files), ...(serializers.length === 0 ? {} : { serializers }),
+  };
   return { payload, capture, trail };
 }
 

@@ -2,8 +2,10 @@
 
 import { ByteReader, badBytes } from "./byte-reader.ts";
 import {
-  BUFFER_ALIGNMENT, EXPOSED, LARGE_HEADER_BYTES, SOURCE_AGAIN, SOURCE_INLINE, SOURCE_TABLE, TABLE_ENTRY_BYTES, VIEW_BYTES, align,
+  BUFFER_ALIGNMENT, EXPOSED, LARGE_HEADER_BYTES, RESIZABLE_COUNT_MAX, SOURCE_AGAIN, SOURCE_INLINE, SOURCE_RESIZABLE, SOURCE_TABLE,
+  TABLE_ENTRY_BYTES, VIEW_BYTES, align,
 } from "./format.ts";
+import { resizableBuffer } from "./resizable.ts";
 
 /** Bytes of a buffer that a value had: `buffer[shift + i]` is byte `base + i` of the original. */
 export interface Region {
@@ -28,6 +30,7 @@ export class BlockBuffers {
   readonly #block: Uint8Array;
   readonly #entries: TableEntry[] = [];
   readonly #inline: Region[] = [];
+  #resizableCount = 0;
 
   constructor(block: Uint8Array) {
     this.#block = block;
@@ -60,15 +63,20 @@ export class BlockBuffers {
 
   /** A source as it stands in the structure. `exposed`: the ArrayBuffer itself is wanted. */
   read(reader: ByteReader, exposed: boolean): Region {
-    const kind = reader.byte();
+    let kind = reader.byte();
+    let max: number | undefined;
+    if (kind === SOURCE_RESIZABLE) {
+      max = reader.count();
+      kind = reader.byte();
+    }
     if (kind === SOURCE_INLINE) {
       const bytes = reader.raw(reader.countOf(1));
-      const region = { buffer: copyOf(bytes), shift: 0, base: 0, length: bytes.length };
+      const region = { buffer: this.#own(bytes, max), shift: 0, base: 0, length: bytes.length };
       this.#inline.push(region);
       return region;
     }
     const number = reader.count();
-    const region = kind === SOURCE_AGAIN ? this.#inline[number] : kind === SOURCE_TABLE ? this.region(number) : undefined;
+    const region = kind === SOURCE_AGAIN ? this.#inline[number] : kind === SOURCE_TABLE ? this.region(number, max) : undefined;
     if (region === undefined) throw badBytes("a buffer is missing");
     if (exposed && (region.shift !== 0 || region.base !== 0 || region.buffer === this.#block.buffer)) {
       throw badBytes("a buffer has no ArrayBuffer of its own");
@@ -77,28 +85,30 @@ export class BlockBuffers {
   }
 
   /** A table entry's bytes; the same region each time. */
-  region(number: number): Region {
+  region(number: number, max?: number): Region {
     const entry = this.#entries[number];
     if (entry === undefined) throw badBytes("a buffer is missing");
-    return (entry.region ??= this.#make(entry));
+    return (entry.region ??= this.#make(entry, max));
   }
 
-  #make({ offset, length, base, exposed }: TableEntry): Region {
+  #make({ offset, length, base, exposed }: TableEntry, max: number | undefined): Region {
     const block = this.#block;
     const shift = block.byteOffset + offset;
     if (!exposed && length >= VIEW_BYTES && shift % VIEW_ALIGNMENT === 0 && block.buffer instanceof ArrayBuffer) {
       return { buffer: block.buffer, shift, base, length };
     }
-    return { buffer: copyOf(block.subarray(offset, offset + length)), shift: 0, base, length };
+    return { buffer: this.#own(block.subarray(offset, offset + length), max), shift: 0, base, length };
+  }
+
+  /** A copy in memory of its own, which may become as large as `max`. */
+  #own(bytes: Uint8Array, max: number | undefined): ArrayBuffer {
+    if (max !== undefined && ++this.#resizableCount > RESIZABLE_COUNT_MAX) throw badBytes("too many buffers are resizable");
+    const copy = max === undefined ? new ArrayBuffer(bytes.length) : resizableBuffer(bytes.length, max);
+    new Uint8Array(copy).set(bytes);
+    return copy;
   }
 }
 
 function isCount(value: number): boolean {
   return Number.isSafeInteger(value) && value >= 0;
-}
-
-function copyOf(bytes: Uint8Array): ArrayBuffer {
-  const copy = new ArrayBuffer(bytes.length);
-  new Uint8Array(copy).set(bytes);
-  return copy;
 }

@@ -6,7 +6,7 @@
 import { Buffer } from "node:buffer";
 import type { Encoded } from "./contract.ts";
 import {
-  BUFFERS_BLOCK, BUFFER_ALIGNMENT, EXPOSED, LARGE_HEADER_BYTES, MAGIC, PLAIN_BLOCK, SMALL_HEADER_BYTES, TABLE_ENTRY_BYTES, align,
+  BUFFERS_BLOCK, BUFFER_ALIGNMENT, EXPOSED, LARGE_HEADER_BYTES, MAGIC, PLAIN_BLOCK, RESIZABLE_COUNT_MAX, SMALL_HEADER_BYTES, TABLE_ENTRY_BYTES, align,
 } from "./format.ts";
 
 /** Views start at multiples of 8 in their buffers; the hull keeps that. */
@@ -27,8 +27,10 @@ export class BufferPlan {
   #inline: Map<ArrayBuffer, number> | undefined;
   #entries: TableEntry[] | undefined;
   #byBuffer: Map<ArrayBuffer, number> | undefined;
+  #resizable: Set<ArrayBuffer> | undefined;
 
   clear(): void {
+    this.#resizable = undefined;
     this.#inline = undefined;
     this.#entries = undefined;
     this.#byBuffer = undefined;
@@ -36,6 +38,11 @@ export class BufferPlan {
 
   get entries(): readonly TableEntry[] {
     return this.#entries ?? NO_BUFFERS;
+  }
+
+  /** False when there are too many. */
+  countResizable(buffer: ArrayBuffer): boolean {
+    return (this.#resizable ??= new Set()).add(buffer).size <= RESIZABLE_COUNT_MAX;
   }
 
   /** The number of a buffer that was written in place, or -1 after giving it the next one. */

@@ -9,6 +9,7 @@ import type { Family } from "./classes.ts";
 import type { Encoder } from "./encoder.ts";
 import * as f from "./format.ts";
 import { Refusal } from "./refusal.ts";
+import { isResizable, type ResizableBuffer } from "./resizable.ts";
 
 const VIEW_KIND_NUMBERS: ReadonlyMap<string, number> = new Map(f.VIEW_KINDS.map((name, kind) => [name, kind]));
 
@@ -31,6 +32,7 @@ export function encodeLeaf(encoder: Encoder, value: object, family: Family): voi
       encoder.out.text((value as URL).href);
       return;
     case "arraybuffer":
+      checkBuffer(value, value as ArrayBuffer);
       encoder.number(value);
       encoder.out.byte(f.ARRAY_BUFFER);
       encodeSource(encoder, value, value as ArrayBuffer, 0, (value as ArrayBuffer).byteLength, true);
@@ -62,11 +64,29 @@ function encodeView(encoder: Encoder, value: ArrayBufferView): void {
   }
   const kind = VIEW_KIND_NUMBERS.get(isBuffer ? "Buffer" : types.isDataView(value) ? "DataView" : kindName(value));
   if (kind === undefined) throw new Refusal(value, `is a ${kindName(value)}, which this release does not know`, "send its bytes");
+  checkBuffer(value, buffer);
+  const isTracking = tracksLength(value);
   out.byte(f.VIEW);
-  out.byte(kind);
+  out.byte(isTracking ? kind | f.TRACKING : kind);
   encodeSource(encoder, value, buffer as ArrayBuffer, byteOffset, byteOffset + byteLength, false);
   out.count(byteOffset);
-  out.count("length" in value ? (value.length as number) : byteLength);
+  if (!isTracking) out.count("length" in value ? (value.length as number) : byteLength);
+}
+
+/** Whether a view grows with its buffer. The language does not say; a copy whose buffer shrinks to the view's start does. */
+function tracksLength(view: ArrayBufferView): boolean {
+  if (!isResizable(view.buffer) || view.byteLength === 0) return false;
+  const copy = structuredClone(view);
+  (copy.buffer as ResizableBuffer).resize(view.byteOffset);
+  try {
+    if (copy instanceof DataView) return copy.byteLength === 0;
+    (copy as Uint8Array).fill(0);
+    return true;
+  } catch (error) {
+    // A view of a fixed part lies outside of its buffer now.
+    if (error instanceof TypeError) return false;
+    throw error;
+  }
 }
 
 const typedArrayName = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), Symbol.toStringTag)!.get!;
@@ -77,7 +97,15 @@ function kindName(value: object): string {
 
 function encodeSource(encoder: Encoder, holder: object, buffer: ArrayBuffer, start: number, end: number, exposed: boolean): void {
   const { out, buffers } = encoder;
-  checkBuffer(holder, buffer);
+  if (isResizable(buffer)) {
+    if (!buffers.countResizable(buffer)) {
+      const remedy = "send buffer.slice() of most of them";
+      throw new Refusal(holder, `is or has one of more than ${f.RESIZABLE_COUNT_MAX} resizable ArrayBuffers`, remedy);
+    }
+    out.byte(f.SOURCE_RESIZABLE);
+    out.count(buffer.maxByteLength);
+    exposed = true;
+  }
   if (buffer.byteLength >= f.OUT_OF_BAND_BYTES) {
     if (!encoder.allowBuffers) throw OVERFLOW;
     out.byte(f.SOURCE_TABLE);
@@ -99,9 +127,6 @@ function checkBuffer(holder: object, buffer: ArrayBufferLike): void {
   if (types.isSharedArrayBuffer(buffer)) {
     const what = holder === (buffer as object) ? "is a SharedArrayBuffer" : "is a view of a SharedArrayBuffer";
     throw new Refusal(holder, what, "memory is not shared between workers: send a copy of it");
-  }
-  if ((buffer as { resizable?: boolean }).resizable === true) {
-    throw new Refusal(holder, "is or has a resizable ArrayBuffer", "send buffer.slice()");
   }
   if (buffer.byteLength === 0 && isDetached(buffer)) {
     throw new Refusal(holder, "has lost its memory (it was transferred or released)", "send it before, or a copy");

@@ -6,6 +6,7 @@ import { Buffer } from "node:buffer";
 import { builtinModules, createRequire } from "node:module";
 import { types } from "node:util";
 import { privateMember } from "./private-fields.ts";
+import { serializerChanges, serializerOf } from "./serializers.ts";
 
 /** How instances are written. `user`: class and own properties. `builtin`: contents, perhaps with class and properties beside. */
 export type Family =
@@ -25,13 +26,21 @@ export interface RefusedClass {
 export const REGISTER = "registerSerializer(Class, { serialize, deserialize }) says how to copy it";
 
 /** By family too: `Object.create(Map.prototype)` has a Map's prototype and not its contents. */
-const known: { readonly [family in Family]?: WeakMap<object, ClassInfo | RefusedClass> } = Object.fromEntries(
-  ["array", "map", "set", "date", "regexp", "boxed", "arraybuffer", "view", "error", "user"].map((name) => [name, new WeakMap()]),
-);
+let known = nothingKnown();
+let knownAt = serializerChanges();
+
+function nothingKnown(): { readonly [family in Family]?: WeakMap<object, ClassInfo | RefusedClass> } {
+  const families = ["array", "map", "set", "date", "regexp", "boxed", "arraybuffer", "view", "error", "user"];
+  return Object.fromEntries(families.map((name) => [name, new WeakMap()]));
+}
 
 /** The class of an object that is neither a proxy nor of the plain prototype. */
 export function classOf(value: object, prototype: object | null): ClassInfo | RefusedClass {
   if (prototype === null) return nullPrototype(value);
+  if (knownAt !== serializerChanges()) {
+    known = nothingKnown();
+    knownAt = serializerChanges();
+  }
   const family = familyOf(value);
   const classes = known[family]!;
   const cached = classes.get(prototype);
@@ -115,6 +124,10 @@ function userClass(constructor: Function, prototype: object, family: Family): Cl
     if (each === Buffer) continue;
     const home = nodeHome(each);
     if (home !== undefined) return ofNode(name, each.name, home);
+    if (each !== constructor && serializerOf(at) !== undefined) {
+      const reason = `is an instance of class ${name}, whose base ${each.name} has a serializer, which would make a ${each.name}`;
+      return refused(reason, REGISTER.replace("Class", name));
+    }
     const secret = privateMember(Function.prototype.toString.call(each));
     if (secret !== undefined) {
       const where = each === constructor ? `class ${name}` : `class ${name} (in its base ${each.name})`;

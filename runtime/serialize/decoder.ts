@@ -10,7 +10,9 @@ import { ByteReader, badBytes } from "./byte-reader.ts";
 import type { DecodeHooks } from "./contract.ts";
 import * as f from "./format.ts";
 import { messageOf } from "./refusal.ts";
+import { isResizable } from "./resizable.ts";
 import { learnSerializer, type Serializer } from "./serializers.ts";
+import { restored } from "./stand-ins.ts";
 
 /** A `DecodeHooks.code` may return this for code it does not have: errors then fall back to the built-in class. */
 export class UnknownClass {}
@@ -342,10 +344,15 @@ class Decoder {
   }
 
   #view(): ArrayBufferView {
-    const kind = VIEW_MAKERS[this.#in.byte()];
+    const number = this.#in.byte();
+    const kind = VIEW_MAKERS[number & ~f.TRACKING];
     if (kind === undefined) throw badBytes("a kind of typed array is unknown to this release of Node.js");
     const { buffer, shift, base, length: available } = this.#buffers.read(this.#in, false);
     const start = this.#in.count() - base;
+    if ((number & f.TRACKING) !== 0) {
+      if (shift !== 0 || !isResizable(buffer)) throw badBytes("a view tracks the length of a buffer that is not resizable");
+      return kind.make(buffer, start, undefined);
+    }
     const length = this.#in.count();
     const isInside = start >= 0 && start + length * kind.unit <= available && (shift + start) % kind.unit === 0;
     if (!isInside) throw badBytes("a typed array is not in its buffer");
@@ -361,13 +368,13 @@ class Decoder {
         const [Class, serialize, deserialize] = [this.#code(depth), this.#code(depth), this.#code(depth)];
         const payload = this.#scope(depth);
         learnSerializer({ Class, serialize, deserialize } as unknown as Serializer);
-        return deserialize(payload);
+        return restored(`deserialize of the serializer of ${Class.name}`, () => deserialize(payload));
       }
       case f.REDUCED: {
         const restore = this.#code(depth);
         const args = this.#scope(depth);
         if (!Array.isArray(args)) throw badBytes("a stand-in has no arguments");
-        return restore(...(args as unknown[]));
+        return restored(`the function "${restore.name}" that restores a value`, () => restore(...(args as unknown[])));
       }
       default: throw badBytes(`the tag ${tag} has no meaning`);
     }
@@ -387,7 +394,7 @@ const DECORABLE: ReadonlySet<number> = new Set([
 interface ViewMaker {
   /** Bytes of an element. */
   readonly unit: number;
-  make(buffer: ArrayBuffer, offset: number, length: number): ArrayBufferView;
+  make(buffer: ArrayBuffer, offset: number, length: number | undefined): ArrayBufferView;
 }
 
 const VIEW_MAKERS: readonly (ViewMaker | undefined)[] = f.VIEW_KINDS.map((name) => {

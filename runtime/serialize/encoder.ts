@@ -15,9 +15,10 @@ import type { EncodeHooks } from "./contract.ts";
 import * as f from "./format.ts";
 import { Memo } from "./memo.ts";
 import { errorKeys, isLoose, ownExtras } from "./properties.ts";
-import { Refusal, messageOf, step, wayTo } from "./refusal.ts";
-import { serializerOf, type Serializer } from "./serializers.ts";
+import { Refusal, step, wayTo } from "./refusal.ts";
+import { serializerOf } from "./serializers.ts";
 import { ShapeTable } from "./shapes.ts";
+import { encodeCustom, encodeReduced } from "./stand-ins.ts";
 
 /** A body that waits in the queue of its scope. */
 export interface LateBody {
@@ -45,7 +46,8 @@ export class Encoder {
   readonly #memo = new Memo();
   readonly #shapes = new ShapeTable();
   #queue: LateBody[] = [];
-  #scopes = 0;
+  /** What is being made of its scope: the reader has nothing yet that a BACK to it could name. */
+  readonly #open: object[] = [];
 
   /** Must be called after each value, also a failed one. */
   clear(): void {
@@ -53,7 +55,7 @@ export class Encoder {
     this.#shapes.clear();
     this.buffers.clear();
     if (this.#queue.length > 0) this.#queue = [];
-    this.#scopes = 0;
+    this.#open.length = 0;
   }
 
   /** `isOwn`: an array that the caller just made, which has elements and nothing else. */
@@ -72,11 +74,12 @@ export class Encoder {
     queue.length = 0;
   }
 
-  /** What stands for `holder`: complete before the reader makes the value. */
-  #scope(payload: unknown, depth: number, holder: object, hop: string): void {
-    if (++this.#scopes > f.SCOPE_DEPTH) {
+  /** What stands for `holder`, the object numbered last: complete before the reader makes the value. */
+  scope(payload: unknown, depth: number, holder: object, hop: string): void {
+    if (this.#open.length === f.SCOPE_DEPTH) {
       throw new Refusal(holder, `holds serializer payloads more than ${f.SCOPE_DEPTH} deep`, "flatten what its serializer gives");
     }
+    this.#open.push(holder);
     const outer = this.#queue;
     this.#queue = [];
     try {
@@ -88,7 +91,7 @@ export class Encoder {
       throw new Refusal(holder, error.reason, error.remedy, rest, error.cause);
     } finally {
       this.#queue = outer;
-      this.#scopes--;
+      this.#open.pop();
     }
   }
 
@@ -102,7 +105,7 @@ export class Encoder {
         return;
       case "boolean": this.out.byte(value ? f.TRUE : f.FALSE); return;
       case "undefined": this.out.byte(f.UNDEFINED); return;
-      case "function": this.#function(value, depth); return;
+      case "function": this.function(value, depth); return;
       case "bigint": this.#bigint(value); return;
       case "symbol": this.symbol(value); return;
     }
@@ -151,8 +154,7 @@ export class Encoder {
   object(value: object, depth: number): void {
     const number = this.#memo.find(value);
     if (number >= 0) {
-      this.out.byte(f.BACK);
-      this.out.count(number);
+      this.#back(number, value);
       return;
     }
     if (types.isProxy(value)) {
@@ -165,6 +167,14 @@ export class Encoder {
     else this.#special(value, prototype as object | null, depth);
   }
 
+  #back(number: number, value: object): void {
+    if (this.#open.length > 0 && this.#open.includes(value)) {
+      throw new Refusal(value, "holds itself in what its serializer gives", "give only what deserialize can make it of");
+    }
+    this.out.byte(f.BACK);
+    this.out.count(number);
+  }
+
   /** The next object number; the reader counts the same way. */
   number(value: object): void {
     this.#memo.add(value);
@@ -175,6 +185,7 @@ export class Encoder {
     const items = values(value);
     if (keys.length !== items.length || getOwnPropertySymbols(value).length > 0) {
       if (NAMESPACES.has(value)) throw new Refusal(value, "is an object of the engine", "use it where it is needed");
+      if (types.isArgumentsObject(value)) throw new Refusal(value, "is an arguments object", "send [...arguments]");
       this.composite(f.PROPS_OBJECT, value, depth, undefined);
       return;
     }
@@ -338,7 +349,7 @@ export class Encoder {
   #special(value: object, prototype: object | null, depth: number): void {
     const serializer = prototype === null ? undefined : serializerOf(prototype);
     if (serializer !== undefined) {
-      this.#custom(value, serializer, depth);
+      encodeCustom(this, value, serializer, depth);
       return;
     }
     if (this.#branded(value, depth)) return;
@@ -387,7 +398,7 @@ export class Encoder {
   #branded(value: object, depth: number): boolean {
     if (REF_BRAND in value) this.#hooked(f.REF, value, this.hooks.ref(value));
     else if (HANDLE_BRAND in value) this.#hooked(f.HANDLE, value, this.hooks.handle(value));
-    else if (REDUCE_BRAND in value) this.#reduced(value as Reducible, depth);
+    else if (REDUCE_BRAND in value) encodeReduced(this, value as Reducible, depth);
     else if (STAYS_BRAND in value) throw stays(value as Staying);
     else return false;
     return true;
@@ -406,11 +417,10 @@ export class Encoder {
     }
   }
 
-  #function(value: Function, depth: number): void {
+  function(value: Function, depth: number): void {
     const number = this.#memo.find(value);
     if (number >= 0) {
-      this.out.byte(f.BACK);
-      this.out.count(number);
+      this.#back(number, value);
     } else if (!this.#branded(value, depth)) {
       this.#hooked(f.FUNCTION, value, this.#code(value));
     }
@@ -428,42 +438,11 @@ export class Encoder {
   /** The class of an object: if it cannot travel it is the object that is named. */
   classOf(holder: object, userClass: Function, depth: number): void {
     try {
-      this.#function(userClass, depth);
+      this.function(userClass, depth);
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
       const reason = `is an instance of class ${userClass.name || "without a name"}, which cannot travel`;
       throw new Refusal(holder, reason, error.remedy, "", error.cause);
-    }
-  }
-
-  #custom(value: object, { Class, serialize, deserialize }: Serializer, depth: number): void {
-    this.#memo.add(value);
-    this.out.byte(f.CUSTOM);
-    for (const part of [Class, serialize, deserialize]) this.#function(part, depth);
-    const payload = this.#ask(value, `serializer of ${Class.name}`, () => serialize(value as never));
-    if (types.isPromise(payload)) {
-      const remedy = "serialize must be synchronous: read what takes time before the value is sent";
-      throw new Refusal(value, `has a serializer (of ${Class.name}) that gives a Promise`, remedy);
-    }
-    this.#scope(payload, depth, value, ".<serialized>");
-  }
-
-  #reduced(value: Reducible, depth: number): void {
-    this.#memo.add(value);
-    const parts = this.#ask(value, "reduce method", () => value[REDUCE_BRAND]());
-    if (!Array.isArray(parts) || typeof parts[0] !== "function" || !Array.isArray(parts[1])) {
-      throw new Refusal(value, "has a reduce method that does not give [function, array]", "give [restore, args]");
-    }
-    this.out.byte(f.REDUCED);
-    this.#function(parts[0] as Function, depth);
-    this.#scope(parts[1], depth, value, ".<reduced>");
-  }
-
-  #ask<T>(value: object, what: string, call: () => T): T {
-    try {
-      return call();
-    } catch (error) {
-      throw new Refusal(value, `cannot be copied because the ${what} threw`, messageOf(error), "", error);
     }
   }
 }

@@ -13,6 +13,7 @@
 // Objects are numbered by the order of their headers; BACK names one. ArrayBuffers written in place have numbers of their own.
 //   props   n × (key value, flags 1, value)      key: a string or a symbol; flags: 1 enumerable, 2 writable, 4 configurable
 //   source  00 n bytes (a new buffer in place) | 01 n (a buffer in place again) | 02 n (a table entry)
+//           | 03 n source (a resizable buffer and how large it may become)
 
 export const MAGIC = 0xc1;
 export const PLAIN_BLOCK = 0;
@@ -101,7 +102,7 @@ export const URL_VALUE = 0xe3;
 export const POOLED_BUFFER = 0xe4;
 /** source */
 export const ARRAY_BUFFER = 0xe5;
-/** kind, source, n byte offset in the original buffer, n length in elements */
+/** kind, source, n byte offset in the original buffer, n length in elements unless the kind is TRACKING */
 export const VIEW = 0xe6;
 /** form, module kind, n table entry: Arrow IPC stream */
 export const ARROW = 0xe7;
@@ -118,6 +119,11 @@ export const REDUCED = 0xf4;
 export const SOURCE_INLINE = 0;
 export const SOURCE_AGAIN = 1;
 export const SOURCE_TABLE = 2;
+export const SOURCE_RESIZABLE = 3;
+/** With the kind of a view: its length is that of its resizable buffer. */
+export const TRACKING = 0x80;
+/** Each reserves address space, whatever its size. */
+export const RESIZABLE_COUNT_MAX = 256;
 /** Table flag: the ArrayBuffer itself is a value, so it must be made whole. */
 export const EXPOSED = 1;
 

@@ -8,12 +8,22 @@ export interface Serializer {
   readonly deserialize: (payload: never) => unknown;
 }
 
-/** Kept by prototype, which is what an instance is recognised by: a subclass may hold more and needs its own. */
-const byPrototype = new WeakMap<object, Serializer>();
+interface Registry {
+  /** By prototype, which is what an instance is recognised by: a subclass may hold more and needs its own. */
+  readonly byPrototype: WeakMap<object, Serializer>;
+  /** How often it was added to. */
+  changes: number;
+}
+
+/** One for all copies of the package in a process. */
+const registry: Registry = ((globalThis as Record<symbol, unknown>)[Symbol.for("troupe.serializers")] ??= {
+  byPrototype: new WeakMap(), changes: 0,
+}) as Registry;
 
 /**
  * Says how instances of exactly `Class` travel: `serialize` gives any value that can travel, `deserialize` makes an instance of
- * it. Both go with the value as code. Replaces an earlier registration.
+ * it; both at once, without a Promise. They go as code with each value, and with the class when that is captured later. An
+ * instance of a subclass is refused until the subclass has a serializer too. Replaces an earlier registration.
  */
 export function registerSerializer<T extends object, P>(
   Class: abstract new (...args: never[]) => T,
@@ -27,15 +37,26 @@ export function registerSerializer<T extends object, P>(
       throw new InvalidArgumentError(`registerSerializer(${Class.name}): ${part} must be a function`, { option: part });
     }
   }
-  byPrototype.set(Class.prototype, { Class, serialize: how.serialize, deserialize: how.deserialize } as Serializer);
+  add(Class.prototype, { Class, serialize: how.serialize, deserialize: how.deserialize } as Serializer);
+}
+
+function add(prototype: object, serializer: Serializer): void {
+  registry.byPrototype.set(prototype, serializer);
+  registry.changes++;
+}
+
+/** Tells whether what was found out about classes still holds. */
+export function serializerChanges(): number {
+  return registry.changes;
 }
 
 export function serializerOf(prototype: object): Serializer | undefined {
-  return byPrototype.get(prototype);
+  return registry.byPrototype.get(prototype);
 }
 
-/** One that came with a value: kept so that the copy can travel on. One's own registration goes first. */
+/** One that came with a value or a class: kept so that the copy can travel on. One's own registration goes first. */
 export function learnSerializer(serializer: Serializer): void {
   const { prototype } = serializer.Class as { prototype?: object };
-  if (typeof prototype === "object" && prototype !== null && !byPrototype.has(prototype)) byPrototype.set(prototype, serializer);
+  if (typeof prototype !== "object" || prototype === null || registry.byPrototype.has(prototype)) return;
+  add(prototype, serializer);
 }

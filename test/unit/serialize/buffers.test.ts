@@ -56,6 +56,26 @@ test("a small view of a large buffer costs what it shows, and pooled buffers sho
   expect(codec.encode(pooled, hooks).size).toBeLessThan(16);
 });
 
+test("resizable buffers stay resizable, with views that track them and views that do not", () => {
+  const Resizable = ArrayBuffer as new (size: number, options: { maxByteLength: number }) => ArrayBuffer;
+  for (const size of [16, 100_000]) {
+    const buffer = new Resizable(size, { maxByteLength: size * 2 });
+    new Uint8Array(buffer).fill(7);
+    const result = copy({
+      whole: new Uint8Array(buffer), rest: new Uint16Array(buffer, 8), data: new DataView(buffer, 4),
+      part: new Uint8Array(buffer, 4, 4), buffer,
+    });
+    const { whole, rest, data, part } = result;
+    const grown = result.buffer as ArrayBuffer & { resizable: boolean; maxByteLength: number; resize(size: number): void };
+    expect([grown.resizable, grown.maxByteLength, whole.buffer === grown]).toEqual([true, size * 2, true]);
+    grown.resize(size + 8);
+    expect([whole.length, rest.length, data.byteLength, part.length]).toEqual([size + 8, size / 2, size + 4, 4]);
+    expect([whole[size - 1], whole[size], part[3]]).toEqual([7, 0, 7]);
+  }
+  const many = Array.from({ length: 300 }, () => new Resizable(1, { maxByteLength: 2 }));
+  expect(() => copy(many)).toThrow(/\[256\] is or has one of more than 256 resizable ArrayBuffers/);
+});
+
 test("a block at an odd address is still read, by copy", () => {
   const block = stored(new Float64Array(10_000).fill(2.5));
   const shifted = new Uint8Array(block.length + 1).subarray(1);

@@ -3,7 +3,7 @@ import { generateKeyPairSync, createHash } from "node:crypto";
 import { Readable } from "node:stream";
 import { Socket } from "node:net";
 import { expect, test } from "vitest";
-import { SerializationError } from "../../../runtime/errors.ts";
+import { CaptureError, SerializationError } from "../../../runtime/errors.ts";
 import { registerSerializer } from "../../../runtime/serialize/index.ts";
 import { codec, copy, hooks } from "./fixtures.ts";
 
@@ -37,8 +37,23 @@ class Harmless {
   }
 }
 class Emitter extends EventEmitter {}
+class Failure extends Error {}
+class Labels extends Map<string, string> {}
+class Account {
+  #balance = 1;
+  readonly give: (account: Account) => unknown;
+  constructor(give: (account: Account) => unknown) {
+    this.give = give;
+  }
+  get balance(): number {
+    return this.#balance;
+  }
+}
 function* generate(): Generator<number> {
   yield 1;
+}
+function argumentsOf(..._: unknown[]): unknown {
+  return arguments;
 }
 const detached = new Uint8Array(8);
 structuredClone(detached.buffer, { transfer: [detached.buffer] });
@@ -80,6 +95,10 @@ const cases: readonly (readonly [unknown, string, RegExp])[] = [
   [{ params: new URLSearchParams() }, "args[0].params", /URLSearchParams/],
   [{ math: Math }, "args[0].math", /object of the engine/],
   [{ lost: detached }, "args[0].lost", /lost its memory/],
+  [{ it: argumentsOf(1, 2) }, "args[0].it", /is an arguments object: send \[\.\.\.arguments\]/],
+  [{ signal: new AbortController().signal }, "args[0].signal", /AbortSignal/],
+  [{ module: new WebAssembly.Module(Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0)) }, "args[0].module", /native to the engine/],
+  [{ own: Object.defineProperty(new Harmless(), "now", { get: () => 1 }) }, "args[0].own.now", /a getter of one object only/],
 ];
 
 test.each(cases)("case %# is refused with its path and a remedy", (value, path, message) => {
@@ -114,6 +133,91 @@ test("a getter that throws is named, with its error as the cause", () => {
     },
   };
   expect(() => copy(value)).toThrow(/value cannot be read: no/);
+});
+
+test("a function that cannot be captured is named with its path, and says why as the cause", () => {
+  const about = { captureCode: "CAPTURE_NATIVE", variable: "it", path: [] };
+  const cause = new CaptureError("can't send it: it captures a socket", about);
+  const strict = {
+    ...hooks,
+    code: () => {
+      throw cause;
+    },
+  };
+  const refusalOf = (value: unknown): SerializationError => {
+    try {
+      codec.encode(value, strict, "args");
+    } catch (error) {
+      return error as SerializationError;
+    }
+    throw new Error("it was encoded");
+  };
+  const error = refusalOf([{ items: [0, { cb: () => 1 }] }]);
+  expect(error).toMatchObject({ path: "args[0].items[1].cb", cause });
+  expect(error.message).toBe("args[0].items[1].cb is a function that cannot travel: can't send it: it captures a socket");
+  expect(refusalOf([[new Harmless()]])).toMatchObject({ path: "args[0][0]", cause });
+  expect(refusalOf([[new Harmless()]]).message).toMatch(/is an instance of class Harmless, which cannot travel: can't send it/);
+  expect(refusalOf({ error: new Failure() })).toMatchObject({ path: "args.error", cause });
+  expect(refusalOf({ tags: new Labels() })).toMatchObject({ path: "args.tags", cause });
+});
+
+test("serializers: what throws, takes time, or names itself is refused at the door", () => {
+  registerSerializer(Account, {
+    serialize: (account) => account.give(account),
+    deserialize: () => new Account(() => 0),
+  });
+  const gives = (give: (account: Account) => unknown): unknown => ({ accounts: [new Account(give)] });
+  const cause = new RangeError("no");
+  const throwing = gives(() => {
+    throw cause;
+  });
+  expect(() => codec.encode(throwing, hooks, "args"))
+    .toThrow(/^args\.accounts\[0\] cannot be copied because the serializer of Account threw: no/);
+  const slow = gives(async () => 1);
+  expect(() => codec.encode(slow, hooks, "args"))
+    .toThrow(/has a serializer \(of Account\) that gives a Promise: serialize must be synchronous/);
+  const circular = gives((account) => ({ deep: [account] }));
+  expect(() => codec.encode(circular, hooks, "args")).toThrow(/^args\.accounts\[0\] holds itself in what its serializer gives/);
+});
+
+test("a subclass of a class with a serializer needs one of its own, whenever that was registered", () => {
+  class Base {
+    a = 1;
+  }
+  class Sub extends Base {
+    b = 2;
+  }
+  expect(copy(new Sub())).toMatchObject({ a: 1, b: 2 });
+  registerSerializer(Base, { serialize: ({ a }) => a, deserialize: (a) => Object.assign(new Base(), { a }) });
+  expect(() => codec.encode({ sub: new Sub() }, hooks, "args"))
+    .toThrow(/^args\.sub is an instance of class Sub, whose base Base has a serializer.*registerSerializer\(Sub,/);
+  registerSerializer(Sub, {
+    serialize: ({ a, b }) => [a, b],
+    deserialize: ([a, b]) => Object.assign(new Sub(), { a, b: b * 2 }),
+  });
+  const result = copy([new Sub(), new Base()] as const);
+  expect(result[0]).toBeInstanceOf(Sub);
+  expect(result[0].b).toBe(4);
+  expect(result[1].constructor).toBe(Base);
+});
+
+test("what deserialize throws is named, with its error as the cause; so is a Promise", () => {
+  class Throwing {
+    it = 1;
+  }
+  registerSerializer(Throwing, {
+    serialize: () => 1,
+    deserialize: () => {
+      throw new RangeError("cannot");
+    },
+  });
+  expect(() => copy([new Throwing()]))
+    .toThrow(/^deserialize of the serializer of Throwing threw where the value arrived: cannot/);
+  class Slow {
+    it = 1;
+  }
+  registerSerializer(Slow, { serialize: () => 1, deserialize: (async () => new Slow()) as never });
+  expect(() => copy([new Slow()])).toThrow(/gave a Promise/);
 });
 
 test("what a serializer gives is named through its object", () => {
