@@ -11,7 +11,7 @@ import {
   anyProblems, clockProblems, exportProblems, functionsOf, leftoverProblems, nameProblems, pureProblems, sizeProblems,
   testProblems,
 } from "./tidy/rules.ts";
-import { isMain, startUpProblems } from "./tidy/start-up.ts";
+import { filesReachedFrom, isMain, startUpProblems } from "./tidy/start-up.ts";
 import { codeOf, filesUnder, type Problem, readSource, ROOT, sourceOf } from "./tidy/source.ts";
 
 const sources = filesUnder("", /\.(ts|mjs|js)$/).map(readSource);
@@ -79,6 +79,20 @@ describe("start-up", () => {
     };
     const problems = startUpProblems("a/main.ts", (path) => sourceOf(path, files[path]));
     expect(shown(problems).map((text) => text.split(" ", 2).join(" "))).toEqual(["b.ts:2 piscina", "a/c.ts:2 node:inspector"]);
+  });
+});
+
+describe("values", () => {
+  const decoder = "runtime/serialize/decoder.ts";
+
+  test("neither the head nor an agent has what decodes them", () => {
+    for (const main of ["runtime/head/main.ts", "runtime/agent/main.ts"]) {
+      expect(filesReachedFrom(main, readSource), main).not.toContain(decoder);
+    }
+  });
+
+  test("workers and programs of users have it: it would be found", () => {
+    for (const main of ["runtime/worker/main.ts", "sdk/index.ts"]) expect(filesReachedFrom(main, readSource)).toContain(decoder);
   });
 });
 

@@ -6,7 +6,8 @@
 import { Buffer } from "node:buffer";
 import type { Encoded } from "./contract.ts";
 import {
-  BUFFERS_BLOCK, BUFFER_ALIGNMENT, EXPOSED, LARGE_HEADER_BYTES, MAGIC, PLAIN_BLOCK, RESIZABLE_COUNT_MAX, SMALL_HEADER_BYTES, TABLE_ENTRY_BYTES, align,
+  BUFFERS_BLOCK, BUFFER_ALIGNMENT, EXPOSED, LARGE_HEADER_BYTES, MAGIC, PLAIN_BLOCK, RESIZABLE_COUNT_MAX, SMALL_HEADER_BYTES,
+  TABLE_ENTRY_BYTES, align,
 } from "./format.ts";
 
 /** Views start at multiples of 8 in their buffers; the hull keeps that. */

@@ -39,3 +39,14 @@ export function startUpProblems(main: string, read: (path: string) => SourceFile
 function isLoaded({ typeOnly, dynamic }: Import, inMain: boolean): boolean {
   return !typeOnly && (!dynamic || inMain);
 }
+
+/** All files that a program can come to run: also what it imports on first need. */
+export function filesReachedFrom(main: string, read: (path: string) => SourceFile): Set<string> {
+  const reached = new Set([main]);
+  for (const path of reached) {
+    for (const { specifier, typeOnly } of importsOf(read(path))) {
+      if (specifier.startsWith(".") && !typeOnly) reached.add(posix.join(posix.dirname(path), specifier));
+    }
+  }
+  return reached;
+}
