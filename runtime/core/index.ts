@@ -4,6 +4,7 @@ export { ActorDirectory, type DirectoryInfo, type NodeLoss } from "./actor-direc
 export { newActorLife, stepActor, type ActorEffect, type ActorEvent, type ActorLife, type ActorState } from "./actor-life.ts";
 export { CallOrder, WINDOW, type Arrival } from "./call-order.ts";
 export { Deque } from "./deque.ts";
+export { StreamIntake, StreamOutlet, type ItemArrival, type StreamPosition } from "./item-stream.ts";
 export { LeasePool, STUCK_MS, type PooledLease, type PooledTask } from "./lease-pool.ts";
 export { LOOK_EVERY_MS, Membership, NODE_SILENCE_MS, type MembershipEffect, type MembershipEvent } from "./membership.ts";
 export { stepObject, type ObjectEffect, type ObjectEvent, type ObjectState } from "./object-life.ts";
