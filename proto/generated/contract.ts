@@ -158,6 +158,7 @@ export interface Template {
   readonly numReturns: number;
   readonly method: string;
   readonly resources: Readonly<Record<string, number>>;
+  readonly streamAhead: number;
 }
 export const Template = v1.Template as Codec<Template>;
 
@@ -181,6 +182,7 @@ export interface PushTask {
   readonly ownerNode: string;
   readonly codes: readonly Code[];
   readonly claimPage: number;
+  readonly stream: StreamPosition | undefined;
 }
 export const PushTask = v1.PushTask as Codec<PushTask>;
 
@@ -218,6 +220,27 @@ export interface CancelObject {
 }
 export const CancelObject = v1.CancelObject as Codec<CancelObject>;
 
+export interface StreamPosition {
+  readonly received: number;
+  readonly taken: number;
+}
+export const StreamPosition = v1.StreamPosition as Codec<StreamPosition>;
+
+export interface StreamItem {
+  readonly task: number;
+  readonly attempt: number;
+  readonly index: number;
+  readonly value: Value | undefined;
+}
+export const StreamItem = v1.StreamItem as Codec<StreamItem>;
+
+export interface StreamTaken {
+  readonly task: number;
+  readonly attempt: number;
+  readonly taken: number;
+}
+export const StreamTaken = v1.StreamTaken as Codec<StreamTaken>;
+
 export interface HeldRef {
   readonly owner: string;
   readonly object: number;
@@ -238,6 +261,7 @@ export interface ActorCall {
   readonly acked: number;
   readonly incarnation: number;
   readonly codes: readonly Code[];
+  readonly stream: StreamPosition | undefined;
 }
 export const ActorCall = v1.ActorCall as Codec<ActorCall>;
 
@@ -267,6 +291,25 @@ export interface BorrowAck {
   readonly seq: number;
 }
 export const BorrowAck = v1.BorrowAck as Codec<BorrowAck>;
+
+export interface StreamPull {
+  readonly object: number;
+  readonly reader: number;
+  readonly wanted: number;
+  readonly got: number;
+  readonly leaves: boolean;
+}
+export const StreamPull = v1.StreamPull as Codec<StreamPull>;
+
+export interface StreamHanded {
+  readonly object: number;
+  readonly reader: number;
+  readonly index: number;
+  readonly item: number;
+  readonly value: Value | undefined;
+  readonly done: boolean;
+}
+export const StreamHanded = v1.StreamHanded as Codec<StreamHanded>;
 
 export interface Subscribe {
   readonly objects: readonly number[];
@@ -791,12 +834,16 @@ export const MESSAGES = {
   actorCall: { field: 19, codec: ActorCall },
   actorAck: { field: 20, codec: ActorAck },
   cancelTask: { field: 21, codec: CancelTask },
+  streamItem: { field: 22, codec: StreamItem },
+  streamTaken: { field: 23, codec: StreamTaken },
   borrow: { field: 24, codec: Borrow },
   drop: { field: 25, codec: Drop },
   subscribe: { field: 26, codec: Subscribe },
   resolved: { field: 27, codec: Resolved },
   borrowAck: { field: 28, codec: BorrowAck },
   cancelObject: { field: 29, codec: CancelObject },
+  streamPull: { field: 30, codec: StreamPull },
+  streamHanded: { field: 31, codec: StreamHanded },
   leaseRequest: { field: 32, codec: LeaseRequest },
   leaseGranted: { field: 33, codec: LeaseGranted },
   leaseRefused: { field: 34, codec: LeaseRefused },

@@ -1887,6 +1887,7 @@ this.name = "";
 this.numReturns = 0;
 this.method = "";
 this.resources = $Object.create(null);
+this.streamAhead = 0;
 };
 Template.encode = function (message, writer, _depth) {
 if (!writer)
@@ -1908,6 +1909,8 @@ writer.uint32(50).string(message.method);
 if (message.resources != null && $Object.hasOwnProperty.call(message, "resources"))
 for (let keys = $Object.keys(message.resources), i = 0; i < keys.length; ++i)
 writer.uint32(66).fork().uint32(10).string(keys[i]).uint32(16).sint64(message.resources[keys[i]]).ldelim();
+if (message.streamAhead != null && $Object.hasOwnProperty.call(message, "streamAhead") && message.streamAhead !== 0)
+writer.uint32(96).uint32(message.streamAhead);
 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
 for (let i = 0; i < message.$unknowns.length; ++i)
 writer.raw(message.$unknowns[i]);
@@ -2017,6 +2020,15 @@ reader.len = end;
 if (key === "__proto__")
 $util.makeProp(message.resources, key);
 message.resources[key] = value;
+continue;
+}
+case 12: {
+if (wireType !== 0)
+break;
+if (value = reader.uint32())
+message.streamAhead = value;
+else
+message.streamAhead = 0;
 continue;
 }
 }
@@ -2155,6 +2167,7 @@ this.chain = $undefined;
 this.ownerNode = "";
 this.codes = [];
 this.claimPage = 0;
+this.stream = $undefined;
 };
 PushTask.encode = function (message, writer, _depth) {
 if (!writer)
@@ -2187,6 +2200,8 @@ for (let i = 0; i < message.codes.length; ++i)
 v1.Code.encode(message.codes[i], writer.uint32(82).fork(), _depth + 1).ldelim();
 if (message.claimPage != null && $Object.hasOwnProperty.call(message, "claimPage") && message.claimPage !== 0)
 writer.uint32(88).uint32(message.claimPage);
+if (message.stream != null && $Object.hasOwnProperty.call(message, "stream"))
+v1.StreamPosition.encode(message.stream, writer.uint32(130).fork(), _depth + 1).ldelim();
 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
 for (let i = 0; i < message.$unknowns.length; ++i)
 writer.raw(message.$unknowns[i]);
@@ -2311,6 +2326,12 @@ if (value = reader.uint32())
 message.claimPage = value;
 else
 message.claimPage = 0;
+continue;
+}
+case 16: {
+if (wireType !== 2)
+break;
+message.stream = v1.StreamPosition.decode(reader, reader.size(), $undefined, _depth + 1, message.stream);
 continue;
 }
 }
@@ -2784,6 +2805,291 @@ return message;
 };
 return CancelObject;
 })();
+v1.StreamPosition = (function() {
+const StreamPosition = function () {
+this.received = 0;
+this.taken = 0;
+};
+StreamPosition.encode = function (message, writer, _depth) {
+if (!writer)
+writer = $Writer.create();
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $util.recursionLimit)
+throw $Error("max depth exceeded");
+if (message.received != null && $Object.hasOwnProperty.call(message, "received") && (typeof message.received === "object" ? message.received.low || message.received.high : message.received !== 0))
+writer.uint32(8).uint64(message.received);
+if (message.taken != null && $Object.hasOwnProperty.call(message, "taken") && (typeof message.taken === "object" ? message.taken.low || message.taken.high : message.taken !== 0))
+writer.uint32(16).uint64(message.taken);
+if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+for (let i = 0; i < message.$unknowns.length; ++i)
+writer.raw(message.$unknowns[i]);
+return writer;
+};
+StreamPosition.decode = function (reader, length, _end, _depth, _target) {
+if (!(reader instanceof $Reader))
+reader = $Reader.create(reader);
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $Reader.recursionLimit)
+throw $Error("max depth exceeded");
+let end, message, value;
+if (length === $undefined)
+end = reader.len;
+else {
+end = reader.pos + length;
+if (end > reader.len)
+throw $RangeError("index out of range");
+length = reader.len;
+reader.len = end;
+}
+message = _target || new v1.StreamPosition();
+while (reader.pos < end) {
+let start = reader.pos;
+let tag = reader.tag();
+if (tag === _end) {
+_end = $undefined;
+break;
+}
+let wireType = tag & 7;
+switch (tag >>>= 3) {
+case 1: {
+if (wireType !== 0)
+break;
+if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+message.received = value;
+else
+message.received = 0;
+continue;
+}
+case 2: {
+if (wireType !== 0)
+break;
+if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+message.taken = value;
+else
+message.taken = 0;
+continue;
+}
+}
+reader.skipType(wireType, _depth, tag);
+if (!reader.discardUnknown) {
+$util.makeProp(message, "$unknowns", false);
+(message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+}
+}
+if (length !== $undefined) {
+if (reader.pos !== end)
+throw $RangeError("index out of range");
+reader.len = length;
+}
+if (_end !== $undefined)
+throw $Error("missing end group");
+return message;
+};
+return StreamPosition;
+})();
+v1.StreamItem = (function() {
+const StreamItem = function () {
+this.task = 0;
+this.attempt = 0;
+this.index = 0;
+this.value = $undefined;
+};
+StreamItem.encode = function (message, writer, _depth) {
+if (!writer)
+writer = $Writer.create();
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $util.recursionLimit)
+throw $Error("max depth exceeded");
+if (message.task != null && $Object.hasOwnProperty.call(message, "task") && (typeof message.task === "object" ? message.task.low || message.task.high : message.task !== 0))
+writer.uint32(8).uint64(message.task);
+if (message.attempt != null && $Object.hasOwnProperty.call(message, "attempt") && message.attempt !== 0)
+writer.uint32(16).uint32(message.attempt);
+if (message.index != null && $Object.hasOwnProperty.call(message, "index") && (typeof message.index === "object" ? message.index.low || message.index.high : message.index !== 0))
+writer.uint32(24).uint64(message.index);
+if (message.value != null && $Object.hasOwnProperty.call(message, "value"))
+v1.Value.encode(message.value, writer.uint32(34).fork(), _depth + 1).ldelim();
+if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+for (let i = 0; i < message.$unknowns.length; ++i)
+writer.raw(message.$unknowns[i]);
+return writer;
+};
+StreamItem.decode = function (reader, length, _end, _depth, _target) {
+if (!(reader instanceof $Reader))
+reader = $Reader.create(reader);
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $Reader.recursionLimit)
+throw $Error("max depth exceeded");
+let end, message, value;
+if (length === $undefined)
+end = reader.len;
+else {
+end = reader.pos + length;
+if (end > reader.len)
+throw $RangeError("index out of range");
+length = reader.len;
+reader.len = end;
+}
+message = _target || new v1.StreamItem();
+while (reader.pos < end) {
+let start = reader.pos;
+let tag = reader.tag();
+if (tag === _end) {
+_end = $undefined;
+break;
+}
+let wireType = tag & 7;
+switch (tag >>>= 3) {
+case 1: {
+if (wireType !== 0)
+break;
+if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+message.task = value;
+else
+message.task = 0;
+continue;
+}
+case 2: {
+if (wireType !== 0)
+break;
+if (value = reader.uint32())
+message.attempt = value;
+else
+message.attempt = 0;
+continue;
+}
+case 3: {
+if (wireType !== 0)
+break;
+if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+message.index = value;
+else
+message.index = 0;
+continue;
+}
+case 4: {
+if (wireType !== 2)
+break;
+message.value = v1.Value.decode(reader, reader.size(), $undefined, _depth + 1, message.value);
+continue;
+}
+}
+reader.skipType(wireType, _depth, tag);
+if (!reader.discardUnknown) {
+$util.makeProp(message, "$unknowns", false);
+(message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+}
+}
+if (length !== $undefined) {
+if (reader.pos !== end)
+throw $RangeError("index out of range");
+reader.len = length;
+}
+if (_end !== $undefined)
+throw $Error("missing end group");
+return message;
+};
+return StreamItem;
+})();
+v1.StreamTaken = (function() {
+const StreamTaken = function () {
+this.task = 0;
+this.attempt = 0;
+this.taken = 0;
+};
+StreamTaken.encode = function (message, writer, _depth) {
+if (!writer)
+writer = $Writer.create();
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $util.recursionLimit)
+throw $Error("max depth exceeded");
+if (message.task != null && $Object.hasOwnProperty.call(message, "task") && (typeof message.task === "object" ? message.task.low || message.task.high : message.task !== 0))
+writer.uint32(8).uint64(message.task);
+if (message.attempt != null && $Object.hasOwnProperty.call(message, "attempt") && message.attempt !== 0)
+writer.uint32(16).uint32(message.attempt);
+if (message.taken != null && $Object.hasOwnProperty.call(message, "taken") && (typeof message.taken === "object" ? message.taken.low || message.taken.high : message.taken !== 0))
+writer.uint32(24).uint64(message.taken);
+if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+for (let i = 0; i < message.$unknowns.length; ++i)
+writer.raw(message.$unknowns[i]);
+return writer;
+};
+StreamTaken.decode = function (reader, length, _end, _depth, _target) {
+if (!(reader instanceof $Reader))
+reader = $Reader.create(reader);
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $Reader.recursionLimit)
+throw $Error("max depth exceeded");
+let end, message, value;
+if (length === $undefined)
+end = reader.len;
+else {
+end = reader.pos + length;
+if (end > reader.len)
+throw $RangeError("index out of range");
+length = reader.len;
+reader.len = end;
+}
+message = _target || new v1.StreamTaken();
+while (reader.pos < end) {
+let start = reader.pos;
+let tag = reader.tag();
+if (tag === _end) {
+_end = $undefined;
+break;
+}
+let wireType = tag & 7;
+switch (tag >>>= 3) {
+case 1: {
+if (wireType !== 0)
+break;
+if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+message.task = value;
+else
+message.task = 0;
+continue;
+}
+case 2: {
+if (wireType !== 0)
+break;
+if (value = reader.uint32())
+message.attempt = value;
+else
+message.attempt = 0;
+continue;
+}
+case 3: {
+if (wireType !== 0)
+break;
+if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+message.taken = value;
+else
+message.taken = 0;
+continue;
+}
+}
+reader.skipType(wireType, _depth, tag);
+if (!reader.discardUnknown) {
+$util.makeProp(message, "$unknowns", false);
+(message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+}
+}
+if (length !== $undefined) {
+if (reader.pos !== end)
+throw $RangeError("index out of range");
+reader.len = length;
+}
+if (_end !== $undefined)
+throw $Error("missing end group");
+return message;
+};
+return StreamTaken;
+})();
 v1.HeldRef = (function() {
 const HeldRef = function () {
 this.owner = "";
@@ -2894,6 +3200,7 @@ this.chain = $undefined;
 this.acked = 0;
 this.incarnation = 0;
 this.codes = [];
+this.stream = $undefined;
 };
 ActorCall.encode = function (message, writer, _depth) {
 if (!writer)
@@ -2928,6 +3235,8 @@ writer.uint32(88).uint32(message.incarnation);
 if (message.codes != null && message.codes.length)
 for (let i = 0; i < message.codes.length; ++i)
 v1.Code.encode(message.codes[i], writer.uint32(98).fork(), _depth + 1).ldelim();
+if (message.stream != null && $Object.hasOwnProperty.call(message, "stream"))
+v1.StreamPosition.encode(message.stream, writer.uint32(162).fork(), _depth + 1).ldelim();
 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
 for (let i = 0; i < message.$unknowns.length; ++i)
 writer.raw(message.$unknowns[i]);
@@ -3061,6 +3370,12 @@ break;
 if (!(message.codes && message.codes.length))
 message.codes = [];
 message.codes.push(v1.Code.decode(reader, reader.size(), $undefined, _depth + 1));
+continue;
+}
+case 20: {
+if (wireType !== 2)
+break;
+message.stream = v1.StreamPosition.decode(reader, reader.size(), $undefined, _depth + 1, message.stream);
 continue;
 }
 }
@@ -3467,6 +3782,255 @@ throw $Error("missing end group");
 return message;
 };
 return BorrowAck;
+})();
+v1.StreamPull = (function() {
+const StreamPull = function () {
+this.object = 0;
+this.reader = 0;
+this.wanted = 0;
+this.got = 0;
+this.leaves = false;
+};
+StreamPull.encode = function (message, writer, _depth) {
+if (!writer)
+writer = $Writer.create();
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $util.recursionLimit)
+throw $Error("max depth exceeded");
+if (message.object != null && $Object.hasOwnProperty.call(message, "object") && (typeof message.object === "object" ? message.object.low || message.object.high : message.object !== 0))
+writer.uint32(8).uint64(message.object);
+if (message.reader != null && $Object.hasOwnProperty.call(message, "reader") && (typeof message.reader === "object" ? message.reader.low || message.reader.high : message.reader !== 0))
+writer.uint32(16).uint64(message.reader);
+if (message.wanted != null && $Object.hasOwnProperty.call(message, "wanted") && (typeof message.wanted === "object" ? message.wanted.low || message.wanted.high : message.wanted !== 0))
+writer.uint32(24).uint64(message.wanted);
+if (message.got != null && $Object.hasOwnProperty.call(message, "got") && (typeof message.got === "object" ? message.got.low || message.got.high : message.got !== 0))
+writer.uint32(32).uint64(message.got);
+if (message.leaves != null && $Object.hasOwnProperty.call(message, "leaves") && message.leaves !== false)
+writer.uint32(40).bool(message.leaves);
+if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+for (let i = 0; i < message.$unknowns.length; ++i)
+writer.raw(message.$unknowns[i]);
+return writer;
+};
+StreamPull.decode = function (reader, length, _end, _depth, _target) {
+if (!(reader instanceof $Reader))
+reader = $Reader.create(reader);
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $Reader.recursionLimit)
+throw $Error("max depth exceeded");
+let end, message, value;
+if (length === $undefined)
+end = reader.len;
+else {
+end = reader.pos + length;
+if (end > reader.len)
+throw $RangeError("index out of range");
+length = reader.len;
+reader.len = end;
+}
+message = _target || new v1.StreamPull();
+while (reader.pos < end) {
+let start = reader.pos;
+let tag = reader.tag();
+if (tag === _end) {
+_end = $undefined;
+break;
+}
+let wireType = tag & 7;
+switch (tag >>>= 3) {
+case 1: {
+if (wireType !== 0)
+break;
+if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+message.object = value;
+else
+message.object = 0;
+continue;
+}
+case 2: {
+if (wireType !== 0)
+break;
+if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+message.reader = value;
+else
+message.reader = 0;
+continue;
+}
+case 3: {
+if (wireType !== 0)
+break;
+if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+message.wanted = value;
+else
+message.wanted = 0;
+continue;
+}
+case 4: {
+if (wireType !== 0)
+break;
+if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+message.got = value;
+else
+message.got = 0;
+continue;
+}
+case 5: {
+if (wireType !== 0)
+break;
+if (value = reader.bool())
+message.leaves = value;
+else
+message.leaves = false;
+continue;
+}
+}
+reader.skipType(wireType, _depth, tag);
+if (!reader.discardUnknown) {
+$util.makeProp(message, "$unknowns", false);
+(message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+}
+}
+if (length !== $undefined) {
+if (reader.pos !== end)
+throw $RangeError("index out of range");
+reader.len = length;
+}
+if (_end !== $undefined)
+throw $Error("missing end group");
+return message;
+};
+return StreamPull;
+})();
+v1.StreamHanded = (function() {
+const StreamHanded = function () {
+this.object = 0;
+this.reader = 0;
+this.index = 0;
+this.item = 0;
+this.value = $undefined;
+this.done = false;
+};
+StreamHanded.encode = function (message, writer, _depth) {
+if (!writer)
+writer = $Writer.create();
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $util.recursionLimit)
+throw $Error("max depth exceeded");
+if (message.object != null && $Object.hasOwnProperty.call(message, "object") && (typeof message.object === "object" ? message.object.low || message.object.high : message.object !== 0))
+writer.uint32(8).uint64(message.object);
+if (message.reader != null && $Object.hasOwnProperty.call(message, "reader") && (typeof message.reader === "object" ? message.reader.low || message.reader.high : message.reader !== 0))
+writer.uint32(16).uint64(message.reader);
+if (message.index != null && $Object.hasOwnProperty.call(message, "index") && (typeof message.index === "object" ? message.index.low || message.index.high : message.index !== 0))
+writer.uint32(24).uint64(message.index);
+if (message.item != null && $Object.hasOwnProperty.call(message, "item") && (typeof message.item === "object" ? message.item.low || message.item.high : message.item !== 0))
+writer.uint32(32).uint64(message.item);
+if (message.value != null && $Object.hasOwnProperty.call(message, "value"))
+v1.Value.encode(message.value, writer.uint32(42).fork(), _depth + 1).ldelim();
+if (message.done != null && $Object.hasOwnProperty.call(message, "done") && message.done !== false)
+writer.uint32(48).bool(message.done);
+if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+for (let i = 0; i < message.$unknowns.length; ++i)
+writer.raw(message.$unknowns[i]);
+return writer;
+};
+StreamHanded.decode = function (reader, length, _end, _depth, _target) {
+if (!(reader instanceof $Reader))
+reader = $Reader.create(reader);
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $Reader.recursionLimit)
+throw $Error("max depth exceeded");
+let end, message, value;
+if (length === $undefined)
+end = reader.len;
+else {
+end = reader.pos + length;
+if (end > reader.len)
+throw $RangeError("index out of range");
+length = reader.len;
+reader.len = end;
+}
+message = _target || new v1.StreamHanded();
+while (reader.pos < end) {
+let start = reader.pos;
+let tag = reader.tag();
+if (tag === _end) {
+_end = $undefined;
+break;
+}
+let wireType = tag & 7;
+switch (tag >>>= 3) {
+case 1: {
+if (wireType !== 0)
+break;
+if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+message.object = value;
+else
+message.object = 0;
+continue;
+}
+case 2: {
+if (wireType !== 0)
+break;
+if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+message.reader = value;
+else
+message.reader = 0;
+continue;
+}
+case 3: {
+if (wireType !== 0)
+break;
+if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+message.index = value;
+else
+message.index = 0;
+continue;
+}
+case 4: {
+if (wireType !== 0)
+break;
+if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+message.item = value;
+else
+message.item = 0;
+continue;
+}
+case 5: {
+if (wireType !== 2)
+break;
+message.value = v1.Value.decode(reader, reader.size(), $undefined, _depth + 1, message.value);
+continue;
+}
+case 6: {
+if (wireType !== 0)
+break;
+if (value = reader.bool())
+message.done = value;
+else
+message.done = false;
+continue;
+}
+}
+reader.skipType(wireType, _depth, tag);
+if (!reader.discardUnknown) {
+$util.makeProp(message, "$unknowns", false);
+(message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+}
+}
+if (length !== $undefined) {
+if (reader.pos !== end)
+throw $RangeError("index out of range");
+reader.len = length;
+}
+if (_end !== $undefined)
+throw $Error("missing end group");
+return message;
+};
+return StreamHanded;
 })();
 v1.Subscribe = (function() {
 const Subscribe = function () {

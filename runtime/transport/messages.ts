@@ -52,6 +52,6 @@ export type {
   FreeObjects, Goodbye, GrantDescriptors, GrantSlab, HeldRef, Hello, JobEnded, KillActor, LeaseGranted, LeaseRefused,
   LeaseRequest, LeaseReturned, LeaseRevoked, ListState, LogLines, LookUpProcess, NodeDied, NodeInfo, NodeReport, ObjectGrant,
   Ping, PlaceActor, Pong, ProcessDied, PushTask, ReadChunk, Refused, RegisteredJob, RegisteredNode, RegisterJob, RegisterNode,
-  Relay, RelayClosed, ResolveActor, Resolved, Resumed, SlabGrant, StateRows, Stored, Strategy, Subscribe,
-  Suspended, TaskDone, Template, Welcome, WriteChunk,
+  Relay, RelayClosed, ResolveActor, Resolved, Resumed, SlabGrant, StateRows, Stored, Strategy, StreamHanded,
+  StreamItem, StreamPosition, StreamPull, StreamTaken, Subscribe, Suspended, TaskDone, Template, Welcome, WriteChunk,
 } from "../../proto/generated/contract.ts";
