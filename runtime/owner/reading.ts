@@ -4,23 +4,16 @@
 // that the caller's timeout and signal hold. While a task waits it is suspended: its worker may help, and gives its CPU back.
 
 import { GetTimeoutError, InvalidArgumentError, ObjectFetchTimeoutError, ObjectLostError } from "../errors.ts";
-import type { Clock, Timer } from "../seams.ts";
+import type { Clock } from "../seams.ts";
 import type { Stored } from "../transport/index.ts";
 import type { Borrowing } from "./borrowing.ts";
-import type { AttemptEnding } from "./context.ts";
 import { entryOf, isRef, type ObjectEntry, type ObjectRef, type WaitOptions } from "./object-ref.ts";
 import type { Values } from "./values.ts";
+import type { Waiting } from "./waiting.ts";
 import { hasBytes, type WireValue } from "./wire-value.ts";
 
 /** Local reads in a row before the loop gets a turn: else `for (;;) await get(local)` starves timers and finalizers. */
 const READS_A_TURN = 256;
-
-/** What the running task attempt does while it waits. */
-export interface Suspender {
-  readonly ending: AttemptEnding;
-  suspend(): void;
-  resume(): void;
-}
 
 export interface ReadingParts {
   readonly clock: Clock;
@@ -29,9 +22,7 @@ export interface ReadingParts {
   readonly borrowing: Borrowing;
   /** Brings a copy of a remote object into this node's store. */
   readonly fetch: (entry: ObjectEntry, source: Stored) => Promise<Stored>;
-  readonly suspender: () => Suspender | undefined;
-  /** Keeps the process alive while something is awaited. */
-  readonly hold: (change: 1 | -1) => void;
+  readonly waiting: Waiting;
 }
 
 export class Reading {
@@ -119,42 +110,26 @@ export class Reading {
     return this.#await(pending, options, () => --left === 0, () => undefined);
   }
 
-  /** The one place where this process waits for objects. `done` is asked at each that settles. */
+  /** `done` is asked at each entry that settles. */
   #await(
     pending: readonly ObjectEntry[],
     options: WaitOptions | undefined,
     done: (entry: ObjectEntry) => boolean,
     timedOut: () => Error | undefined,
   ): Promise<void> {
-    const { clock, borrowing, suspender, hold } = this.#parts;
-    return new Promise((resolve, reject) => {
-      const current = suspender();
-      if (current?.ending.reason !== undefined) return reject(current.ending.reason);
-      let timer: Timer | undefined;
-      const finish = (error?: unknown) => {
-        timer?.cancel();
-        goOn?.();
-        options?.signal?.removeEventListener("abort", abort);
-        for (const entry of pending) forget(entry, onSettled);
-        hold(-1);
-        current?.resume();
-        if (error === undefined) resolve();
-        else reject(error);
-      };
+    const { borrowing, waiting } = this.#parts;
+    this.#readsInARow = 0;
+    return waiting.until<undefined>(options, timedOut, (settle) => {
       const onSettled = (entry: ObjectEntry) => {
-        if (done(entry)) finish();
+        if (done(entry)) settle(undefined);
       };
-      const abort = () => finish(options?.signal?.reason ?? new Error("aborted"));
-      const goOn = current?.ending.onEnd(finish);
-      this.#readsInARow = 0;
-      hold(1);
-      if (options?.timeoutMs !== undefined) timer = clock.after(options.timeoutMs, () => finish(timedOut()), true);
-      options?.signal?.addEventListener("abort", abort);
       for (const entry of pending) {
         (entry.waiters ??= []).push(onSettled);
         if (entry.shared) void borrowing.subscribe(entry);
       }
-      current?.suspend();
+      return () => {
+        for (const entry of pending) forget(entry, onSettled);
+      };
     });
   }
 

@@ -36,6 +36,7 @@ import { TaskHistory } from "./task-history.ts";
 import { TaskRecord, type TaskTemplate } from "./task-record.ts";
 import { captureHooks, travelHooks } from "./travel.ts";
 import { Values, type DecodeGroup } from "./values.ts";
+import { Waiting } from "./waiting.ts";
 import type { WireValue } from "./wire-value.ts";
 
 /** Bounds of the session's own waits. */
@@ -73,6 +74,7 @@ export class Session {
   readonly values: Values;
   readonly submission: Submission;
   readonly actors: ActorClients;
+  readonly waiting: Waiting;
   readonly reading: Reading;
   readonly arguments: Arguments;
   readonly environments: Environments;
@@ -143,14 +145,15 @@ export class Session {
         this.endAttempt(objectIdOf(processId, task.number), task.life.attempt, reason, recursive);
       },
     });
+    const suspender = () => this.attempts.current();
+    this.waiting = new Waiting({ clock: seams.clock, suspender, hold: (change) => this.#hold(change) });
     this.reading = new Reading({
       clock: seams.clock,
       nodeId,
       values: this.values,
       borrowing: this.borrowing,
       fetch: (entry, source) => this.fetchStored(entry.owner, entry.number, source),
-      suspender: () => this.attempts.current(),
-      hold: (change) => this.#hold(change),
+      waiting: this.waiting,
     });
     // A setupHook runs in workers that have no job yet: it brings all it captured.
     const whole = parts.createShipper(hooks);
