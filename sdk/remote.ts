@@ -109,7 +109,7 @@ Object.defineProperty(TaskFunction.prototype, REMOTE_FUNCTION_BRAND, { value: tr
 /** What all calls of a function with these options in a session have in common. */
 export function taskTemplate(session: Session, fn: Function, options: TaskOptions): TaskTemplate {
   const captured = session.code.shipper.capture(fn, { mode: options.capture ?? "auto" });
-  const name = options.name ?? (fn.name || "anonymous");
+  const name = options.name ?? captured.name;
   return {
     id: session.newTemplateId(),
     code: captured,
@@ -159,7 +159,7 @@ export function createActor(session: Session, type: Function, options: ActorOpti
   const methods = methodsOf(type);
   const holdsNothing = options.numCpus === undefined && options.numGpus === undefined && options.resources === undefined;
   const spec = {
-    className: type.name || "anonymous",
+    className: captured.name,
     placement: resourcesOf(options, 1),
     lifetime: resourcesOf(options, holdsNothing ? 0 : (options.numCpus ?? 0)),
     maxRestarts: options.maxRestarts ?? 0,

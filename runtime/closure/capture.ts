@@ -309,7 +309,7 @@ export class Capture {
   #plain(index: number, fn: Function, source: FunctionSource): FunctionNode {
     const { text, analysis, view, script, trail, position, offset } = source;
     refuseSurroundings(analysis, trail);
-    const draft: Draft = { index, text, analysis, script, offset, trail, names: [], edits: [] };
+    const draft: Draft = { index, text, analysis, script, offset, trail, names: [], edits: [], position };
     this.drafts.push(draft);
     if (analysis.computedKey !== undefined) draft.edits.push({ ...analysis.computedKey, text: '["method"]', bracketed: true });
     resolveNames(this, draft, view.scopes);
@@ -319,7 +319,7 @@ export class Capture {
     const usual = proto !== null && globalPathOf(proto) !== undefined;
     const prototype = prototypeOf(fn);
     return {
-      ...codeOf(draft, strictnessOf(analysis, script), position),
+      ...codeOf(draft, strictnessOf(analysis, script)),
       k: "fn",
       name: nameOf(fn),
       ...(props.length === 0 ? {} : { props }),

@@ -49,7 +49,10 @@ export function draftClass(capture: Capture, source: ClassSource): ClassNode {
   const stripped = strippedText(text, elements, whole.tree, at, isPrivate, computedKeys(elements, type, trail));
   const analysis = analyze(stripped.text) as NonNullable<ReturnType<typeof analyze>>;
   refuseOutside(analysis, trail);
-  const draft: Draft = { index, text: stripped.text, analysis, script, offset, trail, names: [], edits: [] };
+  const prepared = { original: text, edits: stripped.edits };
+  const draft: Draft = {
+    index, text: stripped.text, analysis, script, offset, trail, names: [], edits: [], position, prepared,
+  };
   capture.drafts.push(draft);
   resolveNames(capture, draft, view.scopes);
   const isDerived = whole.tree.superClass !== null && !isNullHeritage(whole.tree);
@@ -57,7 +60,7 @@ export function draftClass(capture: Capture, source: ClassSource): ClassNode {
   const props = capture.properties(type, Reflect.ownKeys(type).filter((key) => !FIXED.has(key) && !made.fixed.has(key)), trail);
   const statics = isPrivate && fields.some(({ fixed }) => fixed) ? new Map(capture.parts.inspector().privates(type)) : undefined;
   return {
-    ...codeOf(draft, strictnessOf(analysis, script), position),
+    ...codeOf(draft, strictnessOf(analysis, script)),
     k: "class",
     track: trackOf(type, text, position),
     name: made.fixed.has("name") ? undefined : nameOf(type),
@@ -180,7 +183,7 @@ function textOf(holder: object, key: PropertyKey): string {
 function strippedText(
   text: string, elements: readonly Element[], tree: Tree, at: (place: number) => number, isPrivate: boolean,
   computed: ReadonlyMap<Tree, PropertyKey>,
-): { text: string; keys: PropertyKey[] } {
+): { text: string; keys: PropertyKey[]; edits: readonly Edit[] } {
   const edits: Edit[] = [];
   const keys: PropertyKey[] = [];
   const blank = (from: number, to: number): string => text.slice(from, to).replace(/[^\n]/g, "");
@@ -213,7 +216,7 @@ function strippedText(
   const close = text.length - 1;
   const fields = elements.filter(({ node }) => isPrivateField(node)).map(({ node }) => privateName(node));
   if (isPrivate) edits.push({ start: close, end: close, text: setterText([...new Set(fields)]) });
-  return { text: edited(text, edits), keys };
+  return { text: edited(text, edits), keys, edits };
 }
 
 /** A static block that gives `revive` the way to set private fields of an object. */

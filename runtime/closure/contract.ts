@@ -6,6 +6,8 @@ export interface CapturedCode {
   readonly bytes: Uint8Array;
   /** Content hashes of captured data that was kept apart (ShipperHooks.data). */
   readonly needs: readonly string[];
+  /** What people call it: its name, that of the variable it was made for, or its place. */
+  readonly name: string;
   /** For messages to people: `job (train.ts:41:17)`. */
   readonly label: string;
   readonly kind: "function" | "class";

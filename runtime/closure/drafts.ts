@@ -5,9 +5,12 @@ import { edited } from "./analyze.ts";
 import type { Capture } from "./capture.ts";
 import type { FunctionView, ScriptView } from "./inspector.ts";
 import { COMPILED_MARK } from "./modules.ts";
+import { placesOfMoved } from "./moved-text.ts";
 import type { ClassNode, CodeText, FunctionNode, Position, Slot } from "./payload.ts";
 import type { Trail } from "./refusal.ts";
 import { tellShared } from "./sharing.ts";
+import { placesOf } from "./source-maps.ts";
+import { fileOf } from "./stacks.ts";
 
 export interface DraftName {
   readonly name: string;
@@ -35,15 +38,18 @@ export interface Draft {
   readonly trail: Trail;
   readonly names: DraftName[];
   readonly edits: DraftEdit[];
+  readonly position: Position;
+  /** What was done before to the text that V8 has: `text` is the result. */
+  readonly prepared?: { readonly original: string; readonly edits: readonly Edit[] };
 }
 
 const WRAPS = { expression: ["(", "\n)"], method: ["({", "\n})"], "private-method": ["(", ")"] } as const;
 
 /** The node's code with names as captured; `finishDrafts` turns written module variables into cells. */
-export function codeOf(draft: Draft, strict: boolean, position: Position): CodeText {
+export function codeOf(draft: Draft, strict: boolean): CodeText {
   const [before, after] = WRAPS[draft.analysis.wrap];
   const names = draft.names.map(({ name, slot }) => [name, slot] as const);
-  return { before, text: edited(draft.text, draft.edits), after, strict, names, position };
+  return { before, text: edited(draft.text, draft.edits), after, strict, names, position: draft.position };
 }
 
 export function strictnessOf(analysis: Analysis, script: ScriptView): boolean {
@@ -76,7 +82,7 @@ export function placeOf(
   let line = row;
   while (line > 0 && starts[line] > start) line--;
   const column = start - starts[line] + (line === 0 ? script.startColumn : 0);
-  return { position: { file: script.url, line: line + script.startLine, column }, offset: start };
+  return { position: { file: fileOf(script.url), line: line + script.startLine, column }, offset: start };
 }
 
 /** The offset of a place that V8 names by row and column, both from zero. */
@@ -91,9 +97,15 @@ export function finishDrafts(capture: Capture): void {
   tellShared(drafts);
   const written = new Set<string>();
   for (const { names } of drafts) for (const one of names) if (one.written && one.cell !== undefined) written.add(one.cell);
-  if (written.size === 0) return;
+  const edits = written.size === 0 ? new Map<Draft, readonly Edit[]>() : makeCells(capture, written);
+  for (const draft of drafts) locate(capture, draft, edits.get(draft) ?? draft.edits);
+}
+
+/** The edits of all drafts that use cells, whose texts have them by then. */
+function makeCells(capture: Capture, written: ReadonlySet<string>): Map<Draft, readonly Edit[]> {
+  const all = new Map<Draft, readonly Edit[]>();
   const cells = new Map<string, number>();
-  for (const draft of drafts) {
+  for (const draft of capture.drafts) {
     const shared = draft.names.filter((one) => one.cell !== undefined && written.has(one.cell));
     if (shared.length === 0) continue;
     const edits: Edit[] = [...draft.edits];
@@ -111,7 +123,18 @@ export function finishDrafts(capture: Capture): void {
     }
     const node = capture.nodes[draft.index] as FunctionNode | ClassNode;
     capture.nodes[draft.index] = { ...node, text: edited(draft.text, edits), names: [...names] };
+    all.set(draft, edits);
   }
+  return all;
+}
+
+function locate(capture: Capture, draft: Draft, edits: readonly Edit[]): void {
+  const { original, edits: before } = draft.prepared ?? { original: draft.text, edits: [] };
+  const places = placesOf(draft.script);
+  if (before.length === 0 && edits.length === 0 && places === undefined) return;
+  const node = capture.nodes[draft.index] as FunctionNode | ClassNode;
+  const map = placesOfMoved({ original, position: draft.position, text: node.text, edits: [before, edits], places });
+  if (map !== undefined) capture.nodes[draft.index] = { ...node, map };
 }
 
 function cellEdits({ analysis }: Draft, name: string, access: string): Edit[] {

@@ -29,8 +29,14 @@ export function namedByOrigin(nodes: readonly PayloadNode[], names: FileNames | 
 
 function renamed(node: PayloadNode, names: Pick<FileNames, "here" | "importer" | "text">): PayloadNode {
   switch (node.k) {
-    case "fn": case "class": return { ...node, position: { ...node.position, file: names.text(node.position.file) } };
-    case "require": return { ...node, url: names.text(node.url) };
+    case "fn": case "class": {
+      const { position, map } = node;
+      return {
+        ...node, position: { ...position, file: names.text(position.file) },
+        ...(map === undefined ? {} : { map: { ...map, sources: map.sources.map((source) => names.text(source)) } }),
+      };
+    }
+    case "require": case "vite-import": return { ...node, url: names.text(node.url) };
     case "meta": case "module": return { ...node, url: names.here(node.url) };
     case "import":
       return node.from === ""

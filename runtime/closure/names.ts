@@ -10,6 +10,7 @@ import { builtinOf, isForeignGlobal, isStandardGlobal } from "./intrinsics.ts";
 import { RUNTIME_NAME, type Slot } from "./payload.ts";
 import { memberStep, refusal, type Trail, variableStep } from "./refusal.ts";
 import type { FreeName } from "./scope.ts";
+import { fileOf } from "./stacks.ts";
 
 interface Found {
   readonly value: unknown;
@@ -69,10 +70,11 @@ function givenSlot(capture: Capture, name: string, found: Found | undefined, scr
   }
   const value = found?.value;
   if (name === "module" && isObject(value) && "exports" in value && "paths" in value) {
-    return capture.add({ k: "module", url: script.url, exports: capture.slot(value.exports, memberStep(trail, "exports")) });
+    const exports = capture.slot(value.exports, memberStep(trail, "exports"));
+    return capture.add({ k: "module", url: fileOf(script.url), exports });
   }
-  if (name === "__vite_ssr_import_meta__") return capture.add({ k: "meta", url: script.url });
-  if (name === "__vite_ssr_dynamic_import__") return capture.add({ k: "vite-import", url: script.url, root: viteRoot() });
+  if (name === "__vite_ssr_import_meta__") return capture.add({ k: "meta", url: fileOf(script.url) });
+  if (name === "__vite_ssr_dynamic_import__") return capture.add({ k: "vite-import", url: fileOf(script.url), root: viteRoot() });
   return undefined;
 }
 
@@ -128,7 +130,9 @@ function resolveMeta(capture: Capture, draft: Draft, scopes: readonly ScopeView[
   if (analysis.metas.length === 0) return;
   const local = `${RUNTIME_NAME}_meta`;
   const known = scopes.find(({ values }) => local in values)?.values as Record<string, unknown> | undefined;
-  const slot = known === undefined ? capture.add({ k: "meta", url: script.url }) : capture.slot(known[local], draft.trail);
+  const slot = known === undefined
+    ? capture.add({ k: "meta", url: fileOf(script.url) })
+    : capture.slot(known[local], draft.trail);
   draft.names.push({ name: local, slot, written: false, cell: undefined, scope: undefined, owner: "" });
   for (const { start, end } of analysis.metas) {
     draft.edits.push({ start: start - analysis.shift, end: end - analysis.shift, text: local });

@@ -3,6 +3,7 @@
 import { createHash } from "node:crypto";
 import { deserialize, serialize } from "node:v8";
 import { TroupeError } from "../errors.ts";
+import type { PlaceMap } from "./places.ts";
 
 /** Name of the object that every compiled text sees as its runtime. */
 export const RUNTIME_NAME = "__troupe";
@@ -51,6 +52,8 @@ export interface CodeText {
   readonly strict: boolean;
   readonly names: readonly (readonly [string, Slot])[];
   readonly position: Position;
+  /** Where the text was written, when that is not where `position` says. */
+  readonly map?: PlaceMap;
 }
 export interface FunctionNode extends CodeText, Extras {
   readonly k: "fn";

@@ -12,6 +12,7 @@ import { NotFoundError, TroupeError } from "../errors.ts";
 import { knownClass, registerRevived } from "./identity.ts";
 import { builtinStep, globalAt } from "./intrinsics.ts";
 import { COMPILED_MARK, ownUrlOf } from "./modules.ts";
+import { compiledName } from "./stacks.ts";
 import {
   type ClassNode, type CodeText, type DataHook, type FunctionNode, type Key, type ObjectBuild, type Payload, type PayloadNode,
   type PrivateValues, type Property, RUNTIME_NAME, type Slot, type TravelHook,
@@ -182,7 +183,8 @@ export class Revival {
     }
     this.#runtimes.set(index, runtime);
     if (code.text.includes("import")) quietImports();
-    const options = { ...compileOptions(file), lineOffset: line, columnOffset: column - head.length };
+    const name = compiledName(file, code.text, code.map);
+    const options = { ...compileOptions(name), lineOffset: line, columnOffset: column - head.length };
     return compileFunction(`${head}${code.text}${code.after}`, [RUNTIME_NAME], options)(runtime) as unknown;
   }
 

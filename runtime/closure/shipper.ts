@@ -1,7 +1,5 @@
 // The shipper of a process: captures once a function, revives once an id, and knows both again.
 
-import { findSourceMap } from "node:module";
-import { fileURLToPath } from "node:url";
 import { CaptureError } from "../errors.ts";
 import { warmParser } from "./analyze.ts";
 import { Capture } from "./capture.ts";
@@ -10,12 +8,14 @@ import { type FileNames, namedByOrigin, namedHere } from "./file-names.ts";
 import { Inspector } from "./inspector.ts";
 import { warmTables } from "./intrinsics.ts";
 import { Modules } from "./modules.ts";
+import { placeOf } from "./drafts.ts";
+import { type Label, labelFrom, labelOf, variableBefore } from "./label.ts";
 import {
-  contentHash, type DataHook, decodePayload, encodePayload, needsOf, type Payload, type PayloadNode, type Position,
-  type TravelHook,
+  contentHash, type DataHook, decodePayload, encodePayload, needsOf, type Payload, type PayloadNode, type TravelHook,
 } from "./payload.ts";
-import { refusal } from "./refusal.ts";
+import { refusal, type Trail } from "./refusal.ts";
 import { Revival } from "./revive.ts";
+import { placesOf } from "./source-maps.ts";
 import { firstChange } from "./staleness.ts";
 
 export interface CodeShipper extends Contract {
@@ -115,12 +115,12 @@ class Shipper implements CodeShipper {
   }
 
   #captureNow(fn: Function, mode: CaptureOptions["mode"]): CapturedCode {
-    const { payload, capture, trail } = payloadOf(fn, mode, this.#hooks);
+    const { payload, name, capture, trail } = payloadOf(fn, mode, this.#hooks);
     const { id, bytes } = encodePayload(payload);
     const size = bytes.length + capture.keptBytes;
     capture.refuseLarge(size, trail);
     if (size > WARNING_BYTES) warnLarge(payload.label, size, capture.largest());
-    return { id, bytes, needs: needsOf(payload), label: payload.label, kind: isClass(fn) ? "class" : "function" };
+    return { id, bytes, needs: needsOf(payload), name, label: payload.label, kind: isClass(fn) ? "class" : "function" };
   }
 
   async #reviveNow(id: string, bytes: Uint8Array): Promise<Function> {
@@ -130,8 +130,10 @@ class Shipper implements CodeShipper {
     const { ref, handle, data } = this.#hooks;
     const fn = await new Revival(payload, { ref, handle, data, origins }).run();
     this.#remember(id, fn);
-    const kind = isClass(fn) ? "class" : "function";
-    const captured: CapturedCode = { id, bytes, needs: needsOf(payload), label: payload.label, kind };
+    const { name, text: label } = labelFrom(payload.label);
+    const captured: CapturedCode = {
+      id, bytes, needs: needsOf(payload), name, label, kind: isClass(fn) ? "class" : "function",
+    };
     if (!this.#captured.has(fn)) this.#captured.set(fn, new Map([["auto", captured]]));
     return fn;
   }
@@ -145,17 +147,17 @@ class Shipper implements CodeShipper {
 
 function payloadOf(fn: Function, mode: CaptureOptions["mode"], { files, ref, handle, data }: ShipperHooks) {
   modules ??= new Modules();
-  const name = fn.name || "anonymous";
-  const capture = new Capture({ inspector: () => inspectorOf(name), modules, origins, ref, handle, data }, mode);
-  const trail = { parent: undefined, step: name, variable: name };
+  const capture = new Capture(
+    { inspector: () => inspectorOf(fn.name || "a function"), modules, origins, ref, handle, data }, mode,
+  );
+  const trail = rootTrail(fn, capture);
   const root = capture.run(fn, trail);
-  const node = capture.nodes[root as number];
-  const label = "position" in node ? `${name} (${placeOf(node.position)})` : name;
+  const { name, text: label } = labelIn(capture, fn, root as number);
   const { serializers } = capture;
   const payload: Payload = {
     version: 1, root, label, nodes: namedByOrigin(capture.nodes, files), ...(serializers.length === 0 ? {} : { serializers }),
   };
-  return { payload, capture, trail };
+  return { payload, name, capture, trail };
 }
 
 function inspectorOf(label: string): Inspector {
@@ -168,6 +170,31 @@ function inspectorOf(label: string): Inspector {
     failed.cause = error;
     throw failed;
   }
+}
+
+/** The first step of all messages about a capture; looked for when there is one. */
+function rootTrail(fn: Function, capture: Capture): Trail {
+  const name = (): string => fn.name || unnamed(fn, capture).name;
+  return {
+    parent: undefined,
+    get step() { return name(); },
+    get variable() { return name(); },
+  };
+}
+
+function unnamed(fn: Function, { parts }: Capture): Label {
+  const { location } = parts.inspector().lookAt(fn);
+  const script = location && parts.inspector().script(location.scriptId);
+  if (script === undefined || location === undefined) return labelOf("", undefined, undefined);
+  const { position, offset } = placeOf(Function.prototype.toString.call(fn), location, script);
+  return labelOf(variableBefore({ script, offset }), position, placesOf(script));
+}
+
+function labelIn(capture: Capture, fn: Function, root: number): Label {
+  const node = capture.nodes[root];
+  const draft = fn.name === "" ? capture.drafts.find(({ index }) => index === root) : undefined;
+  const name = draft === undefined ? fn.name : variableBefore(draft);
+  return "position" in node ? labelOf(name, node.position, node.map) : labelOf(name, undefined, undefined);
 }
 
 function isClass(fn: Function): boolean {
@@ -183,14 +210,4 @@ function warnLarge(label: string, bytes: number, largest: ReturnType<Capture["la
 
 function mebibytes(bytes: number): string {
   return `${(bytes / (1 << 20)).toFixed(1)} MiB`;
-}
-
-/** `train.ts:41:17`, counted from one as editors do, and in the file as it was written. */
-function placeOf({ file, line, column }: Position): string {
-  const place = `${file.slice(file.lastIndexOf("/") + 1)}:${line + 1}:${column + 1}`;
-  if (!file.startsWith("file:")) return place;
-  const entry = findSourceMap(fileURLToPath(file))?.findEntry(line, column);
-  if (entry === undefined || !("originalLine" in entry)) return place;
-  const { originalSource, originalLine, originalColumn } = entry;
-  return `${originalSource.slice(originalSource.lastIndexOf("/") + 1)}:${originalLine + 1}:${originalColumn + 1}`;
 }

@@ -118,8 +118,8 @@ export class Environments {
   }
 
   #hook(setupHook: () => unknown): HookCode {
-    const { id, bytes } = this.#shipper.capture(setupHook);
-    return { id, name: setupHook.name || "anonymous", code: Buffer.from(bytes).toString("base64") };
+    const { id, bytes, name } = this.#shipper.capture(setupHook);
+    return { id, name, code: Buffer.from(bytes).toString("base64") };
   }
 
   /** What a path of the process that made this worker's environment is here. */

@@ -65,15 +65,6 @@ describe("what can't be sent", () => {
   });
 });
 
-test("a stack shows the file, line and column of the entry's text", async () => {
-  const files = { "thrower.mjs": THROWER };
-  const lines = await runProgram({ entry: "thrower.mjs", files });
-  expect(differences(lines)).toEqual([]);
-  expect(lines.map(({ actual }) => actual)).toEqual([
-    "'thrower.mjs:6:9'", "'thrower.mjs:9:35'", "'thrower.mjs:14:11'", "'thrower.mjs:15:64'",
-  ]);
-});
-
 // Importing an entry again would say so on stdout of the worker, and in the result.
 const ONCE = `
 const isFirst = process.env.CLOSURE_OUT !== undefined;
@@ -121,28 +112,4 @@ import { captureAll } from "./runner.mjs";
 const constant = 1;
 const job = () => constant;
 await captureAll({ job });
-`;
-
-const THROWER = `
-import { captureAll } from "./runner.mjs";
-const place = (error) => /(thrower\\.mjs:\\d+:\\d+)/.exec(error.stack)[1];
-let count = 0;
-function declared() {
-  throw new Error("a");
-}
-function later() {
-  return () => { if (place) throw new Error("b"); };
-}
-class Thrower {
-  static kept = 1; #secret = 2;
-  throws() { count++;
-    throw new Error(String(this.#secret));
-  } get [Symbol.toStringTag]() { return "T"; } fails() { throw new Error("d"); }
-}
-const caught = (fn) => { try { fn(); } catch (error) { return place(error); } };
-const cases = {
-  declared: () => caught(declared), later: () => caught(later()), method: () => caught(() => new Thrower().throws()),
-  sameLine: () => caught(() => new Thrower().fails()),
-};
-await captureAll(cases);
 `;

@@ -87,6 +87,20 @@ export interface Setting {
   readonly runs: readonly { readonly args: readonly string[]; readonly out: string }[];
 }
 
+/** A bundle of the program with the errors, and the flags with which its places are those of its source. */
+function mapped(minify: boolean): Pick<Setting, "prepare" | "runs"> {
+  const out = minify ? "small.mjs" : "large.mjs";
+  return {
+    prepare: async (root, folder) => {
+      await build({
+        entryPoints: [join(root, "stacks.ts")], outfile: join(folder, out), minify, sourcemap: minify ? "inline" : true,
+        bundle: true, platform: "node", format: "esm", logLevel: "error",
+      });
+    },
+    runs: [{ args: ["--enable-source-maps", join(minify ? "small" : "large", out)], out: "stacks" }],
+  };
+}
+
 const plain = (folder: string, entries: readonly string[], flags: readonly string[] = []): Setting["runs"] => (
   entries.map((entry) => ({ args: [...flags, join(folder, entry)], out: entry }))
 );
@@ -134,7 +148,7 @@ const POOLS = ["forks", "threads", "vmForks", "vmThreads"];
 function testRunner(root: string, folder: string): void {
   typescript(root, folder);
   const suffix = '\nimport { test } from "vitest";\ntest("was captured", () => {});\n';
-  for (const name of [...ENTRIES, "typed.ts"]) {
+  for (const name of [...ENTRIES, "typed.ts", "stacks.ts"]) {
     const text = readFileSync(join(root, name), "utf8").replace(/from "\.\/around/, 'from "./apart');
     const [bare, extension] = name.split(".");
     writeFileSync(join(folder, `${bare}.test.${extension}`), text + suffix);
@@ -173,6 +187,14 @@ export const SETTINGS: readonly Setting[] = [
     name: "a minified bundle", folder: "minified", prepare: (root, folder) => bundle(root, folder, true),
     runs: plain("minified", [...ENTRIES, "typed.mjs"]),
   },
+];
+
+/** The program with the errors alone. */
+export const STACK_SETTINGS: readonly Setting[] = [
+  { name: "tsx", folder: "tsx", prepare: typescript, runs: plain("tsx", ["stacks.ts"], ["--import", "tsx"]) },
+  { name: "type stripping", since: 22, folder: "stripped", prepare: typescript, runs: plain("stripped", ["stacks.ts"]) },
+  { name: "a bundle with a source map", folder: "large", ...mapped(false) },
+  { name: "a minified bundle with a source map inside", folder: "small", ...mapped(true) },
 ];
 
 export const TEST_RUNNER: Setting = {

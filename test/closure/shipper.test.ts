@@ -93,6 +93,25 @@ test("a capture is taken once, and known by its id", async () => {
   expect(other.known("0".repeat(32))).toBeUndefined();
 });
 
+test("functions without a name are known by what they were made for, or by their place", () => {
+  const shipper = createShipper();
+  const wrap = <F>(fn: F): F[] => [fn];
+  const job = wrap(async (x: number) => x);
+  const table = { entry: wrap(() => 1), plain: [() => 2] };
+  let later: (() => number)[] = [];
+  later = wrap(() => 3);
+  const names = [job[0], table.entry[0], later[0], table.plain[0]].map((fn) => shipper.capture(fn));
+  expect(names.map(({ name }) => name.replace(/\d+:\d+/, "1:1"))).toEqual(["job", "entry", "later", "shipper.test.ts:1:1"]);
+  expect(names[0].label).toMatch(/^job \(shipper\.test\.ts:\d+:\d+\)$/);
+  expect(names[3].label).toBe(names[3].name);
+  const timer = setTimeout(() => {}, 0);
+  clearTimeout(timer);
+  const refusing = wrap(() => timer);
+  const { message } = refused(refusing[0], shipper);
+  expect(message).toMatch(/^can't send "refusing" to a worker: .*\ncaptured through: refusing -> timer\n/);
+  expect(refused([() => timer][0], shipper).message).toMatch(/^can't send "shipper\.test\.ts:\d+:\d+" to a worker/);
+});
+
 test("a class is one class in all payloads, and its own on the way back", async () => {
   class Point {
     x = 1;

@@ -65,7 +65,7 @@ export function equipmentOf(memory: NodeMemory, code: SharedCode): Equipment {
       capture: (fn) => {
         const id = code.idOf(fn);
         const kind = /^class\b/.test(Function.prototype.toString.call(fn)) ? "class" : "function";
-        return { id, bytes: Buffer.from(id), needs: [], label: fn.name || "anonymous", kind };
+        return { id, bytes: Buffer.from(id), needs: [], name: fn.name || "anonymous", label: fn.name, kind };
       },
       revive: async (id) => code.find(id) as Function,
       known: (id) => code.find(id),
