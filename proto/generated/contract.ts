@@ -157,6 +157,7 @@ export interface Template {
   readonly name: string;
   readonly numReturns: number;
   readonly method: string;
+  readonly group: string;
   readonly resources: Readonly<Record<string, number>>;
   readonly streamAhead: number;
 }
@@ -190,6 +191,7 @@ export interface Chain {
   readonly depth: number;
   readonly remainingMs: number;
   readonly actors: readonly string[];
+  readonly calls: readonly string[];
 }
 export const Chain = v1.Chain as Codec<Chain>;
 
@@ -271,6 +273,14 @@ export interface ActorAck {
   readonly acked: number;
 }
 export const ActorAck = v1.ActorAck as Codec<ActorAck>;
+
+export interface CallStuck {
+  readonly object: number;
+  readonly actor: string;
+  readonly process: string;
+  readonly task: number;
+}
+export const CallStuck = v1.CallStuck as Codec<CallStuck>;
 
 export interface Borrow {
   readonly objects: readonly number[];
@@ -503,6 +513,12 @@ export interface ActorSpec {
   readonly options: Uint8Array;
   readonly infeasibleGraceMs: number;
   readonly codes: readonly Code[];
+  readonly concurrencyGroups: Readonly<Record<string, number>>;
+  readonly methodGroups: Readonly<Record<string, string>>;
+  readonly outOfOrder: boolean;
+  readonly reentrant: boolean;
+  readonly isolation: string;
+  readonly heapLimit: number;
 }
 export const ActorSpec = v1.ActorSpec as Codec<ActorSpec>;
 
@@ -540,6 +556,12 @@ export interface ActorConstructed {
   readonly text: string;
 }
 export const ActorConstructed = v1.ActorConstructed as Codec<ActorConstructed>;
+
+export interface ActorExiting {
+  readonly actor: string;
+  readonly incarnation: number;
+}
+export const ActorExiting = v1.ActorExiting as Codec<ActorExiting>;
 
 export interface ActorReport {
   readonly info: ActorInfo | undefined;
@@ -836,6 +858,7 @@ export const MESSAGES = {
   cancelTask: { field: 21, codec: CancelTask },
   streamItem: { field: 22, codec: StreamItem },
   streamTaken: { field: 23, codec: StreamTaken },
+  callStuck: { field: 12, codec: CallStuck },
   borrow: { field: 24, codec: Borrow },
   drop: { field: 25, codec: Drop },
   subscribe: { field: 26, codec: Subscribe },
@@ -862,6 +885,7 @@ export const MESSAGES = {
   logLines: { field: 47, codec: LogLines },
   leaseIdle: { field: 48, codec: LeaseIdle },
   endLease: { field: 49, codec: EndLease },
+  actorExiting: { field: 50, codec: ActorExiting },
   nodeReport: { field: 56, codec: NodeReport },
   clusterView: { field: 57, codec: ClusterView },
   actorReport: { field: 58, codec: ActorReport },

@@ -1886,6 +1886,7 @@ this.functionId = "";
 this.name = "";
 this.numReturns = 0;
 this.method = "";
+this.group = "";
 this.resources = $Object.create(null);
 this.streamAhead = 0;
 };
@@ -1909,6 +1910,8 @@ writer.uint32(50).string(message.method);
 if (message.resources != null && $Object.hasOwnProperty.call(message, "resources"))
 for (let keys = $Object.keys(message.resources), i = 0; i < keys.length; ++i)
 writer.uint32(66).fork().uint32(10).string(keys[i]).uint32(16).sint64(message.resources[keys[i]]).ldelim();
+if (message.group != null && $Object.hasOwnProperty.call(message, "group") && message.group !== "")
+writer.uint32(74).string(message.group);
 if (message.streamAhead != null && $Object.hasOwnProperty.call(message, "streamAhead") && message.streamAhead !== 0)
 writer.uint32(96).uint32(message.streamAhead);
 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
@@ -1986,6 +1989,15 @@ if ((value = reader.stringVerify()).length)
 message.method = value;
 else
 message.method = "";
+continue;
+}
+case 9: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.group = value;
+else
+message.group = "";
 continue;
 }
 case 8: {
@@ -2357,6 +2369,7 @@ const Chain = function () {
 this.depth = 0;
 this.remainingMs = 0;
 this.actors = [];
+this.calls = [];
 };
 Chain.encode = function (message, writer, _depth) {
 if (!writer)
@@ -2372,6 +2385,9 @@ writer.uint32(16).uint64(message.remainingMs);
 if (message.actors != null && message.actors.length)
 for (let i = 0; i < message.actors.length; ++i)
 writer.uint32(26).string(message.actors[i]);
+if (message.calls != null && message.calls.length)
+for (let i = 0; i < message.calls.length; ++i)
+writer.uint32(34).string(message.calls[i]);
 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
 for (let i = 0; i < message.$unknowns.length; ++i)
 writer.raw(message.$unknowns[i]);
@@ -2428,6 +2444,14 @@ break;
 if (!(message.actors && message.actors.length))
 message.actors = [];
 message.actors.push(reader.stringVerify());
+continue;
+}
+case 4: {
+if (wireType !== 2)
+break;
+if (!(message.calls && message.calls.length))
+message.calls = [];
+message.calls.push(reader.stringVerify());
 continue;
 }
 }
@@ -3491,6 +3515,114 @@ throw $Error("missing end group");
 return message;
 };
 return ActorAck;
+})();
+v1.CallStuck = (function() {
+const CallStuck = function () {
+this.object = 0;
+this.actor = "";
+this.process = "";
+this.task = 0;
+};
+CallStuck.encode = function (message, writer, _depth) {
+if (!writer)
+writer = $Writer.create();
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $util.recursionLimit)
+throw $Error("max depth exceeded");
+if (message.object != null && $Object.hasOwnProperty.call(message, "object") && (typeof message.object === "object" ? message.object.low || message.object.high : message.object !== 0))
+writer.uint32(8).uint64(message.object);
+if (message.actor != null && $Object.hasOwnProperty.call(message, "actor") && message.actor !== "")
+writer.uint32(18).string(message.actor);
+if (message.process != null && $Object.hasOwnProperty.call(message, "process") && message.process !== "")
+writer.uint32(26).string(message.process);
+if (message.task != null && $Object.hasOwnProperty.call(message, "task") && (typeof message.task === "object" ? message.task.low || message.task.high : message.task !== 0))
+writer.uint32(32).uint64(message.task);
+if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+for (let i = 0; i < message.$unknowns.length; ++i)
+writer.raw(message.$unknowns[i]);
+return writer;
+};
+CallStuck.decode = function (reader, length, _end, _depth, _target) {
+if (!(reader instanceof $Reader))
+reader = $Reader.create(reader);
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $Reader.recursionLimit)
+throw $Error("max depth exceeded");
+let end, message, value;
+if (length === $undefined)
+end = reader.len;
+else {
+end = reader.pos + length;
+if (end > reader.len)
+throw $RangeError("index out of range");
+length = reader.len;
+reader.len = end;
+}
+message = _target || new v1.CallStuck();
+while (reader.pos < end) {
+let start = reader.pos;
+let tag = reader.tag();
+if (tag === _end) {
+_end = $undefined;
+break;
+}
+let wireType = tag & 7;
+switch (tag >>>= 3) {
+case 1: {
+if (wireType !== 0)
+break;
+if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+message.object = value;
+else
+message.object = 0;
+continue;
+}
+case 2: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.actor = value;
+else
+message.actor = "";
+continue;
+}
+case 3: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.process = value;
+else
+message.process = "";
+continue;
+}
+case 4: {
+if (wireType !== 0)
+break;
+if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+message.task = value;
+else
+message.task = 0;
+continue;
+}
+}
+reader.skipType(wireType, _depth, tag);
+if (!reader.discardUnknown) {
+$util.makeProp(message, "$unknowns", false);
+(message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+}
+}
+if (length !== $undefined) {
+if (reader.pos !== end)
+throw $RangeError("index out of range");
+reader.len = length;
+}
+if (_end !== $undefined)
+throw $Error("missing end group");
+return message;
+};
+return CallStuck;
 })();
 v1.Borrow = (function() {
 const Borrow = function () {
@@ -6479,6 +6611,12 @@ this.getIfExists = false;
 this.options = $none;
 this.infeasibleGraceMs = 0;
 this.codes = [];
+this.concurrencyGroups = $Object.create(null);
+this.methodGroups = $Object.create(null);
+this.outOfOrder = false;
+this.reentrant = false;
+this.isolation = "";
+this.heapLimit = 0;
 };
 ActorSpec.encode = function (message, writer, _depth) {
 if (!writer)
@@ -6533,6 +6671,20 @@ writer.uint32(168).uint32(message.infeasibleGraceMs);
 if (message.codes != null && message.codes.length)
 for (let i = 0; i < message.codes.length; ++i)
 v1.Code.encode(message.codes[i], writer.uint32(178).fork(), _depth + 1).ldelim();
+if (message.concurrencyGroups != null && $Object.hasOwnProperty.call(message, "concurrencyGroups"))
+for (let keys = $Object.keys(message.concurrencyGroups), i = 0; i < keys.length; ++i)
+writer.uint32(186).fork().uint32(10).string(keys[i]).uint32(16).sint64(message.concurrencyGroups[keys[i]]).ldelim();
+if (message.methodGroups != null && $Object.hasOwnProperty.call(message, "methodGroups"))
+for (let keys = $Object.keys(message.methodGroups), i = 0; i < keys.length; ++i)
+writer.uint32(194).fork().uint32(10).string(keys[i]).uint32(18).string(message.methodGroups[keys[i]]).ldelim();
+if (message.outOfOrder != null && $Object.hasOwnProperty.call(message, "outOfOrder") && message.outOfOrder !== false)
+writer.uint32(200).bool(message.outOfOrder);
+if (message.reentrant != null && $Object.hasOwnProperty.call(message, "reentrant") && message.reentrant !== false)
+writer.uint32(208).bool(message.reentrant);
+if (message.isolation != null && $Object.hasOwnProperty.call(message, "isolation") && message.isolation !== "")
+writer.uint32(218).string(message.isolation);
+if (message.heapLimit != null && $Object.hasOwnProperty.call(message, "heapLimit") && (typeof message.heapLimit === "object" ? message.heapLimit.low || message.heapLimit.high : message.heapLimit !== 0))
+writer.uint32(224).uint64(message.heapLimit);
 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
 for (let i = 0; i < message.$unknowns.length; ++i)
 writer.raw(message.$unknowns[i]);
@@ -6797,6 +6949,110 @@ break;
 if (!(message.codes && message.codes.length))
 message.codes = [];
 message.codes.push(v1.Code.decode(reader, reader.size(), $undefined, _depth + 1));
+continue;
+}
+case 23: {
+if (wireType !== 2)
+break;
+let end2 = reader.size() + reader.pos;
+if (end2 > reader.len)
+throw $RangeError("index out of range");
+reader.len = end2;
+key = "";
+value = $util.Long ? $util.Long.fromNumber(0, false) : 0;
+while (reader.pos < end2) {
+let tag2 = reader.tag();
+wireType = tag2 & 7;
+switch (tag2 >>>= 3) {
+case 1:
+if (wireType !== 2)
+break;
+key = reader.stringVerify();
+continue;
+case 2:
+if (wireType !== 0)
+break;
+value = reader.sint64();
+continue;
+}
+reader.skipType(wireType, _depth, tag2);
+}
+if (reader.pos !== end2)
+throw $RangeError("index out of range");
+reader.len = end;
+if (key === "__proto__")
+$util.makeProp(message.concurrencyGroups, key);
+message.concurrencyGroups[key] = value;
+continue;
+}
+case 24: {
+if (wireType !== 2)
+break;
+let end2 = reader.size() + reader.pos;
+if (end2 > reader.len)
+throw $RangeError("index out of range");
+reader.len = end2;
+key = "";
+value = "";
+while (reader.pos < end2) {
+let tag2 = reader.tag();
+wireType = tag2 & 7;
+switch (tag2 >>>= 3) {
+case 1:
+if (wireType !== 2)
+break;
+key = reader.stringVerify();
+continue;
+case 2:
+if (wireType !== 2)
+break;
+value = reader.stringVerify();
+continue;
+}
+reader.skipType(wireType, _depth, tag2);
+}
+if (reader.pos !== end2)
+throw $RangeError("index out of range");
+reader.len = end;
+if (key === "__proto__")
+$util.makeProp(message.methodGroups, key);
+message.methodGroups[key] = value;
+continue;
+}
+case 25: {
+if (wireType !== 0)
+break;
+if (value = reader.bool())
+message.outOfOrder = value;
+else
+message.outOfOrder = false;
+continue;
+}
+case 26: {
+if (wireType !== 0)
+break;
+if (value = reader.bool())
+message.reentrant = value;
+else
+message.reentrant = false;
+continue;
+}
+case 27: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.isolation = value;
+else
+message.isolation = "";
+continue;
+}
+case 28: {
+if (wireType !== 0)
+break;
+if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+message.heapLimit = value;
+else
+message.heapLimit = 0;
 continue;
 }
 }
@@ -7263,6 +7519,90 @@ throw $Error("missing end group");
 return message;
 };
 return ActorConstructed;
+})();
+v1.ActorExiting = (function() {
+const ActorExiting = function () {
+this.actor = "";
+this.incarnation = 0;
+};
+ActorExiting.encode = function (message, writer, _depth) {
+if (!writer)
+writer = $Writer.create();
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $util.recursionLimit)
+throw $Error("max depth exceeded");
+if (message.actor != null && $Object.hasOwnProperty.call(message, "actor") && message.actor !== "")
+writer.uint32(10).string(message.actor);
+if (message.incarnation != null && $Object.hasOwnProperty.call(message, "incarnation") && message.incarnation !== 0)
+writer.uint32(16).uint32(message.incarnation);
+if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+for (let i = 0; i < message.$unknowns.length; ++i)
+writer.raw(message.$unknowns[i]);
+return writer;
+};
+ActorExiting.decode = function (reader, length, _end, _depth, _target) {
+if (!(reader instanceof $Reader))
+reader = $Reader.create(reader);
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $Reader.recursionLimit)
+throw $Error("max depth exceeded");
+let end, message, value;
+if (length === $undefined)
+end = reader.len;
+else {
+end = reader.pos + length;
+if (end > reader.len)
+throw $RangeError("index out of range");
+length = reader.len;
+reader.len = end;
+}
+message = _target || new v1.ActorExiting();
+while (reader.pos < end) {
+let start = reader.pos;
+let tag = reader.tag();
+if (tag === _end) {
+_end = $undefined;
+break;
+}
+let wireType = tag & 7;
+switch (tag >>>= 3) {
+case 1: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.actor = value;
+else
+message.actor = "";
+continue;
+}
+case 2: {
+if (wireType !== 0)
+break;
+if (value = reader.uint32())
+message.incarnation = value;
+else
+message.incarnation = 0;
+continue;
+}
+}
+reader.skipType(wireType, _depth, tag);
+if (!reader.discardUnknown) {
+$util.makeProp(message, "$unknowns", false);
+(message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+}
+}
+if (length !== $undefined) {
+if (reader.pos !== end)
+throw $RangeError("index out of range");
+reader.len = length;
+}
+if (_end !== $undefined)
+throw $Error("missing end group");
+return message;
+};
+return ActorExiting;
 })();
 v1.ActorReport = (function() {
 const ActorReport = function () {

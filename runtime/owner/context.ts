@@ -5,6 +5,7 @@
 
 import { AsyncLocalStorage } from "node:async_hooks";
 import type { Chain } from "../transport/index.ts";
+import type { ProcessAddress } from "./links.ts";
 
 /**
  * The end of an attempt that came before the end of its code: it was cancelled, or its time is over. The code sees its signal
@@ -53,13 +54,18 @@ export interface Attempt {
   readonly actorId: string | undefined;
   readonly jobId: string;
   readonly resources: Readonly<Record<string, number>>;
+  /** Of what it submits. Of an actor's call, the last of the actors is its own. */
   readonly chain: Chain;
+  /** Who submitted it, as which of its tasks or calls. */
+  readonly submitter: ProcessAddress & { readonly number: number };
   readonly ending: AttemptEnding;
   /** Time of the clock by which it must have ended, and all that it submits. */
   readonly deadline: number | undefined;
   readonly restarted: boolean;
   suspend(): void;
   resume(): void;
+  /** Of an actor's call: the actor takes no more calls and ends. */
+  readonly exitActor?: (() => void) | undefined;
 }
 
 export class RunningAttempts {
@@ -80,6 +86,12 @@ export class RunningAttempts {
       return code();
     }
     return this.#storage.run(attempt, code);
+  }
+
+  /** The running attempt with this number as a caller. */
+  ofCaller(caller: number): Attempt | undefined {
+    for (const one of this.#live) if (one.caller === caller) return one;
+    return undefined;
   }
 
   /** The running attempt of a task or call. */

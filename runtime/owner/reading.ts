@@ -23,6 +23,8 @@ export interface ReadingParts {
   /** Brings a copy of a remote object into this node's store. */
   readonly fetch: (entry: ObjectEntry, source: Stored) => Promise<Stored>;
   readonly waiting: Waiting;
+  /** The running task waits until all of these are settled; returns what ends that, or undefined when nobody cares. */
+  readonly waitingFor: (entries: readonly ObjectEntry[]) => (() => void) | undefined;
 }
 
 export class Reading {
@@ -91,7 +93,8 @@ export class Reading {
   /** Resolves when all are settled, or one has failed; rejects at the timeout or abort. */
   #settled(pending: readonly ObjectEntry[], options: WaitOptions | undefined): Promise<void> {
     let left = pending.length;
-    return this.#await(pending, options, (entry) => --left === 0 || isFailed(entry), () => {
+    const over = this.#parts.waitingFor(pending);
+    const settled = this.#await(pending, options, (entry) => --left === 0 || isFailed(entry), () => {
       const open = pending.filter((entry) => entry.state === "pending");
       const names = open.slice(0, 3).map((entry) => entry.id).join(", ");
       return new GetTimeoutError(
@@ -101,6 +104,7 @@ export class Reading {
         { objectIds: open.map((entry) => entry.id) },
       );
     });
+    return over === undefined ? settled : settled.finally(over);
   }
 
   /** Resolves when `count` more of the entries are settled, or at the timeout. */

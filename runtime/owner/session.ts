@@ -199,7 +199,7 @@ export class Session {
     this.checkAlive();
     const prepared = this.arguments.prepare(args);
     this.code.publish(template.code);
-    const { first, entries } = this.#resultEntries(template.numReturns);
+    const { first, entries } = this.resultEntries(template.numReturns);
     const parent = this.attempts.current();
     const chain = parent === undefined ? NO_CHAIN : { ...parent.chain, depth: parent.chain.depth + 1 };
     const limit = limitOf(template, parent, this.parts.seams.clock);
@@ -275,35 +275,7 @@ export class Session {
 
   callActor(core: HandleCore, method: string, args: readonly unknown[], options: CallOptions): ObjectRef | ObjectRef[] {
     this.checkAlive();
-    const prepared = this.arguments.prepare(args);
-    const template = this.#methodTemplate(core, method, options);
-    const { first, entries } = this.#resultEntries(template.numReturns);
-    const current = this.attempts.current();
-    const chain = current === undefined ? NO_CHAIN : current.chain;
-    const retries = options.maxTaskRetries ?? (core.options.maxTaskRetries as number | undefined) ?? 0;
-    const call = new ActorCallRecord(
-      first,
-      current?.caller ?? 0,
-      template,
-      prepared,
-      prepared.bound,
-      entries,
-      prepared.kept,
-      chain,
-      retries,
-      options.retryOn ?? core.retryOn,
-      limitOf(options, current, this.parts.seams.clock),
-    );
-    call.unresolved = prepared.unresolved.length;
-    call.ready = call.unresolved === 0;
-    this.actors.call(core.client, call);
-    if (current?.ending.reason !== undefined) this.actors.cancel(call, current.ending.reason, true);
-    this.arguments.await(prepared, {
-      ready: () => this.actors.argumentReady(call),
-      failed: (error) => this.actors.argumentFailed(call, error),
-    });
-    const refs = entries.map((entry) => new ObjectRef(entry));
-    return template.numReturns === 1 ? refs[0] : refs;
+    return this.#calling.call(core, method, args, options);
   }
 
   releaseActorHandle(core: HandleCore): void {
@@ -406,27 +378,12 @@ export class Session {
     };
   }
 
-  #resultEntries(count: number): { first: number; entries: ObjectEntry[] } {
+  resultEntries(count: number): { first: number; entries: ObjectEntry[] } {
     // A task without results still has one entry: its completion.
     const entries: ObjectEntry[] = [];
     const first = this.newNumber(Math.max(1, count));
     for (let index = 0; index < Math.max(1, count); index += 1) entries.push(this.newEntry(first + index));
     return { first, entries };
-  }
-
-  readonly #methodTemplates = new Map<string, MethodTemplate>();
-
-  #methodTemplate(core: HandleCore, method: string, options: CallOptions): MethodTemplate {
-    const perMethod = (core.options.methods as Record<string, CallOptions> | undefined)?.[method];
-    const numReturns = options.numReturns ?? perMethod?.numReturns ?? 1;
-    const name = options.name ?? `${core.client.className}.${method}`;
-    const key = `${name}\n${method}\n${numReturns}`;
-    let template = this.#methodTemplates.get(key);
-    if (template === undefined) {
-      template = { id: this.newTemplateId(), name, method, numReturns };
-      this.#methodTemplates.set(key, template);
-    }
-    return template;
   }
 
   #retriable(retryOn: RetryOn, error: WireValue): boolean | Promise<boolean> {
@@ -475,5 +432,3 @@ export class Session {
     return new NotFoundError(`the session this belongs to has ended: ${this.#ended?.text ?? ""}`);
   }
 }
-
-const NO_CHAIN = { depth: 0, remainingMs: 0, actors: [] as string[] };

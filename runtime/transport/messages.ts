@@ -46,8 +46,8 @@ export {
   ActorSpec, AgentDetails, AgentWelcome, DriverDetails, HeadWelcome, ProcessWelcome, StoreGrant, Value, WorkerDetails,
 } from "../../proto/generated/contract.ts";
 export type {
-  ActorAck, ActorCall, ActorChanged, ActorConstructed, ActorInfo, ActorReport, AdoptJob, AllocateObject, Answer, Borrow,
-  BorrowAck, BoundArg, Call, CancelObject, CancelTask, Chain, Chunk, ClusterView, Code, CodeFreed, CodeItem, ConstructActor,
+  ActorAck, ActorCall, ActorChanged, ActorConstructed, ActorExiting, ActorInfo, ActorReport, AdoptJob, AllocateObject, Answer,
+  Borrow, BorrowAck, BoundArg, Call, CallStuck, CancelObject, CancelTask, Chain, Chunk, ClusterView, Code, CodeFreed, CodeItem, ConstructActor,
   CreateActor, DeathCause, DescribeProcess, DescriptorGrant, Done, Drop, EndLease, Exit, ExportCode, FetchCode, FetchObject,
   FreeObjects, Goodbye, GrantDescriptors, GrantSlab, HeldRef, Hello, JobEnded, KillActor, LeaseGranted, LeaseRefused,
   LeaseRequest, LeaseReturned, LeaseRevoked, ListState, LogLines, LookUpProcess, NodeDied, NodeInfo, NodeReport, ObjectGrant,

@@ -1,22 +1,35 @@
-// Hosts one actor: constructs its instance and runs its calls, in order a caller, `maxConcurrency` at a time.
+// Runs the calls of one actor: constructs its instance and starts its calls, in order a caller, as many at once as it allows.
 //
 // A caller's calls start in the order of their numbers (core/call-order.ts); arguments are prepared in parallel, and a call whose
-// arguments are late holds back only its own caller. A repeat of a call never runs twice while this process lives.
+// arguments are late holds back only its own caller, or nobody when the actor takes calls out of order. Which of the prepared
+// calls run is core/call-slots.ts. A repeat of a call never runs twice while this process lives.
 
-import { type Attempt, AttemptEnding, type Link, objectIdOf, type Session } from "../owner/index.ts";
-import { CallOrder, WINDOW } from "../core/index.ts";
-import { Deque } from "../core/index.ts";
-import { ActorDiedError, ActorUnavailableError, errorOf, failureOf, InvalidArgumentError, type TroupeError } from "../errors.ts";
-import type { ActorCall, ActorSpec, CancelTask, Channel, ConstructActor, Failure } from "../transport/index.ts";
+import { type Attempt, AttemptEnding, type Link, objectIdOf, type Session, type WireValue } from "../owner/index.ts";
+import { CallOrder, CallSlots, type Recent, WINDOW } from "../core/index.ts";
+import {
+  ActorDeadlockError, ActorDiedError, ActorUnavailableError, failureOf, InvalidArgumentError, type TroupeError,
+} from "../errors.ts";
+import type { ActorCall, ActorSpec, Channel } from "../transport/index.ts";
 import { Execution, failedReply, type Arguments, type Invocation, type Reply } from "./execution.ts";
 import { newCaller } from "./task-runner.ts";
 import type { Templates } from "./templates.ts";
 
+/** When an actor ends, calls that run and then the instance's own clean-up get so long each. */
+export const ENDING_MS = 30_000;
+/** Actors that a call tells it was made within. */
+const CHAIN_MAX = 32;
+
 interface Received extends Invocation {
   readonly call: ActorCall;
   readonly method: string;
-  link: Link;
+  readonly group: string;
+  /** Among all calls to this actor. */
+  readonly key: string;
+  readonly within: readonly string[];
+  readonly link: Link;
   readonly from: Caller;
+  /** Once they are there. */
+  arguments: Arguments | undefined;
 }
 interface Caller {
   readonly order: CallOrder<Received, Reply>;
@@ -24,52 +37,56 @@ interface Caller {
   preparing: Promise<void> | undefined;
 }
 type Instance = Record<string, (...args: unknown[]) => unknown>;
-interface Runnable {
-  readonly received: Received;
-  readonly args: Arguments;
-}
 
 export interface ActorRunnerParts {
   readonly session: Session;
   readonly templates: Templates;
   readonly agent: Channel;
   readonly pid: number;
+  /** The actor said that it ends: it takes no more calls. */
+  readonly exiting: (actor: string, incarnation: number) => void;
+  /** Calls that were cancelled before they started, by task and attempt. */
+  readonly cancelled: Recent<string, TroupeError>;
 }
 
 export class ActorRunner {
   readonly #parts: ActorRunnerParts;
   readonly #execution: Execution;
+  readonly #spec: ActorSpec;
+  readonly incarnation: number;
   readonly #callers = new Map<string, Caller>();
-  readonly #runnable = new Deque<Runnable>();
-  #spec: ActorSpec | undefined;
-  #incarnation = 0;
-  /** Calls that were cancelled before they started, by task and attempt. */
-  readonly #cancelled = new Map<string, TroupeError>();
+  readonly #slots: CallSlots<Received>;
+  #isConstructing = false;
   #instance: Instance | undefined;
-  #running = 0;
+  /** Why it takes no more calls. */
+  #ended: ActorDiedError | undefined;
+  /** The call that ended it. */
+  #last: string | undefined;
+  #idle: (() => void) | undefined;
+  #exit: Promise<void> | undefined;
 
-  constructor(parts: ActorRunnerParts) {
+  constructor(parts: ActorRunnerParts, spec: ActorSpec, incarnation: number) {
     this.#parts = parts;
     this.#execution = new Execution(parts.session, parts.pid);
+    this.#spec = spec;
+    this.incarnation = incarnation;
+    this.#slots = new CallSlots({
+      slots: Math.max(1, spec.maxConcurrency), groups: spec.concurrencyGroups, reentrant: spec.reentrant,
+    });
   }
 
-  get hosted(): boolean {
-    return this.#spec !== undefined;
-  }
-
-  /** Constructs the actor and tells the agent; a repeat is answered again and constructs nothing. */
-  construct(message: ConstructActor): void {
-    const spec = message.spec as ActorSpec;
-    if (this.#spec !== undefined) {
+  /** Constructs the instance and tells the agent; a repeat is answered again and constructs nothing. */
+  construct(): void {
+    if (this.#isConstructing) {
       if (this.#instance !== undefined) this.#constructed({});
       return;
     }
-    this.#spec = spec;
-    this.#incarnation = message.incarnation;
+    this.#isConstructing = true;
+    const spec = this.#spec;
     const call: Invocation = {
       name: `${spec.className}.constructor`,
       task: 0,
-      attempt: message.incarnation,
+      attempt: this.incarnation,
       args: spec.args,
       bound: spec.bound,
       codes: spec.codes,
@@ -84,23 +101,26 @@ export class ActorRunner {
         const construct = (...values: unknown[]) => {
           this.#instance = new (type as new (...args: unknown[]) => never)(...values);
         };
-        this.#execution.run(call, this.#attempt(call, 0), args, construct, (reply) => this.#constructed(reply));
+        this.#execution.run(call, this.#attempt(call, undefined), args, construct, (reply) => this.#constructed(reply));
       },
       (error) => this.#execution.fail(call, error, (reply) => this.#constructed(reply)),
     );
   }
 
+  /** Of this incarnation. */
   call(call: ActorCall, link: Link): void {
     const template = this.#parts.templates.find(link, call.template);
-    const lives = call.actor === this.#spec?.actor && call.incarnation === this.#incarnation;
-    // A call to an earlier life says nothing about the caller's calls to this one.
-    const from = lives ? this.#caller(link.process, call.caller, call.acked) : newStream(0);
+    const from = this.#caller(link.process, call.caller, call.acked);
+    const taskId = objectIdOf(link.process, call.task);
     const received: Received = {
       call,
       link,
       from,
-      resources: (this.#spec as ActorSpec | undefined)?.lifetime ?? {},
+      resources: this.#spec.lifetime,
       method: template.method,
+      group: template.group || (this.#spec.methodGroups[template.method] ?? ""),
+      key: taskId,
+      within: call.chain?.calls ?? [],
       name: template.name,
       numReturns: template.numReturns,
       task: call.task,
@@ -109,9 +129,9 @@ export class ActorRunner {
       bound: call.bound,
       codes: call.codes,
       caller: { process: link.process, node: link.node },
-      taskId: objectIdOf(link.process, call.task),
+      taskId,
+      arguments: undefined,
     };
-    if (!lives) return this.#refuse(received);
     from.order.acknowledged(call.acked);
     const arrival = from.order.arrived(call.order, received);
     if (arrival.kind === "repeat") this.#send(received, arrival.result);
@@ -122,24 +142,27 @@ export class ActorRunner {
     }
   }
 
-  /** Runs the instance's own clean-up; the caller bounds it. */
-  async dispose(): Promise<void> {
-    const dispose = (this.#instance as Partial<AsyncDisposable> | undefined)?.[Symbol.asyncDispose];
-    if (dispose !== undefined) await dispose.call(this.#instance as never);
-  }
-
-  /** A call that has not started fails in its turn, so that the order of its caller's calls stands; one that runs is told. */
-  cancel({ task, attempt, failure, recursive }: CancelTask, link: Link): void {
-    const taskId = objectIdOf(link.process, task);
-    const reason = errorOf(failure as Failure);
-    if (this.#parts.session.endAttempt(taskId, attempt, reason, recursive) !== undefined) return;
-    this.#cancelled.set(`${taskId}/${attempt}`, reason);
-    // Of calls that ended as their cancellation was on its way: nobody asks for them.
-    if (this.#cancelled.size > WINDOW) this.#cancelled.delete(this.#cancelled.keys().next().value as string);
+  /**
+   * Takes no more calls: queued ones fail, running ones may end, then the instance cleans up, each within its bound. Never
+   * rejects; once.
+   */
+  exit(): Promise<void> {
+    this.#refuseCalls("it ended");
+    this.#exit ??= this.#end();
+    return this.#exit;
   }
 
   callerGone(process: string): void {
     for (const key of [...this.#callers.keys()]) if (key.startsWith(process)) this.#callers.delete(key);
+  }
+
+  /** The running call of `attempt` waits until this actor has run call `key`. */
+  stuck(attempt: Attempt, key: string): void {
+    this.#deadlocked(this.#slots.stuck(attempt.taskId, key));
+  }
+
+  unstuck(attempt: Attempt): void {
+    this.#slots.unstuck(attempt.taskId);
   }
 
   // -- inside ------------------------------------------------------------------------------------------------------
@@ -148,8 +171,8 @@ export class ActorRunner {
     const first = reply.results?.[0];
     const error = this.#instance === undefined && first !== undefined ? this.#parts.session.values.errorIn(first) : undefined;
     this.#parts.agent.send("actorConstructed", {
-      actor: (this.#spec as ActorSpec).actor,
-      incarnation: this.#incarnation,
+      actor: this.#spec.actor,
+      incarnation: this.incarnation,
       failure: error && failureOf(error),
       text: error?.message,
     });
@@ -160,7 +183,7 @@ export class ActorRunner {
     const key = `${process}/${caller}`;
     const found = this.#callers.get(key);
     if (found !== undefined) return found;
-    const known = newStream(acknowledged);
+    const known: Caller = { order: new CallOrder(acknowledged), preparing: undefined };
     if (this.#callers.size >= WINDOW) this.#forgetCaller();
     this.#callers.set(key, known);
     return known;
@@ -174,18 +197,19 @@ export class ActorRunner {
     for (const [key, { order }] of this.#callers) if (order.idle) return void this.#callers.delete(key);
   }
 
-  /** Arguments at once or later, calls of one caller in order either way. */
+  /** Arguments at once or later, calls of one caller in order either way unless their order does not matter. */
   #admit(received: Received): void {
     const { from } = received;
-    const args = from.preparing === undefined ? this.#argumentsNow(received) : undefined;
-    if (args !== undefined) return this.#enqueue({ received, args });
-    const earlier = from.preparing ?? Promise.resolve();
+    const mayPass = this.#spec.outOfOrder || from.preparing === undefined;
+    const args = mayPass ? this.#argumentsNow(received) : undefined;
+    if (args !== undefined) return this.#enqueue(received, args);
+    const earlier = mayPass ? Promise.resolve() : from.preparing;
     const prepared = this.#execution.argumentsLater(received);
     prepared.catch(reportedBelow);
-    const preparing: Promise<void> = earlier.then(() =>
+    const preparing: Promise<void> = (earlier as Promise<void>).then(() =>
       prepared.then(
-        (later) => this.#enqueue({ received, args: later }),
-        (error) => this.#execution.fail(received, error, (reply) => this.#finish(received, reply)),
+        (later) => this.#enqueue(received, later),
+        (error) => this.#fail(received, error),
       ),
     );
     from.preparing = preparing;
@@ -203,49 +227,53 @@ export class ActorRunner {
     }
   }
 
-  #enqueue(runnable: Runnable): void {
-    this.#runnable.pushBack(runnable);
+  #enqueue(received: Received, args: Arguments): void {
+    if (this.#ended !== undefined) return this.#finish(received, failedReply(received, this.#ended));
+    if (!this.#slots.hasGroup(received.group)) return this.#fail(received, this.#noGroup(received.group));
+    received.arguments = args;
+    this.#slots.enqueue(received);
     this.#pump();
+    this.#deadlocked(this.#slots.stuckOnArrival(received.key));
   }
 
   #pump(): void {
-    const slots = Math.max(1, this.#spec?.maxConcurrency ?? 1);
-    while (this.#running < slots) {
-      const next = this.#runnable.popFront();
-      if (next === undefined) return;
-      this.#run(next);
-    }
+    for (let next = this.#slots.next(); next !== undefined; next = this.#slots.next()) this.#run(next);
   }
 
-  #run({ received, args }: Runnable): void {
-    const cancelled = this.#cancelled.size === 0 ? undefined : this.#takeCancelled(received);
-    if (cancelled !== undefined) return this.#finish(received, failedReply(received, cancelled));
+  #run(received: Received): void {
+    const refusal = this.#refusal(received);
+    if (refusal !== undefined) {
+      this.#slots.ended(received);
+      return this.#fail(received, refusal);
+    }
     const instance = this.#instance as Instance;
     const method = instance[received.method];
-    if (typeof method !== "function") {
-      const className = this.#spec?.className;
-      const error = new InvalidArgumentError(`actor ${className} has no method "${received.method}"`);
-      return this.#execution.fail(received, error, (reply) => this.#finish(received, reply));
-    }
-    this.#running += 1;
-    const attempt = this.#attempt(received, received.call.chain?.depth ?? 0, received.call.chain?.remainingMs);
-    this.#execution.run(received, attempt, args, (...values: unknown[]) => method.apply(instance, values), (reply) => {
-      this.#running -= 1;
-      this.#finish(received, reply);
+    const attempt = this.#attempt(received, received.call.chain);
+    const code = (...values: unknown[]) => method.apply(instance, values);
+    this.#execution.run(received, attempt, received.arguments as Arguments, code, (reply) => {
+      this.#slots.ended(received);
+      this.#finish(received, received.key === this.#last ? this.#lastReply(received, reply) : reply);
+      if (this.#slots.running === 0) this.#idle?.();
       this.#pump();
     });
   }
 
-  #takeCancelled({ taskId, attempt }: Received): TroupeError | undefined {
-    const key = `${taskId}/${attempt}`;
-    const reason = this.#cancelled.get(key);
-    this.#cancelled.delete(key);
-    return reason;
+  /** Why the call is not run. */
+  #refusal({ taskId, attempt, method }: Received): Error | undefined {
+    const { cancelled } = this.#parts;
+    const reason = cancelled.size === 0 ? undefined : cancelled.peek(`${taskId}/${attempt}`);
+    if (reason !== undefined) return reason;
+    if (typeof this.#instance?.[method] === "function") return undefined;
+    return new InvalidArgumentError(`actor ${this.#spec.className} has no method "${method}"`);
   }
 
   #finish(received: Received, reply: Reply): void {
     received.from.order.ended(received.call.order, reply);
     this.#send(received, reply);
+  }
+
+  #fail(received: Received, error: unknown): void {
+    this.#execution.fail(received, error, (reply) => this.#finish(received, reply));
   }
 
   #send(received: Received, reply: Reply): void {
@@ -254,18 +282,63 @@ export class ActorRunner {
     if (link?.channel.open) link.channel.send("taskDone", { ...reply, task: received.task, attempt: received.call.attempt });
   }
 
-  #refuse(received: Received): void {
-    const actorId = received.call.actor;
-    const error =
-      this.#spec?.actor === actorId
-        ? new ActorUnavailableError(
-            `actor ${this.#spec.className} (${actorId}) was restarted; this call was for an earlier life`,
-            { actorId },
-          )
-        : new ActorDiedError(`actor ${actorId} does not live in process ${this.#parts.session.parts.identity.processId}`, {
-            actorId,
-          });
-    this.#send(received, failedReply(received, error));
+  // -- the end -----------------------------------------------------------------------------------------------------
+
+  /** Said by the code of one of its calls. */
+  #exitActor(call: Invocation): ActorDiedError {
+    const error = this.#refuseCalls("it called exitActor()");
+    if (this.#last === undefined && this.#exit === undefined) {
+      this.#last = call.taskId;
+      this.#parts.exiting(this.#spec.actor, this.incarnation);
+    }
+    return error;
+  }
+
+  #refuseCalls(why: string): ActorDiedError {
+    if (this.#ended !== undefined) return this.#ended;
+    const { actor: actorId, className } = this.#spec;
+    const error = new ActorDiedError(`actor ${className} (${actorId}) ended: ${why}`, { actorId });
+    this.#ended = error;
+    for (const received of this.#slots.drain()) this.#finish(received, failedReply(received, error));
+    return error;
+  }
+
+  /** Whatever came of it: that call ended the actor. */
+  #lastReply(received: Received, reply: Reply): Reply {
+    this.#parts.session.borrowing.unsent((reply.results ?? []) as WireValue[]);
+    return { ...failedReply(received, this.#ended as ActorDiedError), held: reply.held };
+  }
+
+  async #end(): Promise<void> {
+    const { clock } = this.#parts.session.parts.seams;
+    const within = (work: Promise<unknown>, what: string) => new Promise<void>((resolve) => {
+      const report = (text: string) => {
+        process.stderr.write(`actor ${this.#spec.className} (${this.#spec.actor}): ${text}\n`);
+        resolve();
+      };
+      const timer = clock.after(ENDING_MS, () => report(`${what} did not end within ${ENDING_MS} ms`));
+      const over = (then: () => void) => {
+        timer.cancel();
+        then();
+      };
+      work.then(
+        () => over(resolve),
+        (error: unknown) => over(() => report(`${what} failed: ${(error as Error)?.stack ?? String(error)}`)),
+      );
+    });
+    if (this.#slots.running > 0) await within(new Promise<void>((resolve) => (this.#idle = resolve)), "running calls");
+    const dispose = (this.#instance as Partial<AsyncDisposable> | undefined)?.[Symbol.asyncDispose];
+    if (dispose !== undefined) await within((async () => dispose.call(this.#instance as never))(), "its clean-up");
+  }
+
+  // -- errors ------------------------------------------------------------------------------------------------------
+
+  #deadlocked(received: Received | undefined): void {
+    if (received === undefined) return;
+    const { className, actor: actorId } = this.#spec;
+    const text = `call "${received.name}" would never run: actor ${className} (${actorId}) waits for it, further up in the ` +
+      "same chain of calls, with all it may run at once. Do not wait for that call, or make the actor reentrant";
+    this.#fail(received, new ActorDeadlockError(text, { actorId }));
   }
 
   #maybeRan(received: Received): ActorUnavailableError {
@@ -274,8 +347,18 @@ export class ActorRunner {
     return new ActorUnavailableError(text, { actorId, maybeExecuted: true });
   }
 
-  #attempt(call: Invocation, depth: number, remainingMs = 0): Attempt {
-    const spec = this.#spec as ActorSpec;
+  #noGroup(group: string): InvalidArgumentError {
+    const known = this.#slots.groups.join(", ") || "none";
+    return new InvalidArgumentError(`actor ${this.#spec.className} has no concurrency group "${group}" (its groups: ${known})`);
+  }
+
+  #attempt(call: Invocation, chain: ActorCall["chain"]): Attempt {
+    const spec = this.#spec;
+    const { depth = 0, remainingMs = 0, actors = [], calls = [] } = chain ?? {};
+    const own = {
+      depth, remainingMs: 0,
+      actors: [...actors.slice(1 - CHAIN_MAX), spec.actor], calls: [...calls.slice(1 - CHAIN_MAX), call.taskId],
+    };
     return {
       caller: newCaller(),
       taskId: call.taskId,
@@ -284,18 +367,16 @@ export class ActorRunner {
       actorId: spec.actor,
       jobId: spec.jobId,
       resources: call.resources,
-      chain: { depth, remainingMs: 0, actors: [spec.actor] },
+      chain: own,
+      submitter: { ...call.caller, number: call.task },
       ending: new AttemptEnding(),
       deadline: remainingMs === 0 ? undefined : this.#parts.session.parts.seams.clock.now() + remainingMs,
-      restarted: this.#incarnation > 0,
+      restarted: this.incarnation > 0,
       suspend: doNothing,
       resume: doNothing,
+      exitActor: () => this.#exitActor(call),
     };
   }
-}
-
-function newStream(acknowledged: number): Caller {
-  return { order: new CallOrder(acknowledged), preparing: undefined };
 }
 
 /** An actor keeps what it holds for life: waiting gives nothing back. */

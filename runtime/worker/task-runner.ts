@@ -7,12 +7,12 @@
 // that its lease is over.
 
 import {
-  type Attempt, AttemptEnding, type Link, objectIdOf, type Session, type TaskRecord, type WireValue,
+  type Attempt, AttemptEnding, type Link, NO_CHAIN, objectIdOf, type Session, type TaskRecord, type WireValue,
 } from "../owner/index.ts";
 import { errorOf } from "../errors.ts";
 import { Deque } from "../core/index.ts";
 import { claimSalt, claimTag, type ClaimPage } from "../store/index.ts";
-import type { CancelTask, Channel, Failure, PushTask } from "../transport/index.ts";
+import type { CancelTask, Chain, Channel, Failure, PushTask } from "../transport/index.ts";
 import { Execution, type Invocation, type Reply } from "./execution.ts";
 import type { Templates } from "./templates.ts";
 
@@ -172,7 +172,7 @@ export class TaskRunner {
     this.#begin();
     this.#currentLease = push.lease;
     this.#currentResources = task.resources;
-    const attempt = this.#attempt(task, push.chain?.depth ?? 0, this.#deadlineOf(push.chain?.remainingMs ?? 0));
+    const attempt = this.#attempt(task, push.chain ?? NO_CHAIN, this.#deadlineOf(push.chain?.remainingMs ?? 0));
     this.#execution.run(task, attempt, args, fn as (...args: unknown[]) => unknown, (reply) => {
       this.#end();
       this.#reply(task, reply);
@@ -196,7 +196,7 @@ export class TaskRunner {
     else this.#parts.session.borrowing.unsent((reply.results ?? []) as WireValue[]);
   }
 
-  #attempt(call: Invocation, depth: number, deadline: number | undefined): Attempt {
+  #attempt(call: Invocation, chain: Chain, deadline: number | undefined): Attempt {
     const { session } = this.#parts;
     return {
       caller: newCaller(),
@@ -206,7 +206,8 @@ export class TaskRunner {
       actorId: undefined,
       jobId: session.jobId,
       resources: call.resources,
-      chain: { depth, remainingMs: 0, actors: [] },
+      chain: { ...chain, remainingMs: 0 },
+      submitter: { ...call.caller, number: call.task },
       ending: new AttemptEnding(),
       deadline,
       restarted: false,
@@ -287,7 +288,7 @@ export class TaskRunner {
     const code = { id: task.template.code.id, name: call.name };
     Promise.all([session.code.revive(code), this.#execution.argumentsLater(call)]).then(
       ([fn, args]) => {
-        const attempt = this.#attempt(call, task.chain.depth, task.limit?.deadline);
+        const attempt = this.#attempt(call, task.chain, task.limit?.deadline);
         this.#execution.run(call, attempt, args, fn as (...args: unknown[]) => unknown, done);
       },
       (error) => this.#execution.fail(call, error, done),
