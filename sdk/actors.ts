@@ -1,8 +1,9 @@
 // Finding, watching and ending actors.
 
 import { InvalidArgumentError } from "../runtime/errors.ts";
-import { coreOf, handleOf, HandleCore } from "../runtime/owner/index.ts";
-import { currentSession } from "../runtime/owner/index.ts";
+import {
+  coreOf, currentSession, findSession, handleOf, HandleCore, type HandleFacts, optionsOf,
+} from "../runtime/owner/index.ts";
 import type { ActorHandle } from "./types.ts";
 
 /** The living actor of that name. NotFoundError when there is none. A handle found by name does not keep the actor alive. */
@@ -10,10 +11,11 @@ export async function getActor<T>(name: string, options: { namespace?: string } 
   if (typeof name !== "string" || name === "") throw new InvalidArgumentError("getActor: the name must be a non-empty string");
   const session = currentSession();
   const info = await session.resolveActor({ name, namespace: options.namespace ?? session.namespace });
-  const client = session.actors.known(info.actor, info.className);
+  const facts = JSON.parse(Buffer.from(info.options).toString()) as HandleFacts;
+  const handleOptions = optionsOf(facts);
+  const client = session.actors.known(info.actor, info.className, handleOptions);
   session.actors.changed(info);
-  const { methods } = JSON.parse(Buffer.from(info.options).toString() || "{}") as { methods?: string[] };
-  return handleOf(new HandleCore(session, client, undefined, new Set(methods), {})) as ActorHandle<T>;
+  return handleOf(new HandleCore(session, client, undefined, new Set(facts.methods), handleOptions)) as ActorHandle<T>;
 }
 
 /**
@@ -25,10 +27,22 @@ export async function kill(handle: object, options: { noRestart?: boolean } = {}
   await session.killActor(client.id, options.noRestart ?? true);
 }
 
+/**
+ * Ends the actor whose method calls it, gracefully: throws, so nothing after it runs. That call and all that wait fail with
+ * ActorDiedError, calls that run get 30 s to end, then the instance's `[Symbol.asyncDispose]()` runs. It is not restarted.
+ *
+ * @throws InvalidArgumentError outside of an actor's code.
+ */
+export function exitActor(): never {
+  const exit = findSession()?.attempts.current()?.exitActor;
+  if (exit === undefined) throw new InvalidArgumentError("exitActor: only the code of an actor's method can call it");
+  throw exit();
+}
+
 /** Resolves when the constructor has run; rejects with ActorDiedError and the cause when it did not. */
 export async function ready(handle: object): Promise<void> {
-  const { client, session } = coreOf(handle);
-  await session.actorReady(client);
+  const core = coreOf(handle);
+  await core.session.actorReady(core);
 }
 
 /** What is known of the actor now. */

@@ -9,7 +9,7 @@ export { list, summary, type ListOptions, type TaskSummary } from "./state.ts";
 export type { ActorRow, JobRow, NodeRow, ObjectRow, StoreRow, TaskRow, WorkerRow } from "./rows.ts";
 export { remote } from "./remote.ts";
 export { asCompleted, cancel, first, get, getSettled, put, run, wait } from "./objects.ts";
-export { actorState, getActor, kill, ready } from "./actors.ts";
+export { actorState, exitActor, getActor, kill, ready } from "./actors.ts";
 export type { RuntimeEnv } from "./runtime-env.ts";
 export { getRuntimeContext, type RuntimeContext } from "./runtime-context.ts";
 export {

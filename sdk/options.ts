@@ -4,6 +4,7 @@
 // release does not carry out is refused, never ignored.
 
 import { InvalidArgumentError } from "../runtime/errors.ts";
+import { RETRY_ALL } from "../runtime/owner/index.ts";
 import { parseResources } from "../scheduler/index.ts";
 import { bytesOf } from "./byte-sizes.ts";
 import { checkRuntimeEnv, type RuntimeEnv } from "./runtime-env.ts";
@@ -85,9 +86,18 @@ export interface ActorOptions extends ResourceOptions {
   /** Calls of one process that may be pending; then PendingCallsLimitExceededError. -1: a million. */
   maxPendingCalls?: number | undefined;
   /** Options by method. */
-  methods?: Readonly<Record<string, CallOptions>> | undefined;
+  methods?: Readonly<Record<string, MethodOptions>> | undefined;
+  /** Named groups of methods and how many calls of each may run at once, beside the `maxConcurrency` of all other methods. */
+  concurrencyGroups?: Readonly<Record<string, number>> | undefined;
+  /** Calls start as their arguments come, not in the order of their caller. Default false. */
+  allowOutOfOrder?: boolean | undefined;
+  /** Calls made within one of its calls run beside it, beyond `maxConcurrency`. Default false: waiting for one is an error. */
+  reentrant?: boolean | undefined;
   capture?: "auto" | "value" | "reference" | undefined;
 }
+
+/** Options of all calls of a method. */
+export type MethodOptions = Omit<CallOptions, "signal">;
 
 export interface CallOptions {
   name?: string | undefined;
@@ -98,6 +108,8 @@ export interface CallOptions {
   timeoutMs?: number | undefined;
   /** Cancels the call when it aborts. */
   signal?: AbortSignal | undefined;
+  /** One of the actor's concurrency groups. Default: the method's own, else the actor's `maxConcurrency`. */
+  concurrencyGroup?: string | undefined;
 }
 
 /** The longest that a timer can wait. */
@@ -139,6 +151,11 @@ const selector: Check = (value) =>
     ? undefined
     : "an object of strings";
 
+const atOnce = integer(1, 10_000);
+const groups: Check = (value) =>
+  object(value) === undefined && Object.entries(value as object).every(([name, slots]) => name !== "" && !atOnce(slots))
+    ? undefined
+    : "an object of names, and for each how many calls may run at once";
 const limit: Check = (value) =>
   typeof value === "number" && value > 0 && value <= LIMIT_MAX_MS ? undefined : `milliseconds above 0, at most ${LIMIT_MAX_MS}`;
 const abortSignal: Check = (value) => (value instanceof AbortSignal ? undefined : "an AbortSignal");
@@ -149,7 +166,9 @@ const RESOURCE_CHECKS: Record<string, Check> = {
 };
 const CALL_CHECKS: Record<string, Check> = {
   name: text, numReturns: integer(0, 10_000), maxTaskRetries: integer(-1), retryExceptions, timeoutMs: limit, signal: abortSignal,
+  concurrencyGroup: text,
 };
+const { signal: _ofOneCall, ...METHOD_CHECKS } = CALL_CHECKS;
 const TASK_CHECKS: Record<string, Check> = {
   ...RESOURCE_CHECKS, name: text, numReturns: integer(0, 10_000), maxRetries: integer(-1), retryExceptions, retryDelayMs: millis,
   retryBackoff: amount, maxRetryDelayMs: millis,
@@ -164,16 +183,18 @@ const ACTOR_CHECKS: Record<string, Check> = {
   maxRestarts: integer(-1),
   maxTaskRetries: integer(-1),
   retryExceptions,
-  maxConcurrency: integer(1, 10_000),
+  maxConcurrency: atOnce,
   maxPendingCalls: integer(-1),
   methods: object,
+  concurrencyGroups: groups,
+  allowOutOfOrder: bool,
+  reentrant: bool,
   capture: oneOf("auto", "value", "reference"),
 };
 
 /** In the contract, not in this release: refused by name rather than ignored. */
 const LATER = new Set([
-  "scope", "maxCalls", "streamBackpressure", "concurrencyGroups",
-  "concurrencyGroup", "allowOutOfOrder", "isolation", "heapLimit", "reentrant",
+  "scope", "maxCalls", "streamBackpressure", "isolation", "heapLimit",
 ]);
 
 export function checkTaskOptions(options: TaskOptions): TaskOptions {
@@ -187,8 +208,13 @@ export function checkCallOptions(options: CallOptions): CallOptions {
 export function checkActorOptions(options: ActorOptions): ActorOptions {
   const checked = check("actor", options, ACTOR_CHECKS);
   if (checked.getIfExists && checked.name === undefined) throw new InvalidArgumentError("actor option getIfExists needs a name");
-  for (const [method, call] of Object.entries(checked.methods ?? {})) check(`method ${method}`, call, CALL_CHECKS);
-  return checked;
+  const methods = Object.entries(checked.methods ?? {}).map(([method, call]) => {
+    const options = check(`method ${method}`, call, METHOD_CHECKS);
+    const { concurrencyGroup: group } = options;
+    if (group === undefined || Object.hasOwn(checked.concurrencyGroups ?? {}, group)) return [method, options] as const;
+    throw new InvalidArgumentError(`method ${method} option concurrencyGroup: the actor has no concurrencyGroups.${group}`);
+  });
+  return methods.length === 0 ? checked : { ...checked, methods: Object.fromEntries(methods) };
 }
 
 /** Options without those that were given as undefined; throws for unknown names and wrong values. */
@@ -237,7 +263,7 @@ export function resourcesOf(options: ResourceOptions, defaultCpus: number): Reco
 /** The predicate of a retryExceptions option. */
 export function retryPredicate(option: RetryExceptions | undefined): ((error: unknown) => boolean) | undefined {
   if (option === undefined || option === false) return undefined;
-  if (option === true) return () => true;
+  if (option === true) return RETRY_ALL;
   if (typeof option === "function") return option as (error: unknown) => boolean;
   return (error) => option.some((type) => error instanceof (type as never));
 }

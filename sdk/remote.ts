@@ -3,8 +3,11 @@
 import { InvalidArgumentError } from "../runtime/errors.ts";
 import { LeasePool } from "../runtime/core/index.ts";
 import {
+  factsOf,
   methodsOf,
   setCallCheck,
+  type CallOptions as CheckedCallOptions,
+  type HandleOptions,
   type ObjectRef,
   type SchedulingClass,
   type Session,
@@ -157,6 +160,7 @@ Object.defineProperty(ActorClass.prototype, REMOTE_CLASS_BRAND, { value: true })
 export function createActor(session: Session, type: Function, options: ActorOptions, args: readonly unknown[]): object {
   const captured = session.code.shipper.capture(type, { mode: options.capture ?? "auto" });
   const methods = methodsOf(type);
+  const handle = handleOptions(options);
   const holdsNothing = options.numCpus === undefined && options.numGpus === undefined && options.resources === undefined;
   const spec = {
     className: captured.name,
@@ -170,24 +174,36 @@ export function createActor(session: Session, type: Function, options: ActorOpti
     strategy: strategyOf(options),
     getIfExists: options.getIfExists ?? false,
     infeasibleGraceMs: graceOf(options),
-    options: Buffer.from(JSON.stringify({ methods: [...methods] })),
+    concurrencyGroups: options.concurrencyGroups ?? {},
+    methodGroups: methodGroupsOf(type, methods, options),
+    outOfOrder: options.allowOutOfOrder ?? false,
+    reentrant: options.reentrant ?? false,
+    options: Buffer.from(JSON.stringify(factsOf(methods, handle))),
   };
-  const travelling = { maxTaskRetries: options.maxTaskRetries ?? 0, methods: plainMethods(options.methods) };
   return session.createActor(spec, args, methods, {
-    code: captured,
-    environment: session.environments.use(requestOf(options.runtimeEnv)),
-    maxPendingCalls: options.maxPendingCalls ?? -1,
-    retryOn: retryPredicate(options.retryExceptions),
-    travelling,
+    code: captured, environment: session.environments.use(requestOf(options.runtimeEnv)), handle,
   });
 }
 
-/** The part of method options that travels with the handle. */
-function plainMethods(methods: Readonly<Record<string, CallOptions>> | undefined): Record<string, unknown> {
-  const plain: Record<string, unknown> = {};
-  for (const [name, { numReturns, maxTaskRetries }] of Object.entries(methods ?? {}))
-    plain[name] = { numReturns, maxTaskRetries };
-  return plain;
+function handleOptions(options: ActorOptions): HandleOptions {
+  const { maxTaskRetries, maxPendingCalls, allowOutOfOrder, retryExceptions, concurrencyGroups = {}, methods = {} } = options;
+  const perMethod = Object.entries(methods).map(([name, { concurrencyGroup: _group, ...call }]) => [name, callOptions(call)]);
+  return {
+    maxTaskRetries, maxPendingCalls, allowOutOfOrder, retryOn: retryPredicate(retryExceptions),
+    groups: Object.keys(concurrencyGroups), methods: Object.fromEntries(perMethod) as HandleOptions["methods"],
+  };
+}
+
+function methodGroupsOf(type: Function, methods: ReadonlySet<string>, options: ActorOptions): Record<string, string> {
+  const groups: Record<string, string> = {};
+  for (const [method, { concurrencyGroup }] of Object.entries(options.methods ?? {})) {
+    if (!methods.has(method)) {
+      const known = [...methods].join(", ") || "none";
+      throw new InvalidArgumentError(`actor option methods: ${type.name} has no method "${method}" (its methods: ${known})`);
+    }
+    if (concurrencyGroup !== undefined) groups[method] = concurrencyGroup;
+  }
+  return groups;
 }
 
 function graceOf(options: ResourceOptions): number {
@@ -201,10 +217,13 @@ function strategyOf(options: ResourceOptions): SchedulingClass["strategy"] {
   return { ...schedulingStrategy, labels };
 }
 
-setCallCheck((given) => {
-  const { retryExceptions, ...options } = checkCallOptions(given);
-  return { ...options, ...(retryExceptions === undefined ? {} : { retryOn: retryPredicate(retryExceptions) }) };
-});
+/** As calls take them. */
+function callOptions({ retryExceptions, ...options }: CallOptions): CheckedCallOptions {
+  return retryExceptions === undefined ? options : { ...options, retryOn: retryPredicate(retryExceptions) ?? retryNone };
+}
+/** Said of one call or method, it holds against what the actor says. */
+const retryNone = (): boolean => false;
+setCallCheck((given) => callOptions(checkCallOptions(given)));
 
 const CLASSES = new WeakMap<Session, Map<string, SchedulingClass>>();
 

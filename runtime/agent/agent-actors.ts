@@ -8,12 +8,12 @@ import { newActorLife, stepActor, type ActorEffect, type ActorEvent, type ActorL
 import { ActorDiedError, errorOf, failureOf } from "../errors.ts";
 import type { Clock, Timer } from "../seams.ts";
 import type {
-  ActorConstructed, ActorInfo, ActorSpec, AnswerBody, DeathCause, Draft, Failure, KillActor, ResolveActor,
+  ActorConstructed, ActorExiting, ActorInfo, ActorSpec, AnswerBody, DeathCause, Draft, Failure, KillActor, ResolveActor,
 } from "../transport/index.ts";
 import type { PooledWorker } from "./worker-pool.ts";
 
-/** A graceful end runs the instance's own clean-up for at most this long. */
-export const GRACEFUL_END_MS = 30_000;
+/** Of a graceful end: running calls and the clean-up get 30 s each in the worker, which may be stuck itself. */
+export const GRACEFUL_END_MS = 65_000;
 
 export interface AgentActorsParts {
   readonly clock: Clock;
@@ -117,10 +117,17 @@ export class AgentActors {
         hosted.failure = failureOf(new ActorDiedError(`actor ${className} (${actor}) died: ${cause.text}`, fields)) as Failure;
         this.#step(hosted, { kind: "workerDied", incarnation: hosted.life.incarnation });
       } else {
-        hosted.ending.cancel();
         this.#step(hosted, { kind: "end" });
       }
     }
+  }
+
+  /** It called exitActor(): its worker ends, and the actor with it. */
+  exiting({ actor, incarnation }: ActorExiting): void {
+    const hosted = this.#hosted.get(actor);
+    if (hosted === undefined || hosted.life.incarnation !== incarnation || hosted.ending !== undefined) return;
+    hosted.failure = this.#death(hosted, "it called exitActor()");
+    this.#awaitEnd(hosted);
   }
 
   kill({ actor, noRestart, graceful, reason }: KillActor): AnswerBody {
@@ -190,6 +197,7 @@ export class AgentActors {
   #announce(hosted: Hosted): void {
     const info = this.#info(hosted);
     if (hosted.life.state === "dead") {
+      hosted.ending?.cancel();
       this.#parts.unplace(hosted.spec.actor);
       this.#hosted.delete(hosted.spec.actor);
       this.#ended.set(hosted.spec.actor, info);
@@ -209,6 +217,10 @@ export class AgentActors {
     if (worker?.channel === undefined || hosted.life.state !== "alive") return this.#step(hosted, { kind: "end" });
     if (hosted.ending !== undefined) return;
     worker.channel.send("exit", { reason });
+    this.#awaitEnd(hosted);
+  }
+
+  #awaitEnd(hosted: Hosted): void {
     hosted.ending = this.#parts.clock.after(GRACEFUL_END_MS, () => this.#step(hosted, { kind: "end" }));
   }
 

@@ -295,6 +295,7 @@ export class Agent {
       resumed: ({ lease }) => this.#leases.resumed(lease),
       freeObjects: (message) => this.#objects.free(message, false),
       actorConstructed: (message) => this.#actors.constructed(message),
+      actorExiting: (message) => this.#actors.exiting(message),
       relay: (message) => this.#relays.pass(message),
       relayClosed: (message) => this.#relays.passClosed(message),
       answer: (answer) => this.caller.answered(answer),

@@ -34,6 +34,8 @@ interface CallerStream<C> {
 
 export class ActorCalls<C extends ActorCallLife> {
   state: ActorClientState = "unplaced";
+  /** Calls go out as soon as their arguments are known. */
+  outOfOrder = false;
   incarnation = 0;
   #size = 0;
   #nextStream = 1;
@@ -57,6 +59,13 @@ export class ActorCalls<C extends ActorCallLife> {
     if (this.state !== "alive") return [];
     const stream = this.#stream(caller);
     const calls: C[] = [];
+    if (this.outOfOrder) {
+      const late = stream.waiting.filter((call) => !call.ready);
+      for (const call of stream.waiting) if (call.ready) calls.push(call);
+      for (const call of calls) fly(stream, call);
+      stream.waiting.splice(0, stream.waiting.length, ...late);
+      return calls;
+    }
     let count = 0;
     while (count < stream.waiting.length && stream.waiting[count].ready) {
       const call = stream.waiting[count];
@@ -71,7 +80,7 @@ export class ActorCalls<C extends ActorCallLife> {
   /** The fast way for the usual case: nothing of this caller waits, so the call goes out at once. Else it is submitted. */
   sendNow(call: C): boolean {
     const stream = this.#stream(call.caller);
-    if (this.state !== "alive" || !call.ready || stream.waiting.length > 0) {
+    if (this.state !== "alive" || !call.ready || (stream.waiting.length > 0 && !this.outOfOrder)) {
       this.submit(call);
       return false;
     }

@@ -25,6 +25,8 @@ export interface MethodTemplate {
   readonly name: string;
   readonly method: string;
   readonly numReturns: number;
+  /** Concurrency group; "" for the method's own. */
+  readonly group: string;
 }
 
 export class ActorCallRecord implements ActorCallLife {
@@ -88,6 +90,14 @@ export interface ActorClientsParts extends OutcomeParts {
   /** Asks the agent for the actor's state, waiting there until it is neither pending nor restarting, within the bound. */
   readonly resolve: (actor: string, waitMs: number) => Promise<ActorInfo>;
   readonly released: (call: ActorCallRecord, done: TaskDone | undefined, link: Link | undefined) => void;
+  readonly keep: (entry: ObjectEntry) => void;
+  readonly drop: (entry: ObjectEntry) => void;
+}
+
+/** What its handles say of it, wherever they come from. */
+export interface ClientOptions {
+  readonly maxPendingCalls?: number | undefined;
+  readonly allowOutOfOrder?: boolean | undefined;
 }
 
 /** One actor at one caller process. */
@@ -100,8 +110,14 @@ export class ActorClient {
   failure: Failure | undefined;
   /** Readers of `ready(handle)`. */
   waiters: ((client: ActorClient) => void)[] = [];
-  /** Kept alive until the constructor has run: its arguments. */
+  /** Kept alive while the constructor may run: its arguments. */
   kept: readonly ObjectEntry[] = [];
+  /** Nobody has a handle to it any more. */
+  isFreed = false;
+  /** It has restarts: its constructor may run again. */
+  mayRestart = false;
+  /** The actor itself, kept alive while calls of this process have not ended. */
+  held: ObjectEntry | undefined;
   resolving = false;
   /** Set when a creation found that the actor exists already: everything goes to that client from then on. */
   existing: ActorClient | undefined;
@@ -124,8 +140,8 @@ export class ActorClients {
     this.#limits = new Limits(parts.clock, (call) => `call "${call.template.name}"`, over);
   }
 
-  find(number: number): ActorCallRecord | undefined {
-    return this.#pending.get(number)?.call;
+  find(number: number): { readonly client: ActorClient; readonly call: ActorCallRecord } | undefined {
+    return this.#pending.get(number);
   }
 
   /** Its refs fail with `reason` at once. What was sent keeps its place among its caller's calls; the actor is told. */
@@ -174,40 +190,48 @@ export class ActorClients {
 
   /** getIfExists found a living actor: what waits for the one that was never made goes to it, in order. */
   #merge(created: ActorClient, info: ActorInfo): ActorClient {
-    const existing = this.known(info.actor, info.className);
+    const { maxPendingCalls, calls } = created;
+    const existing = this.known(info.actor, info.className, { maxPendingCalls, allowOutOfOrder: calls.outOfOrder });
     this.#clients.delete(created.id);
     created.existing = existing;
     for (const call of created.calls.died()) {
       this.#pending.delete(call.number);
-      this.call(existing, call);
+      this.call(existing, call, undefined);
     }
+    this.#letGo(created);
     existing.waiters.push(...created.waiters);
     created.waiters = [];
     return existing;
   }
 
   /** The client of an actor this process creates itself; nothing is asked before the agent took the creation. */
-  created(id: string, className: string): ActorClient {
-    const client = new ActorClient(id, className);
+  created(id: string, className: string, options: ClientOptions): ActorClient {
+    const client = this.known(id, className, options);
     client.resolving = true;
-    this.#clients.set(id, client);
     return client;
   }
 
   /** The client of an actor that another process created, resolved on first use. */
-  known(id: string, className: string): ActorClient {
+  known(id: string, className: string, options: ClientOptions): ActorClient {
     let client = this.#clients.get(id);
     if (client === undefined) {
       client = new ActorClient(id, className);
+      client.maxPendingCalls = options.maxPendingCalls ?? -1;
+      client.calls.outOfOrder = options.allowOutOfOrder ?? false;
       this.#clients.set(id, client);
     }
     return client;
   }
 
-  call(to: ActorClient, call: ActorCallRecord): void {
+  /** `counted`: the handle's own entry, kept until the call has ended. */
+  call(to: ActorClient, call: ActorCallRecord, counted: ObjectEntry | undefined): void {
     const client = to.existing ?? to;
     this.#admit(client);
     this.#pending.set(call.number, { client, call });
+    if (counted !== undefined && client.held === undefined && client.calls.state !== "dead") {
+      client.held = counted;
+      this.#parts.keep(counted);
+    }
     if (call.limit !== undefined) this.#limits.watch(call);
     if (!this.#pending.has(call.number)) return;
     if (client.calls.state === "dead") return this.#failCall(client, call, this.#deathOf(client));
@@ -226,7 +250,7 @@ export class ActorClients {
   argumentFailed(call: ActorCallRecord, error: WireValue): void {
     const found = this.#pending.get(call.number);
     if (found === undefined || !found.client.calls.ended(call)) return;
-    this.#end(call, found.client.id, undefined, undefined, error, () => error);
+    this.#end(call, found.client, undefined, undefined, error, () => error);
     this.#pump(found.client, call.caller);
   }
 
@@ -243,7 +267,11 @@ export class ActorClients {
   died(client: ActorClient, failure: Failure | undefined): void {
     client.failure = failure;
     for (const call of client.calls.died()) this.#failCall(client, call, this.#deathOf(client));
+    this.#letGo(client);
+    this.#releaseKept(client);
     this.#tellWaiters(client);
+    // Its handles have it still; who meets another one asks the agent.
+    this.#clients.delete(client.id);
   }
 
   callDone(done: TaskDone, link: Link): void {
@@ -252,6 +280,7 @@ export class ActorClients {
       return this.#parts.discard(done.results);
     }
     const { client, call } = found;
+    if (done.skipped) return this.#notThere(client);
     const error = done.results[0] !== undefined && isError(done.results[0]) ? done.results[0] : undefined;
     const retriable = error !== undefined && call.retriesLeft !== 0 && this.#parts.retriable(call.retryOn, error);
     if (typeof retriable === "boolean") this.#outcome(client, call, done, link, error, retriable);
@@ -270,7 +299,7 @@ export class ActorClients {
       return;
     }
     if (!client.calls.ended(call)) return this.#parts.discard(done.results);
-    this.#end(call, client.id, done, link, error, (index) => (error ? errorFor(index, error) : done.results[index]));
+    this.#end(call, client, done, link, error, (index) => (error ? errorFor(index, error) : done.results[index]));
   }
 
   linkClosed(link: Link): void {
@@ -280,6 +309,38 @@ export class ActorClients {
       client.calls.lost();
       void this.#resolve(client, 0);
     }
+  }
+
+  /** Its process lives and has it no more: its agent knows what became of it, or will in a moment. */
+  #notThere(client: ActorClient): void {
+    if (client.calls.state !== "alive") return;
+    client.link = undefined;
+    client.calls.lost();
+    this.#recheck(client);
+  }
+
+  #recheck(client: ActorClient): void {
+    this.#parts.clock.after(RECHECK_MS, () => void this.#resolve(client, 0), true);
+  }
+
+  /** Its last handle is gone, and no call of it is under way. */
+  freed(actor: string): void {
+    const client = this.#clients.get(actor);
+    if (client === undefined || client.calls.size > 0) return;
+    this.#clients.delete(actor);
+    client.isFreed = true;
+    this.#releaseKept(client);
+  }
+
+  /** Its constructor has run, or never will: nothing keeps its arguments any longer, unless it may run again. */
+  constructed(client: ActorClient): void {
+    if (!client.mayRestart) this.#releaseKept(client);
+  }
+
+  #releaseKept(client: ActorClient): void {
+    const { kept } = client;
+    client.kept = [];
+    for (const entry of kept) this.#parts.drop(entry);
   }
 
   /** Actors of that node are restarting elsewhere or dead: the head knows which. */
@@ -318,7 +379,7 @@ export class ActorClients {
     } catch {
       // Its worker is gone or out of reach: the agent will say which.
       client.calls.lost();
-      this.#parts.clock.after(RECHECK_MS, () => void this.#resolve(client, 0), true);
+      this.#recheck(client);
     }
   }
 
@@ -371,17 +432,25 @@ export class ActorClients {
   }
 
   #failCall(client: ActorClient, call: ActorCallRecord, failure: Failure): void {
-    this.#end(call, client.id, undefined, undefined, { failure }, () => ({ failure }));
+    this.#end(call, client, undefined, undefined, { failure }, () => ({ failure }));
   }
 
   #end(
-    call: ActorCallRecord, actor: string, done: TaskDone | undefined, link: Link | undefined, error: WireValue | undefined,
-    valueOf: (index: number) => WireValue,
+    call: ActorCallRecord, client: ActorClient, done: TaskDone | undefined, link: Link | undefined,
+    error: WireValue | undefined, valueOf: (index: number) => WireValue,
   ): void {
     this.#pending.delete(call.number);
     if (call.decided) this.#parts.discard(done?.results ?? []);
-    else this.#settle(call, actor, done, link, error, valueOf);
+    else this.#settle(call, client.id, done, link, error, valueOf);
     this.#parts.released(call, done, link);
+    if (client.calls.size === 0) this.#letGo(client);
+  }
+
+  /** None of its calls is under way. */
+  #letGo(client: ActorClient): void {
+    const { held } = client;
+    client.held = undefined;
+    if (held !== undefined) this.#parts.drop(held);
   }
 
   #settle(

@@ -3,10 +3,8 @@
 import type { CapturedCode } from "../closure/index.ts";
 import { failureOf } from "../errors.ts";
 import type { ActorSpec, Failure } from "../transport/index.ts";
-import type { ActorClient } from "./actor-client.ts";
 import type { EnvironmentUse } from "./environments.ts";
-import type { RetryOn } from "./outcome.ts";
-import { handleOf, HandleCore } from "./actor-handle.ts";
+import { handleOf, HandleCore, type HandleOptions } from "./actor-handle.ts";
 import type { Session } from "./session.ts";
 
 /** All of an actor's specification but what the session knows. */
@@ -15,10 +13,7 @@ export type NewActor = Omit<Partial<ActorSpec>, "args"> & { readonly className: 
 export interface CreationOptions {
   readonly code: CapturedCode;
   readonly environment: EnvironmentUse;
-  readonly maxPendingCalls: number;
-  readonly retryOn: RetryOn;
-  /** Options that go with every copy of the handle. */
-  readonly travelling: Readonly<Record<string, unknown>>;
+  readonly handle: HandleOptions;
 }
 
 export function startActor(
@@ -28,14 +23,14 @@ export function startActor(
   const prepared = session.arguments.prepare(args);
   session.code.publish(options.code);
   const entry = session.newEntry();
-  const client = actors.created(entry.id, spec.className);
-  client.maxPendingCalls = options.maxPendingCalls;
+  const client = actors.created(entry.id, spec.className, options.handle);
   client.kept = prepared.kept;
-  const core = new HandleCore(session, client, spec.detached ? undefined : entry, methods, options.travelling);
-  core.retryOn = options.retryOn;
+  client.mayRestart = spec.maxRestarts !== 0;
+  const core = new HandleCore(session, client, spec.detached ? undefined : entry, methods, options.handle);
   if (core.entry !== undefined) core.group = borrowing.shareActor(core.entry);
-  const constructed = () => releaseKept(session, client);
+  const constructed = () => actors.constructed(client);
   const send = () => {
+    if (client.isFreed) return;
     const { processId: owner, nodeId: ownerNode } = parts.identity;
     const { bytes, codes, bound } = prepared;
     const { jobId } = session;
@@ -43,6 +38,8 @@ export function startActor(
     const about = { functionId, actor: entry.id, owner, ownerNode, jobId, environment: environment.id };
     session.ask("createActor", { spec: { ...spec, ...about, args: bytes, codes, bound } }, "actor").then(
       (info) => {
+        // The word that its last handle is gone went before it was there.
+        if (client.isFreed) return session.endActor(client.id);
         actors.creationAccepted(client, info);
         actors.ready(client).then(constructed, constructed);
       },
@@ -62,11 +59,4 @@ export function startActor(
     failed: (error) => actors.died(client, (error.failure as Failure) ?? failureOf(session.values.errorIn(error))),
   });
   return handleOf(core);
-}
-
-/** Its constructor has run, or never will: nothing keeps its arguments any longer. */
-function releaseKept(session: Session, client: ActorClient): void {
-  const { kept } = client;
-  client.kept = [];
-  for (const entry of kept) session.borrowing.dropLocal(entry);
 }

@@ -5,9 +5,10 @@
 
 import { InvalidArgumentError, ObjectFreedError } from "../errors.ts";
 import type { ActorInfo } from "../transport/index.ts";
-import type { ActorClient } from "./actor-client.ts";
+import type { ActorClient, ClientOptions } from "./actor-client.ts";
 import type { HandleGroup } from "./handle-registry.ts";
 import type { ObjectEntry, ObjectRef } from "./object-ref.ts";
+import type { RetryOn } from "./outcome.ts";
 
 export const HANDLE_BRAND = Symbol.for("troupe.handle");
 const CORE = Symbol.for("troupe.handle.core");
@@ -20,6 +21,42 @@ export interface CallOptions {
   readonly retryOn?: ((error: unknown) => boolean) | undefined;
   readonly timeoutMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
+  readonly concurrencyGroup?: string | undefined;
+}
+
+/** What every handle to an actor knows of it. */
+export interface HandleOptions extends ClientOptions {
+  readonly maxTaskRetries?: number | undefined;
+  readonly retryOn?: RetryOn;
+  readonly methods?: Readonly<Record<string, CallOptions>> | undefined;
+  /** Its concurrency groups; undefined when they are not known. */
+  readonly groups?: readonly string[] | undefined;
+}
+
+/** `retryExceptions: true`. Other predicates are code, and stay with the handle they were given to. */
+export const RETRY_ALL = (): boolean => true;
+
+/** What a copy of a handle knows: the method names and the options that are data. */
+export interface HandleFacts {
+  readonly methods: readonly string[];
+  readonly options: HandleOptions;
+  readonly retryAll: boolean;
+  /** Methods whose every error is retried. */
+  readonly retryAllOf: readonly string[];
+}
+
+export function factsOf(methods: ReadonlySet<string>, options: HandleOptions): HandleFacts {
+  const own = Object.entries(options.methods ?? {});
+  return {
+    methods: [...methods], options, retryAll: options.retryOn === RETRY_ALL,
+    retryAllOf: own.filter(([, { retryOn }]) => retryOn === RETRY_ALL).map(([name]) => name),
+  };
+}
+
+export function optionsOf({ options, retryAll, retryAllOf }: HandleFacts): HandleOptions {
+  const methods: Record<string, CallOptions> = { ...options.methods };
+  for (const name of retryAllOf) methods[name] = { ...methods[name], retryOn: RETRY_ALL };
+  return { ...options, methods, retryOn: retryAll ? RETRY_ALL : undefined };
 }
 
 /** Options of users, checked at the door, which is the SDK's. */
@@ -33,7 +70,7 @@ export function setCallCheck(check: (options: object) => CallOptions): void {
 export interface HandleSession {
   callActor(core: HandleCore, method: string, args: readonly unknown[], options: CallOptions): ObjectRef | ObjectRef[];
   releaseActorHandle(core: HandleCore): void;
-  actorReady(client: ActorClient): Promise<void>;
+  actorReady(core: HandleCore): Promise<void>;
   resolveActor(which: { actor: string }): Promise<ActorInfo>;
   killActor(actor: string, noRestart: boolean): Promise<void>;
 }
@@ -45,9 +82,8 @@ export class HandleCore {
   /** Undefined for a handle that does not count. */
   readonly entry: ObjectEntry | undefined;
   readonly methods: ReadonlySet<string>;
-  readonly options: Readonly<Record<string, unknown>>;
+  readonly options: HandleOptions;
   group: HandleGroup | undefined;
-  retryOn: ((error: unknown) => boolean) | undefined;
   released = false;
 
   constructor(
@@ -55,7 +91,7 @@ export class HandleCore {
     client: ActorClient,
     entry: ObjectEntry | undefined,
     methods: ReadonlySet<string>,
-    options: Readonly<Record<string, unknown>>,
+    options: HandleOptions,
   ) {
     this.session = session;
     this.client = client;

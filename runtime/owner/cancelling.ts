@@ -18,7 +18,7 @@ export function cancelOwn(session: Session, number: number, options: CancelOptio
     submission.cancel(task, new TaskCancelledError(text, { taskId, forced: force }), options);
     return;
   }
-  const call = actors.find(number);
+  const call = actors.find(number)?.call;
   if (call === undefined) return;
   const { name } = call.template;
   if (force) {

@@ -65,7 +65,7 @@ export interface Attempt {
   suspend(): void;
   resume(): void;
   /** Of an actor's call: the actor takes no more calls and ends. */
-  readonly exitActor?: (() => void) | undefined;
+  readonly exitActor?: (() => Error) | undefined;
 }
 
 export class RunningAttempts {

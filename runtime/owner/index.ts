@@ -2,9 +2,13 @@
 export { Session, type SessionParts } from "./session.ts";
 export { Link, processSocket, TEMPLATES_A_LINK, type ProcessAddress } from "./links.ts";
 export { ObjectEntry, ObjectRef, entryOf, isRef, objectIdOf, type WaitOptions } from "./object-ref.ts";
-export { coreOf, handleOf, HandleCore, isHandle, methodsOf, setCallCheck, type CallOptions } from "./actor-handle.ts";
+export {
+  coreOf, factsOf, handleOf, HandleCore, isHandle, methodsOf, optionsOf, RETRY_ALL, setCallCheck, type CallOptions,
+  type HandleFacts, type HandleOptions,
+} from "./actor-handle.ts";
 export { heldRef } from "./borrowing.ts";
 export { AttemptEnding, type Attempt } from "./context.ts";
+export { NO_CHAIN } from "./limits.ts";
 export type { CancelOptions } from "./abandoned.ts";
 export { TaskRecord, type SchedulingClass, type TaskLease, type TaskTemplate } from "./task-record.ts";
 export type { RetryOn } from "./outcome.ts";

@@ -25,6 +25,9 @@ export function limitOf(
   return { deadline, signal };
 }
 
+/** Of what a main program submits. */
+export const NO_CHAIN: Chain = { depth: 0, remainingMs: 0, actors: [], calls: [] };
+
 /** What the call has left is said when it is sent: clocks of processes are not compared. */
 export function chainWithin({ chain, limit }: { readonly chain: Chain; readonly limit: Limit | undefined }, clock: Clock): Chain {
   if (limit?.deadline === undefined) return chain;

@@ -11,26 +11,28 @@ import type { WorkerEnvironment } from "../environment/index.ts";
 import type { Seams } from "../seams.ts";
 import type { ValueCodec } from "../serialize/index.ts";
 import type {
-  ActorInfo, AnswerName, AnswerOf, Caller, CallName, CallOf, Channel, ChannelHandler, Draft, Failure, Identity,
+  ActorInfo, AnswerName, AnswerOf, Caller, CallName, CallOf, CallStuck, Channel, ChannelHandler, Draft, Failure, Identity,
   Listener, MessageHandlers, Stored, TaskDone,
 } from "../transport/index.ts";
-import { ActorCallRecord, type ActorClient, ActorClients, type MethodTemplate } from "./actor-client.ts";
+import { ActorClients } from "./actor-client.ts";
 import type { OutcomeParts, RetryOn } from "./outcome.ts";
 import { type CreationOptions, type NewActor, startActor } from "./actor-creation.ts";
 import type { CallOptions, HandleCore } from "./actor-handle.ts";
 import { Arguments } from "./arguments.ts";
 import { Borrowing } from "./borrowing.ts";
+import { Calling } from "./calling.ts";
 import { CodeExchange } from "./code-exchange.ts";
 import type { CancelOptions } from "./abandoned.ts";
 import { type Attempt, RunningAttempts } from "./context.ts";
 import { Environments } from "./environments.ts";
 import type { Finalizers } from "./equipment.ts";
 import { cancelChildren, cancelOwn } from "./cancelling.ts";
-import { limitOf } from "./limits.ts";
+import { limitOf, NO_CHAIN } from "./limits.ts";
 import type { Home } from "./home.ts";
 import { Link, LinkTable, processSocket, type ProcessAddress } from "./links.ts";
 import { entryOf, ObjectEntry, ObjectRef, objectIdOf, type WaitOptions } from "./object-ref.ts";
 import { Reading } from "./reading.ts";
+import { StuckCalls } from "./stuck-calls.ts";
 import { Submission } from "./submission.ts";
 import { TaskHistory } from "./task-history.ts";
 import { TaskRecord, type TaskTemplate } from "./task-record.ts";
@@ -77,6 +79,8 @@ export class Session {
   readonly waiting: Waiting;
   readonly reading: Reading;
   readonly arguments: Arguments;
+  readonly stuckCalls: StuckCalls;
+  readonly #calling: Calling;
   readonly environments: Environments;
   readonly history = new TaskHistory();
   /** Job that this process works for; a worker adopts one. */
@@ -122,6 +126,8 @@ export class Session {
       resolve: (actor, waitMs) => this.resolveActor({ actor }, waitMs),
       ...outcomes,
       released: (call, done, link) => this.#released(call.kept, done, link),
+      keep: (entry) => this.borrowing.addLocal(entry),
+      drop: (entry) => this.borrowing.dropLocal(entry),
     });
     const travel = travelHooks(this.borrowing, this.actors, this);
     const hooks = captureHooks(travel, this.borrowing);
@@ -153,12 +159,19 @@ export class Session {
       values: this.values,
       borrowing: this.borrowing,
       fetch: (entry, source) => this.fetchStored(entry.owner, entry.number, source),
+      waitingFor: (entries) => this.#waitingFor(entries),
       waiting: this.waiting,
     });
     // A setupHook runs in workers that have no job yet: it brings all it captured.
     const whole = parts.createShipper(hooks);
     this.environments = new Environments(parts.environment, whole, (piece) => this.ask("writeChunk", piece, "chunk"));
     this.arguments = new Arguments(this.values, this.borrowing, () => this.newEntry());
+    this.#calling = new Calling(this);
+    this.stuckCalls = new StuckCalls({
+      process: processId,
+      find: (number) => this.#submitted(number),
+      tell: (to, message) => this.#tellStuck(to, message),
+    });
   }
 
   /** Accepts channels of other processes at this process's own socket. */
@@ -305,8 +318,13 @@ export class Session {
   }
 
   /** Resolves when its constructor has run. */
-  actorReady(client: ActorClient): Promise<void> {
-    return this.actors.ready(client);
+  async actorReady({ client, entry }: HandleCore): Promise<void> {
+    if (entry !== undefined) this.borrowing.addLocal(entry);
+    try {
+      await this.actors.ready(client);
+    } finally {
+      if (entry !== undefined) this.borrowing.dropLocal(entry);
+    }
   }
 
   async killActor(actor: string, noRestart: boolean): Promise<void> {
@@ -371,6 +389,7 @@ export class Session {
         else this.submission.taskDone(done, link);
       },
       cancelObject: ({ object, force, recursive }) => cancelOwn(this, object, { force, recursive }),
+      callStuck: (message) => this.stuckCalls.told(message),
       borrow: (message) => this.borrowing.onBorrow(message),
       drop: (message, channel) => this.borrowing.onDrop(message, this.links.of(channel)),
       subscribe: (message, channel) => this.borrowing.onSubscribe(message, this.links.of(channel)),
@@ -384,6 +403,24 @@ export class Session {
     const first = this.newNumber(Math.max(1, count));
     for (let index = 0; index < Math.max(1, count); index += 1) entries.push(this.newEntry(first + index));
     return { first, entries };
+  }
+
+  #waitingFor(entries: readonly ObjectEntry[]): (() => void) | undefined {
+    const attempt = this.attempts.current();
+    return attempt === undefined || attempt.chain.actors.length === 0 ? undefined : this.stuckCalls.waiting(attempt, entries);
+  }
+
+  #submitted(number: number): { attempt: Attempt | undefined; actor: string | undefined } | undefined {
+    const found = this.actors.find(number);
+    if (found !== undefined) return { attempt: this.attempts.ofCaller(found.call.caller), actor: found.client.id };
+    const task = this.submission.find(number);
+    return task && { attempt: task.parent, actor: undefined };
+  }
+
+  /** Who is out of reach is dead or dying, and waits for nothing. */
+  #tellStuck(to: ProcessAddress, message: CallStuck): void {
+    if (to.process === this.parts.identity.processId) return this.stuckCalls.told(message);
+    this.links.connect(to).then((link) => link.channel.send("callStuck", message), () => {});
   }
 
   #retriable(retryOn: RetryOn, error: WireValue): boolean | Promise<boolean> {
@@ -415,6 +452,12 @@ export class Session {
     const { processId } = this.parts.identity;
     const actor = objectIdOf(processId, number);
     if (this.#ended !== undefined) return;
+    this.actors.freed(actor);
+    this.endActor(actor);
+  }
+
+  /** Nobody has a handle to it any more. */
+  endActor(actor: string): void {
     this.ask("killActor", { actor, noRestart: true, graceful: true, reason: "its last handle is gone" }, "done").catch(
       () => {
         // The agent is gone, and the actor with it: there is nothing left to end.

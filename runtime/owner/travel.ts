@@ -6,7 +6,7 @@
 import type { ShipperHooks } from "../closure/index.ts";
 import { fromBytes, toBytes, Value, type Draft } from "../transport/index.ts";
 import type { ActorClients } from "./actor-client.ts";
-import { coreOf, handleOf, HandleCore, type HandleSession } from "./actor-handle.ts";
+import { coreOf, factsOf, handleOf, HandleCore, type HandleFacts, type HandleSession, optionsOf } from "./actor-handle.ts";
 import type { Borrowing } from "./borrowing.ts";
 import { entryOf, ObjectEntry, ObjectRef } from "./object-ref.ts";
 import type { DecodeGroup, TravelHooks } from "./values.ts";
@@ -69,8 +69,7 @@ export function travelHooks(borrowing: Borrowing, clients: ActorClients, session
       const about = {
         actor: core.client.id,
         className: core.client.className,
-        methods: [...core.methods],
-        options: core.options,
+        ...factsOf(core.methods, core.options),
       };
       const text = Buffer.from(JSON.stringify(about));
       return core.entry === undefined ? Buffer.concat([Buffer.alloc(HEADER_BYTES), text]) : writeIdentity(core.entry, text);
@@ -79,13 +78,9 @@ export function travelHooks(borrowing: Borrowing, clients: ActorClients, session
       const { owner, ownerNode, number, hint } = readIdentity(bytes);
       const about = JSON.parse(Buffer.from(hint).toString()) as HandleAbout;
       const entry = number === 0 ? undefined : borrowing.received(owner, ownerNode, number);
-      const core = new HandleCore(
-        session,
-        clients.known(about.actor, about.className),
-        entry,
-        new Set(about.methods),
-        about.options,
-      );
+      const options = optionsOf(about);
+      const client = clients.known(about.actor, about.className, options);
+      const core = new HandleCore(session, client, entry, new Set(about.methods), options);
       if (entry !== undefined) {
         group.entries.push(entry);
         group.refs.push(core as never);
@@ -96,11 +91,9 @@ export function travelHooks(borrowing: Borrowing, clients: ActorClients, session
   };
 }
 
-interface HandleAbout {
+interface HandleAbout extends HandleFacts {
   readonly actor: string;
   readonly className: string;
-  readonly methods: readonly string[];
-  readonly options: Readonly<Record<string, unknown>>;
 }
 
 /**

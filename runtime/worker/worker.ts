@@ -4,7 +4,7 @@ import type { WorkerEnvironment } from "../environment/index.ts";
 import { join, type Equipment, type Link, type Session } from "../owner/index.ts";
 import type { Seams } from "../seams.ts";
 import { toBytes, WorkerDetails, type Identity } from "../transport/index.ts";
-import { ActorRunner } from "./actor-runner.ts";
+import { ActorHost } from "./actor-host.ts";
 import { TaskRunner } from "./task-runner.ts";
 import { Templates } from "./templates.ts";
 
@@ -24,7 +24,7 @@ export interface WorkerParts {
 /** A worker on its way to its node. */
 export function startWorker(parts: WorkerParts): Session {
   let tasks: TaskRunner;
-  let actor: ActorRunner;
+  let actors: ActorHost;
   let templates: Templates;
   const session = join({
     seams: parts.seams, identity: parts.identity, agentAddress: parts.agentAddress, equipment: parts.equipment,
@@ -39,16 +39,20 @@ export function startWorker(parts: WorkerParts): Session {
         pushTask: (push, channel) => tasks.push(push, linkOf(channel)),
         cancelTask: (message, channel) => {
           const link = linkOf(channel);
-          if (actor.hosted) actor.cancel(message, link);
-          else tasks.cancel(message, link);
+          if (actors.isEmpty) tasks.cancel(message, link);
+          else actors.cancel(message, link);
         },
-        actorCall: (call, channel) => actor.call(call, linkOf(channel)),
+        actorCall: (call, channel) => actors.call(call, linkOf(channel)),
       };
     },
     agentMessages: (current) => {
       templates = new Templates(current);
       const common = { session: current, templates, agent: current.parts.home.agent, pid: parts.pid };
-      actor = new ActorRunner(common);
+      const exiting = (actor: string, incarnation: number) => {
+        common.agent.send("actorExiting", { actor, incarnation });
+        void endGracefully("its actor called exitActor()");
+      };
+      actors = new ActorHost({ ...common, exiting });
       tasks = new TaskRunner(common);
       return {
         // The same word to owner and worker; the one to an owner says who asked. A worker may be granted to itself.
@@ -64,26 +68,34 @@ export function startWorker(parts: WorkerParts): Session {
           current.jobId = jobId;
           current.namespace = namespace;
         },
-        constructActor: (message) => actor.construct(message),
+        constructActor: (message) => actors.construct(message),
         exit: ({ reason }) => void endGracefully(reason),
       };
     },
     onLinkClosed: (link) => {
       templates.forget(link);
       tasks.ownerGone(link);
-      actor.callerGone(link.process);
+      actors.callerGone(link.process);
     },
     onLost: (error) => parts.exit(1, error.message),
   });
 
   async function endGracefully(reason: string): Promise<void> {
-    try {
-      await actor.dispose();
-    } catch (error) {
-      // The instance's own clean-up failed: said on stderr, and the end goes on.
-      process.stderr.write(`clean-up of the actor failed: ${(error as Error).stack ?? String(error)}\n`);
-    }
+    await actors.exit();
+    await sent(session);
     parts.exit(0, reason);
   }
   return session;
 }
+
+/** Answers leave before the process does. */
+async function sent({ links, parts }: Session): Promise<void> {
+  const { clock } = parts.seams;
+  const until = clock.now() + SEND_MS;
+  for (const { channel } of links.values()) channel.flush();
+  const waits = () => [...links.values()].some(({ channel }) => channel.open && channel.bufferedBytes > 0);
+  while (waits() && clock.now() < until) await new Promise<void>((resolve) => void clock.after(SEND_LOOK_MS, resolve));
+}
+/** Bound on that, and how often it is looked at. */
+const SEND_MS = 2000;
+const SEND_LOOK_MS = 5;
