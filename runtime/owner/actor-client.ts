@@ -3,14 +3,16 @@
 // The shell of core/actor-calls.ts. The agent is asked where an actor lives and tells changes; calls go straight to its worker.
 // After a broken connection nothing is judged before the agent's word, or the bound on it.
 
-import { ActorCalls, type ActorCallLife } from "../core/index.ts";
+import type { ActorCallRecord } from "./actor-call.ts";
+import { ActorCalls } from "../core/index.ts";
 import { ActorDiedError, ActorUnavailableError, errorOf, failureOf, PendingCallsLimitExceededError } from "../errors.ts";
 import type { Clock } from "../seams.ts";
-import type { ActorInfo, BoundArg, Chain, Code, Failure, TaskDone } from "../transport/index.ts";
-import { chainWithin, type Limit, Limits } from "./limits.ts";
+import type { ActorInfo, Failure, TaskDone } from "../transport/index.ts";
+import type { Borrowing } from "./borrowing.ts";
+import { chainWithin, Limits } from "./limits.ts";
 import type { Link, ProcessAddress } from "./links.ts";
 import type { ObjectEntry } from "./object-ref.ts";
-import type { OutcomeParts, RetryOn } from "./outcome.ts";
+import type { OutcomeParts } from "./outcome.ts";
 import { codeOf, errorFor, isError, type WireValue } from "./wire-value.ts";
 
 /** A default limit on calls of one process that have not ended: "-1" is not endless (docs/architecture.md). */
@@ -20,69 +22,6 @@ const LONG_POLL_MS = 10_000;
 /** Between a broken connection to an actor that is said to live and the next question about it. */
 const RECHECK_MS = 50;
 
-export interface MethodTemplate {
-  readonly id: number;
-  readonly name: string;
-  readonly method: string;
-  readonly numReturns: number;
-  /** Concurrency group; "" for the method's own. */
-  readonly group: string;
-}
-
-export class ActorCallRecord implements ActorCallLife {
-  readonly number: number;
-  readonly caller: number;
-  readonly template: MethodTemplate;
-  readonly args: Uint8Array;
-  readonly codes: Code[];
-  readonly bound: BoundArg[];
-  readonly results: readonly ObjectEntry[];
-  readonly kept: readonly ObjectEntry[];
-  readonly chain: Chain;
-  readonly retryOn: RetryOn;
-  readonly limit: Limit | undefined;
-  /** Its outcome is decided and no reply changes it; it may still run. */
-  decided = false;
-  ready = true;
-  stream = 0;
-  order = 0;
-  attempt = 0;
-  retriesLeft: number;
-  unresolved = 0;
-
-  constructor(
-    number: number,
-    caller: number,
-    template: MethodTemplate,
-    args: { bytes: Uint8Array; codes: Code[] },
-    bound: BoundArg[],
-    results: readonly ObjectEntry[],
-    kept: readonly ObjectEntry[],
-    chain: Chain,
-    retries: number,
-    retryOn: RetryOn,
-    limit: Limit | undefined,
-  ) {
-    this.number = number;
-    this.caller = caller;
-    this.template = template;
-    this.args = args.bytes;
-    this.codes = args.codes;
-    this.bound = bound;
-    this.results = results;
-    this.kept = kept;
-    this.chain = chain;
-    this.retriesLeft = retries;
-    this.retryOn = retryOn;
-    this.limit = limit;
-  }
-
-  /** Milliseconds of the clock. */
-  get submittedAt(): number {
-    return this.results[0].madeAt;
-  }
-}
-
 export interface ActorClientsParts extends OutcomeParts {
   readonly clock: Clock;
   readonly nodeId: string;
@@ -90,8 +29,7 @@ export interface ActorClientsParts extends OutcomeParts {
   /** Asks the agent for the actor's state, waiting there until it is neither pending nor restarting, within the bound. */
   readonly resolve: (actor: string, waitMs: number) => Promise<ActorInfo>;
   readonly released: (call: ActorCallRecord, done: TaskDone | undefined, link: Link | undefined) => void;
-  readonly keep: (entry: ObjectEntry) => void;
-  readonly drop: (entry: ObjectEntry) => void;
+  readonly borrowing: Pick<Borrowing, "addLocal" | "dropLocal">;
 }
 
 /** What its handles say of it, wherever they come from. */
@@ -230,7 +168,7 @@ export class ActorClients {
     this.#pending.set(call.number, { client, call });
     if (counted !== undefined && client.held === undefined && client.calls.state !== "dead") {
       client.held = counted;
-      this.#parts.keep(counted);
+      this.#parts.borrowing.addLocal(counted);
     }
     if (call.limit !== undefined) this.#limits.watch(call);
     if (!this.#pending.has(call.number)) return;
@@ -340,7 +278,7 @@ export class ActorClients {
   #releaseKept(client: ActorClient): void {
     const { kept } = client;
     client.kept = [];
-    for (const entry of kept) this.#parts.drop(entry);
+    for (const entry of kept) this.#parts.borrowing.dropLocal(entry);
   }
 
   /** Actors of that node are restarting elsewhere or dead: the head knows which. */
@@ -450,7 +388,7 @@ export class ActorClients {
   #letGo(client: ActorClient): void {
     const { held } = client;
     client.held = undefined;
-    if (held !== undefined) this.#parts.drop(held);
+    if (held !== undefined) this.#parts.borrowing.dropLocal(held);
   }
 
   #settle(

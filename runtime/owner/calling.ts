@@ -1,7 +1,7 @@
 // Makes calls of actors: the arguments, the constant part of all calls of a method, and what the call takes from its caller.
 
 import { InvalidArgumentError } from "../errors.ts";
-import { ActorCallRecord, type MethodTemplate } from "./actor-client.ts";
+import { ActorCallRecord, type MethodTemplate } from "./actor-call.ts";
 import type { CallOptions, HandleCore } from "./actor-handle.ts";
 import { limitOf, NO_CHAIN } from "./limits.ts";
 import { ObjectRef } from "./object-ref.ts";

@@ -80,7 +80,7 @@ export class Session {
   readonly reading: Reading;
   readonly arguments: Arguments;
   readonly stuckCalls: StuckCalls;
-  readonly #calling: Calling;
+  readonly #calling = new Calling(this);
   readonly environments: Environments;
   readonly history = new TaskHistory();
   /** Job that this process works for; a worker adopts one. */
@@ -102,10 +102,7 @@ export class Session {
     const connect = (address: ProcessAddress) => this.links.connect(address);
     const { processId, nodeId } = identity;
     this.links = new LinkTable({
-      transport: seams.transport,
-      identity,
-      sessionDir: parts.sessionDir,
-      dialTimeoutMs: DIAL_TIMEOUT_MS,
+      identity, transport: seams.transport, sessionDir: parts.sessionDir, dialTimeoutMs: DIAL_TIMEOUT_MS,
       messages: { ...this.#processMessages(), ...parts.extraMessages },
       relay: parts.openRelay,
       onTurn: (link) => link.channel.flush(),
@@ -126,14 +123,12 @@ export class Session {
       resolve: (actor, waitMs) => this.resolveActor({ actor }, waitMs),
       ...outcomes,
       released: (call, done, link) => this.#released(call.kept, done, link),
-      keep: (entry) => this.borrowing.addLocal(entry),
-      drop: (entry) => this.borrowing.dropLocal(entry),
+      borrowing: this.borrowing,
     });
     const travel = travelHooks(this.borrowing, this.actors, this);
     const hooks = captureHooks(travel, this.borrowing);
     this.code = new CodeExchange({
-      createShipper: (data) => parts.createShipper({ ...hooks, data }),
-      home, nodeId,
+      home, nodeId, createShipper: (data) => parts.createShipper({ ...hooks, data }),
       export: (item) => this.ask("exportCode", item, "done"),
       fetch: (which) => this.ask("fetchCode", which, "codeItem", FETCH_TIMEOUT_MS),
     });
@@ -154,24 +149,15 @@ export class Session {
     const suspender = () => this.attempts.current();
     this.waiting = new Waiting({ clock: seams.clock, suspender, hold: (change) => this.#hold(change) });
     this.reading = new Reading({
-      clock: seams.clock,
-      nodeId,
-      values: this.values,
-      borrowing: this.borrowing,
+      clock: seams.clock, nodeId, values: this.values, borrowing: this.borrowing, waiting: this.waiting,
       fetch: (entry, source) => this.fetchStored(entry.owner, entry.number, source),
       waitingFor: (entries) => this.#waitingFor(entries),
-      waiting: this.waiting,
     });
     // A setupHook runs in workers that have no job yet: it brings all it captured.
     const whole = parts.createShipper(hooks);
     this.environments = new Environments(parts.environment, whole, (piece) => this.ask("writeChunk", piece, "chunk"));
     this.arguments = new Arguments(this.values, this.borrowing, () => this.newEntry());
-    this.#calling = new Calling(this);
-    this.stuckCalls = new StuckCalls({
-      process: processId,
-      find: (number) => this.#submitted(number),
-      tell: (to, message) => this.#tellStuck(to, message),
-    });
+    this.stuckCalls = new StuckCalls(processId, (number) => this.#submitted(number), (...told) => this.#tellStuck(...told));
   }
 
   /** Accepts channels of other processes at this process's own socket. */

@@ -2,7 +2,8 @@
 
 import { isFree } from "../core/index.ts";
 import { InvalidArgumentError } from "../errors.ts";
-import type { ActorCallRecord, ActorClient } from "./actor-client.ts";
+import type { ActorCallRecord } from "./actor-call.ts";
+import type { ActorClient } from "./actor-client.ts";
 import { type ObjectEntry, objectIdOf } from "./object-ref.ts";
 import type { Session } from "./session.ts";
 import type { EndedTask } from "./task-history.ts";

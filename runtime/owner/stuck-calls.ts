@@ -25,12 +25,6 @@ interface Submitted {
   readonly actor: string | undefined;
 }
 
-export interface StuckCallsParts {
-  readonly process: string;
-  readonly find: (number: number) => Submitted | undefined;
-  readonly tell: (to: ProcessAddress, message: CallStuck) => void;
-}
-
 /** The actors of this process. */
 export interface StuckListener {
   /** The running call `attempt` of the actor waits until it has run that other call. */
@@ -40,21 +34,27 @@ export interface StuckListener {
 }
 
 export class StuckCalls {
-  readonly #parts: StuckCallsParts;
+  readonly #process: string;
+  readonly #find: (number: number) => Submitted | undefined;
+  readonly #tell: (to: ProcessAddress, message: CallStuck) => void;
   readonly #waits = new Map<Attempt, Map<number, number>>();
   /** What own calls wait for, by their numbers. */
   readonly #told = new Recent<number, Stuck[]>(KEPT);
   listener: StuckListener | undefined;
 
-  constructor(parts: StuckCallsParts) {
-    this.#parts = parts;
+  constructor(
+    process: string, find: (number: number) => Submitted | undefined, tell: (to: ProcessAddress, message: CallStuck) => void,
+  ) {
+    this.#process = process;
+    this.#find = find;
+    this.#tell = tell;
   }
 
   /** `attempt` waits until all of these are settled. Returns what says that it does not any more. */
   waiting(attempt: Attempt, entries: readonly ObjectEntry[]): () => void {
     const waits = this.#waits.get(attempt) ?? new Map<number, number>();
     this.#waits.set(attempt, waits);
-    const numbers = entries.filter((entry) => entry.owner === this.#parts.process).map((entry) => entry.number);
+    const numbers = entries.filter((entry) => entry.owner === this.#process).map((entry) => entry.number);
     for (const number of numbers) waits.set(number, (waits.get(number) ?? 0) + 1);
     for (const number of numbers) this.#waitsFor(attempt, number);
     return () => {
@@ -71,7 +71,7 @@ export class StuckCalls {
 
   /** What runs our call or task `object` waits until an actor has run another. */
   told({ object, ...stuck }: CallStuck): void {
-    const attempt = this.#parts.find(object)?.attempt;
+    const attempt = this.#find(object)?.attempt;
     if (attempt === undefined) return;
     const known = this.#told.peek(object) ?? [];
     if (known.some(({ process, task }) => process === stuck.process && task === stuck.task)) return;
@@ -80,9 +80,9 @@ export class StuckCalls {
   }
 
   #waitsFor(attempt: Attempt, number: number): void {
-    const actor = this.#parts.find(number)?.actor;
+    const actor = this.#find(number)?.actor;
     if (actor !== undefined && attempt.chain.actors.includes(actor)) {
-      this.#pass(attempt, { actor, process: this.#parts.process, task: number });
+      this.#pass(attempt, { actor, process: this.#process, task: number });
     }
     for (const stuck of this.#told.peek(number) ?? []) this.#pass(attempt, stuck);
   }
@@ -92,6 +92,6 @@ export class StuckCalls {
     const { chain, actorId, submitter } = attempt;
     const above = actorId === undefined ? chain.actors : chain.actors.slice(0, -1);
     if (actorId === stuck.actor) this.listener?.stuck(attempt, stuck);
-    if (above.includes(stuck.actor)) this.#parts.tell(submitter, { object: submitter.number, ...stuck });
+    if (above.includes(stuck.actor)) this.#tell(submitter, { object: submitter.number, ...stuck });
   }
 }

@@ -79,7 +79,8 @@ describe("a call that the running one waits for", () => {
 });
 
 test("in any history no group runs more than its slots, calls of a group start in their order, and all run", () => {
-  const act = fc.record({ kind: fc.constantFrom("call", "call", "end", "stuck"), group: fc.constantFrom("", "g", "h"), n: fc.nat(50) });
+  const kind = fc.constantFrom("call", "call", "end", "stuck");
+  const act = fc.record({ kind, group: fc.constantFrom("", "g", "h"), n: fc.nat(50) });
   fc.assert(
     fc.property(fc.array(act, { maxLength: 120 }), fc.boolean(), (acts, reentrant) => {
       const limits: Record<string, number> = { "": 1, g: 2, h: 3 };
