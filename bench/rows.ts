@@ -3,6 +3,7 @@
 import { ownRows } from "./own-rows.ts";
 import { rateRows } from "./rate-rows.ts";
 import type { Windows } from "./timing.ts";
+import { valueRows } from "./value-rows.ts";
 
 export interface Row {
   readonly name: string;
@@ -14,7 +15,7 @@ export interface Row {
   measure(windows: Windows): Promise<number[]>;
 }
 
-export const rows: readonly Row[] = [...rateRows, ...ownRows];
+export const rows: readonly Row[] = [...rateRows, ...ownRows, ...valueRows];
 
 /** Rows whose name has the pattern in it; `^name$` is exactly one. */
 export function rowsLike(pattern: string): Row[] {

@@ -28,8 +28,9 @@ const VIEW_ALIGNMENT = 8;
 
 export class BlockBuffers {
   readonly #block: Uint8Array;
-  readonly #entries: TableEntry[] = [];
-  readonly #inline: Region[] = [];
+  // Most values have neither.
+  #entries: TableEntry[] | undefined;
+  #inline: Region[] | undefined;
   #resizableCount = 0;
 
   constructor(block: Uint8Array) {
@@ -56,7 +57,8 @@ export class BlockBuffers {
         && base % VIEW_ALIGNMENT === 0 && offset >= free && offset + length <= block.length;
       if (!isSound) throw badBytes("a buffer is not in the block");
       free = offset + length;
-      this.#entries.push({ offset, length, base, exposed: data.getUint32(row + 24, true) === EXPOSED, region: undefined });
+      const exposed = data.getUint32(row + 24, true) === EXPOSED;
+      (this.#entries ??= []).push({ offset, length, base, exposed, region: undefined });
     }
     return end;
   }
@@ -72,11 +74,11 @@ export class BlockBuffers {
     if (kind === SOURCE_INLINE) {
       const bytes = reader.raw(reader.countOf(1));
       const region = { buffer: this.#own(bytes, max), shift: 0, base: 0, length: bytes.length };
-      this.#inline.push(region);
+      (this.#inline ??= []).push(region);
       return region;
     }
     const number = reader.count();
-    const region = kind === SOURCE_AGAIN ? this.#inline[number] : kind === SOURCE_TABLE ? this.region(number, max) : undefined;
+    const region = kind === SOURCE_AGAIN ? this.#inline?.[number] : kind === SOURCE_TABLE ? this.region(number, max) : undefined;
     if (region === undefined) throw badBytes("a buffer is missing");
     if (exposed && (region.shift !== 0 || region.base !== 0 || region.buffer === this.#block.buffer)) {
       throw badBytes("a buffer has no ArrayBuffer of its own");
@@ -86,7 +88,7 @@ export class BlockBuffers {
 
   /** A table entry's bytes; the same region each time. */
   region(number: number, max?: number): Region {
-    const entry = this.#entries[number];
+    const entry = this.#entries?.[number];
     if (entry === undefined) throw badBytes("a buffer is missing");
     return (entry.region ??= this.#make(entry, max));
   }

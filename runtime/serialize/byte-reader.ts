@@ -92,7 +92,15 @@ export class ByteReader {
   float(): number {
     this.#need(8);
     const { bytes, at } = this;
-    for (let i = 0; i < 8; i++) floatBytes[i] = bytes[at + i];
+    // Written out: in a loop it takes twice as long.
+    floatBytes[0] = bytes[at];
+    floatBytes[1] = bytes[at + 1];
+    floatBytes[2] = bytes[at + 2];
+    floatBytes[3] = bytes[at + 3];
+    floatBytes[4] = bytes[at + 4];
+    floatBytes[5] = bytes[at + 5];
+    floatBytes[6] = bytes[at + 6];
+    floatBytes[7] = bytes[at + 7];
     this.at = at + 8;
     return float[0];
   }

@@ -99,7 +99,15 @@ export class ByteWriter {
     float[0] = value;
     const { bytes } = this;
     const { at } = this;
-    for (let i = 0; i < 8; i++) bytes[at + i] = floatBytes[i];
+    // Written out: in a loop it takes twice as long.
+    bytes[at] = floatBytes[0];
+    bytes[at + 1] = floatBytes[1];
+    bytes[at + 2] = floatBytes[2];
+    bytes[at + 3] = floatBytes[3];
+    bytes[at + 4] = floatBytes[4];
+    bytes[at + 5] = floatBytes[5];
+    bytes[at + 6] = floatBytes[6];
+    bytes[at + 7] = floatBytes[7];
     this.at = at + 8;
   }
 

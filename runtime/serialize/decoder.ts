@@ -54,8 +54,9 @@ class Decoder {
   readonly #buffers: BlockBuffers;
   readonly #hooks: DecodeHooks;
   readonly #objects: unknown[] = [];
-  readonly #shapes: (readonly string[])[] = [];
-  #queue: LateBody[] = [];
+  // Small values have neither.
+  #shapes: (readonly string[])[] | undefined;
+  #queue: LateBody[] | undefined;
   #scopes = 0;
 
   constructor(reader: ByteReader, buffers: BlockBuffers, hooks: DecodeHooks) {
@@ -66,12 +67,11 @@ class Decoder {
 
   root(): unknown {
     const value = this.value(0);
-    if (this.#queue.length > 0) this.#drain(0);
+    if (this.#queue !== undefined) this.#drain(this.#queue, 0);
     return value;
   }
 
-  #drain(depth: number): void {
-    const queue = this.#queue;
+  #drain(queue: LateBody[], depth: number): void {
     for (let i = 0; i < queue.length; i++) {
       const { tag, value, count, keys } = queue[i];
       this.#body(tag, value, count, keys, depth + 1);
@@ -82,9 +82,9 @@ class Decoder {
   #scope(depth: number): unknown {
     if (++this.#scopes > f.SCOPE_DEPTH) throw badBytes("scopes nest too deep");
     const outer = this.#queue;
-    this.#queue = [];
+    this.#queue = undefined;
     const value = this.value(depth + 1);
-    this.#drain(depth);
+    if (this.#queue !== undefined) this.#drain(this.#queue, depth);
     this.#queue = outer;
     this.#scopes--;
     return value;
@@ -95,6 +95,7 @@ class Decoder {
     if (tag <= f.SMALL_INT_MAX) return tag;
     if (tag < f.SHORT_ARRAY) return this.#in.latin1(tag & 0x1f);
     if (tag < f.UNDEFINED) return this.#composite(tag, depth, false);
+    if (tag === f.FLOAT64) return this.#in.float();
     switch (tag) {
       case f.UNDEFINED: return undefined;
       case f.NULL: return null;
@@ -103,7 +104,6 @@ class Decoder {
       case f.INT8: return (this.#in.byte() << 24) >> 24;
       case f.INT16: return this.#in.int16();
       case f.INT32: return this.#in.int32();
-      case f.FLOAT64: return this.#in.float();
       case f.LATIN1:
       case f.UTF16: return this.#in.textOf(tag);
       case f.BACK: return this.#back();
@@ -158,7 +158,7 @@ class Decoder {
       count = tag & f.SHORT_COUNT_MAX;
       this.#objects.push((value = {}));
     } else if (tag === f.SHAPED) {
-      keys = this.#shapes[this.#in.count()];
+      keys = this.#shapes?.[this.#in.count()];
       if (keys === undefined) throw badBytes("a shape is missing");
       this.#objects.push((value = {}));
     } else if (tag === f.ARRAY || tag === f.OBJECT) {
@@ -171,7 +171,7 @@ class Decoder {
     } else {
       value = this.#header(tag, depth);
     }
-    if (isLate) this.#queue.push({ tag: kind, value, count, keys });
+    if (isLate) (this.#queue ??= []).push({ tag: kind, value, count, keys });
     else this.#body(kind, value, count, keys, depth);
     return value;
   }
@@ -180,7 +180,7 @@ class Decoder {
     const count = this.#in.countOf(2);
     const keys: string[] = [];
     for (let i = 0; i < count; i++) keys.push(this.#in.name(this.#in.byte()));
-    this.#shapes.push(keys);
+    (this.#shapes ??= []).push(keys);
     return keys;
   }
 
@@ -258,9 +258,18 @@ class Decoder {
 
   #elements(value: unknown[], count: number, depth: number): void {
     const reader = this.#in;
+    const { bytes, end } = reader;
     for (let i = 0; i < count; i++) {
-      if (reader.bytes[reader.at] === f.HOLE && reader.at < reader.end) {
-        reader.at++;
+      const { at } = reader;
+      const tag = at < end ? bytes[at] : f.SMALL_INT_MAX + 1;
+      if (tag <= f.SMALL_INT_MAX) {
+        reader.at = at + 1;
+        value.push(tag);
+      } else if (tag === f.FLOAT64) {
+        reader.at = at + 1;
+        value.push(reader.float());
+      } else if (tag === f.HOLE) {
+        reader.at = at + 1;
         value.length = i + 1;
       } else {
         value.push(this.value(depth + 1));
