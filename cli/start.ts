@@ -87,7 +87,8 @@ async function start(options: StartOptions): Promise<void> {
     const { pid, address } = started;
     const processStart = processStartOf(pid) ?? "";
     const isHead = options.head === true;
-    const record = { pid, processStart, address, tokenFile, sessionDir, nodeId, clusterId, isHead, trustedNetwork };
+    const joined = typeof head === "string" ? "" : head.address;
+    const record = { pid, processStart, address, joined, tokenFile, sessionDir, nodeId, clusterId, isHead, trustedNetwork };
     await hold(started, record, attached, () => tell(record, plan, options));
   } catch (error) {
     rmSync(sessionDir, { recursive: true, force: true });

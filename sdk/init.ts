@@ -25,6 +25,11 @@ export interface InitOptions {
   /** Secret of that cluster; default the file `tokenFile`, TROUPE_TOKEN, TROUPE_TOKEN_FILE, or that of the node found here. */
   token?: string | undefined;
   tokenFile?: string | undefined;
+  /**
+   * The way to the address may be plain text beyond this machine: whoever reads it can run code in the cluster. Default: whether
+   * TROUPE_TRUSTED_NETWORK is 1.
+   */
+  trustedNetwork?: boolean | undefined;
   namespace?: string | undefined;
   jobName?: string | undefined;
   /** CPUs of the private cluster; default those of the machine. */
@@ -45,8 +50,8 @@ export interface InitOptions {
 }
 
 const KNOWN = new Set([
-  "address", "token", "tokenFile", "namespace", "jobName", "numCpus", "numGpus", "resources", "labels", "memory",
-  "objectStoreMemory", "logToDriver", "runtimeEnv", "ignoreReinit",
+  "address", "token", "tokenFile", "trustedNetwork", "namespace", "jobName", "numCpus", "numGpus", "resources", "labels",
+  "memory", "objectStoreMemory", "logToDriver", "runtimeEnv", "ignoreReinit",
 ]);
 
 let current: Cluster | undefined;
@@ -81,11 +86,12 @@ export function isInitialized(): boolean {
   return findSession() !== undefined;
 }
 
-export function systemSeams(): Seams {
+export function systemSeams({ trustedNetwork }: Pick<InitOptions, "trustedNetwork"> = {}): Seams {
+  const trusted = trustedNetwork ?? process.env.TROUPE_TRUSTED_NETWORK === "1";
   return {
     clock: systemClock,
     random: systemRandom,
-    transport: systemTransport({ clock: systemClock }),
+    transport: systemTransport({ clock: systemClock, trustedNetwork: trusted }),
     spawner: systemSpawner({ mainOf }),
   };
 }
@@ -119,7 +125,7 @@ function autoStartLine(address: string | undefined): string {
 /** A cluster that takes work at once and is on its way. */
 function begin(options: InitOptions): Cluster {
   const address = options.address ?? process.env.TROUPE_ADDRESS;
-  const seams = systemSeams();
+  const seams = systemSeams(options);
   if (address !== undefined) return joinRunning(seams, address, options);
   // The first statement that matters: the host boots while this process loads what its first call needs.
   const host = startPrivateCluster(seams, nodeOf(options, 1));
@@ -196,7 +202,7 @@ function check(options: InitOptions): void {
     if (size !== undefined) bytesIn(name, size);
   }
   if (options.runtimeEnv !== undefined) checkRuntimeEnv("init option runtimeEnv", options.runtimeEnv);
-  for (const name of ["address", "token", "tokenFile", "namespace", "jobName"] as const) {
+  for (const name of ["address", "token", "tokenFile", "trustedNetwork", "namespace", "jobName"] as const) {
     const value = options[name];
     if (value !== undefined && (typeof value !== "string" || value === "")) {
       throw new InvalidArgumentError(`init option ${name} must be a non-empty string, not ${JSON.stringify(value)}`);

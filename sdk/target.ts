@@ -25,7 +25,7 @@ export interface Target {
 export function findTarget(options: TargetOptions & { readonly address: string }): Target {
   const { address } = options;
   const { running } = readRecords();
-  const record = address === "auto" ? localNode(running) : running.find((one) => isAddressOf(one, address));
+  const record = address === "auto" ? localNode(running) : nodeAt(running, address);
   if (record !== undefined) {
     const { clusterId, nodeId, sessionDir, tokenFile } = record;
     return { agentAddress: `unix:${sessionDir}/agent.sock`, clusterId, nodeId, token: tokenOf(options, tokenFile), record };
@@ -49,9 +49,11 @@ function localNode(running: readonly SessionRecord[]): SessionRecord {
   return found;
 }
 
-function isAddressOf({ address, sessionDir }: SessionRecord, wanted: string): boolean {
-  if (wanted.startsWith("unix:")) return wanted === `unix:${sessionDir}/agent.sock`;
-  return dialAddress(wanted).replace("tcp:localhost:", "tcp:127.0.0.1:") === address;
+/** The node here that has the address, else one of the cluster that it joined there. */
+function nodeAt(running: readonly SessionRecord[], wanted: string): SessionRecord | undefined {
+  const dialled = dialAddress(wanted).replace("tcp:localhost:", "tcp:127.0.0.1:");
+  const isIts = ({ address, sessionDir }: SessionRecord) => dialled === address || dialled === `unix:${sessionDir}/agent.sock`;
+  return running.find(isIts) ?? running.find(({ joined }) => joined === dialled);
 }
 
 function dialAddress(address: string): string {

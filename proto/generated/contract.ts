@@ -432,7 +432,8 @@ export interface AdoptJob {
   readonly jobId: string;
   readonly environment: string;
   readonly namespace: string;
-  readonly node: string;
+  readonly driverNode: string;
+  readonly home: string;
 }
 export const AdoptJob = v1.AdoptJob as Codec<AdoptJob>;
 
@@ -698,6 +699,7 @@ export interface RegisterJob {
   readonly details: DriverDetails | undefined;
   readonly processId: string;
   readonly nodeId: string;
+  readonly driverNode: string;
 }
 export const RegisterJob = v1.RegisterJob as Codec<RegisterJob>;
 

@@ -5666,7 +5666,8 @@ const AdoptJob = function () {
 this.jobId = "";
 this.environment = "";
 this.namespace = "";
-this.node = "";
+this.driverNode = "";
+this.home = "";
 };
 AdoptJob.encode = function (message, writer, _depth) {
 if (!writer)
@@ -5681,8 +5682,10 @@ if (message.environment != null && $Object.hasOwnProperty.call(message, "environ
 writer.uint32(18).string(message.environment);
 if (message.namespace != null && $Object.hasOwnProperty.call(message, "namespace") && message.namespace !== "")
 writer.uint32(26).string(message.namespace);
-if (message.node != null && $Object.hasOwnProperty.call(message, "node") && message.node !== "")
-writer.uint32(34).string(message.node);
+if (message.driverNode != null && $Object.hasOwnProperty.call(message, "driverNode") && message.driverNode !== "")
+writer.uint32(34).string(message.driverNode);
+if (message.home != null && $Object.hasOwnProperty.call(message, "home") && message.home !== "")
+writer.uint32(42).string(message.home);
 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
 for (let i = 0; i < message.$unknowns.length; ++i)
 writer.raw(message.$unknowns[i]);
@@ -5746,9 +5749,18 @@ case 4: {
 if (wireType !== 2)
 break;
 if ((value = reader.stringVerify()).length)
-message.node = value;
+message.driverNode = value;
 else
-message.node = "";
+message.driverNode = "";
+continue;
+}
+case 5: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.home = value;
+else
+message.home = "";
 continue;
 }
 }
@@ -9226,6 +9238,7 @@ const RegisterJob = function () {
 this.details = $undefined;
 this.processId = "";
 this.nodeId = "";
+this.driverNode = "";
 };
 RegisterJob.encode = function (message, writer, _depth) {
 if (!writer)
@@ -9240,6 +9253,8 @@ if (message.processId != null && $Object.hasOwnProperty.call(message, "processId
 writer.uint32(18).string(message.processId);
 if (message.nodeId != null && $Object.hasOwnProperty.call(message, "nodeId") && message.nodeId !== "")
 writer.uint32(26).string(message.nodeId);
+if (message.driverNode != null && $Object.hasOwnProperty.call(message, "driverNode") && message.driverNode !== "")
+writer.uint32(34).string(message.driverNode);
 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
 for (let i = 0; i < message.$unknowns.length; ++i)
 writer.raw(message.$unknowns[i]);
@@ -9294,6 +9309,15 @@ if ((value = reader.stringVerify()).length)
 message.nodeId = value;
 else
 message.nodeId = "";
+continue;
+}
+case 4: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.driverNode = value;
+else
+message.driverNode = "";
 continue;
 }
 }

@@ -1,30 +1,28 @@
 // What an agent knows of jobs: their namespaces, which drivers of this node they belong to, where their log lines go, and under
 // which number the store keeps what their dead processes made.
 
-import type { LogLines } from "../transport/index.ts";
+import type { AdoptJob, LogLines } from "../transport/index.ts";
+import type { Gateways } from "./gateways.ts";
 
 export class AgentJobs {
-  readonly #nodeId: string;
+  readonly #gateways: Gateways;
   readonly #namespaces = new Map<string, string>();
-  /** Nodes whose agents their drivers talk to. */
-  readonly #homes = new Map<string, string>();
   /** Jobs of the drivers of this node, by their process. */
   readonly #drivers = new Map<string, string>();
   readonly #heirs = new Map<string, number>();
 
-  constructor(nodeId: string) {
-    this.#nodeId = nodeId;
+  constructor(gateways: Gateways) {
+    this.#gateways = gateways;
   }
 
   /** The head tells every job of the cluster. */
-  begun(jobId: string, namespace: string, home: string): void {
+  begun({ jobId, namespace, driverNode, home }: AdoptJob): void {
     this.#namespaces.set(jobId, namespace);
-    this.#homes.set(jobId, home);
+    this.#gateways.learn(driverNode, home);
   }
 
   ended(jobId: string): void {
     this.#namespaces.delete(jobId);
-    this.#homes.delete(jobId);
   }
 
   /** What a worker is told of the job it adopts. */
@@ -58,19 +56,14 @@ export class AgentJobs {
     return this.#namespaces.has(jobId);
   }
 
-  /** Where its driver is reached. */
+  /** The node that its driver is at: a job's id ends with what the driver calls its node. */
   homeOf(jobId: string): string {
-    return this.#homes.get(jobId) ?? driverNodeOf(jobId);
+    return this.#gateways.of(jobId.slice(jobId.lastIndexOf("-") + 1));
   }
 
   /** The other node whose driver reads these lines. */
   elsewhere(lines: LogLines): string | undefined {
     const node = this.homeOf(lines.jobId);
-    return node === this.#nodeId || node === "" ? undefined : node;
+    return this.#gateways.isHere(node) || node === "" ? undefined : node;
   }
-}
-
-/** A job's id ends with the node of its driver. */
-export function driverNodeOf(jobId: string): string {
-  return jobId.slice(jobId.lastIndexOf("-") + 1);
 }

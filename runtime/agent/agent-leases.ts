@@ -19,6 +19,7 @@ import type {
 } from "../transport/index.ts";
 import { LeaseQueue, type LeaseEffect, type LeaseEvent, type RefusalCode, type Resources } from "../../scheduler/index.ts";
 import type { AgentEnvironments } from "./agent-environments.ts";
+import type { LocalProcesses } from "./local-processes.ts";
 import type { WorkerPool } from "./worker-pool.ts";
 
 const ACTOR_ORIGIN = "actor:";
@@ -36,7 +37,7 @@ export interface AgentLeasesParts {
   readonly labels: Readonly<Record<string, string>>;
   readonly workers: WorkerPool;
   readonly claims: ClaimBook;
-  readonly channelOf: (process: string) => Channel | undefined;
+  readonly processes: LocalProcesses;
   readonly connectPeer: (node: string) => Promise<Channel>;
   readonly environments: AgentEnvironments;
   /** What a worker is told of the job it adopts. */
@@ -145,7 +146,7 @@ export class AgentLeases {
     this.#step({ kind: "workerStarting", worker });
   }
 
-  /** An owner on another machine is told what had started: it has no other way to know. */
+  /** An owner that sees no claim pages is told what had started: it has no other way to know. */
   workerDied(died: SendOf<"processDied">): void {
     const worker = died.process as string;
     const lease = this.#leaseOf.get(worker);
@@ -153,7 +154,8 @@ export class AgentLeases {
     if (lease !== undefined && granted !== undefined) {
       const { origin, page } = granted;
       const tags = this.#parts.claims.page(page)?.claimed() ?? [];
-      if (this.#via.has(origin)) this.#answer(granted, "processDied", { ...died, lease, origin, claims: claimsOf(tags) });
+      const news = { ...died, lease, origin, claims: claimsOf(tags) };
+      if (!this.#parts.processes.sharesMemory(origin)) this.#answer(granted, "processDied", news);
       this.#endLease(lease, worker);
     }
     this.#busy(worker);
@@ -213,7 +215,7 @@ export class AgentLeases {
   forwardGranted(granted: LeaseGranted, node: string): void {
     const { origin, schedulingClass, lease } = granted;
     this.#step({ kind: "forwardGranted", node, lease, origin, schedulingClass });
-    this.#parts.channelOf(origin)?.send("leaseGranted", granted);
+    this.#parts.processes.channelOf(origin)?.send("leaseGranted", granted);
   }
 
   /** The queue looks for another node, and refuses by itself when there is none. */
@@ -345,7 +347,7 @@ export class AgentLeases {
     this.#leaseOf.delete(worker);
     const granted = this.#granted.get(lease);
     if (granted === undefined) return;
-    if (this.#parts.channelOf(granted.origin) === undefined) this.#forget(lease);
+    if (!this.#parts.processes.sharesMemory(granted.origin)) this.#forget(lease);
     else granted.over = true;
   }
 
@@ -367,7 +369,7 @@ export class AgentLeases {
     body: SendOf<N>,
   ): void {
     const via = this.#via.get(origin);
-    if (via === undefined) return this.#parts.channelOf(origin)?.send(name, body);
+    if (via === undefined) return this.#parts.processes.channelOf(origin)?.send(name, body);
     this.#tell(via, name, body);
   }
 

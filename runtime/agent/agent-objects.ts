@@ -5,10 +5,11 @@
 
 import { ConnectionError, ObjectLostError, ObjectStoreFullError } from "../errors.ts";
 import type { Clock } from "../seams.ts";
-import type { StoreBroker, StoreClient, StoreHost, WritableObject } from "../store/index.ts";
+import type { ObjectOwner, StoreBroker, StoreClient, StoreHost, WritableObject } from "../store/index.ts";
 import type {
   AllocateObject, AnswerBody, Caller, Channel, Draft, FetchObject, FreeObjects, GrantDescriptors, GrantSlab, ReadChunk, Stored,
 } from "../transport/index.ts";
+import { FarObjects } from "./far-objects.ts";
 import { Orphans, type GoneOwner } from "./orphans.ts";
 import type { Peers } from "./peers.ts";
 
@@ -55,6 +56,11 @@ export class AgentObjects {
   sweep(): void {
     this.#parts.host.sweep();
     this.#orphans.sweep();
+  }
+
+  /** For a driver that shares no memory with this agent. */
+  farObjects(driver: ObjectOwner): FarObjects {
+    return new FarObjects(this.#parts.client, driver);
   }
 
   /** Bytes that came from other nodes since the start. */

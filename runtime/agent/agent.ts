@@ -10,23 +10,25 @@ import type { EnvironmentSite, WorkerEnvironment } from "../environment/index.ts
 import type { ClaimBook, StoreBroker, StoreClient, StoreGrant, StoreHost } from "../store/index.ts";
 import {
   AgentWelcome, Callee, Caller, ProcessWelcome, toBytes,
-  type ActorSpec, type Admission, type AnswerBody, type CallHandlers, type Channel, type ChannelHandler,
-  type Draft, type Identity, type Listener, type MessageHandlers, type NodeInfo, type Peer,
+  type ActorSpec, type Admission, type Channel, type ChannelHandler, type Draft, type Failure,
+  type Identity, type Listener, type MessageHandlers, type NodeInfo, type Peer,
 } from "../transport/index.ts";
 import type { Resources } from "../../scheduler/index.ts";
 import { AgentActors } from "./agent-actors.ts";
 import { AgentCode } from "./agent-code.ts";
 import { AgentEnvironments } from "./agent-environments.ts";
-import { AgentJobs, driverNodeOf } from "./agent-jobs.ts";
+import { AgentJobs } from "./agent-jobs.ts";
 import { AgentLogs } from "./agent-logs.ts";
 import { AgentLeases } from "./agent-leases.ts";
 import { AgentObjects, ownBroker } from "./agent-objects.ts";
 import { AgentState } from "./agent-state.ts";
 import { Endings } from "./endings.ts";
+import { Gateways } from "./gateways.ts";
 import { HeadLink } from "./head-link.ts";
 import { LocalProcesses } from "./local-processes.ts";
 import type { LogFiles } from "./log-files.ts";
 import { Peers } from "./peers.ts";
+import { ProcessServices } from "./process-services.ts";
 import { Relays, type RelayTarget } from "./relays.ts";
 import { WorkerPool } from "./worker-pool.ts";
 
@@ -74,7 +76,9 @@ export class Agent {
   readonly #state: AgentState;
   readonly #peers: Peers;
   readonly #relays: Relays;
+  readonly #gateways: Gateways;
   readonly #head: HeadLink;
+  readonly #services: ProcessServices;
   readonly #processes = new LocalProcesses();
   readonly #jobs: AgentJobs;
   readonly #logs: AgentLogs;
@@ -90,8 +94,9 @@ export class Agent {
     const { clock, random, spawner, transport } = seams;
     const { nodeId, processId } = identity;
     this.caller = new Caller(clock);
-    this.#jobs = new AgentJobs(nodeId);
-    this.#peers = new Peers(transport, identity, () => this.#peerHandler());
+    const gateways = (this.#gateways = new Gateways(nodeId));
+    this.#jobs = new AgentJobs(gateways);
+    this.#peers = new Peers({ clock, transport, identity, gateways, handler: () => this.#peerHandler() });
     this.workers = new WorkerPool({
       clock, random, spawner, nodeId, config: parts.workerConfig,
       launchOf: (environment) => this.#environments.launchOf(environment), started: parts.workerStarted,
@@ -108,13 +113,10 @@ export class Agent {
       failed: (jobId, environment, text) => this.#leases.environmentFailed(jobId, environment, text),
     });
     this.#logs = new AgentLogs({ files: parts.logs, jobs: this.#jobs, processes: this.#processes, connect });
-    this.#relays = new Relays({
-      nodeId, connect, local: (process) => this.#relayTarget(process), hostOf: (node) => this.#peers.hostOf(node),
-    });
+    this.#relays = new Relays({ nodeId, gateways, connect, local: (process) => this.#relayTarget(process) });
     this.#leases = new AgentLeases({
       clock, random, nodeId, processId, total: parts.total, labels: parts.labels, workers: this.workers, claims: parts.claims,
-      channelOf: (process) => this.#processes.channelOf(process),
-      connectPeer: connect, environments: this.#environments,
+      processes: this.#processes, connectPeer: connect, environments: this.#environments,
       actorGranted: (actor, worker) => this.#actors.granted(actor, worker),
       actorRefused: (actor, error) => this.#actors.refused(actor, error),
       adoption: (jobId) => this.#jobs.adoption(jobId),
@@ -152,7 +154,16 @@ export class Agent {
         total: parts.total, labels: parts.labels, address: this.#address, host: parts.host, isHead: parts.isHead,
       }),
     });
+    this.#services = this.#makeServices();
     this.#endings = this.#makeEndings();
+  }
+
+  #makeServices(): ProcessServices {
+    return new ProcessServices({
+      nodeId: this.#nodeId, caller: this.caller, jobOf: (peer) => this.#jobOf(peer), jobs: this.#jobs, leases: this.#leases,
+      holderOf: (peer) => this.#holderOf(peer), actors: this.#actors, objects: this.#objects, code: this.#code,
+      environments: this.#environments, state: this.#state, relays: this.#relays, head: this.#head,
+    });
   }
 
   #makeEndings(): Endings {
@@ -226,7 +237,7 @@ export class Agent {
       case "worker":
         return this.#admitWorker(peer);
       case "driver":
-        return this.#local(peer);
+        return peer.nodeId === this.#nodeId ? this.#local(peer) : this.#far(peer);
       case "command":
         return { handler: this.#commandHandler() };
       default:
@@ -262,72 +273,55 @@ export class Agent {
     };
   }
 
+  /** A driver on a machine without an agent, on a node of its own: nothing is shared with it but the channel. */
+  #far(peer: Peer): Admission {
+    const objects = this.#objects.farObjects({ process: peer.processId, node: peer.nodeId });
+    const callee = new Callee({ ...this.#services.calls(peer), ...this.#services.farCalls(peer, objects) });
+    this.#gateways.learn(peer.nodeId, this.#nodeId);
+    return {
+      handler: {
+        messages: {
+          ...this.#services.messages(peer),
+          freeObjects: (message) => this.#objects.free(objects.abort(message), false),
+          call: (call, channel) => callee.called(call, channel),
+        },
+        onTurn: (channel) => channel.flush(),
+        onClose: (channel, failure) => {
+          objects.close();
+          this.#left(peer, channel, failure);
+        },
+      },
+      details: toBytes(ProcessWelcome, {}),
+      accepted: (channel) => this.#processes.add({ peer, channel, sharesMemory: false }),
+    };
+  }
+
+  /** A process that shares this node's memory. */
   #local(peer: Peer) {
     const { store, claims } = this.#parts;
     const grant = store.admit(peer.processId);
     // Its job is told later: a worker adopts one, a driver asks for one in a call.
     const details = toBytes(ProcessWelcome, { store: grant, claimsPath: claims.path });
-    const callee = new Callee(this.#processCalls(peer, grant.client));
+    const callee = new Callee({ ...this.#services.calls(peer), ...this.#services.storeCalls(grant.client) });
     const handler: ChannelHandler = {
-      messages: { ...this.#processMessages(peer), call: (call, channel) => callee.called(call, channel) },
+      messages: { ...this.#services.messages(peer), call: (call, channel) => callee.called(call, channel) },
       onTurn: (channel) => channel.flush(),
       onClose: (channel, failure) => {
-        this.caller.closed(channel, failure);
         store.expel(grant.client, this.#jobs.heirOf(this.#jobOf(peer)));
-        this.#processes.remove(peer.processId);
-        this.#relays.processGone(peer.processId);
-        if (peer.kind === "driver") this.#endings.driverGone(peer);
-        else this.workers.left(peer.processId);
+        this.#left(peer, channel, failure);
       },
     };
-    const accepted = (channel: Channel) => this.#processes.add({ peer, channel });
+    const accepted = (channel: Channel) => this.#processes.add({ peer, channel, sharesMemory: true });
     return { handler, details, accepted, client: grant.client };
   }
 
-  #processMessages(peer: Peer): MessageHandlers {
-    const from = peer.processId;
-    return {
-      leaseRequest: (request) => this.#leases.requested(request, from, ""),
-      leaseReturned: ({ lease, node }) => this.#leases.returned(lease, node),
-      leaseIdle: ({ lease }) => this.#leases.workerIdle(lease, from),
-      endLease: (message) => this.#leases.endWorker(message),
-      suspended: ({ lease }) => this.#leases.suspended(lease),
-      resumed: ({ lease }) => this.#leases.resumed(lease),
-      freeObjects: (message) => this.#objects.free(message, false),
-      actorConstructed: (message) => this.#actors.constructed(message),
-      actorExiting: (message) => this.#actors.exiting(message),
-      relay: (message) => this.#relays.pass(message),
-      relayClosed: (message) => this.#relays.passClosed(message),
-      answer: (answer) => this.caller.answered(answer),
-      goodbye: () => {},
-    };
-  }
-
-  #processCalls(peer: Peer, client: number): CallHandlers {
-    return {
-      registerJob: async ({ details }) => {
-        const body = { details, processId: peer.processId, nodeId: this.#nodeId };
-        const registeredJob = await this.#head.ask("registerJob", body, "registeredJob");
-        this.#jobs.registered(peer.processId, registeredJob.jobId);
-        return { registeredJob };
-      },
-      createActor: ({ spec }) => this.#createActor(spec as ActorSpec),
-      resolveActor: (body) => this.#resolveActor(body),
-      killActor: async (body) => (
-        this.#actors.has(body.actor) ? this.#actors.kill(body) : { done: await this.#head.ask("killActor", body, "done") }
-      ),
-      listState: async (body) => ({
-        stateRows: await (body.here ? this.#state.here(body) : this.#head.ask("listState", body, "stateRows")),
-      }),
-      grantSlab: (body) => this.#objects.slab(client, body),
-      grantDescriptors: (body) => this.#objects.descriptors(client, body),
-      allocateObject: (body) => this.#objects.allocate(client, body),
-      fetchObject: (body) => this.#objects.fetch(body),
-      exportCode: (body) => this.#code.export(body, this.#holderOf(peer)),
-      fetchCode: (body) => this.#code.fetch(body, this.#holderOf(peer)),
-      readChunk: (body) => this.#objects.readAnywhere(body),
-      writeChunk: (body) => this.#environments.write(body, this.#jobOf(peer)),
-    };
+  /** Its channel has ended. */
+  #left(peer: Peer, channel: Channel, failure: Failure | undefined): void {
+    this.caller.closed(channel, failure);
+    this.#processes.remove(peer.processId);
+    this.#relays.processGone(peer.processId);
+    if (peer.kind === "driver") this.#endings.driverGone(peer);
+    else this.workers.left(peer.processId);
   }
 
   #peerHandler(): ChannelHandler {
@@ -349,10 +343,7 @@ export class Agent {
         leaseRevoked: (revoked) => this.#processes.channelOf(revoked.origin)?.send("leaseRevoked", revoked),
         freeObjects: (message) => this.#objects.free(message, message.node !== this.#nodeId),
         logLines: (lines) => this.#logs.arrived(lines),
-        relay: (message, channel) => {
-          this.#peers.guestAt(message.fromNode, nodeOf(channel));
-          this.#relays.pass(message);
-        },
+        relay: (message) => this.#relays.pass(message),
         relayClosed: (message) => this.#relays.passClosed(message),
         call: (call, channel) => callee.called(call, channel),
         answer: (answer) => this.caller.answered(answer),
@@ -385,10 +376,7 @@ export class Agent {
       },
       jobEnded: ({ jobId, reason }) => this.#endings.jobEnded(jobId, reason),
       codeFreed: ({ ids }) => this.#code.freed(ids),
-      adoptJob: ({ jobId, namespace, node }) => {
-        this.#jobs.begun(jobId, namespace, node);
-        this.#peers.guestAt(driverNodeOf(jobId), node);
-      },
+      adoptJob: (job) => this.#jobs.begun(job),
       exit: ({ reason }) => this.end(reason),
       relay: (message) => this.#relays.pass(message),
       relayClosed: (message) => this.#relays.passClosed(message),
@@ -408,14 +396,6 @@ export class Agent {
 
   // -- actors --------------------------------------------------------------------------------------------------------
 
-  async #createActor(spec: ActorSpec): Promise<AnswerBody> {
-    if (spec.name !== "") {
-      const holder = await this.#head.ask("createActor", { spec }, "actor");
-      if (holder.actor !== spec.actor || holder.state !== "PENDING") return { actor: holder };
-    }
-    return this.#actors.create(spec, 0, 0);
-  }
-
   #forwardActor(actor: string, node: string): void {
     const spec = this.#actors.handedOver(actor);
     this.#leases.actorGone(actor);
@@ -430,11 +410,6 @@ export class Agent {
   #actorPlaced(actor: string, process: string, spec: ActorSpec): void {
     this.#leases.actorPlaced(actor, spec.lifetime);
     this.workers.hosts(process, actor, spec.detached);
-  }
-
-  async #resolveActor(body: Parameters<AgentActors["resolve"]>[0]): Promise<AnswerBody> {
-    if (body.actor !== "" && this.#actors.has(body.actor)) return this.#actors.resolve(body);
-    return { actor: await this.#head.ask("resolveActor", body, "actor", body.waitMs) };
   }
 
   // -- the rest ------------------------------------------------------------------------------------------------------

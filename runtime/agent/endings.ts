@@ -7,7 +7,7 @@ import type { StoreHost } from "../store/index.ts";
 import type { DeathCause, Peer, ProcessDied, SendOf } from "../transport/index.ts";
 import type { AgentActors } from "./agent-actors.ts";
 import type { AgentEnvironments } from "./agent-environments.ts";
-import { type AgentJobs, driverNodeOf } from "./agent-jobs.ts";
+import type { AgentJobs } from "./agent-jobs.ts";
 import type { AgentLeases } from "./agent-leases.ts";
 import type { AgentLogs } from "./agent-logs.ts";
 import type { AgentObjects } from "./agent-objects.ts";
@@ -79,8 +79,7 @@ export class Endings {
   }
 
   jobEnded(jobId: string, reason: string): void {
-    const { peers, jobs, leases, environments, actors, workers, store } = this.#parts;
-    peers.guestGone(driverNodeOf(jobId));
+    const { jobs, leases, environments, actors, workers, store } = this.#parts;
     jobs.ended(jobId);
     leases.jobEnded(jobId);
     environments.release(jobId);

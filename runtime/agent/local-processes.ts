@@ -1,10 +1,12 @@
-// The drivers and workers of this node, while their channels are open.
+// The drivers and workers that this agent is home to, while their channels are open.
 
 import type { Channel, Peer, SendOf } from "../transport/index.ts";
 
 export interface LocalProcess {
   readonly peer: Peer;
   readonly channel: Channel;
+  /** False for a driver on a machine without an agent. */
+  readonly sharesMemory: boolean;
 }
 
 export class LocalProcesses {
@@ -20,6 +22,11 @@ export class LocalProcesses {
 
   channelOf(process: string): Channel | undefined {
     return this.#processes.get(process)?.channel;
+  }
+
+  /** It can write to this node's claim pages. */
+  sharesMemory(process: string): boolean {
+    return this.#processes.get(process)?.sharesMemory === true;
   }
 
   values(): IterableIterator<LocalProcess> {

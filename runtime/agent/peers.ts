@@ -1,24 +1,31 @@
 // Links to the agents of other nodes: dialled on first need at the address the head's view tells.
 
 import { ConnectionError, NodeDiedError } from "../errors.ts";
+import type { Clock } from "../seams.ts";
 import type { Channel, ChannelHandler, Identity, NodeInfo, Transport } from "../transport/index.ts";
+import type { Gateways } from "./gateways.ts";
 
 const DIAL_TIMEOUT_MS = 5000;
+/** Who is new in the cluster may be heard from before the head has told of it. */
+const NEWS_WAIT_MS = 2000;
+const NEWS_LOOK_MS = 20;
+
+export interface PeersParts {
+  readonly clock: Clock;
+  readonly transport: Transport;
+  readonly identity: Identity;
+  readonly gateways: Gateways;
+  readonly handler: () => ChannelHandler;
+}
 
 export class Peers {
-  readonly #transport: Transport;
-  readonly #identity: Identity;
-  readonly #handler: () => ChannelHandler;
+  readonly #parts: PeersParts;
   readonly #channels = new Map<string, Channel>();
   readonly #dialling = new Map<string, Promise<Channel>>();
   #nodes = new Map<string, NodeInfo>();
-  /** Drivers without an agent on their machine have nodes of their own, which are reached through the node they joined at. */
-  readonly #guests = new Map<string, string>();
 
-  constructor(transport: Transport, identity: Identity, handler: () => ChannelHandler) {
-    this.#transport = transport;
-    this.#identity = identity;
-    this.#handler = handler;
+  constructor(parts: PeersParts) {
+    this.#parts = parts;
   }
 
   viewChanged(nodes: readonly NodeInfo[]): void {
@@ -41,7 +48,7 @@ export class Peers {
   likeliest(first: readonly string[]): string[] {
     const living = [...this.#nodes.values()].filter(({ state }) => state === "ALIVE").map(({ id }) => id);
     const others = new Set([...first, ...living]);
-    others.delete(this.#identity.nodeId);
+    others.delete(this.#parts.identity.nodeId);
     return [...others].filter((id) => this.#nodes.has(id));
   }
 
@@ -58,21 +65,9 @@ export class Peers {
     if (this.#channels.get(node) === channel) this.#channels.delete(node);
   }
 
-  guestAt(guest: string, host: string): void {
-    if (guest !== host && !this.#nodes.has(guest)) this.#guests.set(guest, host);
-  }
-
-  guestGone(guest: string): void {
-    this.#guests.delete(guest);
-  }
-
-  /** The node whose agent passes on what is for processes of that one. */
-  hostOf(node: string): string {
-    return this.#nodes.has(node) ? node : (this.#guests.get(node) ?? node);
-  }
-
-  connect(to: string): Promise<Channel> {
-    const node = this.hostOf(to);
+  /** The agent of a node, or the one that a driver on a machine without an agent is at. */
+  connect(wanted: string): Promise<Channel> {
+    const node = this.#parts.gateways.of(wanted);
     const known = this.#channels.get(node);
     if (known?.open) return Promise.resolve(known);
     const underway = this.#dialling.get(node);
@@ -86,7 +81,9 @@ export class Peers {
     for (const channel of this.#channels.values()) channel.close("the agent ends");
   }
 
-  async #dialNode(node: string): Promise<Channel> {
+  async #dialNode(wanted: string): Promise<Channel> {
+    await this.#news(wanted);
+    const node = this.#parts.gateways.of(wanted);
     const info = this.#nodes.get(node);
     if (info === undefined) throw new ConnectionError(`node ${node} is not known to this one`, { nodeId: node });
     const death = this.deathOf(node);
@@ -95,9 +92,19 @@ export class Peers {
     return this.dial(info.address);
   }
 
+  /** Waits, for a bounded time, until the head has told of a node. */
+  async #news(node: string): Promise<void> {
+    const { clock, gateways } = this.#parts;
+    const until = clock.now() + NEWS_WAIT_MS;
+    while (!this.#nodes.has(gateways.of(node)) && clock.now() < until) {
+      await new Promise<void>((resolve) => void clock.after(NEWS_LOOK_MS, resolve));
+    }
+  }
+
   /** The agent at an address, whichever node it is. */
   async dial(address: string): Promise<Channel> {
-    const channel = await this.#transport.dial(address, this.#identity, this.#handler(), { timeoutMs: DIAL_TIMEOUT_MS });
+    const { transport, identity, handler } = this.#parts;
+    const channel = await transport.dial(address, identity, handler(), { timeoutMs: DIAL_TIMEOUT_MS });
     this.accepted(channel.peer.nodeId, channel);
     return this.#channels.get(channel.peer.nodeId) ?? channel;
   }

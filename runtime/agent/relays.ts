@@ -5,8 +5,9 @@
 
 import { ConnectionError, failureOf, NotFoundError } from "../errors.ts";
 import type { Channel, Failure, Relay, RelayClosed, SendOf } from "../transport/index.ts";
+import type { Gateways } from "./gateways.ts";
 
-/** A process of this node. */
+/** A process that this agent is home to. */
 export interface RelayTarget {
   relay(message: Relay): void;
   relayClosed(message: RelayClosed): void;
@@ -14,10 +15,9 @@ export interface RelayTarget {
 
 export interface RelayParts {
   readonly nodeId: string;
+  readonly gateways: Gateways;
   readonly local: (process: string) => RelayTarget | undefined;
   readonly connect: (node: string) => Promise<Channel>;
-  /** The node whose agent has the processes of that one: itself, but for guests. */
-  readonly hostOf: (node: string) => string;
 }
 
 /** In a RelayClosed: all channels between the two processes. */
@@ -33,10 +33,10 @@ export class Relays {
   }
 
   pass(message: Relay): void {
-    const { nodeId, connect, local, hostOf } = this.#parts;
+    const { nodeId, gateways, connect, local } = this.#parts;
     const { to, toNode, from, fromNode } = message;
-    if (hostOf(fromNode) === nodeId) this.#note(from, to, toNode);
-    if (hostOf(toNode) !== nodeId) {
+    if (gateways.isHere(fromNode)) this.#note(from, to, toNode);
+    if (!gateways.isHere(toNode)) {
       connect(toNode).then(
         (channel) => channel.send("relay", message),
         (error: unknown) => this.#bounce(message, error),
@@ -53,7 +53,7 @@ export class Relays {
 
   passClosed(message: SendOf<"relayClosed">): void {
     const { to, toNode } = message as RelayClosed;
-    if (this.#parts.hostOf(toNode) === this.#parts.nodeId) return this.#parts.local(to)?.relayClosed(message as RelayClosed);
+    if (this.#parts.gateways.isHere(toNode)) return this.#parts.local(to)?.relayClosed(message as RelayClosed);
     // Out of reach means that the other end has ended or will be told so.
     this.#parts.connect(toNode).then((channel) => channel.send("relayClosed", message), () => {});
   }
@@ -77,7 +77,7 @@ export class Relays {
   nodeLost(node: string, failure: Failure | undefined): void {
     for (const [to, others] of this.#talks) {
       for (const [from, fromNode] of [...others]) {
-        if (this.#parts.hostOf(fromNode) !== node) continue;
+        if (this.#parts.gateways.of(fromNode) !== node) continue;
         others.delete(from);
         this.passClosed({ to, toNode: this.#parts.nodeId, from, fromNode, failure, link: EVERY_LINK });
       }

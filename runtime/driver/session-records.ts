@@ -17,6 +17,8 @@ export interface SessionRecord {
   readonly processStart: string;
   /** `tcp:host:port`: where other machines dial. */
   readonly address: string;
+  /** `tcp:host:port` of the node through which it joined its cluster; "" for the first. */
+  readonly joined: string;
   readonly tokenFile: string;
   readonly nodeId: string;
   readonly clusterId: string;

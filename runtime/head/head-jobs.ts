@@ -9,25 +9,36 @@ interface Job {
   readonly name: string;
   readonly entry: string;
   readonly process: string;
+  /** Whose agent its driver is at. */
   readonly node: string;
+  /** What the driver calls its node: another when it shares no memory with that agent. */
+  readonly driverNode: string;
   state: "RUNNING" | "ENDED";
   reason: string;
 }
 
 const ENDED_JOBS_KEPT = 1000;
 
+/** What agents are told of a job. */
+interface JobNews {
+  readonly jobId: string;
+  readonly namespace: string;
+  readonly driverNode: string;
+  readonly home: string;
+}
+
 export class HeadJobs {
   readonly #jobs = new Map<string, Job>();
 
   /** Under the id and namespace that the driver chose. A repeat by the same process changes nothing. */
-  register({ details, processId, nodeId }: RegisterJob): { jobId: string; namespace: string } {
+  register({ details, processId, nodeId, driverNode }: RegisterJob): JobNews {
     const { jobId = "", namespace = "", jobName = "", entry = "" } = details ?? {};
     if (jobId === "" || namespace === "") throw new InvalidArgumentError("a job is registered with its id and namespace");
     const known = this.#jobs.get(jobId);
     if (known !== undefined && known.process !== processId) {
       throw new InvalidArgumentError(`job ${jobId} is registered by another process`);
     }
-    if (known !== undefined) return { jobId, namespace: known.namespace };
+    if (known !== undefined) return newsOf(known);
     const job: Job = {
       id: jobId,
       namespace,
@@ -35,18 +46,17 @@ export class HeadJobs {
       entry,
       process: processId,
       node: nodeId,
+      driverNode: driverNode || nodeId,
       state: "RUNNING",
       reason: "",
     };
     this.#jobs.set(jobId, job);
-    return { jobId, namespace };
+    return newsOf(job);
   }
 
   /** Told to agents that join later. */
-  running(): { jobId: string; namespace: string; node: string }[] {
-    return [...this.#jobs.values()]
-      .filter((job) => job.state === "RUNNING")
-      .map(({ id, namespace, node }) => ({ jobId: id, namespace, node }));
+  running(): JobNews[] {
+    return [...this.#jobs.values()].filter((job) => job.state === "RUNNING").map(newsOf);
   }
 
   isRunning(id: string): boolean {
@@ -57,8 +67,9 @@ export class HeadJobs {
     return [...this.#jobs.values()].find((job) => job.process === process && job.state === "RUNNING")?.id;
   }
 
-  ofNode(node: string): string[] {
-    return [...this.#jobs.values()].filter((job) => job.node === node && job.state === "RUNNING").map((job) => job.id);
+  /** Jobs whose drivers are at the node. */
+  ofNode(node: string): { readonly id: string; readonly driverNode: string }[] {
+    return [...this.#jobs.values()].filter((job) => job.node === node && job.state === "RUNNING");
   }
 
   /** True the first time. */
@@ -78,4 +89,8 @@ export class HeadJobs {
       { id, name, namespace, state, nodeId: node, entry, reason }
     ));
   }
+}
+
+function newsOf({ id, namespace, driverNode, node }: Job): JobNews {
+  return { jobId: id, namespace, driverNode, home: node };
 }

@@ -126,9 +126,9 @@ export class Head {
     const node = peer.nodeId;
     const callee = new Callee({
       registerJob: (body) => {
-        const registeredJob = this.#jobs.register(body);
-        this.#broadcast((channel) => channel.send("adoptJob", { ...registeredJob, node: body.nodeId }));
-        return { registeredJob };
+        const job = this.#jobs.register(body);
+        this.#broadcast((channel) => channel.send("adoptJob", job));
+        return { registeredJob: { jobId: job.jobId, namespace: job.namespace } };
       },
       createActor: ({ spec }) => this.#actors.claim(spec as NonNullable<typeof spec>),
       resolveActor: (body) => this.#actors.resolve(body),
@@ -180,7 +180,12 @@ export class Head {
     this.#broadcast((channel) => channel.send("nodeDied", { node, reason }));
     this.#code.nodeDied(node);
     this.#actors.nodeDied(node, reason);
-    for (const job of this.#jobs.ofNode(node)) this.#jobEnded(job, `its driver's node ${node} died`);
+    for (const { id, driverNode } of this.#jobs.ofNode(node)) {
+      const text = `its driver's node ${node} died`;
+      // A driver that was reached through it is out of reach like everything there.
+      if (driverNode !== node) this.#broadcast((channel) => channel.send("nodeDied", { node: driverNode, reason: text }));
+      this.#jobEnded(id, text);
+    }
   }
 
   #processDied(died: ProcessDied): void {

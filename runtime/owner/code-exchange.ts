@@ -8,7 +8,7 @@
 import { contentHash, type CapturedCode, type CodeShipper, type DataHook } from "../closure/index.ts";
 import { Gate, Recent } from "../core/index.ts";
 import { CodeStoreFullError, CodeUnavailableError, failureOf, ObjectLostError } from "../errors.ts";
-import { INLINE_LIMIT_BYTES, type ReadableObject, type WritableObject } from "../store/index.ts";
+import { INLINE_LIMIT_BYTES, type WritableObject } from "../store/index.ts";
 import type { AnswerOf, Code, Draft, ExportCode, FetchCode, Stored } from "../transport/index.ts";
 import type { Home } from "./home.ts";
 
@@ -143,9 +143,8 @@ export class CodeExchange {
     else {
       const own = changing ? new Uint8Array(bytes) : bytes;
       await home.joined;
-      // A process that shares no memory with a node sends them in its message.
-      if (home.store === undefined) return own;
-      target = await home.store.create(size);
+      if (home.far !== undefined) return home.far.write(size, [{ offset: 0, bytes: own }]);
+      target = await home.storeHere().create(size);
       await fill(target, own);
     }
     const { slot, generation } = target.seal();
@@ -169,13 +168,15 @@ export class CodeExchange {
     // The head keeps it for this process's job from now on.
     this.#published.set(code.id, true);
     if (bytes.length > 0) return { bytes, buffer: Uint8Array.from(bytes).buffer, needs };
-    const buffer = this.#open(places[0], code).buffer();
+    const buffer = await this.#read(places[0], code);
     return { bytes: new Uint8Array(buffer), buffer, needs };
   }
 
-  #open(place: Stored | undefined, { id, name }: Code): ReadableObject {
-    const found = place === undefined ? undefined : this.#parts.home.store?.open(place);
-    if (found !== undefined) return found;
+  async #read(place: Stored | undefined, { id, name }: Code): Promise<ArrayBuffer> {
+    const { home } = this.#parts;
+    if (place !== undefined && home.far !== undefined) return (await home.far.read(place)).buffer as ArrayBuffer;
+    const found = place === undefined ? undefined : home.store?.open(place);
+    if (found !== undefined) return found.buffer();
     const text = `the code of "${name}" captured large data that is not in the store of node ${this.#parts.nodeId}`;
     throw new CodeUnavailableError(text, { codeId: id, functionName: name }, new ObjectLostError(`item ${id} is gone`));
   }

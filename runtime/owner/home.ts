@@ -6,11 +6,14 @@ import { ConnectionError } from "../errors.ts";
 import type { Clock } from "../seams.ts";
 import type { ClaimBook, StoreClient } from "../store/index.ts";
 import { Hold, type Channel } from "../transport/index.ts";
+import type { FarStore } from "./far-store.ts";
 
 /** What the agent's welcome brings. */
 export interface HomeParts {
   readonly agent: Channel;
   readonly store: StoreClient | undefined;
+  /** In place of a store, for a process that shares no memory with its agent. */
+  readonly far: FarStore | undefined;
   readonly claims: ClaimBook | undefined;
 }
 
@@ -39,6 +42,16 @@ export class Home {
 
   get store(): StoreClient | undefined {
     return this.#parts?.store;
+  }
+
+  /** For whoever joined a node of its own machine. */
+  storeHere(): StoreClient {
+    if (this.store !== undefined) return this.store;
+    throw new ConnectionError("this process maps no object store of a node");
+  }
+
+  get far(): FarStore | undefined {
+    return this.#parts?.far;
   }
 
   get claims(): ClaimBook | undefined {

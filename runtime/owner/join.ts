@@ -10,6 +10,7 @@ import {
 import { selectRows } from "../core/index.ts";
 import { ConnectionError, errorOf } from "../errors.ts";
 import { systemEquipment, type Equipment } from "./equipment.ts";
+import { FarStore } from "./far-store.ts";
 import { Home } from "./home.ts";
 import { sessionDirOf, type Link } from "./links.ts";
 import { Session } from "./session.ts";
@@ -22,9 +23,9 @@ const STORE_CALL_TIMEOUT_MS = 30_000;
 
 export interface JoinOptions {
   readonly seams: Seams;
-  /** Who joins, and where: the node of the agent. */
+  /** Who joins, and where: the node of the agent, or on a machine without one a node of its own. */
   readonly identity: Identity;
-  /** `unix:` and the agent's socket in the session's folder. */
+  /** Of the home agent: on this machine its socket in the session's folder. */
   readonly agentAddress: string;
   /** Nothing is dialled before this; what it rejects with ends the session. */
   readonly after?: Promise<void> | undefined;
@@ -92,8 +93,10 @@ async function enter(session: Session, hub: RelayHub, options: JoinOptions): Pro
     },
   });
   const welcome = fromBytes(ProcessWelcome, agent.peer.details);
-  const store = welcome.store === undefined ? undefined : equipment.openStore(welcome.store, storeBroker(caller, agent));
-  home.entered({ agent, store, claims: equipment.openClaims(welcome.claimsPath) });
+  const { store: grant, claimsPath } = welcome;
+  const store = grant === undefined ? undefined : equipment.openStore(grant, storeBroker(caller, agent));
+  const far = grant === undefined ? new FarStore(caller, agent) : undefined;
+  home.entered({ agent, store, far, claims: equipment.openClaims(claimsPath) });
   hub.connect(agent);
   await session.listen();
   const callee = new Callee({

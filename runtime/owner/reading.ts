@@ -20,8 +20,8 @@ export interface ReadingParts {
   readonly nodeId: string;
   readonly values: Values;
   readonly borrowing: Borrowing;
-  /** Brings a copy of a remote object into this node's store. */
-  readonly fetch: (entry: ObjectEntry, source: Stored) => Promise<Stored>;
+  /** A copy of a remote object: in this node's store, or its bytes for a process that maps none. */
+  readonly fetch: (entry: ObjectEntry, source: Stored) => Promise<Stored | Uint8Array>;
   readonly waiting: Waiting;
   /** The running task waits until all of these are settled; returns what ends that, or undefined when nobody cares. */
   readonly waitingFor: (entries: readonly ObjectEntry[]) => (() => void) | undefined;
@@ -156,6 +156,7 @@ export class Reading {
     }
     try {
       const local = stored.node === this.#parts.nodeId ? stored : await this.#parts.fetch(entry, stored as Stored);
+      if (local instanceof Uint8Array) return values.decode(local);
       return values.readStored(local.slot ?? 0, local.generation ?? 0, entry.id);
     } catch (error) {
       if (!(error instanceof ObjectLostError)) throw error;

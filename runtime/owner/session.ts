@@ -150,7 +150,7 @@ export class Session {
     this.waiting = new Waiting({ clock: seams.clock, suspender, hold: (change) => this.#hold(change) });
     this.reading = new Reading({
       clock: seams.clock, nodeId, values: this.values, borrowing: this.borrowing, waiting: this.waiting,
-      fetch: (entry, source) => this.fetchStored(entry.owner, entry.number, source),
+      fetch: (entry, source) => this.#fetch(entry, source),
       waitingFor: (entries) => this.#waitingFor(entries),
     });
     // A setupHook runs in workers that have no job yet: it brings all it captured.
@@ -160,9 +160,10 @@ export class Session {
     this.stuckCalls = new StuckCalls(processId, (number) => this.#submitted(number), (...told) => this.#tellStuck(...told));
   }
 
-  /** Accepts channels of other processes at this process's own socket. */
+  /** Accepts channels of other processes of this machine at this process's own socket. The others come through its agent. */
   async listen(): Promise<void> {
     const { seams, sessionDir, identity } = this.parts;
+    if (sessionDir === "") return;
     this.#listener = await seams.transport.listen(processSocket(sessionDir, identity.processId), identity, () =>
       this.links.accept(),
     );

@@ -7,7 +7,7 @@
 import { errorOf, type FailureData, InvalidArgumentError, ObjectLostError } from "../errors.ts";
 import type { DecodeHooks, EncodeHooks, Encoded, ValueCodec } from "../serialize/index.ts";
 import { decodeThrown } from "../serialize/index.ts";
-import type { ObjectOwner, StoreClient, WritableObject } from "../store/index.ts";
+import type { ObjectOwner, WritableObject } from "../store/index.ts";
 import { INLINE_LIMIT_BYTES } from "../store/index.ts";
 import type { Code, Draft } from "../transport/index.ts";
 import type { CodeExchange } from "./code-exchange.ts";
@@ -154,7 +154,7 @@ export class Values {
   #place(planned: PlannedValue, owner: ObjectOwner): WireValue | Promise<WireValue> {
     const { encoded, codes } = planned;
     if (encoded.size <= INLINE_LIMIT_BYTES) return this.#published({ value: encoded.toBytes(), codes });
-    const target = this.#storeNow()?.tryCreate(encoded.size);
+    const target = this.#parts.home.store?.tryCreate(encoded.size);
     if (target === undefined) return this.#writeLater(encoded.size, encoded.parts(), codes, owner);
     encoded.writeTo(target.bytes);
     return this.#sealed(target, codes, owner);
@@ -164,7 +164,7 @@ export class Values {
   placeSnapshot(planned: PlannedValue): WireValue | Promise<WireValue> {
     const { encoded, codes } = planned;
     if (encoded.size <= INLINE_LIMIT_BYTES) return this.#published({ value: encoded.toBytes(), codes });
-    const target = this.#storeNow()?.tryCreate(encoded.size);
+    const target = this.#parts.home.store?.tryCreate(encoded.size);
     if (target !== undefined) {
       encoded.writeTo(target.bytes);
       return this.#sealed(target, codes, this.#parts.owner);
@@ -216,7 +216,7 @@ export class Values {
 
   /** Reads an object of this node's store. Large parts of the result are views that keep the object pinned. */
   readStored(slot: number, generation: number, objectId: string): unknown {
-    const object = this.#store().open({ slot, generation });
+    const object = this.#parts.home.storeHere().open({ slot, generation });
     if (object === undefined) {
       throw new ObjectLostError(`object ${objectId} is no longer in the store of node ${this.#parts.nodeId}`, { objectId });
     }
@@ -262,22 +262,13 @@ export class Values {
     this.#codes = undefined;
   }
 
-  /** Undefined before this process has joined its node. */
-  #storeNow(): StoreClient | undefined {
-    return this.#parts.home.ready ? this.#store() : undefined;
-  }
-
-  #store(): StoreClient {
-    const { store } = this.#parts.home;
-    if (store !== undefined) return store;
-    throw new InvalidArgumentError("this process shares no object store with a node: values above 64 KiB can't be used here");
-  }
-
   async #writeLater(
     size: number, parts: Iterable<{ offset: number; bytes: Uint8Array }>, codes: Code[], owner: ObjectOwner,
   ): Promise<WireValue> {
-    await this.#parts.home.joined;
-    const target = await this.#store().create(size);
+    const { home } = this.#parts;
+    await home.joined;
+    if (home.far !== undefined) return this.#published({ stored: await home.far.write(size, parts), codes });
+    const target = await home.storeHere().create(size);
     try {
       for (const part of parts) await target.write(part.offset, part.bytes);
     } catch (error) {

@@ -1,54 +1,17 @@
-// Hosts that are hosts to each other: every node in a network namespace of its own, joined by a bridge in one more. The addresses
-// exist only inside. One host is cut off by taking its link down.
+// A cluster over hosts in network namespaces. One host is cut off by taking its link down.
 
-import { execFileSync } from "node:child_process";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { Machine, tokenFileOf } from "../cli/machine.ts";
+import { tokenFileOf } from "../cli/machine.ts";
+import { Hosts } from "./fixtures/hosts.ts";
 
-const COMMAND_TIMEOUT_MS = 5000;
 /** Silence of 5 s is death; a tick more, and what the machine needs. */
 const DEAD_WITHIN_MS = 15_000;
 const HOSTS = 3;
 
-const prefix = `tr${process.pid}`;
-const hub = `${prefix}-hub`;
-const namespaceOf = (host: number): string => `${prefix}-${host}`;
-const addressOf = (host: number): string => `10.213.77.${host}`;
-
-function ip(...args: readonly string[]): void {
-  execFileSync("ip", args, { timeout: COMMAND_TIMEOUT_MS, stdio: ["ignore", "ignore", "pipe"], encoding: "utf8" });
-}
-
-/** Why there can be no namespaces here, if so. */
-function obstacle(): string | undefined {
-  const probe = `${prefix}-probe`;
-  try {
-    ip("netns", "add", probe);
-    ip("netns", "del", probe);
-    return undefined;
-  } catch (error) {
-    return `no network namespaces can be made (root with CAP_NET_ADMIN can): ${(error as Error).message.trim()}`;
-  }
-}
-
-const reason = obstacle();
-const machines: Machine[] = [];
-
-function makeHosts(): void {
-  ip("netns", "add", hub);
-  ip("-n", hub, "link", "add", "br0", "type", "bridge");
-  ip("-n", hub, "link", "set", "br0", "up");
-  for (let host = 1; host <= HOSTS; host += 1) {
-    const name = namespaceOf(host);
-    ip("netns", "add", name);
-    ip("-n", hub, "link", "add", `to${host}`, "type", "veth", "peer", "name", "eth0", "netns", name);
-    ip("-n", hub, "link", "set", `to${host}`, "master", "br0", "up");
-    ip("-n", name, "addr", "add", `${addressOf(host)}/24`, "dev", "eth0");
-    ip("-n", name, "link", "set", "lo", "up");
-    ip("-n", name, "link", "set", "eth0", "up");
-    machines.push(new Machine(["ip", "netns", "exec", name]));
-  }
-}
+const reason = Hosts.obstacle();
+const hosts = new Hosts();
+const { machines } = hosts;
+const addressOf = (host: number): string => hosts.addressOf(host);
 
 const NODE = ["--num-cpus", "1", "--object-store-memory", "64MiB", "--insecure-i-understand"];
 
@@ -65,15 +28,11 @@ async function startCluster(): Promise<void> {
 
 beforeAll(async () => {
   if (reason !== undefined) return;
-  makeHosts();
+  hosts.make(HOSTS);
   await startCluster();
 });
 afterAll(async () => {
-  if (reason !== undefined) return;
-  await Promise.all(machines.map((machine) => machine.remove()));
-  // Also when making them failed half-way.
-  const made = execFileSync("ip", ["netns", "list"], { timeout: COMMAND_TIMEOUT_MS, encoding: "utf8" }).split(/\s+/);
-  for (const name of made.filter((each) => each.startsWith(`${prefix}-`))) ip("netns", "del", name);
+  if (reason === undefined) await hosts.remove();
 });
 
 describe("hosts in namespaces", () => {
@@ -118,7 +77,7 @@ describe("hosts in namespaces", () => {
     const filters = ["--filter", `nodeId=${third}`, "--filter", "state=LEASED"];
     const busy = async () => JSON.parse((await machines[0].troupe("list", "workers", "--json", ...filters)).stdout) as unknown[];
     await expect.poll(async () => (await busy()).length, { timeout: 10_000, interval: 250 }).toBe(1);
-    ip("-n", hub, "link", "set", "to3", "down");
+    hosts.cutOff(3);
     const dead = async () => {
       const { nodes } = await machines[0].status();
       return nodes.filter(({ state }) => state === "DEAD").map(({ address }) => address.split(":")[0]);

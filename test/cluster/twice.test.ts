@@ -26,10 +26,11 @@ beforeAll(async () => {
     },
     onClose: () => {},
   };
-  const identity = { kind: "driver", processId: PROCESS, nodeId: "", clusterId: "", token: cluster.token } as const;
+  // On the agent's node: it shares the node's memory.
+  nodeId = /s-([0-9a-f]{16})\/agent\.sock$/.exec(cluster.socket)?.[1] ?? "";
+  const identity = { kind: "driver", processId: PROCESS, nodeId, clusterId: "", token: cluster.token } as const;
   const options = { details: toBytes(DriverDetails, {}), timeoutMs: 10_000 };
   channel = await systemTransport({ clock: systemClock }).dial(`tcp:${cluster.address}`, identity, handler, options);
-  nodeId = channel.peer.nodeId;
 });
 afterAll(async () => {
   channel.close();

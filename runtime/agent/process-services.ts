@@ -1,0 +1,121 @@
+// What an agent does for the drivers and workers that it is home to: the messages and calls it takes from each.
+
+import type { AnswerBody, ActorSpec, CallHandlers, Caller, MessageHandlers, Peer } from "../transport/index.ts";
+import type { AgentActors } from "./agent-actors.ts";
+import type { AgentCode } from "./agent-code.ts";
+import type { AgentEnvironments } from "./agent-environments.ts";
+import type { AgentJobs } from "./agent-jobs.ts";
+import type { AgentLeases } from "./agent-leases.ts";
+import type { AgentObjects } from "./agent-objects.ts";
+import type { AgentState } from "./agent-state.ts";
+import type { FarObjects } from "./far-objects.ts";
+import type { HeadLink } from "./head-link.ts";
+import type { Relays } from "./relays.ts";
+
+export interface ProcessServicesParts {
+  readonly nodeId: string;
+  readonly caller: Caller;
+  readonly jobOf: (peer: Peer) => string;
+  /** Whom the code of a process is kept for. */
+  readonly holderOf: (peer: Peer) => string;
+  readonly jobs: AgentJobs;
+  readonly leases: AgentLeases;
+  readonly actors: AgentActors;
+  readonly objects: AgentObjects;
+  readonly code: AgentCode;
+  readonly environments: AgentEnvironments;
+  readonly state: AgentState;
+  readonly relays: Relays;
+  readonly head: HeadLink;
+}
+
+export class ProcessServices {
+  readonly #parts: ProcessServicesParts;
+
+  constructor(parts: ProcessServicesParts) {
+    this.#parts = parts;
+  }
+
+  messages(peer: Peer): MessageHandlers {
+    const { caller, leases, actors, objects, relays } = this.#parts;
+    const from = peer.processId;
+    return {
+      leaseRequest: (request) => leases.requested(request, from, ""),
+      leaseReturned: ({ lease, node }) => leases.returned(lease, node),
+      leaseIdle: ({ lease }) => leases.workerIdle(lease, from),
+      endLease: (message) => leases.endWorker(message),
+      suspended: ({ lease }) => leases.suspended(lease),
+      resumed: ({ lease }) => leases.resumed(lease),
+      freeObjects: (message) => objects.free(message, false),
+      actorConstructed: (message) => actors.constructed(message),
+      actorExiting: (message) => actors.exiting(message),
+      relay: (message) => relays.pass(message),
+      relayClosed: (message) => relays.passClosed(message),
+      answer: (answer) => caller.answered(answer),
+      goodbye: () => {},
+    };
+  }
+
+  calls(peer: Peer): CallHandlers {
+    const { nodeId, jobOf, holderOf, jobs, actors, objects, code, environments, state, head } = this.#parts;
+    return {
+      registerJob: async ({ details }) => {
+        const body = { details, processId: peer.processId, nodeId, driverNode: peer.nodeId };
+        const registeredJob = await head.ask("registerJob", body, "registeredJob");
+        jobs.registered(peer.processId, registeredJob.jobId);
+        return { registeredJob };
+      },
+      createActor: ({ spec }) => this.#createActor(spec as ActorSpec),
+      resolveActor: (body) => this.#resolveActor(body),
+      killActor: (body) => (actors.has(body.actor) ? actors.kill(body) : this.#killElsewhere(body)),
+      listState: async (body) => ({
+        stateRows: await (body.here ? state.here(body) : head.ask("listState", body, "stateRows")),
+      }),
+      fetchObject: (body) => objects.fetch(body),
+      exportCode: (body) => code.export(body, holderOf(peer)),
+      fetchCode: (body) => code.fetch(body, holderOf(peer)),
+      readChunk: (body) => objects.readAnywhere(body),
+      writeChunk: (body) => environments.write(body, jobOf(peer)),
+    };
+  }
+
+  /** Of a process that maps the store, as client `client`. */
+  storeCalls(client: number): CallHandlers {
+    const { objects } = this.#parts;
+    return {
+      grantSlab: (body) => objects.slab(client, body),
+      grantDescriptors: (body) => objects.descriptors(client, body),
+      allocateObject: (body) => objects.allocate(client, body),
+    };
+  }
+
+  /** Of a driver that does not. */
+  farCalls(peer: Peer, objects: FarObjects): CallHandlers {
+    const { environments, jobOf } = this.#parts;
+    return {
+      allocateObject: (body) => objects.allocate(body),
+      writeChunk: (body) => (body.blob === "" ? objects.write(body) : environments.write(body, jobOf(peer))),
+    };
+  }
+
+  // -- inside ------------------------------------------------------------------------------------------------------
+
+  async #createActor(spec: ActorSpec): Promise<AnswerBody> {
+    const { actors, head } = this.#parts;
+    if (spec.name !== "") {
+      const holder = await head.ask("createActor", { spec }, "actor");
+      if (holder.actor !== spec.actor || holder.state !== "PENDING") return { actor: holder };
+    }
+    return actors.create(spec, 0, 0);
+  }
+
+  async #resolveActor(body: Parameters<AgentActors["resolve"]>[0]): Promise<AnswerBody> {
+    const { actors, head } = this.#parts;
+    if (body.actor !== "" && actors.has(body.actor)) return actors.resolve(body);
+    return { actor: await head.ask("resolveActor", body, "actor", body.waitMs) };
+  }
+
+  async #killElsewhere(body: Parameters<AgentActors["kill"]>[0]): Promise<AnswerBody> {
+    return { done: await this.#parts.head.ask("killActor", body, "done") };
+  }
+}
