@@ -282,6 +282,12 @@ export class Session {
     if (core.entry !== undefined) this.borrowing.releaseHandle(core as never);
   }
 
+  /** Without a store here, the bytes themselves. */
+  #fetch(entry: ObjectEntry, source: Stored): Promise<Stored | Uint8Array> {
+    const { far } = this.parts.home;
+    return far === undefined ? this.fetchStored(entry.owner, entry.number, source) : this.holding(far.read(source));
+  }
+
   /** A copy of a remote object in this node's store. */
   fetchStored(owner: string, object: number, source: Stored): Promise<Stored> {
     return this.ask("fetchObject", { owner, object, source }, "stored", FETCH_TIMEOUT_MS);

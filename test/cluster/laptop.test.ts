@@ -64,7 +64,10 @@ const OBJECTS = `${HELPERS}
   assert.deepEqual(await get([remote(() => sum(table), there).remote(), remote(() => sum(table)).remote()]), [518, 518]);
 
   // Refs passed on, of values that are there and of values that are not yet, to those who keep them and to those who ask further.
-  const later = remote(async (size) => { await new Promise((resolve) => setTimeout(resolve, 200)); return new Uint8Array(size); });
+  const later = remote(async (size) => {
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    return new Uint8Array(size);
+  });
   for (const ref of [put20, made, later.remote(100_000), later.remote(10)]) {
     const size = (await get(ref)).length;
     for (const actor of [keeper, near]) {
