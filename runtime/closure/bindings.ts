@@ -46,6 +46,7 @@ interface ParsedScript {
 /** Trees of whole scripts are large: only the last one is kept. */
 let last: ParsedScript | undefined;
 const declaredNames = new WeakMap<Tree, ReadonlySet<string>>();
+const assignedNames = new WeakMap<Tree, ReadonlySet<string>>();
 
 function parsed(script: ScriptView): ParsedScript {
   if (last?.scriptId !== script.scriptId) {
@@ -156,14 +157,22 @@ function namedValue(init: Tree | null): Tree | undefined {
 }
 
 /** Whether any code of a scope assigns to a name, whichever variable it means there. */
-function isAssigned(node: Tree, name: string): boolean {
+function isAssigned(scope: Tree, name: string): boolean {
+  let names = assignedNames.get(scope);
+  if (names === undefined) {
+    const found = new Set<string>();
+    collectAssigned(scope, found);
+    assignedNames.set(scope, names = found);
+  }
+  return names.has(name);
+}
+
+function collectAssigned(node: Tree, names: Set<string>): void {
   const target = (node.type === "UpdateExpression" ? node.argument : node.left) as Tree | null | undefined;
   if (/^(?:Assignment|Update)Expression$|^For(?:In|Of)/.test(node.type) && target?.type !== "VariableDeclaration") {
-    const names = new Set<string>();
     namesOf(target as Tree | null, names);
-    if (names.has(name)) return true;
   }
-  return children(node).some((child) => isAssigned(child, name));
+  for (const child of children(node)) collectAssigned(child, names);
 }
 
 /** The end of the statement of a scope that gives a const, a class or an initialised let its value. */

@@ -173,7 +173,10 @@ export class Revival {
   #compile(index: number, code: CodeText): unknown {
     const names = code.names.map(([name]) => name);
     const { file, line, column } = code.position;
-    const declare = names.length === 0 ? "" : `var ${names.join(",")};${RUNTIME_NAME}.bind=($)=>{[${names.join(",")}]=$};`;
+    // No name that a program has: minifiers use all short ones.
+    const values = `${RUNTIME_NAME}_values`;
+    const all = names.join(",");
+    const declare = names.length === 0 ? "" : `var ${all};${RUNTIME_NAME}.bind=(${values})=>{[${all}]=${values}};`;
     const head = `${COMPILED_MARK}${code.strict ? '"use strict";' : ""}${declare}return ${code.before}`;
     const runtime: TextRuntime = { blank: false, parent: undefined, keys: [], bind: () => {}, set: undefined };
     const node = this.#payload.nodes[index];
