@@ -21,7 +21,7 @@ export {
   type TaskOptions,
 } from "./options.ts";
 export type { ActorHandle, RefsOf, RemoteArgs, RemoteClass, RemoteFunction, RemoteMethod } from "./types.ts";
-export { ObjectRef, type WaitOptions } from "../runtime/owner/index.ts";
+export { ObjectRef, ObjectRefStream, type WaitOptions } from "../runtime/owner/index.ts";
 export { registerSerializer } from "../runtime/serialize/index.ts";
 export {
   ActorDeadlockError,

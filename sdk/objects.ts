@@ -1,7 +1,7 @@
 // get, put, wait and their relatives.
 
 import { GetTimeoutError, InvalidArgumentError } from "../runtime/errors.ts";
-import { entryOf, isRef, type ObjectRef, type WaitOptions } from "../runtime/owner/index.ts";
+import { entryOf, isRef, isStream, type ObjectRef, type ObjectRefStream, type WaitOptions } from "../runtime/owner/index.ts";
 import { currentSession } from "../runtime/owner/index.ts";
 import type { RemoteArgs, RemoteFunction } from "./types.ts";
 
@@ -23,7 +23,7 @@ export function get(refs: unknown, options?: WaitOptions): Promise<unknown> {
 }
 
 async function getMany(refs: unknown, options: WaitOptions | undefined): Promise<unknown> {
-  if (typeof refs !== "object" || refs === null) {
+  if (typeof refs !== "object" || refs === null || isStream(refs)) {
     throw new InvalidArgumentError(`get: expected a ref, or a list or record of refs, not ${describe(refs)}`);
   }
   const keys = Array.isArray(refs) ? undefined : Object.keys(refs);
@@ -74,7 +74,7 @@ export async function wait<R extends ObjectRef>(
 
 /** Calls a remote function and waits for its result: `get(fn.remote(...args))`. */
 export function run<A extends readonly unknown[], R>(fn: RemoteFunction<A, R>, ...args: RemoteArgs<A>): Promise<Awaited<R>> {
-  return get(fn.remote(...args)) as Promise<Awaited<R>>;
+  return get(fn.remote(...args) as ObjectRef<Awaited<R>>);
 }
 
 /** Every outcome, as Promise.allSettled gives them; rejects only at the timeout or signal. */
@@ -113,22 +113,25 @@ export async function first<T>(refs: readonly ObjectRef<T>[], options?: WaitOpti
 }
 
 /**
- * Ends what makes these results: their refs fail at once with TaskCancelledError; the code sees its signal abort (see
- * `getRuntimeContext().signal`), and what it waits for rejects. What has ended already stays as it is.
+ * Ends what makes these results: their refs, or the next item of a stream, fail at once with TaskCancelledError; the code sees
+ * its signal abort (see `getRuntimeContext().signal`), and what it waits for rejects. What has ended already stays as it is.
  *
  * @param options `force`: kill the process that runs the task, also in the middle of a loop (not for calls of actors:
  * InvalidArgumentError). `recursive` (default true): cancel also what the task has submitted.
  */
 export async function cancel(
-  refs: ObjectRef | readonly ObjectRef[], options: { force?: boolean; recursive?: boolean } = {},
+  refs: ObjectRef | ObjectRefStream | readonly (ObjectRef | ObjectRefStream)[],
+  options: { force?: boolean; recursive?: boolean } = {},
 ): Promise<void> {
   const { force = false, recursive = true } = options;
   const list: readonly unknown[] = Array.isArray(refs) ? refs : [refs];
   const session = currentSession();
   for (const [index, ref] of list.entries()) {
-    if (!isRef(ref)) throw new InvalidArgumentError(`cancel: element ${index} is ${describe(ref)}, not an ObjectRef`);
+    if (!isRef(ref) && !isStream(ref)) {
+      throw new InvalidArgumentError(`cancel: element ${index} is ${describe(ref)}, not an ObjectRef or a stream`);
+    }
   }
-  for (const ref of list) session.cancel(ref as ObjectRef, { force, recursive });
+  for (const made of list) session.cancel(made as ObjectRef | ObjectRefStream, { force, recursive });
 }
 
 function checkWait<O extends WaitOptions | undefined>(what: string, options: O): O {
@@ -144,6 +147,7 @@ function checkWait<O extends WaitOptions | undefined>(what: string, options: O):
 function describe(value: unknown): string {
   if (value === null) return "null";
   if (value instanceof Promise) return "a promise (await it first)";
+  if (isStream(value)) return "a stream (read its refs with for await)";
   return typeof value === "object"
     ? Array.isArray(value)
       ? "an array"

@@ -49,6 +49,8 @@ export interface TaskOptions extends ResourceOptions {
   name?: string | undefined;
   /** Refs that `.remote()` returns; the function then returns an array. Default 1. */
   numReturns?: number | undefined;
+  /** Of a generator function: items that may be yielded and not yet taken; then it waits. Default 16. */
+  streamBackpressure?: number | undefined;
   /** Further attempts after a crash of worker or node; -1 endless. Default 3. */
   maxRetries?: number | undefined;
   /** Default false. */
@@ -102,6 +104,8 @@ export type MethodOptions = Omit<CallOptions, "signal">;
 export interface CallOptions {
   name?: string | undefined;
   numReturns?: number | undefined;
+  /** Of a generator method: items that may be yielded and not yet taken; then it waits. Default 16. */
+  streamBackpressure?: number | undefined;
   maxTaskRetries?: number | undefined;
   retryExceptions?: RetryExceptions | undefined;
   /** Milliseconds for the whole call, and for all that it submits; then TaskTimeoutError. */
@@ -112,6 +116,8 @@ export interface CallOptions {
   concurrencyGroup?: string | undefined;
 }
 
+/** Items of a stream wait in memory. */
+const AHEAD_MAX = 1_000_000;
 /** The longest that a timer can wait. */
 const LIMIT_MAX_MS = 2_147_483_647;
 
@@ -165,13 +171,13 @@ const RESOURCE_CHECKS: Record<string, Check> = {
   throwOnInfeasible: bool, infeasibleGraceMs: millis, runtimeEnv: object,
 };
 const CALL_CHECKS: Record<string, Check> = {
-  name: text, numReturns: integer(0, 10_000), maxTaskRetries: integer(-1), retryExceptions, timeoutMs: limit, signal: abortSignal,
-  concurrencyGroup: text,
+  name: text, numReturns: integer(0, 10_000), streamBackpressure: integer(1, AHEAD_MAX), maxTaskRetries: integer(-1),
+  retryExceptions, timeoutMs: limit, signal: abortSignal, concurrencyGroup: text,
 };
 const { signal: _ofOneCall, ...METHOD_CHECKS } = CALL_CHECKS;
 const TASK_CHECKS: Record<string, Check> = {
-  ...RESOURCE_CHECKS, name: text, numReturns: integer(0, 10_000), maxRetries: integer(-1), retryExceptions, retryDelayMs: millis,
-  retryBackoff: amount, maxRetryDelayMs: millis,
+  ...RESOURCE_CHECKS, name: text, numReturns: integer(0, 10_000), streamBackpressure: integer(1, AHEAD_MAX),
+  maxRetries: integer(-1), retryExceptions, retryDelayMs: millis, retryBackoff: amount, maxRetryDelayMs: millis,
   timeoutMs: limit, attemptTimeoutMs: limit, signal: abortSignal, exclusive: bool, capture: oneOf("auto", "value", "reference"),
 };
 const ACTOR_CHECKS: Record<string, Check> = {
@@ -194,7 +200,7 @@ const ACTOR_CHECKS: Record<string, Check> = {
 
 /** In the contract, not in this release: refused by name rather than ignored. */
 const LATER = new Set([
-  "scope", "maxCalls", "streamBackpressure", "isolation", "heapLimit",
+  "scope", "maxCalls", "isolation", "heapLimit",
 ]);
 
 export function checkTaskOptions(options: TaskOptions): TaskOptions {

@@ -4,13 +4,16 @@ import { InvalidArgumentError } from "../runtime/errors.ts";
 import { LeasePool } from "../runtime/core/index.ts";
 import {
   factsOf,
+  isGenerator,
   methodsOf,
-  setCallCheck,
   type CallOptions as CheckedCallOptions,
   type HandleOptions,
-  type ObjectRef,
+  type Made,
   type SchedulingClass,
   type Session,
+  setCallCheck,
+  STREAM_AHEAD,
+  streamsOf,
   type TaskTemplate,
 } from "../runtime/owner/index.ts";
 import { resourcesKey } from "../scheduler/index.ts";
@@ -52,20 +55,14 @@ export function remote(target: unknown, options: TaskOptions | ActorOptions = {}
     throw new InvalidArgumentError(`remote: expected a function or a class, not ${target === null ? "null" : typeof target}`);
   }
   if (isClass(target)) return new ActorClass(target, checkActorOptions(options as ActorOptions));
-  if (isGenerator(target)) {
-    throw new InvalidArgumentError(
-      `remote: "${target.name}" is a generator function; streams of results are not available in this release`,
-    );
+  if (isGenerator(target) && (options as TaskOptions).numReturns !== undefined) {
+    throw new InvalidArgumentError(`remote: "${target.name}" is a generator function: it has a stream, and no numReturns`);
   }
   return new TaskFunction(target as (...args: never[]) => unknown, checkTaskOptions(options as TaskOptions));
 }
 
 function isClass(target: Function): boolean {
   return /^class\b/.test(Function.prototype.toString.call(target));
-}
-
-function isGenerator(target: Function): boolean {
-  return /^(?:Async)?GeneratorFunction$/.test(Object.prototype.toString.call(target).slice(8, -1));
 }
 
 export const REMOTE_FUNCTION_BRAND = Symbol.for("troupe.remote-function");
@@ -85,14 +82,13 @@ class TaskFunction {
     resourcesOf(options, 1);
   }
 
-  remote(...args: unknown[]): ObjectRef | ObjectRef[] {
+  remote(...args: unknown[]): Made {
     const session = currentSession();
     if (this.#session !== session) {
       this.#template = taskTemplate(session, this.#fn, this.#options);
       this.#session = session;
     }
-    const refs = session.submit(this.#template as TaskTemplate, args);
-    return this.#options.numReturns === undefined || this.#options.numReturns <= 1 ? refs[0] : refs;
+    return session.submit(this.#template as TaskTemplate, args);
   }
 
   options(options: TaskOptions): TaskFunction {
@@ -113,12 +109,14 @@ Object.defineProperty(TaskFunction.prototype, REMOTE_FUNCTION_BRAND, { value: tr
 export function taskTemplate(session: Session, fn: Function, options: TaskOptions): TaskTemplate {
   const captured = session.code.shipper.capture(fn, { mode: options.capture ?? "auto" });
   const name = options.name ?? captured.name;
+  const isStream = isGenerator(fn);
   return {
     id: session.newTemplateId(),
     code: captured,
     name,
     method: "",
-    numReturns: options.numReturns ?? 1,
+    numReturns: isStream ? 0 : (options.numReturns ?? 1),
+    streamAhead: isStream ? (options.streamBackpressure ?? STREAM_AHEAD) : 0,
     maxRetries: options.maxRetries ?? MAX_RETRIES,
     retryOn: retryPredicate(options.retryExceptions),
     retryDelayMs: options.retryDelayMs ?? 0,
@@ -160,7 +158,7 @@ Object.defineProperty(ActorClass.prototype, REMOTE_CLASS_BRAND, { value: true })
 export function createActor(session: Session, type: Function, options: ActorOptions, args: readonly unknown[]): object {
   const captured = session.code.shipper.capture(type, { mode: options.capture ?? "auto" });
   const methods = methodsOf(type);
-  const handle = handleOptions(options);
+  const handle = { ...handleOptions(options), streams: streamsOf(type) };
   const holdsNothing = options.numCpus === undefined && options.numGpus === undefined && options.resources === undefined;
   const spec = {
     className: captured.name,

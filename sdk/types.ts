@@ -1,13 +1,24 @@
 // The types of remote calls: what may be passed, what comes back.
 
-import type { ObjectRef } from "../runtime/owner/index.ts";
+import type { ObjectRef, ObjectRefStream } from "../runtime/owner/index.ts";
 import type { ActorOptions, CallOptions, TaskOptions } from "./options.ts";
 
 /** Each argument may be given as a value or as a ref to one: top-level refs are replaced by their values. */
 export type RemoteArgs<A extends readonly unknown[]> = { [K in keyof A]: A[K] | ObjectRef<A[K]> };
 
-/** What `.remote()` returns for a function that returns R: one ref, or as many as `numReturns` says. */
-export type RefsOf<R, N extends number = 1> = N extends 1
+/** What a generator function returns. */
+type AnyGenerator<Y> = Generator<Y, unknown, never> | AsyncGenerator<Y, unknown, never>;
+
+/** What `.remote()` returns for a function that returns R: one ref, as many as `numReturns` says, or a generator's stream. */
+export type RefsOf<R, N extends number = 1> = [R] extends [never]
+  ? ValueRefs<R, N>
+  : 0 extends 1 & R
+    ? ValueRefs<R, N>
+    : [R] extends [AnyGenerator<infer Y>]
+      ? ObjectRefStream<Y>
+      : ValueRefs<R, N>;
+
+type ValueRefs<R, N extends number> = N extends 1
   ? ObjectRef<Awaited<R>>
   : number extends N
     ? ObjectRef<Awaited<R>>

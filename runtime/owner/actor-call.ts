@@ -11,6 +11,8 @@ export interface MethodTemplate {
   readonly name: string;
   readonly method: string;
   readonly numReturns: number;
+  /** Of a generator: items that may be yielded and not taken; 0 for what is none. */
+  readonly streamAhead: number;
   /** Concurrency group; "" for the method's own. */
   readonly group: string;
 }

@@ -28,7 +28,6 @@ export interface ActorClientsParts extends OutcomeParts {
   readonly connect: (address: ProcessAddress) => Promise<Link>;
   /** Asks the agent for the actor's state, waiting there until it is neither pending nor restarting, within the bound. */
   readonly resolve: (actor: string, waitMs: number) => Promise<ActorInfo>;
-  readonly released: (call: ActorCallRecord, done: TaskDone | undefined, link: Link | undefined) => void;
   readonly borrowing: Pick<Borrowing, "addLocal" | "dropLocal">;
 }
 
@@ -366,6 +365,7 @@ export class ActorClients {
       acked: client.calls.acknowledged(call.caller),
       incarnation: client.calls.incarnation,
       codes: call.codes,
+      stream: template.streamAhead > 0 ? this.#parts.position(call.number) : undefined,
     });
   }
 

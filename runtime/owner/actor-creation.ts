@@ -27,7 +27,7 @@ export function startActor(
   client.kept = prepared.kept;
   client.mayRestart = spec.maxRestarts !== 0;
   const core = new HandleCore(session, client, spec.detached ? undefined : entry, methods, options.handle);
-  if (core.entry !== undefined) core.group = borrowing.shareActor(core.entry);
+  if (core.entry !== undefined) core.group = borrowing.shareCounted(core.entry, () => session.actorFreed(entry.number));
   const constructed = () => actors.constructed(client);
   const send = () => {
     if (client.isFreed) return;

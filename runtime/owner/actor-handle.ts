@@ -7,7 +7,8 @@ import { InvalidArgumentError, ObjectFreedError } from "../errors.ts";
 import type { ActorInfo } from "../transport/index.ts";
 import type { ActorClient, ClientOptions } from "./actor-client.ts";
 import type { HandleGroup } from "./handle-registry.ts";
-import type { ObjectEntry, ObjectRef } from "./object-ref.ts";
+import type { ObjectEntry } from "./object-ref.ts";
+import type { Made } from "./object-ref-stream.ts";
 import type { RetryOn } from "./outcome.ts";
 
 export const HANDLE_BRAND = Symbol.for("troupe.handle");
@@ -17,6 +18,7 @@ const CORE = Symbol.for("troupe.handle.core");
 export interface CallOptions {
   readonly name?: string | undefined;
   readonly numReturns?: number | undefined;
+  readonly streamBackpressure?: number | undefined;
   readonly maxTaskRetries?: number | undefined;
   readonly retryOn?: ((error: unknown) => boolean) | undefined;
   readonly timeoutMs?: number | undefined;
@@ -29,6 +31,8 @@ export interface HandleOptions extends ClientOptions {
   readonly maxTaskRetries?: number | undefined;
   readonly retryOn?: RetryOn;
   readonly methods?: Readonly<Record<string, CallOptions>> | undefined;
+  /** Its methods that are generators. */
+  readonly streams?: readonly string[] | undefined;
   /** Its concurrency groups; undefined when they are not known. */
   readonly groups?: readonly string[] | undefined;
 }
@@ -68,7 +72,7 @@ export function setCallCheck(check: (options: object) => CallOptions): void {
 
 /** What a handle needs of its session. */
 export interface HandleSession {
-  callActor(core: HandleCore, method: string, args: readonly unknown[], options: CallOptions): ObjectRef | ObjectRef[];
+  callActor(core: HandleCore, method: string, args: readonly unknown[], options: CallOptions): Made;
   releaseActorHandle(core: HandleCore): void;
   actorReady(core: HandleCore): Promise<void>;
   resolveActor(which: { actor: string }): Promise<ActorInfo>;
@@ -119,7 +123,7 @@ class RemoteMethod {
     this.#options = options;
   }
 
-  remote(...args: unknown[]): ObjectRef | ObjectRef[] {
+  remote(...args: unknown[]): Made {
     if (this.#core.released) {
       const actorId = this.#core.client.id;
       throw new ObjectFreedError(`actor ${this.#core.client.className} (${actorId}): this handle was released`, {
@@ -183,6 +187,15 @@ export function coreOf(handle: object): HandleCore {
   if (core === undefined)
     throw new InvalidArgumentError("this is not an actor handle: make one with remote(Class).remote(…) or getActor(name)");
   return core as HandleCore;
+}
+
+/** Those of a class's methods that are generators: what calls of them give is a stream. */
+export function streamsOf(type: Function): string[] {
+  return [...methodsOf(type)].filter((name) => isGenerator((type.prototype as Record<string, Function>)[name]));
+}
+
+export function isGenerator(fn: Function): boolean {
+  return /^(?:Async)?GeneratorFunction$/.test(Object.prototype.toString.call(fn).slice(8, -1));
 }
 
 /** Public methods of a class: its own and inherited prototype functions, without the constructor. */

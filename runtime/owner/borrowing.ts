@@ -30,8 +30,6 @@ export interface BorrowingParts {
   readonly session: RefSession;
   readonly home: Home;
   readonly connect: (address: ProcessAddress) => Promise<Link>;
-  /** The last reference to an actor's object is gone. */
-  readonly actorFreed: (number: number) => void;
 }
 
 export class Borrowing {
@@ -45,7 +43,8 @@ export class Borrowing {
   readonly #handles: HandleRegistry;
   /** Store objects of private entries: freed when the entry itself is collected. */
   readonly #privateStored: ReturnType<Finalizers>;
-  readonly #actors = new Set<number>();
+  /** Told when the last reference here is gone: entries that stand for an actor or a stream. */
+  readonly #onFreed = new Map<ObjectEntry, () => void>();
 
   constructor(parts: BorrowingParts) {
     this.#parts = parts;
@@ -68,23 +67,26 @@ export class Borrowing {
   share(ref: ObjectRef): ObjectEntry {
     const { entry } = ref;
     if (entry.shared) return entry;
-    entry.shared = true;
-    this.#privateStored.unregister(entry);
-    this.#own.set(entry.number, entry);
+    this.#publish(entry);
     ref.group = this.#handles.group([entry]);
     return entry;
   }
 
-  /** An actor's handles are counted from the first: the last one gone ends the actor. */
-  shareActor(entry: ObjectEntry): HandleGroup {
-    this.#actors.add(entry.number);
-    entry.shared = true;
-    this.#own.set(entry.number, entry);
+  /** Handles of actors and streams are counted from the first: the last one gone ends what it stands for. */
+  shareCounted(entry: ObjectEntry, freed: () => void): HandleGroup {
+    this.#publish(entry);
+    this.whenFreed(entry, freed);
     return this.#handles.group([entry]);
   }
 
-  isActor(entry: ObjectEntry): boolean {
-    return entry.owner === this.#parts.processId && this.#actors.has(entry.number);
+  /** Calls `freed` when the last reference that this process knows of is gone. */
+  whenFreed(entry: ObjectEntry, freed: () => void): void {
+    this.#onFreed.set(entry, freed);
+  }
+
+  /** False for what stands for an actor or a stream. */
+  isValue(entry: ObjectEntry): boolean {
+    return !this.#onFreed.has(entry);
   }
 
   addLocal(entry: ObjectEntry): void {
@@ -209,6 +211,15 @@ export class Borrowing {
     });
   }
 
+  /** Hands over an own object that has a value, and the one reference to it that there is here. What to send of it. */
+  give(entry: ObjectEntry, to: ProcessAddress): WireValue {
+    if (!entry.shared) this.#publish(entry);
+    const value = { ...entry.value, contained: this.#handOverAll(entry.contained, to) };
+    this.handOver(entry, to);
+    this.dropLocal(entry);
+    return value;
+  }
+
   /**
    * The same for a ref that an executor said it still holds; unknown ones were freed by nobody but us, so they are ours no
    * more.
@@ -315,13 +326,26 @@ export class Borrowing {
 
   #tell(link: Link, object: number, value: WireValue): void {
     if (!link.channel.open) return;
-    const contained = this.#own.get(object)?.contained ?? [];
-    for (const inner of contained) this.handOver(inner, link);
-    link.channel.send("resolved", {
-      owner: this.#parts.processId,
-      object,
-      value: { ...value, contained: contained.map(heldRef) },
-    });
+    const contained = this.#handOverAll(this.#own.get(object)?.contained, link);
+    link.channel.send("resolved", { owner: this.#parts.processId, object, value: { ...value, contained } });
+  }
+
+  #handOverAll(contained: readonly ObjectEntry[] = [], to: ProcessAddress): HeldRef[] {
+    for (const inner of contained) this.handOver(inner, to);
+    return contained.map(heldRef);
+  }
+
+  /** In the object table from now on. */
+  #publish(entry: ObjectEntry): void {
+    entry.shared = true;
+    this.#privateStored.unregister(entry);
+    this.#own.set(entry.number, entry);
+  }
+
+  #freed(entry: ObjectEntry): void {
+    const told = this.#onFreed.get(entry);
+    this.#onFreed.delete(entry);
+    told?.();
   }
 
   #freeOwn(entry: ObjectEntry): void {
@@ -331,13 +355,14 @@ export class Borrowing {
     this.#privateStored.unregister(entry);
     if (this.#step(entry, "released") === "freeCopies" && stored) this.#freeStored(stored);
     this.#dropContained(entry);
-    if (this.#actors.delete(entry.number)) this.#parts.actorFreed(entry.number);
+    this.#freed(entry);
   }
 
   #dropForeign(entry: ObjectEntry): void {
     this.#foreign.delete(entry.id);
     this.#step(entry, "released");
     this.#dropContained(entry);
+    this.#freed(entry);
     if (entry.received > 0) {
       this.#toOwner(entry.owner, entry.ownerNode, "drop", { objects: [entry.number], counts: [entry.received], seq: 0 });
     }

@@ -4,6 +4,7 @@
 // every await three times dearer on Node 20, so it is on just then.
 
 import { AsyncLocalStorage } from "node:async_hooks";
+import { TaskCancelledError } from "../errors.ts";
 import type { Chain } from "../transport/index.ts";
 import type { ProcessAddress } from "./links.ts";
 
@@ -62,6 +63,8 @@ export interface Attempt {
   /** Time of the clock by which it must have ended, and all that it submits. */
   readonly deadline: number | undefined;
   readonly restarted: boolean;
+  /** Of a generator: so many of its items were taken in all. */
+  taken?: (count: number) => void;
   suspend(): void;
   resume(): void;
   /** Of an actor's call: the actor takes no more calls and ends. */
@@ -98,6 +101,14 @@ export class RunningAttempts {
   find(taskId: string, number: number): Attempt | undefined {
     for (const one of this.#live) if (one.taskId === taskId && one.attempt === number) return one;
     return undefined;
+  }
+
+  /** That process is out of reach: generators whose items it was to get end. */
+  readerGone(process: string): void {
+    for (const one of [...this.#live]) {
+      if (one.taken === undefined || !one.taskId.startsWith(`${process}.`)) continue;
+      one.ending.end(new TaskCancelledError(`the stream of "${one.name}" ended: process ${process}, which reads it, is gone`));
+    }
   }
 
   ended(attempt: Attempt): void {

@@ -3,10 +3,12 @@ export { Session, type SessionParts } from "./session.ts";
 export { Link, processSocket, TEMPLATES_A_LINK, type ProcessAddress } from "./links.ts";
 export { ObjectEntry, ObjectRef, entryOf, isRef, objectIdOf, type WaitOptions } from "./object-ref.ts";
 export {
-  coreOf, factsOf, handleOf, HandleCore, isHandle, methodsOf, optionsOf, RETRY_ALL, setCallCheck, type CallOptions,
+  coreOf, factsOf, handleOf, HandleCore, isGenerator, methodsOf, optionsOf, RETRY_ALL, setCallCheck, streamsOf, type CallOptions,
   type HandleFacts, type HandleOptions,
 } from "./actor-handle.ts";
 export { heldRef } from "./borrowing.ts";
+export { isStream, type Made, ObjectRefStream } from "./object-ref-stream.ts";
+export { STREAM_AHEAD } from "./calling.ts";
 export { AttemptEnding, type Attempt } from "./context.ts";
 export { NO_CHAIN } from "./limits.ts";
 export type { CancelOptions } from "./abandoned.ts";

@@ -138,9 +138,9 @@ export function isRef(value: unknown): value is ObjectRef {
 }
 
 /** The entry of a handle that may still be used. */
-export function entryOf(ref: ObjectRef): ObjectEntry {
+export function entryOf(ref: { readonly entry: ObjectEntry; readonly id: string; readonly released: boolean }): ObjectEntry {
   if (ref.released) {
-    throw new ObjectFreedError(`ObjectRef ${ref.id}: this handle was released and can't be used any more`, { objectId: ref.id });
+    throw new ObjectFreedError(`${String(ref)}: this handle was released and can't be used any more`, { objectId: ref.id });
   }
   return ref.entry;
 }

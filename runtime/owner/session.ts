@@ -15,7 +15,7 @@ import type {
   Listener, MessageHandlers, Stored, TaskDone,
 } from "../transport/index.ts";
 import { ActorClients } from "./actor-client.ts";
-import type { OutcomeParts, RetryOn } from "./outcome.ts";
+import type { Ended, OutcomeParts, RetryOn } from "./outcome.ts";
 import { type CreationOptions, type NewActor, startActor } from "./actor-creation.ts";
 import type { CallOptions, HandleCore } from "./actor-handle.ts";
 import { Arguments } from "./arguments.ts";
@@ -27,15 +27,16 @@ import { type Attempt, RunningAttempts } from "./context.ts";
 import { Environments } from "./environments.ts";
 import type { Finalizers } from "./equipment.ts";
 import { cancelChildren, cancelOwn } from "./cancelling.ts";
-import { limitOf, NO_CHAIN } from "./limits.ts";
 import type { Home } from "./home.ts";
 import { Link, LinkTable, processSocket, type ProcessAddress } from "./links.ts";
 import { entryOf, ObjectEntry, ObjectRef, objectIdOf, type WaitOptions } from "./object-ref.ts";
+import type { Made, ObjectRefStream } from "./object-ref-stream.ts";
 import { Reading } from "./reading.ts";
+import { streamMessages, Streams } from "./streams.ts";
 import { StuckCalls } from "./stuck-calls.ts";
 import { Submission } from "./submission.ts";
 import { TaskHistory } from "./task-history.ts";
-import { TaskRecord, type TaskTemplate } from "./task-record.ts";
+import type { TaskTemplate } from "./task-record.ts";
 import { captureHooks, travelHooks } from "./travel.ts";
 import { Values, type DecodeGroup } from "./values.ts";
 import { Waiting } from "./waiting.ts";
@@ -77,6 +78,7 @@ export class Session {
   readonly submission: Submission;
   readonly actors: ActorClients;
   readonly waiting: Waiting;
+  readonly streams: Streams;
   readonly reading: Reading;
   readonly arguments: Arguments;
   readonly stuckCalls: StuckCalls;
@@ -103,26 +105,26 @@ export class Session {
     const { processId, nodeId } = identity;
     this.links = new LinkTable({
       identity, transport: seams.transport, sessionDir: parts.sessionDir, dialTimeoutMs: DIAL_TIMEOUT_MS,
-      messages: { ...this.#processMessages(), ...parts.extraMessages },
+      messages: { ...this.#processMessages(), ...streamMessages(this), ...parts.extraMessages },
       relay: parts.openRelay,
       onTurn: (link) => link.channel.flush(),
       onClosed: (link) => this.#linkClosed(link),
     });
     this.borrowing = new Borrowing({
       clock: seams.clock, finalizers: parts.finalizers, processId, nodeId, session: this, home, connect,
-      actorFreed: (number) => this.#actorFreed(number),
     });
     const outcomes: OutcomeParts = {
       history: this.history,
       settle: (entry, value) => this.borrowing.settle(entry, value),
       discard: (values) => this.borrowing.discard(values),
+      position: (number) => this.streams.position(number),
       retriable: (retryOn, error) => this.#retriable(retryOn, error),
+      released: (ended, done, link) => this.#released(ended, done, link),
     };
     this.actors = new ActorClients({
       clock: seams.clock, nodeId, connect,
       resolve: (actor, waitMs) => this.resolveActor({ actor }, waitMs),
       ...outcomes,
-      released: (call, done, link) => this.#released(call.kept, done, link),
       borrowing: this.borrowing,
     });
     const travel = travelHooks(this.borrowing, this.actors, this);
@@ -141,13 +143,13 @@ export class Session {
       clock: seams.clock, home, nodeId, connect,
       jobId: () => this.jobId,
       ...outcomes,
-      released: (task, done, link) => this.#released(task.kept, done, link),
       endHere: (task, reason, recursive) => {
         this.endAttempt(objectIdOf(processId, task.number), task.life.attempt, reason, recursive);
       },
     });
     const suspender = () => this.attempts.current();
     this.waiting = new Waiting({ clock: seams.clock, suspender, hold: (change) => this.#hold(change) });
+    this.streams = new Streams(this, connect);
     this.reading = new Reading({
       clock: seams.clock, nodeId, values: this.values, borrowing: this.borrowing, waiting: this.waiting,
       fetch: (entry, source) => this.#fetch(entry, source),
@@ -195,30 +197,15 @@ export class Session {
 
   // -- tasks -------------------------------------------------------------------------------------------------------
 
-  submit(template: TaskTemplate, args: readonly unknown[]): ObjectRef[] {
+  submit(template: TaskTemplate, args: readonly unknown[]): Made {
     this.checkAlive();
-    const prepared = this.arguments.prepare(args);
-    this.code.publish(template.code);
-    const { first, entries } = this.resultEntries(template.numReturns);
-    const parent = this.attempts.current();
-    const chain = parent === undefined ? NO_CHAIN : { ...parent.chain, depth: parent.chain.depth + 1 };
-    const limit = limitOf(template, parent, this.parts.seams.clock);
-    const task = new TaskRecord(first, template, prepared, prepared.bound, entries, prepared.kept, chain, parent, limit);
-    task.unresolved = prepared.unresolved.length;
-    this.submission.submit(task);
-    if (parent?.ending.reason !== undefined)
-      this.submission.cancel(task, parent.ending.reason, { force: false, recursive: true });
-    this.arguments.await(prepared, {
-      ready: () => this.submission.argumentReady(task),
-      failed: (error) => this.submission.argumentFailed(task, error),
-    });
-    return entries.map((entry) => new ObjectRef(entry));
+    return this.#calling.submit(template, args);
   }
 
   /** Cancels what makes an object; nothing happens when it is there, or has failed. */
-  cancel(ref: ObjectRef, options: CancelOptions): void {
+  cancel(made: ObjectRef | ObjectRefStream, options: CancelOptions): void {
     this.checkAlive();
-    const { owner, ownerNode, number } = entryOf(ref);
+    const { owner, ownerNode, number } = entryOf(made);
     if (owner === this.parts.identity.processId) return cancelOwn(this, number, options);
     // An owner out of reach is dead or dying, and what it waits for with it.
     this.links.connect({ process: owner, node: ownerNode }).then(
@@ -261,8 +248,17 @@ export class Session {
     return this.reading.wait(refs, numReturns, options);
   }
 
-  releaseHandle(ref: ObjectRef): void {
-    this.borrowing.releaseHandle(ref);
+  releaseHandle(handle: ObjectRef | ObjectRefStream): void {
+    this.borrowing.releaseHandle(handle);
+  }
+
+  async nextItem(stream: ObjectEntry, options: WaitOptions | undefined): Promise<ObjectRef | undefined> {
+    this.checkAlive();
+    return this.streams.next(stream, options);
+  }
+
+  async leaveStream(stream: ObjectEntry): Promise<void> {
+    if (!this.ended) await this.streams.leave(stream);
   }
 
   // -- actors ------------------------------------------------------------------------------------------------------
@@ -273,7 +269,7 @@ export class Session {
     return startActor(this, spec, args, methods, options);
   }
 
-  callActor(core: HandleCore, method: string, args: readonly unknown[], options: CallOptions): ObjectRef | ObjectRef[] {
+  callActor(core: HandleCore, method: string, args: readonly unknown[], options: CallOptions): Made {
     this.checkAlive();
     return this.#calling.call(core, method, args, options);
   }
@@ -329,6 +325,7 @@ export class Session {
   /** A process somewhere ended. */
   processDied(process: string, text: string): void {
     this.borrowing.processDied(process, text);
+    this.streams.processDied(process, text);
   }
 
   /** Ends the session: everything pending fails with `error`, refs and handles of it are dead from now on. */
@@ -338,6 +335,7 @@ export class Session {
     this.submission.close(this.#ended);
     this.actors.close(this.#ended);
     this.borrowing.close(this.#ended);
+    this.streams.close();
     this.links.close();
     await this.#listener?.close();
     this.parts.home.closed(error);
@@ -390,14 +388,6 @@ export class Session {
     };
   }
 
-  resultEntries(count: number): { first: number; entries: ObjectEntry[] } {
-    // A task without results still has one entry: its completion.
-    const entries: ObjectEntry[] = [];
-    const first = this.newNumber(Math.max(1, count));
-    for (let index = 0; index < Math.max(1, count); index += 1) entries.push(this.newEntry(first + index));
-    return { first, entries };
-  }
-
   #waitingFor(entries: readonly ObjectEntry[]): (() => void) | undefined {
     const attempt = this.attempts.current();
     return attempt === undefined || attempt.chain.actors.length === 0 ? undefined : this.stuckCalls.waiting(attempt, entries);
@@ -434,16 +424,17 @@ export class Session {
   }
 
   /** The reply of a task is handled: refs the executor still holds are counted for it, then our own are dropped. */
-  #released(kept: readonly ObjectEntry[], done: TaskDone | undefined, link: Link | undefined): void {
+  #released({ number, kept }: Ended, done: TaskDone | undefined, link: Link | undefined): void {
     if (done !== undefined && link !== undefined) {
       for (const held of done.held) this.borrowing.handOverById(held, link);
     }
     for (const entry of kept) this.borrowing.dropLocal(entry);
+    this.streams.own.over(number);
   }
 
-  #actorFreed(number: number): void {
-    const { processId } = this.parts.identity;
-    const actor = objectIdOf(processId, number);
+  /** The last handle of an actor that this process created is gone. */
+  actorFreed(number: number): void {
+    const actor = objectIdOf(this.parts.identity.processId, number);
     if (this.#ended !== undefined) return;
     this.actors.freed(actor);
     this.endActor(actor);
@@ -461,6 +452,8 @@ export class Session {
   #linkClosed(link: Link): void {
     this.submission.linkClosed(link);
     this.actors.linkClosed(link);
+    this.streams.linkClosed(link);
+    this.attempts.readerGone(link.process);
     this.parts.onLinkClosed?.(link);
   }
 

@@ -32,7 +32,7 @@ export function* stateRows(session: Session, kind: string, live: () => ObjectEnt
     for (const entry of live() ?? session.borrowing.entries()) {
       const isOwn = entry.session === session && entry.owner === processId;
       // A handle that was released may itself live on.
-      if (isOwn && !isFree(entry.count) && !session.borrowing.isActor(entry)) yield objectRow(view, entry);
+      if (isOwn && !isFree(entry.count) && session.borrowing.isValue(entry)) yield objectRow(view, entry);
     }
   } else throw new InvalidArgumentError(`a process can't list ${kind}; it knows tasks and objects`);
 }

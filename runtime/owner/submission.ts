@@ -28,8 +28,6 @@ export interface SubmissionParts extends OutcomeParts {
   readonly connect: (address: ProcessAddress) => Promise<Link>;
   /** Ends the attempt of a task that this process runs itself while its parent waits. */
   readonly endHere: (task: TaskRecord, reason: Error, recursive: boolean) => void;
-  /** The task is over: its arguments are no longer needed. `held` are those the executor keeps. */
-  readonly released: (task: TaskRecord, done: TaskDone | undefined, link: Link | undefined) => void;
 }
 
 export class Submission {
@@ -202,7 +200,8 @@ export class Submission {
 
   #push(task: TaskRecord, lease: TaskLease): void {
     stepTask(task.life, PUSHED);
-    pushTo(lease, task, this.#parts.nodeId, this.#parts.clock);
+    const stream = task.template.streamAhead > 0 ? this.#parts.position(task.number) : undefined;
+    pushTo(lease, task, this.#parts.nodeId, this.#parts.clock, stream);
     const limitMs = task.template.attemptTimeoutMs;
     if (limitMs !== undefined) watchAttempt(this.#parts.clock, task, lease, limitMs, () => this.#attemptOver(task, limitMs));
   }

@@ -1,5 +1,6 @@
 // A lease of a worker at its owner: how it begins, and how tasks are pushed to it.
 
+import type { StreamPosition } from "../core/index.ts";
 import type { Clock } from "../seams.ts";
 import { CLAIM_SLOTS, claimSalt, type ClaimPage } from "../store/index.ts";
 import type { LeaseGranted } from "../transport/index.ts";
@@ -16,7 +17,9 @@ export function beginLease(granted: LeaseGranted, link: Link, page: ClaimPage | 
 }
 
 /** The task is the worker's to claim from now on. */
-export function pushTo(lease: TaskLease, task: TaskRecord, ownerNode: string, clock: Clock): void {
+export function pushTo(
+  lease: TaskLease, task: TaskRecord, ownerNode: string, clock: Clock, stream: StreamPosition | undefined,
+): void {
   const slot = lease.nextSlot;
   lease.nextSlot = slot + 1 === CLAIM_SLOTS ? 0 : slot + 1;
   task.lease = lease;
@@ -27,11 +30,12 @@ export function pushTo(lease: TaskLease, task: TaskRecord, ownerNode: string, cl
   if (link.introduce(template.id)) sendTemplate(link, template);
   link.channel.send("pushTask", {
     template: template.id, task: number, attempt: life.attempt, slot, lease: id, claimPage, args, bound,
-    chain: chainWithin(task, clock), ownerNode, codes,
+    chain: chainWithin(task, clock), ownerNode, codes, stream,
   });
 }
 
 function sendTemplate({ channel }: Link, template: TaskRecord["template"]): void {
-  const { id, code, name, numReturns, method, scheduling } = template;
-  channel.send("template", { id, functionId: code.id, name, numReturns, method, resources: scheduling.resources });
+  const { id, code, name, numReturns, streamAhead, method, scheduling } = template;
+  const { resources } = scheduling;
+  channel.send("template", { id, functionId: code.id, name, numReturns, streamAhead, method, resources });
 }

@@ -17,6 +17,8 @@ export interface TaskTemplate {
   readonly code: CapturedCode;
   readonly name: string;
   readonly numReturns: number;
+  /** Of a generator: items that may be yielded and not taken; 0 for what is none. */
+  readonly streamAhead: number;
   /** Set for actor methods. */
   readonly method: string;
   readonly maxRetries: number;

@@ -9,6 +9,7 @@ import type { ActorClients } from "./actor-client.ts";
 import { coreOf, factsOf, handleOf, HandleCore, type HandleFacts, type HandleSession, optionsOf } from "./actor-handle.ts";
 import type { Borrowing } from "./borrowing.ts";
 import { entryOf, ObjectEntry, ObjectRef } from "./object-ref.ts";
+import { isStream, ObjectRefStream, type StreamSession } from "./object-ref-stream.ts";
 import type { DecodeGroup, TravelHooks } from "./values.ts";
 import { isError, type WireValue } from "./wire-value.ts";
 
@@ -40,6 +41,8 @@ function readIdentity(bytes: Uint8Array): { owner: string; ownerNode: string; nu
 }
 
 const NO_HINT = new Uint8Array(0);
+/** In place of what is told about an actor. */
+const STREAM = Buffer.from("null");
 
 function hintOf(value: WireValue | undefined): Uint8Array {
   if (value === undefined || isError(value) || (value.codes?.length ?? 0) > 0 || (value.contained?.length ?? 0) > 0)
@@ -48,7 +51,7 @@ function hintOf(value: WireValue | undefined): Uint8Array {
   return toBytes(Value, value as Draft<Value>);
 }
 
-export function travelHooks(borrowing: Borrowing, clients: ActorClients, session: HandleSession): TravelHooks {
+export function travelHooks(borrowing: Borrowing, clients: ActorClients, session: HandleSession & StreamSession): TravelHooks {
   return {
     encodeRef(ref: ObjectRef): Uint8Array {
       entryOf(ref);
@@ -65,6 +68,7 @@ export function travelHooks(borrowing: Borrowing, clients: ActorClients, session
       return ref;
     },
     encodeHandle(handle: object): Uint8Array {
+      if (isStream(handle)) return writeIdentity(entryOf(handle), STREAM);
       const core = coreOf(handle);
       const about = {
         actor: core.client.id,
@@ -76,8 +80,14 @@ export function travelHooks(borrowing: Borrowing, clients: ActorClients, session
     },
     decodeHandle(bytes: Uint8Array, group: DecodeGroup): object {
       const { owner, ownerNode, number, hint } = readIdentity(bytes);
-      const about = JSON.parse(Buffer.from(hint).toString()) as HandleAbout;
+      const about = JSON.parse(Buffer.from(hint).toString()) as HandleAbout | null;
       const entry = number === 0 ? undefined : borrowing.received(owner, ownerNode, number);
+      if (about === null) {
+        const stream = new ObjectRefStream(session, entry as ObjectEntry);
+        group.entries.push(entry);
+        group.refs.push(stream);
+        return stream;
+      }
       const options = optionsOf(about);
       const client = clients.known(about.actor, about.className, options);
       const core = new HandleCore(session, client, entry, new Set(about.methods), options);
@@ -87,7 +97,7 @@ export function travelHooks(borrowing: Borrowing, clients: ActorClients, session
       }
       return handleOf(core);
     },
-    entryOfHandle: (handle) => coreOf(handle).entry,
+    entryOfHandle: (handle) => (isStream(handle) ? handle.entry : coreOf(handle).entry),
   };
 }
 

@@ -10,7 +10,7 @@ import {
   ActorDeadlockError, ActorDiedError, ActorUnavailableError, failureOf, InvalidArgumentError, type TroupeError,
 } from "../errors.ts";
 import type { ActorCall, ActorSpec, Channel } from "../transport/index.ts";
-import { Execution, failedReply, type Arguments, type Invocation, type Reply } from "./execution.ts";
+import { Execution, failedReply, type Arguments, type Invocation, type Reply, streamOf } from "./execution.ts";
 import { newCaller } from "./task-runner.ts";
 import type { Templates } from "./templates.ts";
 
@@ -91,6 +91,7 @@ export class ActorRunner {
       bound: spec.bound,
       codes: spec.codes,
       numReturns: 0,
+      stream: undefined,
       resources: spec.lifetime,
       caller: { process: spec.owner, node: spec.ownerNode },
       taskId: spec.actor,
@@ -123,6 +124,7 @@ export class ActorRunner {
       within: call.chain?.calls ?? [],
       name: template.name,
       numReturns: template.numReturns,
+      stream: streamOf(template, call, link),
       task: call.task,
       attempt: call.attempt,
       args: call.args,

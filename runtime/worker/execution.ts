@@ -3,11 +3,13 @@
 // The same for tasks, actor methods and constructors. The fast way is synchronous from the message to the reply; only what
 // has to be fetched, revived or awaited leaves it.
 
-import type { Attempt, ObjectEntry, Session, WireValue } from "../owner/index.ts";
+import type { Attempt, Link, ObjectEntry, Session, WireValue } from "../owner/index.ts";
 import { heldRef } from "../owner/index.ts";
 import { failureOf, InvalidArgumentError, SerializationError, TroupeError } from "../errors.ts";
+import type { StreamPosition } from "../core/index.ts";
 import { encodeThrown } from "../serialize/index.ts";
-import type { BoundArg, Code, HeldRef, SendOf, Stored } from "../transport/index.ts";
+import type { BoundArg, Code, HeldRef, SendOf, Stored, Template } from "../transport/index.ts";
+import { Production } from "./production.ts";
 
 export interface Invocation {
   readonly name: string;
@@ -17,11 +19,20 @@ export interface Invocation {
   readonly bound: readonly BoundArg[];
   readonly codes: readonly Code[];
   readonly numReturns: number;
+  /** Of a generator. */
+  readonly stream: Streaming | undefined;
   readonly caller: { readonly process: string; readonly node: string };
   /** Id for messages to people. */
   readonly taskId: string;
   /** What it holds while it runs, fixed point. */
   readonly resources: Readonly<Record<string, number>>;
+}
+
+export interface Streaming {
+  /** Items that may be yielded and not taken. */
+  readonly limit: number;
+  readonly position: StreamPosition;
+  readonly send: (item: SendOf<"streamItem">) => void;
 }
 
 export type Reply = SendOf<"taskDone">;
@@ -70,12 +81,17 @@ export class Execution {
     done: (reply: Reply) => void,
   ): void {
     const { attempts, parts } = this.#session;
-    const started = parts.seams.clock.now();
+    const { clock } = parts.seams;
+    const started = clock.now();
     const finish = (reply: Reply) => {
       attempts.ended(attempt);
-      done({ ...reply, micros: Math.round((parts.seams.clock.now() - started) * 1000), held: held(args.entries) });
+      done({ ...reply, micros: Math.round((clock.now() - started) * 1000), held: held(args.entries) });
     };
     const failed = (error: unknown) => this.fail(call, error, finish);
+    if (call.stream !== undefined) {
+      const driven = this.#production(call, call.stream, attempt).drive(() => code(...args.values));
+      return void driven.then(() => this.#returned(call, undefined, finish, failed), failed);
+    }
     let result: unknown;
     try {
       result = attempts.run(attempt, () => code(...args.values));
@@ -99,6 +115,17 @@ export class Execution {
   }
 
   // -- inside ------------------------------------------------------------------------------------------------------
+
+  #production(call: Invocation, { limit, position, send }: Streaming, attempt: Attempt): Production {
+    const { attempts, parts } = this.#session;
+    const { task, attempt: number } = call;
+    return new Production({
+      clock: parts.seams.clock, attempt, limit, position,
+      run: (code) => attempts.run(attempt, code),
+      encode: (item) => this.#result(call, item),
+      send: (index, value) => send({ task, attempt: number, index, value }),
+    });
+  }
 
   #decode(call: Invocation, bound: readonly BoundArg[]): Arguments {
     const { values } = this.#session;
@@ -190,4 +217,13 @@ function isPromise(value: unknown): value is Promise<unknown> {
 /** A failure of the system, not of user code, as a reply. */
 export function failedReply(call: Invocation, error: TroupeError): Reply {
   return { task: call.task, attempt: call.attempt, results: [{ failure: failureOf(error) }] };
+}
+
+/** How a pushed call streams, when its template says that it is a generator. */
+export function streamOf(
+  { streamAhead }: Template, { stream }: { readonly stream: StreamPosition | undefined }, { channel }: Link,
+): Streaming | undefined {
+  if (streamAhead === 0) return undefined;
+  const position = stream ?? { received: 0, taken: 0 };
+  return { limit: streamAhead, position, send: (item) => void (channel.open && channel.send("streamItem", item)) };
 }

@@ -12,8 +12,8 @@ import {
 import { errorOf } from "../errors.ts";
 import { Deque } from "../core/index.ts";
 import { claimSalt, claimTag, type ClaimPage } from "../store/index.ts";
-import type { CancelTask, Chain, Channel, Failure, PushTask } from "../transport/index.ts";
-import { Execution, type Invocation, type Reply } from "./execution.ts";
+import type { CancelTask, Chain, Channel, Failure, PushTask, SendOf, StreamItem } from "../transport/index.ts";
+import { Execution, type Invocation, type Reply, type Streaming, streamOf } from "./execution.ts";
 import type { Templates } from "./templates.ts";
 
 interface Pushed extends Invocation {
@@ -96,6 +96,7 @@ export class TaskRunner {
     this.#queue.pushBack({
       push, link,
       name: template.name, resources: template.resources, functionId: template.functionId, numReturns: template.numReturns,
+      stream: streamOf(template, push, link),
       task: push.task, attempt: push.attempt, args: push.args, bound: push.bound, codes: push.codes,
       caller: { process: link.process, node: link.node },
       taskId: objectIdOf(link.process, push.task),
@@ -275,6 +276,7 @@ export class TaskRunner {
       bound: task.bound,
       codes: task.codes,
       numReturns: task.template.numReturns,
+      stream: this.#streamHere(task),
       caller: { process: identity.processId, node: identity.nodeId },
       taskId: objectIdOf(identity.processId, task.number),
     };
@@ -293,6 +295,14 @@ export class TaskRunner {
       },
       (error) => this.#execution.fail(call, error, done),
     );
+  }
+
+  /** Its items stay in this process. */
+  #streamHere({ number, template }: TaskRecord): Streaming | undefined {
+    const { own } = this.#parts.session.streams;
+    const position = own.position(number);
+    const send = (item: SendOf<"streamItem">) => own.arrived(item as StreamItem, undefined);
+    return position && { limit: template.streamAhead, position, send };
   }
 
   /** Tasks queued behind one that waits go back to their owners, uncharged. */

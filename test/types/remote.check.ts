@@ -1,7 +1,9 @@
 // Types of the public API, checked by the compiler (types.test.ts runs it): nothing here is executed.
 
 import { expectTypeOf } from "vitest";
-import { get, getActor, init, put, ready, remote, run, wait, type ActorHandle, type Cluster, type ObjectRef } from "troupe";
+import {
+  get, getActor, init, put, ready, remote, run, wait, type ActorHandle, type Cluster, type ObjectRef, type ObjectRefStream,
+} from "troupe";
 
 // -- functions ---------------------------------------------------------------------------------------------------------
 
@@ -34,6 +36,34 @@ const [first, second] = pair.remote(1);
 expectTypeOf(first).toEqualTypeOf<ObjectRef<number>>();
 expectTypeOf(second).toEqualTypeOf<ObjectRef<string>>();
 
+// -- generators --------------------------------------------------------------------------------------------------------
+
+const count = remote(function* (to: number) {
+  for (let n = 0; n < to; n += 1) yield n;
+});
+expectTypeOf(count.remote(10)).toEqualTypeOf<ObjectRefStream<number>>();
+expectTypeOf(count.options({ streamBackpressure: 2 }).remote(10)).toEqualTypeOf<ObjectRefStream<number>>();
+expectTypeOf(count.local(1)).toEqualTypeOf<Generator<number, void, unknown>>();
+const words = remote(async function* (): AsyncGenerator<string, number> {
+  yield "a";
+  return 1;
+});
+const stream = words.remote();
+expectTypeOf(stream).toEqualTypeOf<ObjectRefStream<string>>();
+for await (const one of stream) expectTypeOf(one).toEqualTypeOf<ObjectRef<string>>();
+expectTypeOf(stream.next()).resolves.toEqualTypeOf<IteratorResult<ObjectRef<string>, undefined>>();
+expectTypeOf<Awaited<typeof stream>>().toEqualTypeOf<typeof stream>();
+expectTypeOf(remote((given: ObjectRefStream<string>) => given.id).remote(stream)).toEqualTypeOf<ObjectRef<string>>();
+// A function that never returns, or returns anything, has a ref as before.
+const fails = remote(() => {
+  throw new Error("");
+});
+expectTypeOf(fails.remote()).toEqualTypeOf<ObjectRef<never>>();
+// @ts-expect-error a stream is no ref
+get(stream);
+// @ts-expect-error an argument of the wrong type
+count.remote("1");
+
 // -- refs --------------------------------------------------------------------------------------------------------------
 
 const ref = await put({ a: 1 });
@@ -59,6 +89,9 @@ class Counter {
   inc(by = 1): number {
     return by;
   }
+  *upTo(to: number) {
+    for (let n = 0; n < to; n += 1) yield n;
+  }
   async name(): Promise<string> {
     return this.label;
   }
@@ -72,6 +105,8 @@ const counter = CounterActor.remote("c", add.remote(1, 2));
 expectTypeOf(counter).toEqualTypeOf<ActorHandle<Counter>>();
 expectTypeOf(counter.inc.remote(2)).toEqualTypeOf<ObjectRef<number>>();
 expectTypeOf(counter.name.remote()).toEqualTypeOf<ObjectRef<string>>();
+expectTypeOf(counter.upTo.remote(2)).toEqualTypeOf<ObjectRefStream<number>>();
+expectTypeOf(counter.upTo.options({ streamBackpressure: 1 }).remote(2)).toEqualTypeOf<ObjectRefStream<number>>();
 expectTypeOf(counter.inc.options({ maxTaskRetries: 1 }).remote()).toEqualTypeOf<ObjectRef<number>>();
 expectTypeOf(getActor<Counter>("c")).resolves.toEqualTypeOf<ActorHandle<Counter>>();
 expectTypeOf(ready(counter)).toEqualTypeOf<Promise<void>>();

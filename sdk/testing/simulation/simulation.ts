@@ -117,7 +117,7 @@ export class Simulation {
         const session = this.#session();
         const template = templates.get(session) ?? taskTemplate(session, fn, options);
         templates.set(session, template);
-        return session.submit(template, args)[0] as ObjectRef<Awaited<R>>;
+        return session.submit(template, args) as ObjectRef<Awaited<R>>;
       },
     };
   }
