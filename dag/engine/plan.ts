@@ -1,0 +1,75 @@
+// A graph as the engine sees it: numbers, edges and rules; no functions, no values.
+//
+// Tasks lie in scopes. A mapped group and a loop have a *gate*, a task that decides how often what lies in them is there; the scope
+// of a task is the list of the gates it lies behind, outermost first. Where it has instances is said by coordinates, a number a gate.
+
+import type { InnerRule } from "./trigger-rules.ts";
+import type { RetryPolicy } from "./retry-wait.ts";
+
+export type TaskKind = "task" | "noop" | "branch" | "shortCircuit" | "latestOnly" | "gate" | "loop";
+
+export interface PlanTask {
+  readonly id: string;
+  readonly kind: TaskKind;
+  /** Gates it lies behind, by their places in the plan. */
+  readonly scope: readonly number[];
+  /** Has an instance for each element of a list. Gates of mapped groups are mapped too. */
+  readonly mapped: boolean;
+  readonly upstream: readonly number[];
+  readonly downstream: readonly number[];
+  readonly rule: InnerRule;
+  /** Of a teardown: the setups it undoes. */
+  readonly setups: readonly number[];
+  readonly retry: RetryPolicy;
+  /** Of a branch: what each key leads to. */
+  readonly choices: Readonly<Record<string, readonly number[]>>;
+  /** Of a loop. */
+  readonly loop?: { readonly body: number; readonly max: number; readonly until: boolean };
+  readonly dependsOnPast: boolean;
+  /** Its failure is the run's. */
+  readonly leaf: boolean;
+}
+
+export interface Plan {
+  readonly dagId: string;
+  readonly tasks: readonly PlanTask[];
+}
+
+export type Coords = readonly number[];
+
+/** One instance: `task` by its place in the plan, and all its coordinates, that of its own expansion last. */
+export interface Place {
+  readonly task: number;
+  readonly coords: Coords;
+}
+
+export function keyOf(task: number, coords: Coords): string {
+  return coords.length === 0 ? `${task}` : `${task}:${coords.join(",")}`;
+}
+
+/** How many gates two tasks lie behind together. */
+export function sharedDepth(a: PlanTask, b: PlanTask): number {
+  let depth = 0;
+  while (depth < a.scope.length && depth < b.scope.length && a.scope[depth] === b.scope[depth]) depth += 1;
+  return depth;
+}
+
+/** Everything after a task, itself not among them. */
+export function descendants(plan: Plan, tasks: readonly number[]): Set<number> {
+  const found = new Set<number>();
+  const todo = [...tasks];
+  for (let task = todo.pop(); task !== undefined; task = todo.pop()) {
+    for (const next of plan.tasks[task].downstream) {
+      if (found.has(next)) continue;
+      found.add(next);
+      todo.push(next);
+    }
+  }
+  return found;
+}
+
+/** "train[2]", "each.fit[1,0]". */
+export function nameOf(plan: Plan, { task, coords }: Place): string {
+  const { id } = plan.tasks[task];
+  return coords.length === 0 ? id : `${id}[${coords.join(",")}]`;
+}

@@ -1,0 +1,525 @@
+// One run of a graph: events in, effects out. No clock, no I/O, no values: times are in the events.
+//
+// A slot is looked at again only when a tally before it has its first end of a kind, or is complete: no trigger rule can tell more.
+// So the cost of an end does not grow with the number of instances beside it.
+
+import type { RunEffect, RunEvent } from "./events.ts";
+import { type Coords, descendants, keyOf, nameOf, type Plan, type PlanTask, sharedDepth } from "./plan.ts";
+import { retryWaitMs } from "./retry-wait.ts";
+import { attemptOf, type Instance, type KnownEnd, type Slot, slotAt, Tally } from "./slots.ts";
+import { isOver, isTerminal, type RunState, type TaskState } from "./states.ts";
+import { decide, type Decision, decideTeardown, Ends } from "./trigger-rules.ts";
+
+export interface RunInfo {
+  readonly logicalDate: Date;
+}
+
+const NOTHING = "there is nothing to expand over";
+const KINDS = ["success", "failed", "skipped", "upstreamFailed", "removed"] as const;
+
+interface Link {
+  readonly task: number;
+  readonly depth: number;
+}
+
+export class RunMachine {
+  readonly plan: Plan;
+  readonly #info: RunInfo;
+  readonly #links: readonly (readonly Link[])[];
+  readonly #inside: readonly (readonly number[])[];
+  #known: ReadonlyMap<string, KnownEnd>;
+  #slots = new Map<string, Slot>();
+  #tallies = new Map<string, Tally>();
+  #sizes = new Map<string, number>();
+  #forced = new Map<string, string>();
+  #blocked = new Set<number>();
+  #openTasks = 0;
+  #todo: Slot[] = [];
+  #effects: RunEffect[] = [];
+  #state: RunState = "queued";
+  #override: { readonly state: "failed" | "cancelled"; readonly reason: string } | undefined;
+  #now = 0;
+
+  constructor(plan: Plan, info: RunInfo, known: ReadonlyMap<string, KnownEnd> = new Map()) {
+    this.plan = plan;
+    this.#info = info;
+    this.#known = known;
+    this.#links = plan.tasks.map((task) => task.downstream.map((next) => ({ task: next, depth: sharedDepth(task, plan.tasks[next]) })));
+    this.#inside = plan.tasks.map((_, gate) => plan.tasks.flatMap((task, place) => (task.scope.includes(gate) ? [place] : [])));
+  }
+
+  get state(): RunState {
+    return this.#state;
+  }
+
+  step(event: RunEvent): readonly RunEffect[] {
+    this.#now = event.at;
+    this.#effects = [];
+    if (event.type === "started" || event.type === "cleared" || event.type === "marked") this.#restart(event);
+    else if (!isOver(this.#state)) this.#handle(event);
+    this.#settle();
+    return this.#effects;
+  }
+
+  instance(task: number, coords: Coords): Instance | undefined {
+    const { mapped, kind } = this.plan.tasks[task];
+    const own = mapped && kind !== "gate";
+    const slot = this.#slots.get(keyOf(task, own ? coords.slice(0, -1) : coords));
+    return slot?.instances?.[own ? (coords.at(-1) ?? 0) : 0];
+  }
+
+  slot(task: number, coords: Coords): Slot | undefined {
+    return this.#slots.get(keyOf(task, coords));
+  }
+
+  /** Elements of a gate or of a mapped task at a place; undefined until it is expanded. */
+  sizeOf(task: number, coords: Coords): number | undefined {
+    return this.#sizes.get(keyOf(task, coords));
+  }
+
+  slots(): IterableIterator<Slot> {
+    return this.#slots.values();
+  }
+
+  /** What is taken over when `except` is run anew. */
+  known(except: ReadonlySet<number> = new Set()): Map<string, KnownEnd> {
+    const known = new Map<string, KnownEnd>();
+    for (const slot of this.#slots.values()) {
+      if (except.has(slot.task)) continue;
+      const size = this.#sizes.get(keyOf(slot.task, slot.coords));
+      // A loop that has not ended begins anew.
+      if (this.plan.tasks[slot.task].kind === "loop" && !isTerminal(slot.state)) continue;
+      const own = { state: slot.state, starts: 0, tries: 0, reason: slot.reason, size };
+      if (isTerminal(slot.state) || size !== undefined) known.set(`slot ${keyOf(slot.task, slot.coords)}`, own);
+      for (const instance of slot.instances ?? []) {
+        if (isTerminal(instance.state)) known.set(keyOf(slot.task, instance.coords), { ...instance });
+      }
+    }
+    return known;
+  }
+
+  // -- events ------------------------------------------------------------------------------------------------------------
+
+  #restart(event: RunEvent): void {
+    if (event.type === "cleared") this.#known = this.known(this.#withLoops(event.tasks));
+    else if (event.type === "marked") {
+      const known = this.known();
+      const before = known.get(keyOf(event.task, event.coords));
+      const end = { starts: 1, tries: 0, ...before, state: event.state, reason: "marked by hand", endedAt: event.at };
+      this.#known = known.set(keyOf(event.task, event.coords), end);
+    }
+    [this.#slots, this.#tallies, this.#sizes, this.#forced] = [new Map(), new Map(), new Map(), new Map()];
+    this.#override = undefined;
+    this.#blocked = new Set(event.type === "started" ? event.blocked : []);
+    this.#openTasks = this.plan.tasks.length;
+    this.#toRun("running");
+    this.plan.tasks.forEach((_, task) => this.#tallies.set(keyOf(task, []), new Tally()));
+    this.plan.tasks.forEach(({ scope }, task) => scope.length === 0 && this.#createSlot(task, []));
+    if (this.plan.tasks.length === 0) this.#toRun("success");
+  }
+
+  /** A loop is run anew as a whole. */
+  #withLoops(tasks: readonly number[]): Set<number> {
+    const all = new Set(tasks);
+    for (const task of tasks) {
+      for (const gate of this.plan.tasks[task].scope) {
+        if (this.plan.tasks[gate].kind === "loop") for (const inner of [gate, ...this.#inside[gate]]) all.add(inner);
+      }
+    }
+    return all;
+  }
+
+  #handle(event: RunEvent): void {
+    switch (event.type) {
+      case "started": case "cleared": case "marked": return;
+      case "past":
+        for (const task of event.tasks) {
+          this.#blocked.delete(task);
+          this.#todo.push(...this.#slotsUnder(task, []));
+        }
+        return;
+      case "ended":
+        return this.#endEarly(event.state, event.reason);
+      case "expanded": case "notExpanded": case "round": case "roundFailed": {
+        const slot = this.#slots.get(keyOf(event.task, event.coords));
+        if (slot === undefined) return;
+        if (event.type === "round") return this.#judged(slot, event.stop);
+        if (event.type === "roundFailed") return slot.state === "running" ? this.#endLoop(slot, "failed", event.reason) : undefined;
+        if (slot.state !== "scheduled") return;
+        return event.type === "expanded" ? this.#expand(slot, event.size) : this.#conclude(slot, "failed", event.reason);
+      }
+      default: {
+        const instance = this.instance(event.task, event.coords);
+        if (instance !== undefined && !isTerminal(instance.state)) this.#instanceEvent(instance, event);
+      }
+    }
+  }
+
+  #instanceEvent(instance: Instance, event: RunEvent): void {
+    const { task } = instance.slot;
+    switch (event.type) {
+      case "admitted":
+        return this.#toState(instance, "queued");
+      case "running":
+        instance.starts += 1;
+        instance.startedAt = event.at;
+        return this.#toState(instance, "running");
+      case "succeeded":
+        [instance.nodeId, instance.workerPid] = [event.nodeId, event.workerPid];
+        this.#route(instance, event.chosen, event.passed);
+        return this.#finish(instance, "success");
+      case "skipped":
+        return this.#finish(instance, "skipped", event.reason);
+      case "failed": {
+        instance.tries += 1;
+        [instance.nodeId, instance.workerPid] = [event.nodeId, event.workerPid];
+        const { retry } = this.plan.tasks[task];
+        if (event.final || instance.tries > retry.retries || this.#stopped(task)) return this.#finish(instance, "failed", event.reason);
+        const subject = { dagId: this.plan.dagId, taskId: nameOf(this.plan, { task, coords: instance.coords }), tryNumber: instance.tries };
+        const until = event.at + retryWaitMs(retry, { ...subject, logicalDate: this.#info.logicalDate });
+        this.#toState(instance, "upForRetry", event.reason);
+        return void this.#effects.push({ kind: "wait", task, coords: instance.coords, until });
+      }
+      case "deferred":
+        this.#toState(instance, "deferred");
+        return void this.#effects.push({ kind: "wait", task, coords: instance.coords, until: event.until });
+      case "due":
+        return this.#schedule(instance);
+    }
+  }
+
+  // -- slots -------------------------------------------------------------------------------------------------------------
+
+  #createSlot(task: number, coords: Coords): void {
+    const slot = slotAt(task, coords);
+    this.#slots.set(keyOf(task, coords), slot);
+    for (const before of this.plan.tasks[task].upstream) {
+      const depth = sharedDepth(this.plan.tasks[before], this.plan.tasks[task]);
+      const tally = this.#tallies.get(keyOf(before, coords.slice(0, depth)))!;
+      if (!tally.complete) slot.open += 1;
+      for (const kind of KINDS) if (tally.ends[kind] > 0) slot.seen.add(kind);
+    }
+    this.#todo.push(slot);
+  }
+
+  #settle(): void {
+    // Grows while it is walked.
+    for (const slot of this.#todo) this.#advance(slot);
+    this.#todo = [];
+  }
+
+  #advance(slot: Slot): void {
+    if (slot.state !== "none" || slot.instances !== undefined) return;
+    const task = this.plan.tasks[slot.task];
+    const known = this.#known.get(`slot ${keyOf(slot.task, slot.coords)}`);
+    if (known !== undefined) return this.#takeOver(slot, known);
+    if (this.#knownInstance(slot, slot.coords)) return this.#begin(slot);
+    const forced = this.#forcedReason(slot);
+    if (forced !== undefined) return this.#conclude(slot, "skipped", forced);
+    if (this.#blocked.has(slot.task) && !this.#stopped(slot.task)) return;
+    const decision = this.#decide(slot, task);
+    if (decision === "wait") return;
+    if (decision !== "run") this.#conclude(slot, decision);
+    else if (this.#stopped(slot.task)) this.#conclude(slot, "skipped", this.#override?.reason);
+    else this.#begin(slot);
+  }
+
+  #decide(slot: Slot, task: PlanTask): Decision {
+    const all = slot.open === 0;
+    if (task.rule !== "teardown") return decide(task.rule, slot.seen, all);
+    const setups = new Ends();
+    for (const setup of task.setups) {
+      const depth = sharedDepth(this.plan.tasks[setup], task);
+      const tally = this.#tallies.get(keyOf(setup, slot.coords.slice(0, depth)));
+      for (const kind of KINDS) if ((tally?.ends[kind] ?? 0) > 0) setups.add(kind);
+    }
+    return decideTeardown(setups, all);
+  }
+
+  /** True when the run is being ended and this is not there to clean up. */
+  #stopped(task: number): boolean {
+    return this.#override !== undefined && this.plan.tasks[task].rule !== "teardown";
+  }
+
+  #begin(slot: Slot): void {
+    const { kind, mapped, loop } = this.plan.tasks[slot.task];
+    if (loop !== undefined) {
+      slot.state = "running";
+      this.#hold(slot, 1);
+      this.#openRound(slot);
+    } else if (mapped) {
+      slot.state = "scheduled";
+      this.#effects.push({ kind: "measure", task: slot.task, coords: slot.coords });
+    } else {
+      const instance = this.#createInstance(slot, slot.coords);
+      slot.instances = [instance];
+      if (isTerminal(instance.state)) this.#tallyEnd(slot.task, slot.coords, instance.state);
+      else if (kind === "noop") this.#finish(instance, "success");
+      else this.#schedule(instance);
+    }
+  }
+
+  #expand(slot: Slot, size: number): void {
+    const { kind } = this.plan.tasks[slot.task];
+    this.#sizes.set(keyOf(slot.task, slot.coords), size);
+    if (kind === "gate") {
+      slot.state = "success";
+      this.#openGate(slot, size);
+      return this.#tallyEnd(slot.task, slot.coords, "success");
+    }
+    if (size === 0) return this.#conclude(slot, "skipped", NOTHING);
+    for (const tally of this.#levels(slot.task, slot.coords)) tally.open += size - 1;
+    slot.instances = Array.from({ length: size }, (_, i) => this.#createInstance(slot, [...slot.coords, i]));
+    for (const instance of slot.instances) {
+      if (isTerminal(instance.state)) this.#tallyEnd(slot.task, slot.coords, instance.state);
+      else this.#schedule(instance);
+    }
+  }
+
+  #createInstance(slot: Slot, coords: Coords): Instance {
+    const known = this.#known.get(keyOf(slot.task, coords));
+    if (known !== undefined) return { ...known, slot, coords };
+    return { slot, coords, state: "none", starts: 0, tries: 0 };
+  }
+
+  #knownInstance(slot: Slot, coords: Coords): boolean {
+    const { mapped, loop } = this.plan.tasks[slot.task];
+    return !mapped && loop === undefined && this.#known.has(keyOf(slot.task, coords));
+  }
+
+  /** As it was in an earlier life of the run. */
+  #takeOver(slot: Slot, known: KnownEnd): void {
+    const { kind, loop } = this.plan.tasks[slot.task];
+    if (loop !== undefined) {
+      for (let round = 0; round < (known.size ?? 0); round += 1) this.#openRound(slot);
+      [slot.state, slot.reason] = [known.state, known.reason];
+      if (known.size === undefined) this.#collapse(slot, known.state);
+      return this.#tallyEnd(slot.task, slot.coords, known.state);
+    }
+    if (known.size !== undefined && (kind === "gate" || known.size > 0)) return this.#expand(slot, known.size);
+    this.#conclude(slot, known.state, known.reason);
+  }
+
+  /** Ends it without any instance of its own. */
+  #conclude(slot: Slot, state: TaskState, reason?: string): void {
+    const { kind } = this.plan.tasks[slot.task];
+    [slot.state, slot.reason] = [state, reason];
+    if (kind === "gate" || (kind === "loop" && slot.rounds === 0)) this.#collapse(slot, state, reason);
+    this.#tell(slot.task, slot.coords, state, 0, reason);
+    this.#tallyEnd(slot.task, slot.coords, state);
+  }
+
+  // -- gates and loops ---------------------------------------------------------------------------------------------------
+
+  #openGate(slot: Slot, size: number, first = 0): void {
+    const depth = slot.coords.length;
+    if (size === 0) return this.#collapse(slot, "skipped", NOTHING);
+    for (const task of this.#inside[slot.task]) {
+      for (const tally of this.#levels(task, slot.coords)) tally.open += size - 1;
+      for (let i = first; i < first + size; i += 1) this.#tallies.set(keyOf(task, [...slot.coords, i]), new Tally());
+    }
+    for (let i = first; i < first + size; i += 1) {
+      for (const task of this.#inside[slot.task]) {
+        if (this.plan.tasks[task].scope.length === depth + 1) this.#createSlot(task, [...slot.coords, i]);
+      }
+    }
+  }
+
+  /** What lies behind a gate that does not open has no instance, and its state. */
+  #collapse(gate: Slot, state: TaskState, reason?: string): void {
+    for (const task of this.#inside[gate.task]) {
+      const slot = slotAt(task, gate.coords);
+      [slot.state, slot.reason] = [state, reason];
+      this.#slots.set(keyOf(task, gate.coords), slot);
+      this.#tell(task, gate.coords, state, 0, reason);
+      this.#tallyEnd(task, gate.coords, state);
+    }
+  }
+
+  /** What lies in a loop is not complete before the loop is: one unit more is open meanwhile. */
+  #hold(slot: Slot, units: 1 | -1): void {
+    for (const task of this.#inside[slot.task]) {
+      this.#levels(task, slot.coords).forEach((tally, up) => {
+        tally.open += units;
+        if (tally.complete) this.#completed(task, slot.coords.slice(0, slot.coords.length - up));
+      });
+    }
+  }
+
+  #openRound(slot: Slot): void {
+    if (slot.rounds > 0) {
+      for (const task of this.#inside[slot.task]) for (const tally of this.#levels(task, slot.coords)) tally.open += 1;
+    }
+    this.#openGate(slot, 1, slot.rounds);
+    slot.rounds += 1;
+    this.#sizes.set(keyOf(slot.task, slot.coords), slot.rounds);
+  }
+
+  /** The last task of a round of a loop has ended. */
+  #roundEnded(slot: Slot, state: TaskState): void {
+    const { loop } = this.plan.tasks[slot.task];
+    if (slot.state !== "running" || loop === undefined) return;
+    if (state !== "success") return this.#endLoop(slot, state === "skipped" ? "skipped" : "upstreamFailed");
+    if (loop.until) {
+      this.#effects.push({ kind: "judge", task: slot.task, coords: slot.coords, round: slot.rounds - 1 });
+    } else this.#judged(slot, slot.rounds >= loop.max);
+  }
+
+  #judged(slot: Slot, stop: boolean): void {
+    const { loop } = this.plan.tasks[slot.task];
+    if (slot.state !== "running" || loop === undefined) return;
+    if (stop) this.#endLoop(slot, "success");
+    else if (slot.rounds < loop.max) this.#openRound(slot);
+    else this.#endLoop(slot, "failed", `it did not converge within ${loop.max} rounds`);
+  }
+
+  #endLoop(slot: Slot, state: TaskState, reason?: string): void {
+    this.#hold(slot, -1);
+    this.#conclude(slot, state, reason);
+  }
+
+  // -- instances ---------------------------------------------------------------------------------------------------------
+
+  #schedule(instance: Instance): void {
+    const { slot: { task }, coords } = instance;
+    this.#toState(instance, "scheduled");
+    this.#effects.push({ kind: "ready", task, coords, attempt: instance.starts });
+  }
+
+  #finish(instance: Instance, state: TaskState, reason?: string): void {
+    instance.endedAt = this.#now;
+    this.#toState(instance, state, reason);
+    this.#tallyEnd(instance.slot.task, instance.slot.coords, state);
+  }
+
+  #toState(instance: Instance, state: TaskState, reason?: string): void {
+    [instance.state, instance.reason] = [state, reason];
+    this.#tell(instance.slot.task, instance.coords, state, attemptOf(instance), reason);
+  }
+
+  #tell(task: number, coords: Coords, state: TaskState, attempt: number, reason?: string): void {
+    this.#effects.push({ kind: "state", task, coords, state, attempt, reason });
+  }
+
+  /** Branches and short circuits: what is not to run is known before anything after them is looked at. */
+  #route({ slot }: Instance, chosen: readonly string[] = [], passed = true): void {
+    const { kind, id, choices, downstream } = this.plan.tasks[slot.task];
+    if (kind === "branch") {
+      const taken = chosen.flatMap((key) => choices[key] ?? []);
+      const after = descendants(this.plan, taken);
+      const others = Object.values(choices).flat().filter((task) => !taken.includes(task) && !after.has(task));
+      this.#force(slot, others, `${id} chose ${chosen.length === 0 ? "nothing" : chosen.join(", ")}`);
+    }
+    if ((kind === "shortCircuit" || kind === "latestOnly") && !passed) {
+      this.#force(slot, [...downstream, ...descendants(this.plan, [slot.task])], `${id} let nothing pass`);
+    }
+  }
+
+  #force(from: Slot, tasks: Iterable<number>, reason: string): void {
+    for (const task of tasks) {
+      const depth = sharedDepth(this.plan.tasks[from.task], this.plan.tasks[task]);
+      this.#forced.set(keyOf(task, from.coords.slice(0, depth)), reason);
+    }
+  }
+
+  #forcedReason({ task, coords }: Slot): string | undefined {
+    if (this.#forced.size === 0) return undefined;
+    for (let depth = coords.length; depth >= 0; depth -= 1) {
+      const reason = this.#forced.get(keyOf(task, coords.slice(0, depth)));
+      if (reason !== undefined) return reason;
+    }
+    return undefined;
+  }
+
+  // -- tallies -----------------------------------------------------------------------------------------------------------
+
+  /** The tallies of a task at a place and above it, the place's own first. */
+  #levels(task: number, coords: Coords): Tally[] {
+    const found: Tally[] = [];
+    for (let depth = coords.length; depth >= 0; depth -= 1) found.push(this.#tallies.get(keyOf(task, coords.slice(0, depth)))!);
+    return found;
+  }
+
+  #tallyEnd(task: number, coords: Coords, state: TaskState): void {
+    for (let depth = coords.length; depth >= 0; depth -= 1) {
+      const at = coords.slice(0, depth);
+      const tally = this.#tallies.get(keyOf(task, at))!;
+      tally.open -= 1;
+      tally.ends.add(state);
+      if (tally.ends[state as keyof Pick<Ends, "success">] === 1) this.#firstEnd(task, at, state);
+      if (tally.complete) this.#completed(task, at);
+    }
+    const gate = this.plan.tasks[task].scope.at(-1);
+    if (gate !== undefined && this.plan.tasks[gate].loop?.body === task) {
+      const slot = this.#slots.get(keyOf(gate, coords.slice(0, this.plan.tasks[gate].scope.length)));
+      if (slot !== undefined && this.#tallies.get(keyOf(task, coords))?.complete) this.#roundEnded(slot, state);
+    }
+  }
+
+  #firstEnd(task: number, at: Coords, state: TaskState): void {
+    this.#after(task, at, (slot) => slot.seen.add(state));
+  }
+
+  #completed(task: number, at: Coords): void {
+    this.#after(task, at, (slot) => { slot.open -= 1; });
+    if (at.length > 0) return;
+    this.#openTasks -= 1;
+    if (this.#openTasks === 0) this.#concludeRun();
+  }
+
+  /** The slots that look at this tally. */
+  #after(task: number, at: Coords, change: (slot: Slot) => void): void {
+    for (const link of this.#links[task]) {
+      if (link.depth !== at.length) continue;
+      for (const slot of this.#slotsUnder(link.task, at)) {
+        change(slot);
+        this.#todo.push(slot);
+      }
+    }
+    // A teardown's setups need not be right before it; it waits for all that is, and looks at them then.
+  }
+
+  *#slotsUnder(task: number, coords: Coords): IterableIterator<Slot> {
+    const { scope } = this.plan.tasks[task];
+    const slot = this.#slots.get(keyOf(task, coords));
+    if (slot !== undefined) yield slot;
+    if (coords.length >= scope.length) return;
+    const size = this.#sizes.get(keyOf(scope[coords.length], coords)) ?? 0;
+    for (let i = 0; i < size; i += 1) yield* this.#slotsUnder(task, [...coords, i]);
+  }
+
+  // -- the run -----------------------------------------------------------------------------------------------------------
+
+  #endEarly(state: "failed" | "cancelled", reason: string): void {
+    if (this.#override !== undefined) return;
+    this.#override = { state, reason };
+    for (const slot of [...this.#slots.values()]) {
+      if (!this.#stopped(slot.task)) continue;
+      for (const instance of slot.instances ?? []) this.#stopInstance(instance, reason);
+      if (slot.instances !== undefined || isTerminal(slot.state)) continue;
+      if (slot.state === "running") this.#endLoop(slot, "skipped", reason);
+      else this.#conclude(slot, "skipped", reason);
+    }
+  }
+
+  #stopInstance(instance: Instance, reason: string): void {
+    if (isTerminal(instance.state)) return;
+    const { slot: { task }, coords } = instance;
+    if (instance.state === "queued" || instance.state === "running") this.#effects.push({ kind: "stop", task, coords, reason });
+    this.#finish(instance, instance.state === "running" ? "failed" : "skipped", reason);
+  }
+
+  #concludeRun(): void {
+    if (this.#override !== undefined) return this.#toRun(this.#override.state, this.#override.reason);
+    const failed = this.plan.tasks.some(({ leaf }, task) => {
+      const { ends } = this.#tallies.get(keyOf(task, []))!;
+      return leaf && ends.failed + ends.upstreamFailed > 0;
+    });
+    this.#toRun(failed ? "failed" : "success");
+  }
+
+  #toRun(state: RunState, reason?: string): void {
+    this.#state = state;
+    this.#effects.push({ kind: "run", state, reason });
+  }
+}

@@ -1,0 +1,68 @@
+// What the machine of a run keeps: slots, instances and tallies.
+//
+// A *slot* is a task at one place of its scope. It decides once whether it runs, and then has one instance, or one an element.
+// A *tally* sums up how the instances of a task ended below some coordinates: what comes after it looks at nothing else.
+
+import type { Coords } from "./plan.ts";
+import type { TaskState } from "./states.ts";
+import { Ends } from "./trigger-rules.ts";
+
+export interface Instance {
+  readonly slot: Slot;
+  readonly coords: Coords;
+  state: TaskState;
+  /** Starts so far; the first one is attempt 0. */
+  starts: number;
+  /** Failures that counted against its retries. */
+  tries: number;
+  startedAt?: number | undefined;
+  endedAt?: number | undefined;
+  reason?: string | undefined;
+  nodeId?: string | undefined;
+  workerPid?: number | undefined;
+}
+
+export interface Slot {
+  readonly task: number;
+  readonly coords: Coords;
+  /** What it is until it has instances; and for good when it never has any. */
+  state: TaskState;
+  reason?: string | undefined;
+  instances: Instance[] | undefined;
+  /** Tallies before it that are not complete. */
+  open: number;
+  /** Which ends there are among them: counts of tallies, not of instances. */
+  readonly seen: Ends;
+  /** Of the gate of a loop: rounds begun, and whether `until` is being asked. */
+  rounds: number;
+}
+
+export function slotAt(task: number, coords: Coords): Slot {
+  return { task, coords, state: "none", instances: undefined, open: 0, seen: new Ends(), rounds: 0 };
+}
+
+export class Tally {
+  readonly ends = new Ends();
+  /** Instances, or whole parts that are not known yet, which have not ended. */
+  open = 1;
+
+  get complete(): boolean {
+    return this.open === 0;
+  }
+}
+
+export function attemptOf(instance: Instance): number {
+  return Math.max(0, instance.starts - 1);
+}
+
+/** How a part of an earlier life of the run ended: it is taken over, not run again. */
+export interface KnownEnd {
+  readonly state: TaskState;
+  readonly starts: number;
+  readonly tries: number;
+  readonly reason?: string | undefined;
+  readonly startedAt?: number | undefined;
+  readonly endedAt?: number | undefined;
+  /** Of what is expanded: its instances, or the rounds of a loop. */
+  readonly size?: number | undefined;
+}

@@ -1,0 +1,165 @@
+// Builds one graph: gives ids, keeps the groups it is in, draws edges.
+//
+// The body of a graph is synchronous, so "the graph being built" is a variable of this module.
+
+import { GraphError } from "../errors.ts";
+import type { TaskKind } from "../engine/plan.ts";
+import type { Argument, Draft, Expansion } from "./draft.ts";
+import { Node, nodesIn } from "./node.ts";
+import { type DagTaskOptions, mergeOptions } from "./options.ts";
+
+export interface DraftParts {
+  readonly kind: TaskKind;
+  readonly fn?: ((...args: never[]) => unknown) | undefined;
+  readonly args?: readonly Argument[];
+  readonly expansion?: Expansion | undefined;
+  readonly options?: DagTaskOptions;
+}
+
+export interface Group {
+  readonly id: string;
+  readonly tasks: Draft[];
+}
+
+/** What a group gave stands for the group where edges are drawn. */
+const groupsByResult = new WeakMap<object, Group>();
+
+export class Builder {
+  static #current: Builder | undefined;
+
+  readonly tasks: Draft[] = [];
+  readonly #defaults: DagTaskOptions;
+  readonly #ids = new Map<string, number>();
+  #prefix = "";
+  #scope: readonly Draft[] = [];
+  #groups: readonly Group[] = [];
+
+  constructor(defaults: DagTaskOptions) {
+    this.#defaults = defaults;
+  }
+
+  static here(what: string): Builder {
+    if (Builder.#current === undefined) throw new GraphError(`${what} is called outside of the body of a dag`);
+    return Builder.#current;
+  }
+
+  static get isBuilding(): boolean {
+    return Builder.#current !== undefined;
+  }
+
+  build<T>(body: () => T): T {
+    if (Builder.#current !== undefined) throw new GraphError("a dag can't be defined in the body of another one; call it there");
+    Builder.#current = this;
+    try {
+      return body();
+    } finally {
+      Builder.#current = undefined;
+    }
+  }
+
+  /** A free id in the group that is being built: `load`, `load__1`, … */
+  uniqueId(name: string): string {
+    const wanted = this.#prefix + name;
+    const before = this.#ids.get(wanted);
+    this.#ids.set(wanted, (before ?? 0) + 1);
+    if (before === undefined) return wanted;
+    const id = `${wanted}__${before}`;
+    return this.#ids.has(id) ? this.uniqueId(name) : (this.#ids.set(id, 1), id);
+  }
+
+  add(name: string, { kind, fn, args = [], expansion, options = {} }: DraftParts): Draft {
+    const draft: Draft = {
+      place: this.tasks.length, id: this.uniqueId(name), kind, fn, args, expansion, options: mergeOptions(this.#defaults, options),
+      scope: this.#scope, upstream: new Set(), downstream: new Set(), choices: {}, loop: undefined, teardown: undefined, isSetup: false,
+    };
+    this.tasks.push(draft);
+    for (const group of this.#groups) group.tasks.push(draft);
+    for (const { value } of args) this.reads(draft, value);
+    if (expansion?.kind === "product") this.reads(draft, { ...expansion.lists });
+    else if (expansion?.kind === "sets") this.reads(draft, expansion.list);
+    return draft;
+  }
+
+  /** An edge from every task whose result is in the value. */
+  reads(draft: Draft, value: unknown): void {
+    for (const { source } of nodesIn(value)) {
+      if (source.kind === "task" || source.kind === "states") this.edge(source.task, draft);
+      else if (source.kind === "last") this.edge(source.gate, draft);
+      else if (source.kind === "item" || source.kind === "previous" || source.kind === "index") this.#inScope(draft, source.gate);
+    }
+  }
+
+  edge(from: Draft, to: Draft): void {
+    if (this.tasks[from.place] !== from) throw new GraphError(`${from.id} is a task of another graph: call its dag as a node instead`);
+    if (from === to) throw new GraphError(`${from.id} can't come after itself`);
+    from.downstream.add(to);
+    to.upstream.add(from);
+  }
+
+  order(before: unknown, after: unknown): void {
+    for (const from of this.endsOf(before, "leaves")) for (const to of this.endsOf(after, "roots")) this.edge(from, to);
+  }
+
+  /** The tasks that an end of an edge stands for. */
+  endsOf(value: unknown, side: "roots" | "leaves"): Draft[] {
+    const group = typeof value === "object" && value !== null ? groupsByResult.get(value) : undefined;
+    if (group !== undefined) return edgeOf(group, side);
+    if (Array.isArray(value)) return value.flatMap((one) => this.endsOf(one, side));
+    if (value instanceof Node) return [taskOf(value)];
+    if (typeof value === "object" && value !== null) return Object.values(value).flatMap((one) => this.endsOf(one, side));
+    throw new GraphError(`an edge leads from and to tasks, not ${String(value)}`);
+  }
+
+  /** Runs the body of a group: ids get its prefix, and what it gives stands for it. */
+  inGroup<T>(id: string, body: () => T): T {
+    const [prefix, groups] = [this.#prefix, this.#groups];
+    const group: Group = { id, tasks: [] };
+    this.#prefix = `${id}.`;
+    this.#groups = [...groups, group];
+    try {
+      const result = body();
+      // A node that only passes through is not the group's.
+      const own = !(result instanceof Node) || (result.source.kind === "task" && group.tasks.includes(result.source.task));
+      if (typeof result === "object" && result !== null && own) groupsByResult.set(result, group);
+      return result;
+    } finally {
+      this.#prefix = prefix;
+      this.#groups = groups;
+    }
+  }
+
+  /** Everything the body adds lies behind the gate. */
+  behind<T>(gate: Draft, body: () => T): T {
+    const before = this.#scope;
+    this.#scope = [...before, gate];
+    try {
+      return body();
+    } finally {
+      this.#scope = before;
+    }
+  }
+
+  #inScope(draft: Draft, gate: Draft): void {
+    if (draft.scope.includes(gate) || draft === gate) return;
+    throw new GraphError(`${draft.id} uses what only exists inside of ${gate.id}`);
+  }
+}
+
+function taskOf({ source }: Node<unknown>): Draft {
+  if (source.kind === "task" || source.kind === "states") return source.task;
+  if (source.kind === "last") return source.gate;
+  throw new GraphError("an edge leads from and to tasks; this value is none");
+}
+
+function edgeOf({ id, tasks }: Group, side: "roots" | "leaves"): Draft[] {
+  const inside = new Set(tasks);
+  const ends = tasks.filter((task) => {
+    if (side === "leaves" && task.teardown !== undefined) return false;
+    const others = side === "roots" ? task.upstream : [...task.downstream].filter(({ teardown }) => teardown === undefined);
+    // What lies behind a gate of the group begins with the gate.
+    const behind = side === "roots" && task.scope.some((gate) => inside.has(gate));
+    return !behind && ![...others].some((other) => inside.has(other));
+  });
+  if (ends.length === 0) throw new GraphError(`group ${id} has no task that an edge could lead to`);
+  return ends;
+}

@@ -1,0 +1,46 @@
+// A task of a graph while it is built: its place, code, arguments and edges.
+
+import type { TaskKind } from "../engine/plan.ts";
+import type { DagTaskOptions } from "./options.ts";
+
+/** What a task or group is expanded over. */
+export type Expansion =
+  /** The cross product of lists, by name. */
+  | { readonly kind: "product"; readonly lists: Readonly<Record<string, unknown>> }
+  /** One list of sets of arguments. */
+  | { readonly kind: "sets"; readonly list: unknown };
+
+/** Where an argument of an expanded task comes from. */
+export interface Argument {
+  /** By this name from the element; otherwise `value` stands for itself. */
+  readonly name?: string;
+  readonly value?: unknown;
+}
+
+export interface Loop {
+  readonly max: number;
+  readonly until: ((value: never) => unknown) | undefined;
+  readonly initial: unknown;
+  /** The task whose end ends a round, and the node of its value. */
+  readonly body: Draft;
+  readonly valueNode: unknown;
+}
+
+export interface Draft {
+  readonly place: number;
+  readonly id: string;
+  readonly kind: TaskKind;
+  readonly fn: ((...args: never[]) => unknown) | undefined;
+  readonly args: readonly Argument[];
+  readonly expansion: Expansion | undefined;
+  readonly options: DagTaskOptions;
+  /** Gates it lies behind, outermost first. */
+  readonly scope: readonly Draft[];
+  readonly upstream: Set<Draft>;
+  readonly downstream: Set<Draft>;
+  /** Of a branch: what its keys lead to. */
+  choices: Readonly<Record<string, readonly Draft[]>>;
+  loop: Loop | undefined;
+  teardown: { readonly setups: readonly Draft[]; readonly failRun: boolean } | undefined;
+  isSetup: boolean;
+}

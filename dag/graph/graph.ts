@@ -1,0 +1,132 @@
+// A finished graph: its tasks with their code, the plan the engine works from, and what the run is to give.
+
+import { GraphError } from "../errors.ts";
+import { type Plan, type PlanTask } from "../engine/plan.ts";
+import type { Draft } from "./draft.ts";
+
+const RETRY_DELAY_MS = 300_000;
+
+export interface Graph {
+  readonly plan: Plan;
+  readonly tasks: readonly Draft[];
+  /** A structure with nodes in it. */
+  readonly result: unknown;
+  /** Priority of each task, with what its rule adds. */
+  readonly weights: readonly number[];
+  readonly warnings: readonly string[];
+}
+
+export function graphOf(dagId: string, tasks: readonly Draft[], result: unknown): Graph {
+  for (const draft of tasks) if (draft.teardown !== undefined) checkTeardown(draft);
+  refuseCycles(tasks);
+  const plan = { dagId, tasks: tasks.map(planOf) };
+  return { plan, tasks, result, weights: weightsOf(tasks), warnings: warningsOf(tasks) };
+}
+
+function planOf(draft: Draft): PlanTask {
+  const { id, kind, options, teardown, loop } = draft;
+  const places = (drafts: Iterable<Draft>): number[] => [...drafts].map(({ place }) => place);
+  return {
+    id, kind, scope: places(draft.scope), mapped: draft.expansion !== undefined,
+    upstream: places(draft.upstream), downstream: places(draft.downstream),
+    rule: teardown === undefined ? (options.triggerRule ?? "allSuccess") : "teardown",
+    setups: places(teardown?.setups ?? []),
+    retry: {
+      retries: options.retries ?? 0, delayMs: options.retryDelayMs ?? RETRY_DELAY_MS, backoff: options.retryBackoff ?? 0,
+      maxDelayMs: options.maxRetryDelayMs,
+    },
+    choices: Object.fromEntries(Object.entries(draft.choices).map(([key, ways]) => [key, places(ways)])),
+    ...(loop === undefined ? {} : { loop: { body: loop.body.place, max: loop.max, until: loop.until !== undefined } }),
+    dependsOnPast: options.dependsOnPast ?? false,
+    leaf: isLeaf(draft),
+  };
+}
+
+/** Teardowns don't count, unless they say so: what only they come after is a leaf too. */
+function isLeaf(draft: Draft): boolean {
+  const { downstream, teardown } = draft;
+  // How a loop ends is told by the loop.
+  if (draft.scope.some(({ loop }) => loop?.body === draft)) return false;
+  if (teardown !== undefined && !teardown.failRun) return false;
+  return ![...downstream].some((next) => next.teardown === undefined);
+}
+
+function checkTeardown({ id, teardown, options }: Draft): void {
+  if (teardown?.setups.length === 0) throw new GraphError(`teardown ${id} has no setup`);
+  if (options.triggerRule !== undefined && options.triggerRule !== "allSuccess") {
+    throw new GraphError(`teardown ${id} can't have the trigger rule ${options.triggerRule}: it has one of its own`);
+  }
+}
+
+function refuseCycles(tasks: readonly Draft[]): void {
+  const done = new Set<Draft>();
+  const path: Draft[] = [];
+  const onPath = new Set<Draft>();
+  // What lies behind a gate comes after it.
+  const nexts = (draft: Draft): Iterator<Draft> => (
+    [...draft.downstream, ...tasks.filter(({ scope }) => scope.at(-1) === draft)].values()
+  );
+  // Deep chains: no recursion.
+  for (const root of tasks) {
+    const stack: { readonly draft: Draft; readonly next: Iterator<Draft> }[] = [];
+    const enter = (draft: Draft): void => {
+      path.push(draft);
+      onPath.add(draft);
+      stack.push({ draft, next: draft.kind === "gate" || draft.kind === "loop" ? nexts(draft) : draft.downstream.values() });
+    };
+    if (!done.has(root)) enter(root);
+    for (let top = stack.at(-1); top !== undefined; top = stack.at(-1)) {
+      const { value, done: over } = top.next.next() as IteratorResult<Draft, undefined>;
+      if (over || value === undefined) {
+        done.add(top.draft);
+        onPath.delete(top.draft);
+        path.pop();
+        stack.pop();
+      } else if (onPath.has(value)) {
+        const cycle = [...path.slice(path.indexOf(value)), value].map(({ id }) => id);
+        throw new GraphError(`the graph has a cycle: ${cycle.join(" -> ")}`);
+      } else if (!done.has(value)) enter(value);
+    }
+  }
+}
+
+function weightsOf(tasks: readonly Draft[]): number[] {
+  return tasks.map((draft) => {
+    const { priority = 1, weightRule = "downstream" } = draft.options;
+    if (weightRule === "absolute") return priority;
+    const found = new Set<Draft>();
+    const todo = [...draft[weightRule]];
+    for (let one = todo.pop(); one !== undefined; one = todo.pop()) {
+      if (found.has(one)) continue;
+      found.add(one);
+      todo.push(...one[weightRule]);
+    }
+    return [...found].reduce((sum, { options }) => sum + (options.priority ?? 1), priority);
+  });
+}
+
+function warningsOf(tasks: readonly Draft[]): string[] {
+  return tasks.flatMap((branch) => {
+    if (branch.kind !== "branch") return [];
+    const ways = Object.values(branch.choices).map((way) => below(way));
+    return tasks.flatMap((task) => {
+      const joined = ways.filter((way) => way.has(task)).length;
+      const rule = task.options.triggerRule ?? "allSuccess";
+      const direct = [...task.upstream].filter((before) => ways.some((way) => way.has(before))).length;
+      if (joined < 2 || direct < 2 || rule !== "allSuccess" || task.teardown !== undefined) return [];
+      return [`${task.id} joins ways of branch ${branch.id}: with the rule allSuccess it is skipped whenever one of them is; ` +
+        "noneFailedMinOneSuccess is what a join needs"];
+    });
+  });
+}
+
+function below(drafts: readonly Draft[]): Set<Draft> {
+  const found = new Set<Draft>();
+  const todo = [...drafts];
+  for (let one = todo.pop(); one !== undefined; one = todo.pop()) {
+    if (found.has(one)) continue;
+    found.add(one);
+    todo.push(...one.downstream);
+  }
+  return found;
+}

@@ -1,0 +1,120 @@
+// Nodes: what a call in the body of a graph gives. A node stands for a value that is not there yet.
+
+import { GraphError } from "../errors.ts";
+import { Builder } from "./builder.ts";
+import type { Draft } from "./draft.ts";
+
+export type Source =
+  | { readonly kind: "task"; readonly task: Draft }
+  | { readonly kind: "states"; readonly task: Draft }
+  | { readonly kind: "param"; readonly name: string }
+  /** What a mapped group is built with: an element of the lists it is expanded over. */
+  | { readonly kind: "item"; readonly gate: Draft; readonly name: string }
+  | { readonly kind: "previous" | "index"; readonly gate: Draft }
+  /** The value of a loop: that of its last round. */
+  | { readonly kind: "last"; readonly gate: Draft; readonly inner: Node<unknown> }
+  | { readonly kind: "map"; readonly list: unknown; readonly fn: (element: never) => unknown }
+  | { readonly kind: "zip"; readonly lists: readonly unknown[]; readonly fill: { readonly value: unknown } | undefined };
+
+/** A value of the run to come: given where a `T` is expected, it draws the edge. */
+export class Node<T> {
+  declare protected readonly type: T;
+  /** Nodes are not promises: nothing has run yet. */
+  declare readonly then?: never;
+  readonly source: Source;
+
+  constructor(source: Source) {
+    this.source = source;
+  }
+
+  /** Order only: the others run after this. */
+  before(...others: readonly Endpoint[]): this {
+    for (const other of others) Builder.here("before").order(this, other);
+    return this;
+  }
+
+  /** Order only: this runs after the others. */
+  after(...others: readonly Endpoint[]): this {
+    for (const other of others) Builder.here("after").order(other, this);
+    return this;
+  }
+
+  /** A list with `fn` of each element, made where the elements are read. */
+  map<U>(fn: (element: T extends readonly (infer E)[] ? E : never) => U): Node<Awaited<U>[]> {
+    return new Node({ kind: "map", list: this, fn: fn as (element: never) => unknown });
+  }
+
+  /** Of a task with instances: how each ended, with its result. */
+  withStates(): Node<{ state: string; value: T extends readonly (infer E)[] ? E | undefined : T | undefined }[]> {
+    if (this.source.kind !== "task") throw new GraphError("withStates(): only what a task gives has states");
+    return new Node({ kind: "states", task: this.source.task });
+  }
+
+  [Symbol.iterator](): never {
+    throw new GraphError(`${describe(this)} is not there yet: it can't be walked while the graph is built; expand a task over it`);
+  }
+
+  [Symbol.toPrimitive](): never {
+    throw new GraphError(`${describe(this)} is not there yet: it can't be used as a value while the graph is built; give it to a task`);
+  }
+}
+
+/** What may stand at an end of an order: a node, a list of them, or what a group gave. */
+export type Endpoint = Node<unknown> | readonly Endpoint[] | { readonly [key: string]: unknown } | undefined | void;
+
+/** Where a `T` is expected: the value, a node for it, or a structure with nodes in it. */
+export type In<T> = T | Node<T> | (T extends Plain ? T : T extends object ? { [K in keyof T]: In<T[K]> } : never);
+type Plain = Function | Date | RegExp | Map<unknown, unknown> | Set<unknown> | ArrayBufferView | ArrayBuffer | Error;
+
+export function describe({ source }: Node<unknown>): string {
+  switch (source.kind) {
+    case "task": return `the result of ${source.task.id}`;
+    case "states": return `the states of ${source.task.id}`;
+    case "param": return `the parameter ${source.name}`;
+    case "item": return `the parameter ${source.name} of group ${source.gate.id}`;
+    case "previous": case "index": return `the ${source.kind} of a loop`;
+    case "last": return "the value of a loop";
+    case "map": case "zip": return "a list of the run";
+  }
+}
+
+function isPlain(value: object): boolean {
+  const prototype = Object.getPrototypeOf(value) as unknown;
+  return prototype === Object.prototype || prototype === null;
+}
+
+/** The same structure with each node replaced; arrays and plain objects are walked, all else is a value. */
+export function replaceNodes(value: unknown, replace: (node: Node<unknown>) => unknown): unknown {
+  if (value instanceof Node) return replace(value);
+  if (typeof value !== "object" || value === null) return value;
+  if (Array.isArray(value)) {
+    // Copied only from the first element that changes.
+    let copy: unknown[] | undefined;
+    value.forEach((element, i) => {
+      const now = replaceNodes(element, replace);
+      if (now !== element) copy ??= [...(value as unknown[])];
+      if (copy !== undefined) copy[i] = now;
+    });
+    return copy ?? value;
+  }
+  if (!isPlain(value)) return value;
+  let copy: Record<string, unknown> | undefined;
+  for (const [key, element] of Object.entries(value)) {
+    const now = replaceNodes(element, replace);
+    if (now !== element) copy ??= { ...value } as Record<string, unknown>;
+    if (copy !== undefined) copy[key] = now;
+  }
+  return copy ?? value;
+}
+
+/** All nodes in a structure, also those that others are made of. */
+export function nodesIn(value: unknown, found: Node<unknown>[] = []): Node<unknown>[] {
+  replaceNodes(value, (node) => {
+    found.push(node);
+    const { source } = node;
+    if (source.kind === "map") nodesIn(source.list, found);
+    else if (source.kind === "zip") nodesIn([...source.lists], found);
+    return node;
+  });
+  return found;
+}

@@ -1,0 +1,122 @@
+// What a task of a graph can say: types, defaults, checks at the door.
+
+import { InvalidArgumentError, remote, type RetryExceptions, type TaskOptions } from "../../sdk/index.ts";
+import { TRIGGER_RULES, type TriggerRule } from "../engine/trigger-rules.ts";
+import type { Pool } from "./pool.ts";
+
+/** Told when something happens to a task; never changes its state. */
+export type Callback = (told: CallbackInfo) => unknown;
+export interface CallbackInfo {
+  readonly run: { readonly id: string; readonly dagId: string; readonly logicalDate: Date };
+  readonly task?: { readonly id: string; readonly mapIndex?: readonly number[] | undefined } | undefined;
+  readonly attempt?: number | undefined;
+  readonly error?: unknown;
+  /** When the next try begins. */
+  readonly nextAt?: Date | undefined;
+}
+export type Callbacks = Callback | readonly Callback[];
+
+/** Options of the runtime that a graph decides itself are not among them. */
+type RuntimeOptions = Omit<
+  TaskOptions, "name" | "numReturns" | "retryExceptions" | "retryDelayMs" | "retryBackoff" | "maxRetryDelayMs" | "timeoutMs" | "signal"
+>;
+
+export interface DagTaskOptions extends RuntimeOptions {
+  /** The id in the graph; default the name it was made with. */
+  id?: string | undefined;
+  /** Further tries after a failure of its own code. Default 0. */
+  retries?: number | undefined;
+  /** Milliseconds before the first retry. Default 300000. */
+  retryDelayMs?: number | undefined;
+  /** 0: every wait is the same. Otherwise the factor between them, with jitter. */
+  retryBackoff?: number | undefined;
+  maxRetryDelayMs?: number | undefined;
+  /** Which failures are retried. Default all. */
+  retryOn?: RetryExceptions | undefined;
+  /** Milliseconds for one try. */
+  timeoutMs?: number | undefined;
+  triggerRule?: TriggerRule | undefined;
+  /** Waits until the same task of the run before has succeeded or was skipped. */
+  dependsOnPast?: boolean | undefined;
+  pool?: Pool | string | undefined;
+  /** Default 1. */
+  poolSlots?: number | undefined;
+  /** Higher ones first. Default 1. */
+  priority?: number | undefined;
+  /** What counts as its priority: with all that comes after it, with all before it, or its own. Default 'downstream'. */
+  weightRule?: "downstream" | "upstream" | "absolute" | undefined;
+  /** Only nodes with the label `queue` of this value run it. */
+  queue?: string | undefined;
+  /** Instances at once, over all runs. */
+  maxActive?: number | undefined;
+  /** Instances at once, in one run. */
+  maxActivePerRun?: number | undefined;
+  onSuccess?: Callbacks | undefined;
+  onFailure?: Callbacks | undefined;
+  onRetry?: Callbacks | undefined;
+  onSkip?: Callbacks | undefined;
+  /** Names of the parameters, where they can't be read from the source. */
+  args?: readonly string[] | undefined;
+  doc?: string | undefined;
+}
+
+type Check = (value: unknown) => string | undefined;
+const whole = (least: number): Check => (value) => (
+  Number.isSafeInteger(value) && (value as number) >= least ? undefined : `a whole number of ${least} or more`
+);
+const amount: Check = (value) => (
+  typeof value === "number" && value >= 0 && Number.isFinite(value) ? undefined : "a number of 0 or more"
+);
+const bool: Check = (value) => (typeof value === "boolean" ? undefined : "true or false");
+const text: Check = (value) => (typeof value === "string" && value !== "" ? undefined : "a non-empty string");
+const oneOf = (...allowed: readonly string[]): Check => (value) => (
+  allowed.includes(value as string) ? undefined : `one of ${allowed.join(", ")}`
+);
+const calls: Check = (value) => (
+  typeof value === "function" || (Array.isArray(value) && value.every((one) => typeof one === "function"))
+    ? undefined : "a function, or a list of functions"
+);
+const retryOn: Check = (value) => (typeof value === "boolean" ? undefined : calls(value));
+const poolName: Check = (value) => (typeof value === "object" && value !== null ? undefined : text(value));
+
+const CHECKS: Readonly<Record<string, Check>> = {
+  id: text, retries: whole(0), retryDelayMs: amount, retryBackoff: amount, maxRetryDelayMs: amount, retryOn, timeoutMs: amount,
+  triggerRule: oneOf(...TRIGGER_RULES), dependsOnPast: bool, pool: poolName, poolSlots: whole(1), priority: whole(-2147483648),
+  weightRule: oneOf("downstream", "upstream", "absolute"), queue: text, maxActive: whole(1), maxActivePerRun: whole(1),
+  onSuccess: calls, onFailure: calls, onRetry: calls, onSkip: calls, doc: text,
+  args: (value) => (Array.isArray(value) && value.every((one) => text(one) === undefined) ? undefined : "a list of names"),
+};
+
+/** Options without those that are undefined. @throws InvalidArgumentError for unknown names and wrong values. */
+export function checkTaskOptions(what: string, options: DagTaskOptions): DagTaskOptions {
+  const given = Object.entries(options).filter(([, value]) => value !== undefined);
+  for (const [name, value] of given) {
+    const allowed = Object.hasOwn(CHECKS, name) ? CHECKS[name](value) : undefined;
+    if (allowed !== undefined) throw new InvalidArgumentError(`${what}: option ${name} must be ${allowed}, not ${shown(value)}`);
+  }
+  const checked = Object.fromEntries(given) as DagTaskOptions;
+  // The runtime checks what is the runtime's.
+  remote(() => undefined, runtimeOptions(checked));
+  return checked;
+}
+
+/** What is handed on to the runtime. */
+export function runtimeOptions(options: DagTaskOptions): TaskOptions {
+  const own = Object.entries(options).filter(([name]) => !Object.hasOwn(CHECKS, name));
+  const selector = options.queue === undefined ? {} : { labelSelector: { ...options.labelSelector, queue: options.queue } };
+  return { ...Object.fromEntries(own), ...selector };
+}
+
+/** The later ones win; callbacks of both are called. */
+export function mergeOptions(...all: readonly DagTaskOptions[]): DagTaskOptions {
+  const merged: DagTaskOptions = Object.assign({}, ...all);
+  for (const name of ["onSuccess", "onFailure", "onRetry", "onSkip"] as const) {
+    const joined = all.flatMap((options) => options[name] ?? []);
+    if (joined.length > 0) merged[name] = joined;
+  }
+  return merged;
+}
+
+function shown(value: unknown): string {
+  return typeof value === "string" ? JSON.stringify(value) : String(value);
+}

@@ -1,0 +1,120 @@
+// task(): a function that may stand in graphs. Calling it in the body of one draws a node and its edges; nothing runs.
+
+import { InvalidArgumentError } from "../../sdk/index.ts";
+import { Builder } from "./builder.ts";
+import type { Argument, Draft, Expansion } from "./draft.ts";
+import { GraphError } from "../errors.ts";
+import { type In, Node } from "./node.ts";
+import { checkTaskOptions, type DagTaskOptions, mergeOptions } from "./options.ts";
+import { parameterNames } from "./parameters.ts";
+
+type Args<A extends readonly unknown[]> = { [K in keyof A]: In<A[K]> };
+/** A list of values, or a node for one. */
+export type ListOf = readonly unknown[] | Node<readonly unknown[]> | Node<unknown>;
+
+export interface DagTask<A extends readonly unknown[], R> {
+  /** A node for the result. */
+  (...args: Args<A>): Node<Awaited<R>>;
+  /** One instance an element, over the cross product of the lists; names are those of the parameters, the rest is filled in order. */
+  expand(lists: Readonly<Record<string, ListOf>>, ...rest: readonly unknown[]): Node<Awaited<R>[]>;
+  /** One instance a set of arguments. */
+  expandAll(sets: ListOf, ...rest: readonly unknown[]): Node<Awaited<R>[]>;
+  /** The same task with other options. */
+  with(options: DagTaskOptions): DagTask<A, R>;
+  /** Runs the function here, as a plain call. */
+  local(...args: A): R;
+  readonly taskName: string;
+}
+
+const NAME = /^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$/;
+
+export function checkId(what: string, id: unknown): asserts id is string {
+  if (typeof id === "string" && NAME.test(id) && id.length <= 200) return;
+  throw new InvalidArgumentError(`${what}: the id must be letters, digits, "_", "-" and ".", not ${JSON.stringify(id) ?? String(id)}`);
+}
+
+/**
+ * A task by the name it has in graphs.
+ *
+ * @throws InvalidArgumentError for what is no function, and for wrong options.
+ */
+export function task<A extends readonly unknown[], R>(
+  id: string, fn: (...args: A) => R, options: DagTaskOptions = {},
+): DagTask<A, R> {
+  checkId("task", id);
+  if (typeof fn !== "function") throw new InvalidArgumentError(`task ${id}: expected a function, not ${typeof fn}`);
+  return taskWith(id, fn, checkTaskOptions(`task ${id}`, options));
+}
+
+function taskWith<A extends readonly unknown[], R>(id: string, fn: (...args: A) => R, options: DagTaskOptions): DagTask<A, R> {
+  const code = fn as (...args: never[]) => unknown;
+  const name = options.id ?? id;
+  const add = (args: readonly Argument[], expansion?: Expansion): Draft => (
+    Builder.here(`task ${name}`).add(name, { kind: "task", fn: code, args, expansion, options })
+  );
+  const call = (...args: readonly unknown[]): Node<Awaited<R>> => nodeOf(add(args.map((value) => ({ value }))));
+  return Object.assign(call as DagTask<A, R>, {
+    expand: (lists: Readonly<Record<string, ListOf>>, ...rest: readonly unknown[]): Node<Awaited<R>[]> => {
+      checkLists(name, lists);
+      return nodeOf(add(argumentsByName(name, fn, options, Object.keys(lists), rest), { kind: "product", lists }));
+    },
+    expandAll: (sets: ListOf, ...rest: readonly unknown[]): Node<Awaited<R>[]> => {
+      checkList(name, sets);
+      return nodeOf(add(argumentsBySets(name, fn, options, sets, rest), { kind: "sets", list: sets }));
+    },
+    with: (more: DagTaskOptions) => taskWith(id, fn, mergeOptions(options, checkTaskOptions(`task ${name}`, more))),
+    local: (...args: A) => fn(...args),
+    taskName: name,
+  });
+}
+
+export function nodeOf<T>(task: Draft): Node<T> {
+  return new Node<T>({ kind: "task", task });
+}
+
+export function checkList(name: string, list: unknown): void {
+  if (Array.isArray(list) || list instanceof Node) return;
+  throw new GraphError(`${name} can be expanded over a list, or a node that gives one, not over ${typeof list}`);
+}
+
+export function checkLists(name: string, lists: unknown): void {
+  if (typeof lists !== "object" || lists === null || lists instanceof Node || Array.isArray(lists)) {
+    throw new GraphError(`${name}.expand takes lists by name: { x: [1, 2] }`);
+  }
+  for (const list of Object.values(lists)) checkList(name, list);
+}
+
+function namesOf(name: string, fn: Function, options: DagTaskOptions): readonly string[] {
+  const names = options.args ?? parameterNames(fn);
+  if (names === undefined) {
+    throw new InvalidArgumentError(`task ${name}: the names of its parameters can't be read; give them with the option args: ["x", "y"]`);
+  }
+  return names;
+}
+
+function argumentsByName(
+  task: string, fn: Function, options: DagTaskOptions, given: readonly string[], rest: readonly unknown[],
+): Argument[] {
+  const names = namesOf(task, fn, options);
+  const unknown = given.find((name) => !names.includes(name));
+  if (unknown !== undefined) throw new GraphError(`task ${task} has no parameter ${unknown}; it has ${names.join(", ") || "none"}`);
+  const left = [...rest];
+  const args: Argument[] = [];
+  for (const name of names) {
+    if (given.includes(name)) args.push({ name });
+    else if (left.length > 0) args.push({ value: left.shift() });
+    else args.push({ value: undefined });
+  }
+  return [...args, ...left.map((value) => ({ value }))];
+}
+
+function argumentsBySets(task: string, fn: Function, options: DagTaskOptions, sets: ListOf, rest: readonly unknown[]): Argument[] {
+  const names = namesOf(task, fn, options);
+  if (sets instanceof Node) {
+    // Which names an element has is known at run time; the rest fills what is left at the end of the list.
+    const own = names.slice(0, Math.max(0, names.length - rest.length));
+    return [...own.map((name) => ({ name })), ...rest.map((value) => ({ value }))];
+  }
+  const given = new Set(sets.flatMap((set) => (set instanceof Node ? names : Object.keys(set as object))));
+  return argumentsByName(task, fn, options, [...given], rest);
+}

@@ -1,0 +1,17 @@
+// Orchestration: `import { task, dag } from "troupe/dag"`.
+
+export { dag, type Dag, type TestOptions } from "./dag.ts";
+export { DagRunFailedError, GraphError, type TaskFailure } from "./errors.ts";
+export type { RunState, TaskState } from "./engine/states.ts";
+export type { TriggerRule } from "./engine/trigger-rules.ts";
+export { branch, type Branch, chain, cross, setup, shortCircuit, teardown, type TeardownOptions } from "./graph/control.ts";
+export type { DagOptions, ParamNodes, Result } from "./graph/dag.ts";
+export { group, latestOnly, loop, type LoopOptions, noop, type ParametrisedGroup, zip } from "./graph/group.ts";
+export type { Endpoint, In, Node } from "./graph/node.ts";
+export type { Callback, CallbackInfo, Callbacks, DagTaskOptions } from "./graph/options.ts";
+export { pool, type Pool } from "./graph/pool.ts";
+export { task, type DagTask } from "./graph/task.ts";
+export { ctx, type RunSummary, type TaskContext } from "./run/context.ts";
+export type { DagRun, TaskInstanceRow } from "./run/dag-run.ts";
+export type { DagEvent } from "./run/event-log.ts";
+export type { Reason, Why } from "./run/why.ts";

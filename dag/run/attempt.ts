@@ -1,0 +1,76 @@
+// One attempt of a task, where it runs: arguments are made from what they are held by, the code is called, and how it ended is said.
+
+import type { RetryExceptions } from "../../sdk/index.ts";
+import { DeferSignal, FailSignal, type RunSummary, type TaskContext, type Told, withContext } from "./context.ts";
+import { evaluate, SkipSignal } from "./inputs.ts";
+
+export interface Order {
+  /** Inputs, with handles that `valueOf` knows. */
+  readonly args: readonly unknown[];
+  readonly run: RunSummary;
+  readonly task: TaskContext["task"];
+  readonly attempt: number;
+  /** Of a branch: the keys it may give. */
+  readonly keys?: readonly string[] | undefined;
+}
+
+export type Report = { readonly told: readonly Told[] } & (
+  | { readonly outcome: "success"; readonly chosen?: readonly string[]; readonly passed?: boolean }
+  | { readonly outcome: "skip"; readonly reason: string }
+  | { readonly outcome: "defer"; readonly until: number }
+  | { readonly outcome: "error"; readonly error: unknown; readonly final: boolean }
+);
+
+export interface Place {
+  readonly signal: AbortSignal;
+  readonly now: () => number;
+  readonly valueOf: (handle: unknown) => unknown;
+}
+
+type Code = (...args: never[]) => unknown;
+
+export async function attempt(
+  fn: Code, kind: string, retryOn: RetryExceptions | undefined, order: Order, { signal, now, valueOf }: Place,
+): Promise<readonly [Report, unknown]> {
+  const told: Told[] = [];
+  try {
+    const args = (await Promise.all(order.args.map((arg) => evaluate(arg, valueOf)))) as never[];
+    const { run, task, attempt } = order;
+    const tell = (one: Told): void => void told.push(one);
+    const value = await withContext({ run, task, attempt, signal, now, tell }, () => fn(...args));
+    if (kind === "branch") {
+      const chosen = keysOf(value, order);
+      return [{ outcome: "success", chosen, told }, chosen];
+    }
+    if (kind === "shortCircuit") return [{ outcome: "success", passed: Boolean(value), told }, Boolean(value)];
+    return [{ outcome: "success", told }, value];
+  } catch (error) {
+    return [reportOf(error, retryOn, told), undefined];
+  }
+}
+
+function keysOf(value: unknown, { keys = [], task }: Order): string[] {
+  if (value === undefined || value === null) return [];
+  const chosen = [value].flat() as unknown[];
+  const wrong = chosen.find((key) => !keys.includes(key as string));
+  if (wrong !== undefined) throw new FailSignal(`branch ${task.id} gave ${JSON.stringify(wrong)}; its ways are ${keys.join(", ")}`);
+  return chosen as string[];
+}
+
+function reportOf(error: unknown, retryOn: RetryExceptions | undefined, told: readonly Told[]): Report {
+  if (error instanceof SkipSignal) return { outcome: "skip", reason: error.reason, told };
+  if (error instanceof DeferSignal) return { outcome: "defer", until: error.until, told };
+  if (error instanceof FailSignal) return { outcome: "error", error: new Error(error.reason), final: true, told };
+  return { outcome: "error", error, final: !retriable(error, retryOn), told };
+}
+
+export function retriable(error: unknown, retryOn: RetryExceptions | undefined): boolean {
+  if (retryOn === undefined || typeof retryOn === "boolean") return retryOn ?? true;
+  if (Array.isArray(retryOn)) return retryOn.some((type) => error instanceof (type as never));
+  try {
+    return (retryOn as (error: unknown) => boolean)(error);
+  } catch {
+    // A predicate that fails itself decides nothing.
+    return true;
+  }
+}

@@ -1,0 +1,90 @@
+// ctx(): what the code of a task knows of its run.
+
+import { AsyncLocalStorage } from "node:async_hooks";
+import { NotFoundError } from "../../sdk/index.ts";
+import { SkipSignal } from "./inputs.ts";
+
+export interface RunSummary {
+  readonly id: string;
+  readonly dagId: string;
+  readonly type: "manual" | "scheduled" | "backfill" | "asset";
+  readonly logicalDate: Date;
+  readonly dataInterval: { readonly start: Date; readonly end: Date };
+  readonly params: Readonly<Record<string, unknown>>;
+}
+
+export interface TaskContext {
+  readonly run: RunSummary;
+  readonly params: Readonly<Record<string, unknown>>;
+  readonly task: { readonly id: string; readonly mapIndex?: readonly number[] | undefined };
+  /** 0 for the first; counts every start. */
+  readonly attempt: number;
+  readonly signal: AbortSignal;
+  readonly logger: { info(text: string): void; warn(text: string): void; error(text: string): void };
+  /** Ends the task as skipped. */
+  skip(reason: string): never;
+  /** Ends the task as failed, without retries. */
+  fail(reason: string): never;
+  /** Goes on not before this time; holds no worker meanwhile: the task is called again from its beginning. */
+  sleepUntil(time: Date): void;
+  metric(name: string, value: number): void;
+  progress(done: number, of: number): void;
+}
+
+/** Ends the attempt as failed for good. */
+export class FailSignal {
+  readonly reason: string;
+  constructor(reason: string) {
+    this.reason = reason;
+  }
+}
+
+/** Ends the attempt until a time. */
+export class DeferSignal {
+  readonly until: number;
+  constructor(until: number) {
+    this.until = until;
+  }
+}
+
+export type Told =
+  | { readonly type: "metric"; readonly name: string; readonly value: number }
+  | { readonly type: "progress"; readonly name: string; readonly value: number }
+  | { readonly type: "log"; readonly name: string; readonly value: string };
+
+export interface ContextParts {
+  readonly run: RunSummary;
+  readonly task: TaskContext["task"];
+  readonly attempt: number;
+  readonly signal: AbortSignal;
+  readonly now: () => number;
+  readonly tell: (told: Told) => void;
+}
+
+const storage = new AsyncLocalStorage<TaskContext>();
+
+/** @throws NotFoundError outside of the code of a task. */
+export function ctx(): TaskContext {
+  const context = storage.getStore();
+  if (context === undefined) throw new NotFoundError("ctx() is called outside of the code of a task of a dag");
+  return context;
+}
+
+export function withContext<T>(parts: ContextParts, act: () => T): T {
+  return storage.run(contextOf(parts), act);
+}
+
+function contextOf({ run, task, attempt, signal, now, tell }: ContextParts): TaskContext {
+  const log = (level: string) => (text: string): void => tell({ type: "log", name: level, value: String(text) });
+  return {
+    run, params: run.params, task, attempt, signal,
+    logger: { info: log("info"), warn: log("warn"), error: log("error") },
+    skip: (reason) => { throw new SkipSignal(reason); },
+    fail: (reason) => { throw new FailSignal(reason); },
+    sleepUntil: (time) => {
+      if (now() < time.getTime()) throw new DeferSignal(time.getTime());
+    },
+    metric: (name, value) => tell({ type: "metric", name, value }),
+    progress: (done, of) => tell({ type: "progress", name: String(of), value: done }),
+  };
+}

@@ -1,0 +1,370 @@
+// One run of a graph, as its users see it; and the shell around its machine: effects become attempts and timers, their ends events.
+
+import type { RunEffect, RunEvent } from "../engine/events.ts";
+import { type Coords, keyOf, nameOf } from "../engine/plan.ts";
+import { RunMachine } from "../engine/run-machine.ts";
+import { attemptOf, type Instance, type Slot } from "../engine/slots.ts";
+import { isOver, isTerminal, type RunState, type TaskState } from "../engine/states.ts";
+import type { Waiting } from "../engine/admission.ts";
+import { DagRunFailedError, type TaskFailure } from "../errors.ts";
+import { NotFoundError, TaskCancelledError } from "../../sdk/index.ts";
+import type { Draft } from "../graph/draft.ts";
+import type { Graph } from "../graph/graph.ts";
+import type { CallbackInfo, DagTaskOptions } from "../graph/options.ts";
+import { poolOf } from "../graph/pool.ts";
+import type { Timer } from "./clock.ts";
+import type { RunSummary, Told } from "./context.ts";
+import type { Engine } from "./engine.ts";
+import { EventLog, type DagEvent } from "./event-log.ts";
+import { lengthOf } from "./inputs.ts";
+import { Resolver } from "./resolver.ts";
+import type { Attempt, Ended } from "./runner.ts";
+import { explain, type Why } from "./why.ts";
+
+export interface TaskInstanceRow {
+  readonly id: string;
+  readonly mapIndex?: readonly number[] | undefined;
+  readonly state: TaskState;
+  readonly attempt: number;
+  readonly startedAt?: Date | undefined;
+  readonly endedAt?: Date | undefined;
+  readonly nodeId?: string | undefined;
+  readonly workerPid?: number | undefined;
+  readonly reason?: string | undefined;
+}
+
+export interface RunOptions {
+  readonly maxActiveTasks?: number | undefined;
+  readonly timeoutMs?: number | undefined;
+  readonly onSuccess?: DagTaskOptions["onSuccess"];
+  readonly onFailure?: DagTaskOptions["onFailure"];
+}
+
+export class DagRun<R = unknown> {
+  readonly #engine: Engine;
+  readonly #graph: Graph;
+  readonly #options: RunOptions;
+  readonly #machine: RunMachine;
+  readonly #resolver: Resolver;
+  readonly #summary: RunSummary;
+  readonly #results = new Map<string, unknown>();
+  readonly #sizes = new Map<string, readonly number[]>();
+  readonly #errors = new Map<string, unknown>();
+  readonly #attempts = new Map<string, Attempt>();
+  readonly #admitted = new Map<string, Waiting>();
+  readonly #ready = new Map<string, Waiting>();
+  readonly #timers = new Map<string, Timer>();
+  readonly #log = new EventLog();
+  #ended: Promise<void>;
+  #end!: () => void;
+
+  constructor(engine: Engine, graph: Graph, summary: RunSummary, options: RunOptions) {
+    this.#engine = engine;
+    this.#graph = graph;
+    this.#summary = summary;
+    this.#options = options;
+    this.#machine = new RunMachine(graph.plan, { logicalDate: summary.logicalDate });
+    this.#resolver = new Resolver(this.#machine, summary.params, this.#results, this.#sizes);
+    this.#ended = new Promise((resolve) => { this.#end = resolve; });
+  }
+
+  get id(): string {
+    return this.#summary.id;
+  }
+
+  get dagId(): string {
+    return this.#summary.dagId;
+  }
+
+  get type(): RunSummary["type"] {
+    return this.#summary.type;
+  }
+
+  get logicalDate(): Date {
+    return this.#summary.logicalDate;
+  }
+
+  get dataInterval(): RunSummary["dataInterval"] {
+    return this.#summary.dataInterval;
+  }
+
+  get params(): Readonly<Record<string, unknown>> {
+    return this.#summary.params;
+  }
+
+  /** Live. */
+  get state(): RunState {
+    return this.#machine.state;
+  }
+
+  /** A row an instance; tasks that were expanded over nothing, or not yet, have one of their own. */
+  async tasks(): Promise<TaskInstanceRow[]> {
+    const slots = [...this.#machine.slots()].filter(({ task }) => this.#isShown(task));
+    slots.sort((a, b) => a.task - b.task || compare(a.coords, b.coords));
+    const started = new Set(slots.map(({ task }) => task));
+    const rows = slots.flatMap((slot) => this.#rowsOf(slot));
+    const rest = this.#graph.tasks.filter(({ place }) => !started.has(place) && this.#isShown(place));
+    return [...rows, ...rest.map(({ id }) => ({ id, state: "none" as const, attempt: 0 }))];
+  }
+
+  /** The value that the body of the graph gave. @throws DagRunFailedError. */
+  async result(): Promise<R> {
+    await this.#ended;
+    if (this.state !== "success") throw this.#failure();
+    return (await this.#engine.runner.fetch(this.#resolver.inputs(this.#graph.result, { scope: [], coords: [] }))) as R;
+  }
+
+  /** Settles when the run is over, however. */
+  async done(): Promise<this> {
+    await this.#ended;
+    return this;
+  }
+
+  async cancel(reason = "the run was cancelled"): Promise<void> {
+    this.#step({ type: "ended", state: "cancelled", reason, at: this.#engine.clock.now() });
+    await this.#ended;
+  }
+
+  /** Everything the run has told and will tell, from the start or from an event on. */
+  events({ from = 0 }: { from?: number } = {}): AsyncIterable<DagEvent> {
+    return this.#log.from(from);
+  }
+
+  /** Why a task is where it is. @throws NotFoundError. */
+  why(taskId: string): Why {
+    const draft = this.#graph.tasks.find(({ id }) => id === taskId);
+    if (draft === undefined) throw new NotFoundError(`run ${this.id} has no task ${taskId}`);
+    return explain(this.#machine, draft, (coords) => {
+      const waiting = this.#ready.get(keyOf(draft.place, coords));
+      return waiting === undefined ? undefined : this.#engine.admission.blockOf(waiting);
+    });
+  }
+
+  /** Begins it. Called once, by who made it. */
+  begin(blocked: readonly number[] = []): void {
+    const { clock } = this.#engine;
+    const { timeoutMs } = this.#options;
+    if (timeoutMs !== undefined) {
+      const late = (): void => this.#step({ type: "ended", state: "failed", reason: `the run took longer than ${timeoutMs} ms`, at: clock.now() });
+      this.#timers.set("run", clock.at(clock.now() + timeoutMs, late));
+    }
+    this.#step({ type: "started", blocked, at: clock.now() });
+  }
+
+  // -- events and effects ------------------------------------------------------------------------------------------------
+
+  #step(event: RunEvent): void {
+    const effects = this.#machine.step(event);
+    for (const effect of effects) this.#do(effect);
+    this.#engine.admission.start();
+  }
+
+  #do(effect: RunEffect): void {
+    switch (effect.kind) {
+      case "measure": return void this.#measure(this.#graph.tasks[effect.task], effect.coords);
+      case "ready": return this.#queue(this.#graph.tasks[effect.task], effect.coords);
+      case "wait": return this.#wait(effect.task, effect.coords, effect.until);
+      case "judge": return void this.#judge(this.#graph.tasks[effect.task], effect.coords, effect.round);
+      case "stop": return this.#attempts.get(keyOf(effect.task, effect.coords))?.stop(effect.reason);
+      case "state": return this.#told(effect.task, effect.coords, effect.state, effect.attempt);
+      case "run": return this.#runState(effect.state);
+    }
+  }
+
+  async #measure(draft: Draft, coords: Coords): Promise<void> {
+    const of = { task: draft.place, coords };
+    try {
+      const lists = this.#resolver.lists(draft.expansion!, { scope: draft.scope, coords });
+      const ask = (held: unknown): Promise<number> => this.#engine.runner.length(held);
+      const sizes = await Promise.all(lists.map((list) => lengthOf(list, ask)));
+      this.#sizes.set(keyOf(draft.place, coords), sizes);
+      this.#step({ type: "expanded", ...of, size: sizes.reduce((all, size) => all * size, 1), at: this.#engine.clock.now() });
+    } catch (error) {
+      this.#errors.set(keyOf(draft.place, coords), error);
+      this.#step({ type: "notExpanded", ...of, reason: messageOf(error), at: this.#engine.clock.now() });
+    }
+  }
+
+  async #judge(gate: Draft, coords: Coords, round: number): Promise<void> {
+    const of = { task: gate.place, coords };
+    try {
+      const value = this.#resolver.inputs(gate.loop!.valueNode, { scope: [...gate.scope, gate], coords: [...coords, round] });
+      const stop = await this.#engine.runner.judge(gate.loop!.until as (value: never) => unknown, value);
+      this.#step({ type: "round", ...of, stop, at: this.#engine.clock.now() });
+    } catch (error) {
+      this.#errors.set(keyOf(gate.place, coords), error);
+      this.#step({ type: "roundFailed", ...of, reason: `until: ${messageOf(error)}`, at: this.#engine.clock.now() });
+    }
+  }
+
+  #queue(draft: Draft, coords: Coords): void {
+    const { options } = draft;
+    const key = keyOf(draft.place, coords);
+    const waiting: Waiting = {
+      runId: this.id, dagId: this.dagId, taskId: draft.id, weight: this.#graph.weights[draft.place],
+      pool: options.pool === undefined ? undefined : poolOf(options.pool), poolSlots: options.poolSlots ?? 1,
+      maxActive: options.maxActive, maxActivePerRun: options.maxActivePerRun, maxActiveTasks: this.#options.maxActiveTasks,
+      start: () => {
+        this.#ready.delete(key);
+        if (isTerminal(this.#machine.instance(draft.place, coords)?.state ?? "removed")) this.#engine.admission.ended(waiting);
+        else this.#start(draft, coords, waiting);
+      },
+    };
+    this.#ready.set(key, waiting);
+    this.#engine.admission.add(waiting);
+  }
+
+  #start(draft: Draft, coords: Coords, waiting: Waiting): void {
+    const key = keyOf(draft.place, coords);
+    const of = { task: draft.place, coords };
+    const { clock } = this.#engine;
+    for (const effect of this.#machine.step({ type: "admitted", ...of, at: clock.now() })) this.#do(effect);
+    for (const effect of this.#machine.step({ type: "running", ...of, at: clock.now() })) this.#do(effect);
+    const instance = this.#machine.instance(draft.place, coords)!;
+    this.#admitted.set(key, waiting);
+    const attempt = draft.kind === "latestOnly" ? this.#latestOnly() : this.#engine.runner.start(draft, {
+      args: this.#resolver.args(draft, coords), run: this.#summary, attempt: attemptOf(instance),
+      task: { id: draft.id, ...(coords.length === 0 ? {} : { mapIndex: coords }) },
+      ...(draft.kind === "branch" ? { keys: Object.keys(draft.choices) } : {}),
+    });
+    this.#attempts.set(key, attempt);
+    void attempt.ended.then((ended) => this.#attemptEnded(draft, coords, ended));
+  }
+
+  #latestOnly(): Attempt {
+    const report = { outcome: "success" as const, passed: this.type === "manual" || this.#isLatest, told: [] };
+    return { ended: Promise.resolve({ report }), stop: () => {} };
+  }
+
+  /** Set by the scheduler for runs that were overtaken. */
+  #isLatest = true;
+
+  #attemptEnded(draft: Draft, coords: Coords, { report, handle, nodeId, workerPid }: Ended): void {
+    const key = keyOf(draft.place, coords);
+    const of = { task: draft.place, coords, at: this.#engine.clock.now(), nodeId, workerPid };
+    this.#attempts.delete(key);
+    this.#engine.admission.ended(this.#admitted.get(key)!);
+    this.#admitted.delete(key);
+    for (const one of report.told) this.#tellUser(draft, coords, one);
+    switch (report.outcome) {
+      case "success":
+        this.#results.set(key, handle);
+        return this.#step({ type: "succeeded", ...of, ...report });
+      case "skip":
+        return this.#step({ type: "skipped", ...of, reason: report.reason });
+      case "defer":
+        return this.#step({ type: "deferred", ...of, until: report.until });
+      case "error":
+        this.#errors.set(key, report.error);
+        return this.#step({ type: "failed", ...of, reason: messageOf(report.error), final: report.final });
+    }
+  }
+
+  #wait(task: number, coords: Coords, until: number): void {
+    const key = keyOf(task, coords);
+    this.#timers.set(key, this.#engine.clock.at(until, () => {
+      this.#timers.delete(key);
+      this.#step({ type: "due", task, coords, at: this.#engine.clock.now() });
+    }));
+    const { onRetry } = this.#graph.tasks[task].options;
+    if (this.#machine.instance(task, coords)?.state !== "upForRetry") return;
+    this.#call(onRetry, { ...this.#callbackInfo(task, coords), nextAt: new Date(until) });
+  }
+
+  // -- what is told ------------------------------------------------------------------------------------------------------
+
+  #told(task: number, coords: Coords, state: TaskState, attempt: number): void {
+    if (!this.#isShown(task)) return;
+    const draft = this.#graph.tasks[task];
+    this.#log.add({
+      at: new Date(this.#engine.clock.now()), type: "task", taskId: draft.id, attempt, state,
+      ...(coords.length === 0 ? {} : { mapIndex: coords }),
+    });
+    const { onSuccess, onFailure, onSkip } = draft.options;
+    const calls = { success: onSuccess, failed: onFailure, skipped: onSkip }[state as "success"];
+    if (calls !== undefined && this.#machine.instance(task, coords) !== undefined) this.#call(calls, this.#callbackInfo(task, coords));
+  }
+
+  #tellUser({ id }: Draft, coords: Coords, { type, name, value }: Told): void {
+    const at = new Date(this.#engine.clock.now());
+    this.#log.add({ at, type, taskId: id, name, value, ...(coords.length === 0 ? {} : { mapIndex: coords }) });
+  }
+
+  #callbackInfo(task: number, coords: Coords): CallbackInfo {
+    const instance = this.#machine.instance(task, coords);
+    return {
+      run: this.#summary, task: { id: this.#graph.tasks[task].id, mapIndex: coords.length === 0 ? undefined : coords },
+      attempt: instance === undefined ? 0 : attemptOf(instance), error: this.#errors.get(keyOf(task, coords)),
+    };
+  }
+
+  /** Callbacks change no state: what they throw is told in the log of the run. */
+  #call(calls: DagTaskOptions["onSuccess"], info: CallbackInfo): void {
+    for (const call of calls === undefined ? [] : [calls].flat()) {
+      Promise.resolve().then(() => call(info)).catch((error: unknown) => {
+        const at = new Date(this.#engine.clock.now());
+        this.#log.add({ at, type: "log", taskId: info.task?.id, name: "error", value: `a callback failed: ${messageOf(error)}` });
+      });
+    }
+  }
+
+  #runState(state: RunState): void {
+    this.#log.add({ at: new Date(this.#engine.clock.now()), type: "run", state });
+    if (!isOver(state)) return;
+    for (const timer of this.#timers.values()) timer.cancel();
+    this.#timers.clear();
+    this.#engine.admission.forget(this.id);
+    const calls = state === "success" ? this.#options.onSuccess : this.#options.onFailure;
+    this.#call(calls, { run: this.#summary, error: state === "success" ? undefined : this.#failure() });
+    this.#log.end();
+    this.#end();
+  }
+
+  #failure(): DagRunFailedError {
+    const failures: TaskFailure[] = [];
+    for (const slot of this.#machine.slots()) {
+      for (const at of slot.instances ?? [slot]) {
+        if (at.state !== "failed") continue;
+        const error = this.#errors.get(keyOf(slot.task, at.coords)) ?? new TaskCancelledError(at.reason ?? "it was ended");
+        failures.push({ taskId: nameOf(this.#graph.plan, { task: slot.task, coords: at.coords }), error });
+      }
+    }
+    const [first] = failures;
+    const text = first === undefined ? `it is ${this.state}` : `task ${first.taskId} failed: ${messageOf(first.error)}`;
+    const more = failures.length > 1 ? `, and ${failures.length - 1} more` : "";
+    return new DagRunFailedError(`run ${this.id} of ${this.dagId} ended as ${this.state}: ${text}${more}`, { runId: this.id, failures }, first?.error);
+  }
+
+  /** Gates are no tasks of the user; that of a loop is shown when the loop itself failed. */
+  #isShown(task: number): boolean {
+    const { kind } = this.#graph.tasks[task];
+    if (kind === "loop") return this.#machine.slot(task, [])?.state === "failed";
+    return kind !== "gate";
+  }
+
+  #rowsOf(slot: Slot): TaskInstanceRow[] {
+    const { id } = this.#graph.tasks[slot.task];
+    if (slot.instances !== undefined) return slot.instances.map((instance) => rowOf(id, instance));
+    return [{ id, ...indexOf(slot.coords), state: slot.state === "scheduled" ? "none" : slot.state, attempt: 0, reason: slot.reason }];
+  }
+}
+
+function rowOf(id: string, instance: Instance): TaskInstanceRow {
+  const { coords, state, startedAt, endedAt, nodeId, workerPid, reason } = instance;
+  return {
+    id, ...indexOf(coords), state, attempt: attemptOf(instance), startedAt: dateOf(startedAt), endedAt: dateOf(endedAt), nodeId, workerPid,
+    reason,
+  };
+}
+
+const indexOf = (coords: Coords): { mapIndex?: readonly number[] } => (coords.length === 0 ? {} : { mapIndex: coords });
+const dateOf = (at: number | undefined): Date | undefined => (at === undefined ? undefined : new Date(at));
+
+function compare(a: Coords, b: Coords): number {
+  for (let i = 0; i < Math.min(a.length, b.length); i += 1) if (a[i] !== b[i]) return a[i] - b[i];
+  return a.length - b.length;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,144 @@
+// What an attempt is given: a structure in which results of other tasks are held by handles, and read where it runs.
+//
+// The engine only moves handles about. Elements are picked, lists mapped and zipped on the worker, from the values there.
+
+/** A result, by what its runner gave for it. */
+export class Held {
+  readonly handle: unknown;
+  constructor(handle: unknown) {
+    this.handle = handle;
+  }
+}
+
+/** Element `key` of what `of` is: of a list by its index, of a set of arguments by its name. */
+export class Element {
+  readonly of: unknown;
+  readonly key: number | string;
+  constructor(of: unknown, key: number | string) {
+    this.of = of;
+    this.key = key;
+  }
+}
+
+/** `fn` of a value. With `each` of each element of a list. */
+export class Mapped {
+  readonly of: unknown;
+  readonly fn: (value: never) => unknown;
+  readonly each: boolean;
+  constructor(of: unknown, fn: (value: never) => unknown, each: boolean) {
+    this.of = of;
+    this.fn = fn;
+    this.each = each;
+  }
+}
+
+export class Zipped {
+  readonly lists: readonly unknown[];
+  readonly fill: { readonly value: unknown } | undefined;
+  constructor(lists: readonly unknown[], fill: { readonly value: unknown } | undefined) {
+    this.lists = lists;
+    this.fill = fill;
+  }
+}
+
+/** Thrown by `.map` functions, and by ctx().skip(). */
+export class SkipSignal {
+  readonly reason: string;
+  constructor(reason: string) {
+    this.reason = reason;
+  }
+}
+
+const isInput = (value: unknown): value is Held | Element | Mapped | Zipped => (
+  value instanceof Held || value instanceof Element || value instanceof Mapped || value instanceof Zipped
+);
+
+/** The same structure with `replace` of what is held. */
+export function replaceHeld(input: unknown, replace: (held: Held) => Held): unknown {
+  if (typeof input !== "object" || input === null) return input;
+  if (input instanceof Held) return replace(input);
+  const again = (inner: unknown): unknown => replaceHeld(inner, replace);
+  if (input instanceof Element) return new Element(again(input.of), input.key);
+  if (input instanceof Mapped) return new Mapped(again(input.of), input.fn, input.each);
+  if (input instanceof Zipped) return new Zipped(input.lists.map(again), input.fill);
+  return replaceInside(input, again);
+}
+
+function replaceInside(input: object, again: (inner: unknown) => unknown): unknown {
+  if (Array.isArray(input)) {
+    const copy = input.map(again);
+    return copy.some((one, i) => one !== input[i]) ? copy : input;
+  }
+  const prototype = Object.getPrototypeOf(input) as unknown;
+  if (prototype !== Object.prototype && prototype !== null) return input;
+  const entries = Object.entries(input).map(([key, value]) => [key, again(value)] as const);
+  return entries.some(([key, value]) => value !== (input as Record<string, unknown>)[key]) ? Object.fromEntries(entries) : input;
+}
+
+/** The value itself, where the handles' values are at hand. @throws SkipSignal where a mapped element is left out. */
+export async function evaluate(input: unknown, valueOf: (handle: unknown) => unknown): Promise<unknown> {
+  if (typeof input !== "object" || input === null) return input;
+  if (!isInput(input)) return evaluateInside(input, valueOf);
+  if (input instanceof Held) return valueOf(input.handle);
+  if (input instanceof Element) {
+    const of = (await evaluate(input.of, valueOf)) as Record<string | number, unknown>;
+    return of[input.key];
+  }
+  if (input instanceof Zipped) {
+    const lists = (await Promise.all(input.lists.map((list) => evaluate(list, valueOf)))) as (readonly unknown[])[];
+    const length = zippedLength(lists.map((list) => list.length), input.fill !== undefined);
+    return Array.from({ length }, (_, i) => lists.map((list) => (i < list.length ? list[i] : input.fill?.value)));
+  }
+  const of = await evaluate(input.of, valueOf);
+  if (!input.each) return input.fn(of as never);
+  const mapped: unknown[] = [];
+  for (const element of of as readonly unknown[]) {
+    try {
+      mapped.push(await input.fn(element as never));
+    } catch (error) {
+      if (!(error instanceof SkipSignal)) throw error;
+    }
+  }
+  return mapped;
+}
+
+async function evaluateInside(input: object, valueOf: (handle: unknown) => unknown): Promise<unknown> {
+  // Most values have no inputs in them, and keep their identity.
+  if (!hasInputs(input)) return input;
+  if (Array.isArray(input)) return Promise.all(input.map((one) => evaluate(one, valueOf)));
+  const entries = Object.entries(input).map(async ([key, value]) => [key, await evaluate(value, valueOf)] as const);
+  return Object.fromEntries(await Promise.all(entries));
+}
+
+export function hasInputs(value: unknown): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  if (isInput(value)) return true;
+  if (Array.isArray(value)) return value.some(hasInputs);
+  const prototype = Object.getPrototypeOf(value) as unknown;
+  return (prototype === Object.prototype || prototype === null) && Object.values(value).some(hasInputs);
+}
+
+export function zippedLength(lengths: readonly number[], filled: boolean): number {
+  if (lengths.length === 0) return 0;
+  return filled ? Math.max(...lengths) : Math.min(...lengths);
+}
+
+/** Element `index` of a list that may not be at hand. */
+export function elementOf(list: unknown, index: number): unknown {
+  if (Array.isArray(list)) return list[index];
+  if (list instanceof Mapped && list.each) return new Mapped(elementOf(list.of, index), list.fn, false);
+  if (list instanceof Zipped) {
+    return list.lists.map((one) => (Array.isArray(one) && index >= one.length ? list.fill?.value : elementOf(one, index)));
+  }
+  return new Element(list, index);
+}
+
+/** How long a list is; `ask` where only its value tells. */
+export async function lengthOf(list: unknown, ask: (held: unknown) => Promise<number>): Promise<number> {
+  if (Array.isArray(list)) return list.length;
+  if (list instanceof Mapped && list.each) return lengthOf(list.of, ask);
+  if (list instanceof Zipped) {
+    return zippedLength(await Promise.all(list.lists.map((one) => lengthOf(one, ask))), list.fill !== undefined);
+  }
+  return ask(list);
+}

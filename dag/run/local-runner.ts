@@ -1,0 +1,67 @@
+// Runs tasks in this process: functions are called directly. For tests.
+
+import type { Draft } from "../graph/draft.ts";
+import { attempt, type Order, retriable } from "./attempt.ts";
+import type { Clock } from "./clock.ts";
+import { evaluate } from "./inputs.ts";
+import { type Attempt, type Ended, lengthOfValue, type Runner } from "./runner.ts";
+
+/** Results are their own handles, in a box: undefined is a result too. */
+interface Box {
+  readonly value: unknown;
+}
+
+const valueOf = (handle: unknown): unknown => (handle as Box).value;
+
+export class LocalRunner implements Runner {
+  readonly #clock: Clock;
+  #running = 0;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** Whether code of a task is at work. */
+  get busy(): boolean {
+    return this.#running > 0;
+  }
+
+  start(draft: Draft, order: Order): Attempt {
+    const abort = new AbortController();
+    return { ended: this.#run(draft, order, abort.signal), stop: (reason) => abort.abort(new Error(reason)) };
+  }
+
+  async #run(draft: Draft, order: Order, signal: AbortSignal): Promise<Ended> {
+    const { retryOn, timeoutMs } = draft.options;
+    const place = { signal, now: () => this.#clock.now(), valueOf };
+    this.#running += 1;
+    let timer: NodeJS.Timeout | undefined;
+    try {
+      const run = attempt(draft.fn ?? (() => undefined), draft.kind, retryOn, order, place);
+      const late = timeoutMs === undefined ? [] : [new Promise<never>((_, reject) => {
+        timer = setTimeout(() => reject(new Error(`task ${order.task.id} took longer than ${timeoutMs} ms`)), timeoutMs);
+      })];
+      const [report, value] = await Promise.race([run, ...late]);
+      return { report, handle: { value } satisfies Box };
+    } catch (error) {
+      return { report: { outcome: "error", error, final: !retriable(error, retryOn), told: [] } };
+    } finally {
+      clearTimeout(timer);
+      this.#running -= 1;
+    }
+  }
+
+  async length(input: unknown): Promise<number> {
+    return lengthOfValue(await evaluate(input, valueOf));
+  }
+
+  async judge(until: (value: never) => unknown, input: unknown): Promise<boolean> {
+    return Boolean(await until((await evaluate(input, valueOf)) as never));
+  }
+
+  fetch(input: unknown): Promise<unknown> {
+    return evaluate(input, valueOf);
+  }
+
+  release(): void {}
+}

@@ -1,0 +1,36 @@
+// Where the code of tasks runs: the interface between a run and what carries its attempts out.
+
+import type { Draft } from "../graph/draft.ts";
+import type { Order, Report } from "./attempt.ts";
+
+export interface Ended {
+  readonly report: Report;
+  /** What the result is held by; only with the outcome "success". */
+  readonly handle?: unknown;
+  readonly nodeId?: string | undefined;
+  readonly workerPid?: number | undefined;
+}
+
+export interface Attempt {
+  readonly ended: Promise<Ended>;
+  stop(reason: string): void;
+}
+
+export interface Runner {
+  /** Never throws: what can't be started ends with that error. */
+  start(draft: Draft, order: Order): Attempt;
+  /** How many elements the list has. @throws for what is none. */
+  length(input: unknown): Promise<number>;
+  /** Asks the `until` of a loop. */
+  judge(until: (value: never) => unknown, input: unknown): Promise<boolean>;
+  /** The value itself, here. */
+  fetch(input: unknown): Promise<unknown>;
+  /** The results of the run are not needed any more. */
+  release(handles: Iterable<unknown>): void;
+}
+
+/** @throws for what is no list. */
+export function lengthOfValue(value: unknown): number {
+  if (Array.isArray(value) || (ArrayBuffer.isView(value) && !(value instanceof DataView))) return (value as ArrayLike<unknown>).length;
+  throw new TypeError(`a task can be expanded over a list, not over ${value === null ? "null" : typeof value}`);
+}
