@@ -72,12 +72,20 @@ async function runHere(definition: DagDefinition<object, unknown>, params: objec
 }
 
 function runOf(
-  engine: Engine, { id, options, graph }: DagDefinition<object, unknown>, params: object, type: RunSummary["type"], logicalDate: Date,
+  engine: Engine,
+  { id, options, graph }: DagDefinition<object, unknown>,
+  params: object,
+  type: RunSummary["type"],
+  logicalDate: Date,
 ): DagRun {
   checkParams(id, options.params, params);
   const summary: RunSummary = {
-    id: `${type}__${logicalDate.toISOString()}__${randomBytes(3).toString("hex")}`, dagId: id, type, logicalDate,
-    dataInterval: { start: logicalDate, end: logicalDate }, params: { ...options.params, ...params },
+    id: `${type}__${logicalDate.toISOString()}__${randomBytes(3).toString("hex")}`,
+    dagId: id,
+    type,
+    logicalDate,
+    dataInterval: { start: logicalDate, end: logicalDate },
+    params: { ...options.params, ...params },
   };
   const { maxActiveTasks, timeoutMs, onSuccess, onFailure } = options;
   return new DagRun(engine, graph, summary, { maxActiveTasks, timeoutMs, onSuccess, onFailure });

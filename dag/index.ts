@@ -1,7 +1,7 @@
 // Orchestration: `import { task, dag } from "troupe/dag"`.
 
 export { dag, type Dag, type TestOptions } from "./dag.ts";
-export { DagRunFailedError, GraphError, type TaskFailure } from "./errors.ts";
+export { DagRunFailedError, GraphError } from "../sdk/index.ts";
 export type { RunState, TaskState } from "./engine/states.ts";
 export type { TriggerRule } from "./engine/trigger-rules.ts";
 export { branch, type Branch, chain, cross, setup, shortCircuit, teardown, type TeardownOptions } from "./graph/control.ts";

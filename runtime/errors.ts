@@ -155,6 +155,18 @@ export class ConnectionError extends TroupeError { static override readonly code
 /** A call inside the cluster got no answer within its bound. */
 export class DeadlineError extends TroupeError { static override readonly code: string = "DEADLINE"; }
 
+// -- orchestration ---------------------------------------------------------------------------------------------------
+
+/** The graph itself is wrong: a cycle, an unknown id, a value used before it is there. Thrown while it is built. */
+export class GraphError extends InvalidArgumentError { static override readonly code: string = "GRAPH"; }
+/** A run of a graph ended without success. */
+export class DagRunFailedError extends TroupeError {
+  static override readonly code: string = "DAG_RUN_FAILED";
+  declare readonly runId: string;
+  /** What failed by itself; what only lay after it is not among them. */
+  declare readonly failures: readonly { readonly taskId: string; readonly error: unknown }[];
+}
+
 const ALL: readonly (typeof TroupeError)[] = [
   TroupeError, ObjectLostError, OwnerDiedError, ReconstructionFailedError, ObjectFetchTimeoutError, ObjectFreedError,
   ObjectStoreFullError, OutOfDiskError, RefUsedAsValueError, TaskError, WorkerCrashedError, NodeDiedError, OutOfMemoryError,
@@ -162,7 +174,8 @@ const ALL: readonly (typeof TroupeError)[] = [
   ActorUnavailableError, ActorDeadlockError, PendingCallsLimitExceededError, NameTakenError, SerializationError, CaptureError,
   CodeUnavailableError, CodeStoreFullError,
   RuntimeEnvSetupError, InvalidArgumentError, NotFoundError, NotInitializedError, AlreadyInitializedError, AuthenticationError,
-  PermissionDeniedError, HeadUnavailableError, VersionMismatchError, ConnectionError, DeadlineError,
+  PermissionDeniedError, HeadUnavailableError, VersionMismatchError, ConnectionError, DeadlineError, GraphError,
+  DagRunFailedError,
 ];
 const BY_CODE = new Map(ALL.map((type) => [type.code, type]));
 

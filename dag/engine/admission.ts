@@ -1,7 +1,7 @@
 // Which of the instances that may run are started: pools, caps, priorities. For all runs of one engine.
 //
-// Instances of one task in one run wait in one line, so only heads of lines are looked at. Higher weights go first; but every eighth
-// start goes to whoever has waited longest, so a stream of important work starves nobody.
+// Instances of one task in one run wait in one line, so only heads of lines are looked at. Higher weights go first; but every
+// eighth start goes to whoever has waited longest, so a stream of important work starves nobody.
 
 export interface Waiting {
   readonly runId: string;
@@ -72,7 +72,9 @@ export class Admission {
   blockOf(item: Waiting): { readonly kind: string; readonly text: string } | undefined {
     const caps = this.#caps(item);
     const full = caps.find(({ key, by, most }) => (this.#active.get(key) ?? 0) + by > most);
-    return full === undefined ? undefined : { kind: full.kind, text: `${full.text}: ${this.#active.get(full.key) ?? 0} of ${full.most} in use` };
+    return full === undefined
+      ? undefined
+      : { kind: full.kind, text: `${full.text}: ${this.#active.get(full.key) ?? 0} of ${full.most} in use` };
   }
 
   #next(): Line | undefined {

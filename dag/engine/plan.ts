@@ -1,7 +1,8 @@
 // A graph as the engine sees it: numbers, edges and rules; no functions, no values.
 //
-// Tasks lie in scopes. A mapped group and a loop have a *gate*, a task that decides how often what lies in them is there; the scope
-// of a task is the list of the gates it lies behind, outermost first. Where it has instances is said by coordinates, a number a gate.
+// Tasks lie in scopes. A mapped group and a loop have a *gate*, a task that decides how often what lies in them is there; the
+// scope of a task is the list of the gates it lies behind, outermost first. Where it has instances is said by coordinates, a
+// number a gate.
 
 import type { InnerRule } from "./trigger-rules.ts";
 import type { RetryPolicy } from "./retry-wait.ts";

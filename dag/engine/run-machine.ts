@@ -1,40 +1,28 @@
 // One run of a graph: events in, effects out. No clock, no I/O, no values: times are in the events.
 //
-// A slot is looked at again only when a tally before it has its first end of a kind, or is complete: no trigger rule can tell more.
-// So the cost of an end does not grow with the number of instances beside it.
+// A slot is looked at again only when a tally before it has its first end of a kind, or is complete: no trigger rule can tell
+// more. So the cost of an end does not grow with the number of instances beside it.
 
 import type { RunEffect, RunEvent } from "./events.ts";
 import { type Coords, descendants, keyOf, nameOf, type Plan, type PlanTask, sharedDepth } from "./plan.ts";
 import { retryWaitMs } from "./retry-wait.ts";
-import { attemptOf, type Instance, type KnownEnd, type Slot, slotAt, Tally } from "./slots.ts";
+import { Field } from "./field.ts";
+import { attemptOf, type Instance, type KnownEnd, type Slot } from "./slots.ts";
 import { isOver, isTerminal, type RunState, type TaskState } from "./states.ts";
-import { decide, type Decision, decideTeardown, Ends } from "./trigger-rules.ts";
+import { decide, type Decision, decideTeardown } from "./trigger-rules.ts";
 
 export interface RunInfo {
   readonly logicalDate: Date;
 }
 
 const NOTHING = "there is nothing to expand over";
-const KINDS = ["success", "failed", "skipped", "upstreamFailed", "removed"] as const;
-
-interface Link {
-  readonly task: number;
-  readonly depth: number;
-}
-
 export class RunMachine {
   readonly plan: Plan;
   readonly #info: RunInfo;
-  readonly #links: readonly (readonly Link[])[];
-  readonly #inside: readonly (readonly number[])[];
+  readonly #field: Field;
   #known: ReadonlyMap<string, KnownEnd>;
-  #slots = new Map<string, Slot>();
-  #tallies = new Map<string, Tally>();
-  #sizes = new Map<string, number>();
   #forced = new Map<string, string>();
   #blocked = new Set<number>();
-  #openTasks = 0;
-  #todo: Slot[] = [];
   #effects: RunEffect[] = [];
   #state: RunState = "queued";
   #override: { readonly state: "failed" | "cancelled"; readonly reason: string } | undefined;
@@ -44,8 +32,7 @@ export class RunMachine {
     this.plan = plan;
     this.#info = info;
     this.#known = known;
-    this.#links = plan.tasks.map((task) => task.downstream.map((next) => ({ task: next, depth: sharedDepth(task, plan.tasks[next]) })));
-    this.#inside = plan.tasks.map((_, gate) => plan.tasks.flatMap((task, place) => (task.scope.includes(gate) ? [place] : [])));
+    this.#field = new Field(plan, (slot, state) => this.#roundEnded(slot, state));
   }
 
   get state(): RunState {
@@ -64,29 +51,29 @@ export class RunMachine {
   instance(task: number, coords: Coords): Instance | undefined {
     const { mapped, kind } = this.plan.tasks[task];
     const own = mapped && kind !== "gate";
-    const slot = this.#slots.get(keyOf(task, own ? coords.slice(0, -1) : coords));
+    const slot = this.#field.slot(task, own ? coords.slice(0, -1) : coords);
     return slot?.instances?.[own ? (coords.at(-1) ?? 0) : 0];
   }
 
   slot(task: number, coords: Coords): Slot | undefined {
-    return this.#slots.get(keyOf(task, coords));
+    return this.#field.slot(task, coords);
   }
 
   /** Elements of a gate or of a mapped task at a place; undefined until it is expanded. */
   sizeOf(task: number, coords: Coords): number | undefined {
-    return this.#sizes.get(keyOf(task, coords));
+    return this.#field.sizeOf(task, coords);
   }
 
   slots(): IterableIterator<Slot> {
-    return this.#slots.values();
+    return this.#field.slots();
   }
 
   /** What is taken over when `except` is run anew. */
   known(except: ReadonlySet<number> = new Set()): Map<string, KnownEnd> {
     const known = new Map<string, KnownEnd>();
-    for (const slot of this.#slots.values()) {
+    for (const slot of this.#field.slots()) {
       if (except.has(slot.task)) continue;
-      const size = this.#sizes.get(keyOf(slot.task, slot.coords));
+      const size = this.#field.sizeOf(slot.task, slot.coords);
       // A loop that has not ended begins anew.
       if (this.plan.tasks[slot.task].kind === "loop" && !isTerminal(slot.state)) continue;
       const own = { state: slot.state, starts: 0, tries: 0, reason: slot.reason, size };
@@ -108,13 +95,11 @@ export class RunMachine {
       const end = { starts: 1, tries: 0, ...before, state: event.state, reason: "marked by hand", endedAt: event.at };
       this.#known = known.set(keyOf(event.task, event.coords), end);
     }
-    [this.#slots, this.#tallies, this.#sizes, this.#forced] = [new Map(), new Map(), new Map(), new Map()];
+    this.#forced = new Map();
     this.#override = undefined;
     this.#blocked = new Set(event.type === "started" ? event.blocked : []);
-    this.#openTasks = this.plan.tasks.length;
     this.#toRun("running");
-    this.plan.tasks.forEach((_, task) => this.#tallies.set(keyOf(task, []), new Tally()));
-    this.plan.tasks.forEach(({ scope }, task) => scope.length === 0 && this.#createSlot(task, []));
+    this.#field.reset();
     if (this.plan.tasks.length === 0) this.#toRun("success");
   }
 
@@ -123,7 +108,7 @@ export class RunMachine {
     const all = new Set(tasks);
     for (const task of tasks) {
       for (const gate of this.plan.tasks[task].scope) {
-        if (this.plan.tasks[gate].kind === "loop") for (const inner of [gate, ...this.#inside[gate]]) all.add(inner);
+        if (this.plan.tasks[gate].kind === "loop") for (const inner of [gate, ...this.#field.inside(gate)]) all.add(inner);
       }
     }
     return all;
@@ -135,16 +120,17 @@ export class RunMachine {
       case "past":
         for (const task of event.tasks) {
           this.#blocked.delete(task);
-          this.#todo.push(...this.#slotsUnder(task, []));
+          this.#field.look(task);
         }
         return;
       case "ended":
         return this.#endEarly(event.state, event.reason);
       case "expanded": case "notExpanded": case "round": case "roundFailed": {
-        const slot = this.#slots.get(keyOf(event.task, event.coords));
+        const slot = this.#field.slot(event.task, event.coords);
         if (slot === undefined) return;
         if (event.type === "round") return this.#judged(slot, event.stop);
-        if (event.type === "roundFailed") return slot.state === "running" ? this.#endLoop(slot, "failed", event.reason) : undefined;
+        if (event.type === "roundFailed")
+          return slot.state === "running" ? this.#endLoop(slot, "failed", event.reason) : undefined;
         if (slot.state !== "scheduled") return;
         return event.type === "expanded" ? this.#expand(slot, event.size) : this.#conclude(slot, "failed", event.reason);
       }
@@ -174,8 +160,13 @@ export class RunMachine {
         instance.tries += 1;
         [instance.nodeId, instance.workerPid] = [event.nodeId, event.workerPid];
         const { retry } = this.plan.tasks[task];
-        if (event.final || instance.tries > retry.retries || this.#stopped(task)) return this.#finish(instance, "failed", event.reason);
-        const subject = { dagId: this.plan.dagId, taskId: nameOf(this.plan, { task, coords: instance.coords }), tryNumber: instance.tries };
+        if (event.final || instance.tries > retry.retries || this.#stopped(task))
+          return this.#finish(instance, "failed", event.reason);
+        const subject = {
+          dagId: this.plan.dagId,
+          taskId: nameOf(this.plan, { task, coords: instance.coords }),
+          tryNumber: instance.tries,
+        };
         const until = event.at + retryWaitMs(retry, { ...subject, logicalDate: this.#info.logicalDate });
         this.#toState(instance, "upForRetry", event.reason);
         return void this.#effects.push({ kind: "wait", task, coords: instance.coords, until });
@@ -190,22 +181,9 @@ export class RunMachine {
 
   // -- slots -------------------------------------------------------------------------------------------------------------
 
-  #createSlot(task: number, coords: Coords): void {
-    const slot = slotAt(task, coords);
-    this.#slots.set(keyOf(task, coords), slot);
-    for (const before of this.plan.tasks[task].upstream) {
-      const depth = sharedDepth(this.plan.tasks[before], this.plan.tasks[task]);
-      const tally = this.#tallies.get(keyOf(before, coords.slice(0, depth)))!;
-      if (!tally.complete) slot.open += 1;
-      for (const kind of KINDS) if (tally.ends[kind] > 0) slot.seen.add(kind);
-    }
-    this.#todo.push(slot);
-  }
-
   #settle(): void {
-    // Grows while it is walked.
-    for (const slot of this.#todo) this.#advance(slot);
-    this.#todo = [];
+    for (const slot of this.#field.changed()) this.#advance(slot);
+    if (this.#field.complete && !isOver(this.#state)) this.#concludeRun();
   }
 
   #advance(slot: Slot): void {
@@ -227,13 +205,7 @@ export class RunMachine {
   #decide(slot: Slot, task: PlanTask): Decision {
     const all = slot.open === 0;
     if (task.rule !== "teardown") return decide(task.rule, slot.seen, all);
-    const setups = new Ends();
-    for (const setup of task.setups) {
-      const depth = sharedDepth(this.plan.tasks[setup], task);
-      const tally = this.#tallies.get(keyOf(setup, slot.coords.slice(0, depth)));
-      for (const kind of KINDS) if ((tally?.ends[kind] ?? 0) > 0) setups.add(kind);
-    }
-    return decideTeardown(setups, all);
+    return decideTeardown(this.#field.endsOf(task.setups, slot), all);
   }
 
   /** True when the run is being ended and this is not there to clean up. */
@@ -245,7 +217,7 @@ export class RunMachine {
     const { kind, mapped, loop } = this.plan.tasks[slot.task];
     if (loop !== undefined) {
       slot.state = "running";
-      this.#hold(slot, 1);
+      this.#field.hold(slot, 1);
       this.#openRound(slot);
     } else if (mapped) {
       slot.state = "scheduled";
@@ -253,7 +225,7 @@ export class RunMachine {
     } else {
       const instance = this.#createInstance(slot, slot.coords);
       slot.instances = [instance];
-      if (isTerminal(instance.state)) this.#tallyEnd(slot.task, slot.coords, instance.state);
+      if (isTerminal(instance.state)) this.#field.ended(slot.task, slot.coords, instance.state);
       else if (kind === "noop") this.#finish(instance, "success");
       else this.#schedule(instance);
     }
@@ -261,17 +233,16 @@ export class RunMachine {
 
   #expand(slot: Slot, size: number): void {
     const { kind } = this.plan.tasks[slot.task];
-    this.#sizes.set(keyOf(slot.task, slot.coords), size);
     if (kind === "gate") {
       slot.state = "success";
       this.#openGate(slot, size);
-      return this.#tallyEnd(slot.task, slot.coords, "success");
+      return this.#field.ended(slot.task, slot.coords, "success");
     }
     if (size === 0) return this.#conclude(slot, "skipped", NOTHING);
-    for (const tally of this.#levels(slot.task, slot.coords)) tally.open += size - 1;
+    this.#field.expanded(slot, size);
     slot.instances = Array.from({ length: size }, (_, i) => this.#createInstance(slot, [...slot.coords, i]));
     for (const instance of slot.instances) {
-      if (isTerminal(instance.state)) this.#tallyEnd(slot.task, slot.coords, instance.state);
+      if (isTerminal(instance.state)) this.#field.ended(slot.task, slot.coords, instance.state);
       else this.#schedule(instance);
     }
   }
@@ -294,7 +265,7 @@ export class RunMachine {
       for (let round = 0; round < (known.size ?? 0); round += 1) this.#openRound(slot);
       [slot.state, slot.reason] = [known.state, known.reason];
       if (known.size === undefined) this.#collapse(slot, known.state);
-      return this.#tallyEnd(slot.task, slot.coords, known.state);
+      return this.#field.ended(slot.task, slot.coords, known.state);
     }
     if (known.size !== undefined && (kind === "gate" || known.size > 0)) return this.#expand(slot, known.size);
     this.#conclude(slot, known.state, known.reason);
@@ -306,53 +277,30 @@ export class RunMachine {
     [slot.state, slot.reason] = [state, reason];
     if (kind === "gate" || (kind === "loop" && slot.rounds === 0)) this.#collapse(slot, state, reason);
     this.#tell(slot.task, slot.coords, state, 0, reason);
-    this.#tallyEnd(slot.task, slot.coords, state);
+    this.#field.ended(slot.task, slot.coords, state);
   }
 
   // -- gates and loops ---------------------------------------------------------------------------------------------------
 
-  #openGate(slot: Slot, size: number, first = 0): void {
-    const depth = slot.coords.length;
-    if (size === 0) return this.#collapse(slot, "skipped", NOTHING);
-    for (const task of this.#inside[slot.task]) {
-      for (const tally of this.#levels(task, slot.coords)) tally.open += size - 1;
-      for (let i = first; i < first + size; i += 1) this.#tallies.set(keyOf(task, [...slot.coords, i]), new Tally());
-    }
-    for (let i = first; i < first + size; i += 1) {
-      for (const task of this.#inside[slot.task]) {
-        if (this.plan.tasks[task].scope.length === depth + 1) this.#createSlot(task, [...slot.coords, i]);
-      }
-    }
+  #openGate(slot: Slot, size: number): void {
+    if (size === 0) {
+      this.#field.opened(slot, 0);
+      this.#collapse(slot, "skipped", NOTHING);
+    } else this.#field.opened(slot, size);
   }
 
   /** What lies behind a gate that does not open has no instance, and its state. */
   #collapse(gate: Slot, state: TaskState, reason?: string): void {
-    for (const task of this.#inside[gate.task]) {
-      const slot = slotAt(task, gate.coords);
-      [slot.state, slot.reason] = [state, reason];
-      this.#slots.set(keyOf(task, gate.coords), slot);
+    for (const task of this.#field.inside(gate.task)) {
+      this.#field.collapsed(task, gate.coords, state, reason);
       this.#tell(task, gate.coords, state, 0, reason);
-      this.#tallyEnd(task, gate.coords, state);
-    }
-  }
-
-  /** What lies in a loop is not complete before the loop is: one unit more is open meanwhile. */
-  #hold(slot: Slot, units: 1 | -1): void {
-    for (const task of this.#inside[slot.task]) {
-      this.#levels(task, slot.coords).forEach((tally, up) => {
-        tally.open += units;
-        if (tally.complete) this.#completed(task, slot.coords.slice(0, slot.coords.length - up));
-      });
+      this.#field.ended(task, gate.coords, state);
     }
   }
 
   #openRound(slot: Slot): void {
-    if (slot.rounds > 0) {
-      for (const task of this.#inside[slot.task]) for (const tally of this.#levels(task, slot.coords)) tally.open += 1;
-    }
-    this.#openGate(slot, 1, slot.rounds);
     slot.rounds += 1;
-    this.#sizes.set(keyOf(slot.task, slot.coords), slot.rounds);
+    this.#field.roundOpened(slot);
   }
 
   /** The last task of a round of a loop has ended. */
@@ -374,7 +322,7 @@ export class RunMachine {
   }
 
   #endLoop(slot: Slot, state: TaskState, reason?: string): void {
-    this.#hold(slot, -1);
+    this.#field.hold(slot, -1);
     this.#conclude(slot, state, reason);
   }
 
@@ -389,7 +337,7 @@ export class RunMachine {
   #finish(instance: Instance, state: TaskState, reason?: string): void {
     instance.endedAt = this.#now;
     this.#toState(instance, state, reason);
-    this.#tallyEnd(instance.slot.task, instance.slot.coords, state);
+    this.#field.ended(instance.slot.task, instance.slot.coords, state);
   }
 
   #toState(instance: Instance, state: TaskState, reason?: string): void {
@@ -431,69 +379,12 @@ export class RunMachine {
     return undefined;
   }
 
-  // -- tallies -----------------------------------------------------------------------------------------------------------
-
-  /** The tallies of a task at a place and above it, the place's own first. */
-  #levels(task: number, coords: Coords): Tally[] {
-    const found: Tally[] = [];
-    for (let depth = coords.length; depth >= 0; depth -= 1) found.push(this.#tallies.get(keyOf(task, coords.slice(0, depth)))!);
-    return found;
-  }
-
-  #tallyEnd(task: number, coords: Coords, state: TaskState): void {
-    for (let depth = coords.length; depth >= 0; depth -= 1) {
-      const at = coords.slice(0, depth);
-      const tally = this.#tallies.get(keyOf(task, at))!;
-      tally.open -= 1;
-      tally.ends.add(state);
-      if (tally.ends[state as keyof Pick<Ends, "success">] === 1) this.#firstEnd(task, at, state);
-      if (tally.complete) this.#completed(task, at);
-    }
-    const gate = this.plan.tasks[task].scope.at(-1);
-    if (gate !== undefined && this.plan.tasks[gate].loop?.body === task) {
-      const slot = this.#slots.get(keyOf(gate, coords.slice(0, this.plan.tasks[gate].scope.length)));
-      if (slot !== undefined && this.#tallies.get(keyOf(task, coords))?.complete) this.#roundEnded(slot, state);
-    }
-  }
-
-  #firstEnd(task: number, at: Coords, state: TaskState): void {
-    this.#after(task, at, (slot) => slot.seen.add(state));
-  }
-
-  #completed(task: number, at: Coords): void {
-    this.#after(task, at, (slot) => { slot.open -= 1; });
-    if (at.length > 0) return;
-    this.#openTasks -= 1;
-    if (this.#openTasks === 0) this.#concludeRun();
-  }
-
-  /** The slots that look at this tally. */
-  #after(task: number, at: Coords, change: (slot: Slot) => void): void {
-    for (const link of this.#links[task]) {
-      if (link.depth !== at.length) continue;
-      for (const slot of this.#slotsUnder(link.task, at)) {
-        change(slot);
-        this.#todo.push(slot);
-      }
-    }
-    // A teardown's setups need not be right before it; it waits for all that is, and looks at them then.
-  }
-
-  *#slotsUnder(task: number, coords: Coords): IterableIterator<Slot> {
-    const { scope } = this.plan.tasks[task];
-    const slot = this.#slots.get(keyOf(task, coords));
-    if (slot !== undefined) yield slot;
-    if (coords.length >= scope.length) return;
-    const size = this.#sizes.get(keyOf(scope[coords.length], coords)) ?? 0;
-    for (let i = 0; i < size; i += 1) yield* this.#slotsUnder(task, [...coords, i]);
-  }
-
   // -- the run -----------------------------------------------------------------------------------------------------------
 
   #endEarly(state: "failed" | "cancelled", reason: string): void {
     if (this.#override !== undefined) return;
     this.#override = { state, reason };
-    for (const slot of [...this.#slots.values()]) {
+    for (const slot of [...this.#field.slots()]) {
       if (!this.#stopped(slot.task)) continue;
       for (const instance of slot.instances ?? []) this.#stopInstance(instance, reason);
       if (slot.instances !== undefined || isTerminal(slot.state)) continue;
@@ -512,7 +403,7 @@ export class RunMachine {
   #concludeRun(): void {
     if (this.#override !== undefined) return this.#toRun(this.#override.state, this.#override.reason);
     const failed = this.plan.tasks.some(({ leaf }, task) => {
-      const { ends } = this.#tallies.get(keyOf(task, []))!;
+      const ends = this.#field.ends(task);
       return leaf && ends.failed + ends.upstreamFailed > 0;
     });
     this.#toRun(failed ? "failed" : "success");

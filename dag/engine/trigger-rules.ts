@@ -15,6 +15,8 @@ export type InnerRule = TriggerRule | "teardown";
 
 export type Decision = "wait" | "run" | "skipped" | "upstreamFailed";
 
+export const END_KINDS = ["success", "failed", "skipped", "upstreamFailed", "removed"] as const;
+
 /** How the instances before a task ended so far. */
 export class Ends {
   success = 0;

@@ -2,7 +2,7 @@
 //
 // The body of a graph is synchronous, so "the graph being built" is a variable of this module.
 
-import { GraphError } from "../errors.ts";
+import { GraphError } from "../../sdk/index.ts";
 import type { TaskKind } from "../engine/plan.ts";
 import type { Argument, Draft, Expansion } from "./draft.ts";
 import { Node, nodesIn } from "./node.ts";
@@ -69,8 +69,20 @@ export class Builder {
 
   add(name: string, { kind, fn, args = [], expansion, options = {} }: DraftParts): Draft {
     const draft: Draft = {
-      place: this.tasks.length, id: this.uniqueId(name), kind, fn, args, expansion, options: mergeOptions(this.#defaults, options),
-      scope: this.#scope, upstream: new Set(), downstream: new Set(), choices: {}, loop: undefined, teardown: undefined, isSetup: false,
+      place: this.tasks.length,
+      id: this.uniqueId(name),
+      kind,
+      fn,
+      args,
+      expansion,
+      options: mergeOptions(this.#defaults, options),
+      scope: this.#scope,
+      upstream: new Set(),
+      downstream: new Set(),
+      choices: {},
+      loop: undefined,
+      teardown: undefined,
+      isSetup: false,
     };
     this.tasks.push(draft);
     for (const group of this.#groups) group.tasks.push(draft);
@@ -90,7 +102,8 @@ export class Builder {
   }
 
   edge(from: Draft, to: Draft): void {
-    if (this.tasks[from.place] !== from) throw new GraphError(`${from.id} is a task of another graph: call its dag as a node instead`);
+    if (this.tasks[from.place] !== from)
+      throw new GraphError(`${from.id} is a task of another graph: call its dag as a node instead`);
     if (from === to) throw new GraphError(`${from.id} can't come after itself`);
     from.downstream.add(to);
     to.upstream.add(from);

@@ -1,6 +1,6 @@
 // Which ways a run takes, and in which order: branches, short circuits, setups and teardowns, edges without values.
 
-import { GraphError } from "../errors.ts";
+import { GraphError } from "../../sdk/index.ts";
 import { Builder } from "./builder.ts";
 import type { Draft } from "./draft.ts";
 import { type Endpoint, type In, Node } from "./node.ts";
@@ -20,10 +20,18 @@ export function branch<A extends readonly unknown[]>(
   return { to: (ways) => branchTo(fn as (...args: never[]) => unknown, inputs, ways) };
 }
 
-function branchTo(fn: (...args: never[]) => unknown, inputs: readonly unknown[], ways: Readonly<Record<string, Endpoint>>): Node<string[]> {
+function branchTo(
+  fn: (...args: never[]) => unknown,
+  inputs: readonly unknown[],
+  ways: Readonly<Record<string, Endpoint>>,
+): Node<string[]> {
   if (typeof fn !== "function") throw new GraphError(`branch: expected a function, not ${typeof fn}`);
   const builder = Builder.here("branch");
-  const draft = builder.add(fn.name === "" ? "branch" : idOf(fn.name), { kind: "branch", fn, args: inputs.map((value) => ({ value })) });
+  const draft = builder.add(fn.name === "" ? "branch" : idOf(fn.name), {
+    kind: "branch",
+    fn,
+    args: inputs.map((value) => ({ value })),
+  });
   const choices: Record<string, readonly Draft[]> = {};
   for (const [key, way] of Object.entries(ways)) {
     choices[key] = builder.endsOf(way, "roots");
@@ -40,7 +48,9 @@ export function shortCircuit<A extends readonly unknown[]>(
   if (typeof fn !== "function") throw new GraphError(`shortCircuit: expected a function, not ${typeof fn}`);
   const id = fn.name === "" ? "shortCircuit" : idOf(fn.name);
   const args = inputs.map((value) => ({ value }));
-  return nodeOf<boolean>(Builder.here("shortCircuit").add(id, { kind: "shortCircuit", fn: fn as (...args: never[]) => unknown, args }));
+  return nodeOf<boolean>(
+    Builder.here("shortCircuit").add(id, { kind: "shortCircuit", fn: fn as (...args: never[]) => unknown, args }),
+  );
 }
 
 function idOf(name: string): string {

@@ -1,7 +1,7 @@
 // dag(): a graph with a name and a schedule. Its body runs once, when it is made; what it gives is the result of its runs.
 
 import { InvalidArgumentError } from "../../sdk/index.ts";
-import { GraphError } from "../errors.ts";
+import { GraphError } from "../../sdk/index.ts";
 import { Builder } from "./builder.ts";
 import { type Graph, graphOf } from "./graph.ts";
 import { type In, Node } from "./node.ts";
@@ -44,7 +44,8 @@ export function defineDag<P extends object, B>(
 ): DagDefinition<P, B> {
   checkId("dag", id);
   for (const name of Object.keys(options)) {
-    if (!OPTIONS.has(name)) throw new InvalidArgumentError(`dag ${id}: option ${name} is not known; known are ${[...OPTIONS].join(", ")}`);
+    if (!OPTIONS.has(name))
+      throw new InvalidArgumentError(`dag ${id}: option ${name} is not known; known are ${[...OPTIONS].join(", ")}`);
   }
   if (typeof body !== "function") throw new InvalidArgumentError(`dag ${id}: expected a function, not ${typeof body}`);
   const defaults = checkTaskOptions(`dag ${id}: defaultTask`, options.defaultTask ?? {});
@@ -62,7 +63,8 @@ export function defineDag<P extends object, B>(
 
 /** @throws InvalidArgumentError for a name that the graph has no parameter of. */
 export function checkParams(id: string, defaults: object | undefined, given: unknown): void {
-  if (typeof given !== "object" || given === null) throw new InvalidArgumentError(`dag ${id}: params must be an object, not ${typeof given}`);
+  if (typeof given !== "object" || given === null)
+    throw new InvalidArgumentError(`dag ${id}: params must be an object, not ${typeof given}`);
   for (const name of Object.keys(given)) {
     if (defaults !== undefined && Object.hasOwn(defaults, name)) continue;
     const known = Object.keys(defaults ?? {}).join(", ") || "none";

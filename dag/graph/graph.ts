@@ -1,6 +1,6 @@
 // A finished graph: its tasks with their code, the plan the engine works from, and what the run is to give.
 
-import { GraphError } from "../errors.ts";
+import { GraphError } from "../../sdk/index.ts";
 import { type Plan, type PlanTask } from "../engine/plan.ts";
 import type { Draft } from "./draft.ts";
 

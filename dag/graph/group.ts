@@ -2,24 +2,25 @@
 
 import { Builder } from "./builder.ts";
 import { type In, Node } from "./node.ts";
-import { GraphError } from "../errors.ts";
+import { GraphError } from "../../sdk/index.ts";
 import { parameterNames } from "./parameters.ts";
 import { checkId, checkList, checkLists, type ListOf, nodeOf } from "./task.ts";
 import type { Draft, Expansion } from "./draft.ts";
+
+/** What one instance gives, as all of them give it. */
+export type Listed<R> = R extends Node<infer T> ? Node<T[]> : R extends object ? { [K in keyof R]: Listed<R[K]> } : R;
 
 export interface ParametrisedGroup<A extends readonly unknown[], R> {
   /** Builds it here, with these arguments; gives what its body gives. */
   (...args: { [K in keyof A]: In<A[K]> }): R;
   /** Once an element of the lists: what it gives are lists outside of it. */
-  expand(lists: Readonly<Record<string, ListOf>>): R;
-  expandAll(sets: ListOf): R;
+  expand(lists: Readonly<Record<string, ListOf>>): Listed<R>;
+  expandAll(sets: ListOf): Listed<R>;
 }
 
 /** Without parameters it is built at once, and gives what its body gives. */
 export function group<R>(id: string, body: () => R): R;
-export function group<A extends readonly [unknown, ...unknown[]], R>(
-  id: string, body: (...args: { [K in keyof A]: Node<A[K]> }) => R,
-): ParametrisedGroup<A, R>;
+export function group<A extends readonly [unknown, ...unknown[]], R>(id: string, body: (...args: A) => R): ParametrisedGroup<A, R>;
 export function group(id: string, body: (...args: never[]) => unknown): unknown {
   checkId("group", id);
   if (typeof body !== "function") throw new GraphError(`group ${id}: expected a function, not ${typeof body}`);
@@ -75,7 +76,8 @@ export interface LoopOptions<T> {
 export function loop<T>(
   body: (previous: Node<T>, index: Node<number>) => Node<T>, { until, max, initial }: LoopOptions<NoInfer<T>>,
 ): Node<T> {
-  if (!Number.isSafeInteger(max) || max < 1) throw new GraphError(`loop: max must be a whole number of 1 or more, not ${String(max)}`);
+  if (!Number.isSafeInteger(max) || max < 1)
+    throw new GraphError(`loop: max must be a whole number of 1 or more, not ${String(max)}`);
   const builder = Builder.here("loop");
   const gate = builder.add("loop", { kind: "loop" });
   builder.reads(gate, initial);

@@ -1,6 +1,6 @@
 // Nodes: what a call in the body of a graph gives. A node stands for a value that is not there yet.
 
-import { GraphError } from "../errors.ts";
+import { GraphError } from "../../sdk/index.ts";
 import { Builder } from "./builder.ts";
 import type { Draft } from "./draft.ts";
 
@@ -51,11 +51,15 @@ export class Node<T> {
   }
 
   [Symbol.iterator](): never {
-    throw new GraphError(`${describe(this)} is not there yet: it can't be walked while the graph is built; expand a task over it`);
+    throw new GraphError(
+      `${describe(this)} is not there yet: it can't be walked while the graph is built; expand a task over it`,
+    );
   }
 
   [Symbol.toPrimitive](): never {
-    throw new GraphError(`${describe(this)} is not there yet: it can't be used as a value while the graph is built; give it to a task`);
+    throw new GraphError(
+      `${describe(this)} is not there yet: it can't be used as a value while the graph is built; give it to a task`,
+    );
   }
 }
 

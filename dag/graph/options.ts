@@ -18,7 +18,8 @@ export type Callbacks = Callback | readonly Callback[];
 
 /** Options of the runtime that a graph decides itself are not among them. */
 type RuntimeOptions = Omit<
-  TaskOptions, "name" | "numReturns" | "retryExceptions" | "retryDelayMs" | "retryBackoff" | "maxRetryDelayMs" | "timeoutMs" | "signal"
+  TaskOptions,
+  "name" | "numReturns" | "retryExceptions" | "retryDelayMs" | "retryBackoff" | "maxRetryDelayMs" | "timeoutMs" | "signal"
 >;
 
 export interface DagTaskOptions extends RuntimeOptions {

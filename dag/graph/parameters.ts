@@ -28,7 +28,9 @@ function paramsOf(text: string): readonly Parameter[] | undefined {
   const { parse } = createRequire(import.meta.url)("acorn") as typeof Acorn;
   try {
     const tree = parse(text, { ecmaVersion: "latest" }) as unknown as Parsed;
-    const { expression } = tree.body[0] as { expression: { params?: readonly Parameter[]; properties?: readonly { value: { params?: readonly Parameter[] } }[] } };
+    const { expression } = tree.body[0] as {
+      expression: { params?: readonly Parameter[]; properties?: readonly { value: { params?: readonly Parameter[] } }[] };
+    };
     return expression.params ?? expression.properties?.[0]?.value.params;
   } catch {
     return undefined;

@@ -3,7 +3,7 @@
 import { InvalidArgumentError } from "../../sdk/index.ts";
 import { Builder } from "./builder.ts";
 import type { Argument, Draft, Expansion } from "./draft.ts";
-import { GraphError } from "../errors.ts";
+import { GraphError } from "../../sdk/index.ts";
 import { type In, Node } from "./node.ts";
 import { checkTaskOptions, type DagTaskOptions, mergeOptions } from "./options.ts";
 import { parameterNames } from "./parameters.ts";
@@ -15,7 +15,10 @@ export type ListOf = readonly unknown[] | Node<readonly unknown[]> | Node<unknow
 export interface DagTask<A extends readonly unknown[], R> {
   /** A node for the result. */
   (...args: Args<A>): Node<Awaited<R>>;
-  /** One instance an element, over the cross product of the lists; names are those of the parameters, the rest is filled in order. */
+  /**
+   * One instance an element, over the cross product of the lists; names are those of the parameters, the rest is filled in
+   * order.
+   */
   expand(lists: Readonly<Record<string, ListOf>>, ...rest: readonly unknown[]): Node<Awaited<R>[]>;
   /** One instance a set of arguments. */
   expandAll(sets: ListOf, ...rest: readonly unknown[]): Node<Awaited<R>[]>;
@@ -30,7 +33,9 @@ const NAME = /^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$/;
 
 export function checkId(what: string, id: unknown): asserts id is string {
   if (typeof id === "string" && NAME.test(id) && id.length <= 200) return;
-  throw new InvalidArgumentError(`${what}: the id must be letters, digits, "_", "-" and ".", not ${JSON.stringify(id) ?? String(id)}`);
+  throw new InvalidArgumentError(
+    `${what}: the id must be letters, digits, "_", "-" and ".", not ${JSON.stringify(id) ?? String(id)}`,
+  );
 }
 
 /**
@@ -87,7 +92,9 @@ export function checkLists(name: string, lists: unknown): void {
 function namesOf(name: string, fn: Function, options: DagTaskOptions): readonly string[] {
   const names = options.args ?? parameterNames(fn);
   if (names === undefined) {
-    throw new InvalidArgumentError(`task ${name}: the names of its parameters can't be read; give them with the option args: ["x", "y"]`);
+    throw new InvalidArgumentError(
+      `task ${name}: the names of its parameters can't be read; give them with the option args: ["x", "y"]`,
+    );
   }
   return names;
 }
@@ -97,7 +104,8 @@ function argumentsByName(
 ): Argument[] {
   const names = namesOf(task, fn, options);
   const unknown = given.find((name) => !names.includes(name));
-  if (unknown !== undefined) throw new GraphError(`task ${task} has no parameter ${unknown}; it has ${names.join(", ") || "none"}`);
+  if (unknown !== undefined)
+    throw new GraphError(`task ${task} has no parameter ${unknown}; it has ${names.join(", ") || "none"}`);
   const left = [...rest];
   const args: Argument[] = [];
   for (const name of names) {
@@ -108,7 +116,13 @@ function argumentsByName(
   return [...args, ...left.map((value) => ({ value }))];
 }
 
-function argumentsBySets(task: string, fn: Function, options: DagTaskOptions, sets: ListOf, rest: readonly unknown[]): Argument[] {
+function argumentsBySets(
+  task: string,
+  fn: Function,
+  options: DagTaskOptions,
+  sets: ListOf,
+  rest: readonly unknown[],
+): Argument[] {
   const names = namesOf(task, fn, options);
   if (sets instanceof Node) {
     // Which names an element has is known at run time; the rest fills what is left at the end of the list.

@@ -1,4 +1,5 @@
-// One attempt of a task, where it runs: arguments are made from what they are held by, the code is called, and how it ended is said.
+// One attempt of a task, where it runs: arguments are made from what they are held by, the code is called, and how it ended
+// is said.
 
 import type { RetryExceptions } from "../../sdk/index.ts";
 import { DeferSignal, FailSignal, type RunSummary, type TaskContext, type Told, withContext } from "./context.ts";
@@ -53,7 +54,8 @@ function keysOf(value: unknown, { keys = [], task }: Order): string[] {
   if (value === undefined || value === null) return [];
   const chosen = [value].flat() as unknown[];
   const wrong = chosen.find((key) => !keys.includes(key as string));
-  if (wrong !== undefined) throw new FailSignal(`branch ${task.id} gave ${JSON.stringify(wrong)}; its ways are ${keys.join(", ")}`);
+  if (wrong !== undefined)
+    throw new FailSignal(`branch ${task.id} gave ${JSON.stringify(wrong)}; its ways are ${keys.join(", ")}`);
   return chosen as string[];
 }
 

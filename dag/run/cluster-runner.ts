@@ -15,7 +15,11 @@ type Body = RemoteFunction<[order: Order, ...values: unknown[]], Promise<Told>, 
 const placeIn = (values: readonly unknown[]) => (handle: unknown): unknown => values[handle as number];
 
 /** What runs on the worker: the code of a task, closed over. */
-function bodyOf({ fn = () => undefined, kind, options: { retryOn } }: Draft): (order: Order, ...values: unknown[]) => Promise<Told> {
+function bodyOf({
+  fn = () => undefined,
+  kind,
+  options: { retryOn },
+}: Draft): (order: Order, ...values: unknown[]) => Promise<Told> {
   return async (order, ...values) => {
     const { signal, nodeId } = getRuntimeContext();
     const place = { signal, now: () => Date.now(), valueOf: placeIn(values) };
@@ -90,7 +94,12 @@ export class ClusterRunner implements Runner {
     if (body === undefined) {
       const { timeoutMs } = draft.options;
       const limit = timeoutMs === undefined ? {} : { attemptTimeoutMs: timeoutMs };
-      body = remote(bodyOf(draft), { ...runtimeOptions(draft.options), ...limit, name: draft.id, numReturns: 2 }) as unknown as Body;
+      body = remote(bodyOf(draft), {
+        ...runtimeOptions(draft.options),
+        ...limit,
+        name: draft.id,
+        numReturns: 2,
+      }) as unknown as Body;
       this.#bodies.set(draft, body);
     }
     return body;

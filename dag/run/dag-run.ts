@@ -1,4 +1,5 @@
-// One run of a graph, as its users see it; and the shell around its machine: effects become attempts and timers, their ends events.
+// One run of a graph, as its users see it; and the shell around its machine: effects become attempts and timers, their ends
+// events.
 
 import type { RunEffect, RunEvent } from "../engine/events.ts";
 import { type Coords, keyOf, nameOf } from "../engine/plan.ts";
@@ -6,8 +7,7 @@ import { RunMachine } from "../engine/run-machine.ts";
 import { attemptOf, type Instance, type Slot } from "../engine/slots.ts";
 import { isOver, isTerminal, type RunState, type TaskState } from "../engine/states.ts";
 import type { Waiting } from "../engine/admission.ts";
-import { DagRunFailedError, type TaskFailure } from "../errors.ts";
-import { NotFoundError, TaskCancelledError } from "../../sdk/index.ts";
+import { DagRunFailedError, NotFoundError, TaskCancelledError } from "../../sdk/index.ts";
 import type { Draft } from "../graph/draft.ts";
 import type { Graph } from "../graph/graph.ts";
 import type { CallbackInfo, DagTaskOptions } from "../graph/options.ts";
@@ -145,7 +145,8 @@ export class DagRun<R = unknown> {
     const { clock } = this.#engine;
     const { timeoutMs } = this.#options;
     if (timeoutMs !== undefined) {
-      const late = (): void => this.#step({ type: "ended", state: "failed", reason: `the run took longer than ${timeoutMs} ms`, at: clock.now() });
+      const late = (): void =>
+        this.#step({ type: "ended", state: "failed", reason: `the run took longer than ${timeoutMs} ms`, at: clock.now() });
       this.#timers.set("run", clock.at(clock.now() + timeoutMs, late));
     }
     this.#step({ type: "started", blocked, at: clock.now() });
@@ -282,7 +283,8 @@ export class DagRun<R = unknown> {
     });
     const { onSuccess, onFailure, onSkip } = draft.options;
     const calls = { success: onSuccess, failed: onFailure, skipped: onSkip }[state as "success"];
-    if (calls !== undefined && this.#machine.instance(task, coords) !== undefined) this.#call(calls, this.#callbackInfo(task, coords));
+    if (calls !== undefined && this.#machine.instance(task, coords) !== undefined)
+      this.#call(calls, this.#callbackInfo(task, coords));
   }
 
   #tellUser({ id }: Draft, coords: Coords, { type, name, value }: Told): void {
@@ -321,7 +323,7 @@ export class DagRun<R = unknown> {
   }
 
   #failure(): DagRunFailedError {
-    const failures: TaskFailure[] = [];
+    const failures: DagRunFailedError["failures"][number][] = [];
     for (const slot of this.#machine.slots()) {
       for (const at of slot.instances ?? [slot]) {
         if (at.state !== "failed") continue;
@@ -332,7 +334,11 @@ export class DagRun<R = unknown> {
     const [first] = failures;
     const text = first === undefined ? `it is ${this.state}` : `task ${first.taskId} failed: ${messageOf(first.error)}`;
     const more = failures.length > 1 ? `, and ${failures.length - 1} more` : "";
-    return new DagRunFailedError(`run ${this.id} of ${this.dagId} ended as ${this.state}: ${text}${more}`, { runId: this.id, failures }, first?.error);
+    return new DagRunFailedError(
+      `run ${this.id} of ${this.dagId} ended as ${this.state}: ${text}${more}`,
+      { runId: this.id, failures },
+      first?.error,
+    );
   }
 
   /** Gates are no tasks of the user; that of a loop is shown when the loop itself failed. */
@@ -345,14 +351,29 @@ export class DagRun<R = unknown> {
   #rowsOf(slot: Slot): TaskInstanceRow[] {
     const { id } = this.#graph.tasks[slot.task];
     if (slot.instances !== undefined) return slot.instances.map((instance) => rowOf(id, instance));
-    return [{ id, ...indexOf(slot.coords), state: slot.state === "scheduled" ? "none" : slot.state, attempt: 0, reason: slot.reason }];
+    return [
+      {
+        id,
+        ...indexOf(slot.coords),
+        state: slot.state === "scheduled" ? "none" : slot.state,
+        attempt: 0,
+        reason: slot.reason,
+      },
+    ];
   }
 }
 
 function rowOf(id: string, instance: Instance): TaskInstanceRow {
   const { coords, state, startedAt, endedAt, nodeId, workerPid, reason } = instance;
   return {
-    id, ...indexOf(coords), state, attempt: attemptOf(instance), startedAt: dateOf(startedAt), endedAt: dateOf(endedAt), nodeId, workerPid,
+    id,
+    ...indexOf(coords),
+    state,
+    attempt: attemptOf(instance),
+    startedAt: dateOf(startedAt),
+    endedAt: dateOf(endedAt),
+    nodeId,
+    workerPid,
     reason,
   };
 }

@@ -31,6 +31,7 @@ export interface Runner {
 
 /** @throws for what is no list. */
 export function lengthOfValue(value: unknown): number {
-  if (Array.isArray(value) || (ArrayBuffer.isView(value) && !(value instanceof DataView))) return (value as ArrayLike<unknown>).length;
+  if (Array.isArray(value) || (ArrayBuffer.isView(value) && !(value instanceof DataView)))
+    return (value as ArrayLike<unknown>).length;
   throw new TypeError(`a task can be expanded over a list, not over ${value === null ? "null" : typeof value}`);
 }

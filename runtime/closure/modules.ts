@@ -28,7 +28,7 @@ export const COMPILED_MARK = "/*troupe*/";
 const OWN_ROOT = new URL("../../", import.meta.url).href;
 const PACKAGE_ROOT = OWN_ROOT.replace(/\/dist\/$/, "/");
 const INSTALLED = "/node_modules/troupe/";
-const OWN_FILE = /^(?:dist\/)?((?:sdk|runtime|scheduler|native|proto)\/.*)\.[jt]s$/;
+const OWN_FILE = /^(?:dist\/)?((?:dag|sdk|runtime|scheduler|native|proto)\/.*)\.[jt]s$/;
 
 /** A file of this package, as every copy of it has it, compiled or not: `sdk/remote`. */
 export function ownFileOf(url: string): string | undefined {

@@ -1,0 +1,74 @@
+// Graphs on a real cluster: results stay in the store, workers may die, failures say why.
+
+import { get, init, list, remote, shutdown } from "troupe";
+import { ctx, dag, DagRunFailedError, loop, task } from "troupe/dag";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+
+beforeAll(() => init({ numCpus: 2 }));
+afterAll(() => shutdown());
+
+const add = task("add", (v: number, by = 1) => v + by);
+const sum = task("sum", (values: readonly number[]) => values.reduce((a, b) => a + b, 0));
+
+describe("a run on the cluster", () => {
+  test("runs tasks on workers, with results of other tasks at any depth", async () => {
+    const numbers = task("numbers", (n: number) => Array.from({ length: n }, (_, i) => i));
+    const graph = dag("cluster", { params: { n: 3 } }, ({ n }) => {
+      const added = add.expand({ v: numbers(n) }, 10);
+      return {
+        added,
+        total: sum(added),
+        nested: sum([add(1), 5, add(2)]),
+        looped: loop<number>((v) => add(v), { max: 3, initial: 0 }),
+      };
+    });
+    const run = await graph.run({ n: 4 });
+    expect(await run.result()).toEqual({ added: [10, 11, 12, 13], total: 46, nested: 10, looped: 3 });
+    const rows = await run.tasks();
+    expect(new Set(rows.map(({ state }) => state))).toEqual(new Set(["success"]));
+    const workers = new Set((await list.workers()).map(({ pid }) => pid));
+    for (const { workerPid, nodeId } of rows) expect([workers.has(workerPid!), typeof nodeId]).toEqual([true, "string"]);
+  });
+
+  test("large results are read from the store by what comes after, and never pass through here", async () => {
+    const big = task("big", (length: number) => new Float64Array(length).fill(0.5));
+    const total = task("total", (values: Float64Array) => values.reduce((a, b) => a + b, 0));
+    const run = await dag("edges", () => total.expand({ values: [big(500_000), big(500_000)] })).run();
+    expect(await run.result()).toEqual([250_000, 250_000]);
+  });
+
+  test("errors keep their class, a killed worker is no failure of the task, skip and fail work there", async () => {
+    class Wrong extends Error { readonly level = 3; }
+    const wrong = task("wrong", () => { throw new Wrong("no"); });
+    const failed = await dag("wrong", () => add(wrong())).run();
+    const error = (await failed.result().catch((reason: unknown) => reason)) as DagRunFailedError;
+    expect(error).toBeInstanceOf(DagRunFailedError);
+    expect(error.failures[0].error).toMatchObject({ level: 3, message: "no" });
+    expect(error.failures[0].error).toBeInstanceOf(Wrong);
+
+    const marks = remote(class { #n = 0; next() { return (this.#n += 1); } }).remote();
+    const dies = task("dies", async () => {
+      if ((await get(marks.next.remote())) === 1) process.kill(process.pid, "SIGKILL");
+      return ctx().attempt;
+    });
+    expect(await (await dag("dies", () => dies()).run()).result()).toBe(0);
+
+    const skips = task("skips", () => ctx().skip("not here"));
+    const run = await dag("skips", () => skips()).run();
+    expect([await run.result(), (await run.tasks())[0]]).toEqual([
+      undefined,
+      expect.objectContaining({ state: "skipped", reason: "not here" }),
+    ]);
+  });
+
+  test("cancel stops what runs", async () => {
+    const waits = task("waits", () => new Promise((resolve, reject) => {
+      ctx().signal.addEventListener("abort", () => reject(ctx().signal.reason as Error));
+    }));
+    const run = await dag("cancelled", () => add(waits() as never)).run();
+    await expect.poll(async () => (await run.tasks())[0].state).toBe("running");
+    await run.cancel();
+    expect([run.state, (await run.tasks()).map(({ state }) => state)]).toEqual(["cancelled", ["failed", "skipped"]]);
+    await expect(run.result()).rejects.toThrow(DagRunFailedError);
+  });
+});
