@@ -20,7 +20,10 @@ export interface ParametrisedGroup<A extends readonly unknown[], R> {
 
 /** Without parameters it is built at once, and gives what its body gives. */
 export function group<R>(id: string, body: () => R): R;
-export function group<A extends readonly [unknown, ...unknown[]], R>(id: string, body: (...args: A) => R): ParametrisedGroup<A, R>;
+export function group<A extends readonly [unknown, ...unknown[]], R>(
+  id: string,
+  body: (...args: A) => R,
+): ParametrisedGroup<A, R>;
 export function group(id: string, body: (...args: never[]) => unknown): unknown {
   checkId("group", id);
   if (typeof body !== "function") throw new GraphError(`group ${id}: expected a function, not ${typeof body}`);
