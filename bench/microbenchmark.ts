@@ -42,7 +42,7 @@ export async function runMicrobenchmark(options: BenchmarkOptions = {}): Promise
 async function runRow(row: Row, windows: Windows): Promise<BenchmarkResult> {
   const { name, unit, better } = row;
   try {
-    if (!row.alone) await init();
+    if (!row.alone) await init({ resources: { custom: 100 } });
     const values = await row.measure(windows);
     return { name, unit, better, mean: mean(values), sd: deviation(values), median: median(values), values };
   } catch (error) {

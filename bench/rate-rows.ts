@@ -1,7 +1,7 @@
 // The rows of `ray microbenchmark` that apply, with its names and sizes: python/ray/_private/ray_perf.py, Ray 2.58.
 
 import { availableParallelism } from "node:os";
-import { type ActorHandle, get, kill, type ObjectRef, put, wait } from "troupe";
+import { type ActorHandle, get, kill, type ObjectRef, placementGroup, put, wait } from "troupe";
 import type { Row } from "./rows.ts";
 import { rates } from "./timing.ts";
 import {
@@ -13,6 +13,7 @@ const BATCH = 1000;
 const CLIENTS = 4;
 const TASKS_OF_A_CLIENT = 10_000;
 const CALLS_OF_A_CLIENT = 5000;
+const GROUPS = 100;
 const PUT_LENGTH = 100 * 1024 * 1024;
 /** Ray's actors for the n rows: half the cores. */
 const N = Math.max(1, Math.floor(availableParallelism() / 2));
@@ -116,4 +117,14 @@ const actorRows: readonly Row[] = [
   }),
 ];
 
-export const rateRows: readonly Row[] = [...objectRows, ...taskRows, ...actorRows];
+const groupRows: readonly Row[] = [
+  row("placement_group_create/removal", GROUPS, () => ({
+    call: async () => {
+      const groups = await Promise.all(times(GROUPS, () => placementGroup([{ custom: 0.001 }])));
+      await Promise.all(groups.map((group) => group.ready({ timeoutMs: 30_000 })));
+      await Promise.all(groups.map((group) => group.remove()));
+    },
+  })),
+];
+
+export const rateRows: readonly Row[] = [...objectRows, ...taskRows, ...actorRows, ...groupRows];

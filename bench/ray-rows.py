@@ -187,6 +187,17 @@ def n_to_n_with_arg():
     return 1000 * len(clients), lambda: ray.get([c.small_value_batch_arg.remote(1000) for c in clients])
 
 
+def create_and_remove_groups():
+    def call():
+        groups = [ray.util.placement_group(bundles=[{"custom": 0.001}]) for _ in range(100)]
+        for group in groups:
+            group.wait(timeout_seconds=30)
+        for group in groups:
+            ray.util.remove_placement_group(group)
+
+    return 100, call
+
+
 RATES = {
     "single_client_get_calls": get_calls,
     "single_client_put_calls": put_calls,
@@ -210,6 +221,7 @@ RATES = {
     "1_n_async_actor_calls_async": one_to_n(AsyncActor),
     "n_n_async_actor_calls_async": n_to_n(AsyncActor),
     "1_1_async_actor_calls_with_args_async": calls_with_args,
+    "placement_group_create/removal": create_and_remove_groups,
 }
 
 
@@ -345,7 +357,7 @@ OWN = {
 def measure(name, options):
     if name == "init_to_first_result_ms":
         return OWN[name]()
-    ray.init(log_to_driver=False, include_dashboard=False, logging_level="ERROR")
+    ray.init(log_to_driver=False, include_dashboard=False, logging_level="ERROR", resources={"custom": 100})
     try:
         if name in OWN:
             return OWN[name]()

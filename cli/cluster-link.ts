@@ -62,6 +62,16 @@ export class ClusterLink {
     }
   }
 
+  /** No new work for that node from now on. */
+  async drain(node: string): Promise<void> {
+    const alive = systemClock.after(ASK_TIMEOUT_MS, () => {}, true);
+    try {
+      await this.#caller.call(this.#channel, "drainNode", { node }, "done", { timeoutMs: ASK_TIMEOUT_MS });
+    } finally {
+      alive.cancel();
+    }
+  }
+
   close(): void {
     this.#channel.close("the command is done");
   }

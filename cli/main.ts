@@ -6,6 +6,7 @@ import { Command, CommanderError } from "commander";
 import { InvalidArgumentError } from "../runtime/errors.ts";
 import { RELEASE } from "../runtime/transport/index.ts";
 import { addBench } from "./bench.ts";
+import { addDrain } from "./drain.ts";
 import { addDoctor } from "./doctor.ts";
 import { FoundWrong } from "./failure.ts";
 import { addGet, addList, addSummary } from "./list.ts";
@@ -61,6 +62,6 @@ Example:
   $ troupe status
   $ troupe stop
 Every command has --help with an example. Exit status: 0 done, 1 failed, 2 wrong usage.`);
-  for (const add of [addStart, addStop, addStatus, addList, addGet, addSummary, addBench, addDoctor]) add(troupe);
+  for (const add of [addStart, addStop, addStatus, addList, addGet, addSummary, addDrain, addBench, addDoctor]) add(troupe);
   return troupe;
 }

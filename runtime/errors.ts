@@ -92,6 +92,8 @@ export class GetTimeoutError extends TroupeError { static override readonly code
 /** No node, also not an idle one, can ever hold what was asked for. */
 export class InfeasibleError extends TroupeError { static override readonly code: string = "INFEASIBLE"; }
 export class PlacementGroupRemovedError extends TroupeError { static override readonly code: string = "PLACEMENT_GROUP_REMOVED"; }
+/** Why a worker was ended, as data: what ran there belonged to a placement group that is gone. */
+export const GROUP_REMOVED = "group-removed";
 
 // -- actors ----------------------------------------------------------------------------------------------------------
 

@@ -2,9 +2,16 @@
 
 export {
   addResources, amountOf, coverResources, emptyResources, formatResources, missingResources, NO_RESOURCES, type ParsedResources,
-  parseResources, resourceAmounts, type Resources, resourcesEqual, resourcesFit, resourcesKey, subtractResources, UNITS_PER_ONE,
-  unitsPerOne,
+  plainResources, parseResources, resourceAmounts, type Resources, resourcesEqual, resourcesFit, resourcesKey,
+  subtractResources, UNITS_PER_ONE, unitsPerOne,
 } from "./resources.ts";
+export { ANY_BUNDLE } from "./group-resources.ts";
+export type { BundleName, GroupState, GroupView } from "./group-table.ts";
+export {
+  ATTEMPT_MS, GroupBook, type GroupEffect, type GroupEvent, type GroupNode, type GroupSpec, INSIST_MS,
+} from "./group-book.ts";
+export { GROUP_STRATEGIES, type GroupStrategy, planBundles } from "./policy/bundles.ts";
+export { bundleOf, type WantedBundle } from "./group-orders.ts";
 export { ResourcePool } from "./resource-pool.ts";
 export { type LabelSelector, labelsMatch, parseSelectors } from "./policy/labels.ts";
 export {

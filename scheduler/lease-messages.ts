@@ -1,5 +1,7 @@
 // What the lease queue is told and what it answers: its whole interface with the agent that carries it out.
 
+import type { WantedBundle } from "./group-orders.ts";
+import type { BundleName, GroupView } from "./group-table.ts";
 import type { NodeView, Strategy } from "./placement.ts";
 import type { Resources } from "./resources.ts";
 
@@ -27,6 +29,8 @@ export interface LeaseOrder extends OrderName {
   readonly graceMs: number;
   /** The lease is for an actor: it may have a worker beyond the cap, since a waiting caller may need it to go on. */
   readonly forActor?: boolean;
+  /** It is for this bundle of a placement group, and wants no worker. */
+  readonly bundle?: BundleName;
 }
 
 export type LeaseEvent =
@@ -58,12 +62,18 @@ export type LeaseEvent =
   /** Answers to `prepareEnvironment`; the second one also when workers can't start in it, at any time. */
   | { readonly kind: "environmentReady"; readonly jobId: string; readonly environment: string }
   | { readonly kind: "environmentFailed"; readonly jobId: string; readonly environment: string; readonly text: string }
+  /** The head wants this node to hold a bundle: answered by `bundleHeld` or `refuse`, or taken back by news of the group. */
+  | ({ readonly kind: "bundleWanted" } & WantedBundle)
+  /** What the head tells of a group: asked for by `askGroup`, and again whenever it changes. */
+  | { readonly kind: "groupChanged"; readonly group: GroupView }
+  | { readonly kind: "groupUnanswered"; readonly group: string }
   /** Its environments are no longer held for it. */
   | { readonly kind: "jobEnded"; readonly jobId: string }
   /** The worker was idle for longer than it is kept. */
   | { readonly kind: "idleElapsed"; readonly worker: string };
 
-export type RefusalCode = "INFEASIBLE" | "INVALID_ARGUMENT" | "WORKER_CRASHED" | "RUNTIME_ENV_SETUP";
+export type RefusalCode =
+  | "INFEASIBLE" | "INVALID_ARGUMENT" | "WORKER_CRASHED" | "RUNTIME_ENV_SETUP" | "PLACEMENT_GROUP_REMOVED";
 
 export type LeaseEffect =
   /** `adopt` is set when the worker is blank: it belongs to that job and environment from now on. */
@@ -91,6 +101,11 @@ export type LeaseEffect =
   | { readonly kind: "askIdle"; readonly lease: string; readonly worker: string }
   /** Its owner is gone: stop what runs there and report `leaseReturned` or `workerDied`. Resources stay taken until then. */
   | { readonly kind: "reclaim"; readonly lease: string; readonly worker: string }
+  | ({ readonly kind: "bundleHeld" } & BundleName)
+  /** Answered by `groupChanged` or `groupUnanswered`. */
+  | { readonly kind: "askGroup"; readonly group: string }
+  /** What runs there belongs to a group that is removed: it is ended, and its owner told why. */
+  | { readonly kind: "evict"; readonly worker: string; readonly text: string }
   | ({ readonly kind: "armGrace"; readonly ms: number } & OrderName)
   /** Answered by one `sliceElapsed` after that time. */
   | { readonly kind: "armSlice"; readonly ms: number };
@@ -102,9 +117,9 @@ export interface WaitingOrder extends OrderName {
   readonly resources: Resources;
   readonly unmet: number;
   /**
-   * infeasible: no node can ever; resources: no node has room now; environment: it is being set up; worker: a process is
-   * starting or the cap is reached.
+   * infeasible: no node can ever; group: its placement group is not placed; resources: no node has room now; environment: it
+   * is being set up; worker: a process is starting or the cap is reached.
    */
-  readonly reason: "infeasible" | "resources" | "environment" | "worker";
+  readonly reason: "infeasible" | "group" | "resources" | "environment" | "worker";
   readonly text: string;
 }

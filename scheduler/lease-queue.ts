@@ -15,6 +15,8 @@
 import { assert } from "./assert.ts";
 import { ClusterView } from "./cluster-view.ts";
 import { EnvironmentGate } from "./environment-gate.ts";
+import { GroupOrders } from "./group-orders.ts";
+import { type BundleName, GroupTable } from "./group-table.ts";
 import type { LeaseEffect, LeaseEvent, LeaseOrder, OrderName, RefusalCode, WaitingOrder } from "./lease-messages.ts";
 import { LeaseRecall } from "./lease-recall.ts";
 import { type Lease, LeaseTable, type PlacedActor } from "./lease-table.ts";
@@ -53,6 +55,8 @@ export class LeaseQueue {
   readonly #chooser: NodeChooser;
   readonly #spillback: Spillback;
   readonly #environments = new EnvironmentGate();
+  readonly #groups: GroupTable;
+  readonly #groupOrders: GroupOrders;
   readonly #recall: LeaseRecall;
   /** Units of this pass that count on a worker that boots. */
   readonly #promised = new Map<Order, number>();
@@ -72,22 +76,26 @@ export class LeaseQueue {
     this.#roster = new WorkerRoster({ cpus, workersMax: options.workersMax ?? WORKERS_BASE + WORKERS_PER_CPU * cpus });
     this.#view = new ClusterView(nodeId);
     this.#table = new LeaseTable(this.pool);
-    const parts = { pool: this.pool, view: this.#view, table: this.#table, book: this.#book };
+    this.#groups = new GroupTable(nodeId, this.pool, this.#table);
+    const emit = (effect: LeaseEffect) => void this.#effects.push(effect);
+    const parts = { pool: this.pool, view: this.#view, table: this.#table, book: this.#book, groups: this.#groups, emit };
     this.#chooser = new NodeChooser({ nodeId, labels, nextRandom, ...parts });
     this.#spillback = new Spillback(this.#book);
     this.#recall = new LeaseRecall({
       ...parts, chooser: this.#chooser, roster: this.#roster, environments: this.#environments,
-      emit: (effect) => void this.#effects.push(effect),
     });
+    this.#groupOrders = new GroupOrders({ ...parts, refuse: (order, code, text) => this.#refuse(order, code, text) });
   }
 
   /** What arrived together belongs in one call: an owner that returns a lease and lowers its order is served nothing between. */
   step(...events: readonly LeaseEvent[]): LeaseEffect[] {
     for (const event of events) this.#apply(event);
+    this.#groups.dissolve();
     this.#serve();
     this.#recall.demand();
     // Starts come last: they are answered in the same turn, and what that causes must not overtake what was decided before.
-    const effects = [...this.#effects, ...this.#spillback.takeEffects(), ...this.#environments.takeEffects(), ...this.#starts];
+    const asked = [...this.#groups.takeEffects(), ...this.#spillback.takeEffects(), ...this.#environments.takeEffects()];
+    const effects = [...this.#effects, ...asked, ...this.#starts];
     this.#effects = [];
     this.#starts = [];
     return effects;
@@ -102,6 +110,11 @@ export class LeaseQueue {
     let unmet = 0;
     for (const shape of this.#book.waitingShapes()) for (const order of shape.waiting) unmet += this.#book.unmet(order);
     return unmet;
+  }
+
+  /** What would be free if all leases came back. */
+  get reclaimable(): Resources {
+    return this.#table.reclaimable;
   }
 
   get workers(): ReadonlyMap<string, Readonly<Worker>> {
@@ -122,6 +135,8 @@ export class LeaseQueue {
 
   #reason(shape: Shape): WaitingOrder["reason"] {
     if (shape.infeasible !== undefined) return "infeasible";
+    const { placement } = shape;
+    if (placement.kind === "group" && this.#groups.nodesOf(placement).length === 0) return "group";
     if (!this.#chooser.mayTake(shape)) return "resources";
     return this.#environments.isReady(shape) ? "worker" : "environment";
   }
@@ -136,6 +151,7 @@ export class LeaseQueue {
     const leased = [...this.#roster.workers.values()].filter((worker) => worker.state === "leased");
     assert(leased.length === this.#table.leases.size, "a leased worker without a lease");
     this.#spillback.validate();
+    this.#groups.validate();
     assert(this.#promised.size === 0, "a promise outlives its pass");
   }
 
@@ -158,27 +174,29 @@ export class LeaseQueue {
       case "graceElapsed": return this.#graceElapsed(event);
       case "sliceElapsed": return this.#recall.sliceElapsed();
       case "draining": return this.#drain();
-      case "forwardGranted": return this.#forwardGranted(event, event.node, event.lease);
+      case "forwardGranted": return this.#spillback.granted(this.#book.find(event), event.node, event.lease);
       case "forwardRefused": return this.#forwardRefused(event, event.node, event.setupFailure);
       case "environmentReady": return this.#environments.ready(event.jobId, event.environment);
       case "environmentFailed": return this.#environmentFailed(event.jobId, event.environment, event.text);
+      case "bundleWanted": return this.#groupOrders.wanted(event);
+      case "groupChanged": return this.#groupOrders.changed(event.group);
+      case "groupUnanswered": return this.#groups.unanswered(event.group);
       case "jobEnded": return this.#environments.forget(event.jobId);
       case "idleElapsed": return this.#stop(this.#roster.retire(event.worker));
     }
   }
 
-  #requested(event: LeaseOrder): void {
+  #requested(event: LeaseOrder & { readonly kind: string }): void {
     if (event.wanted === 0 && this.#book.find(event) === undefined) return;
-    const { origin, schedulingClass, resources, wanted, strategy, jobId, environment, name, hops, graceMs, forActor } = event;
-    const order = this.#book.upsert(
-      { origin, schedulingClass, resources, wanted, strategy, jobId, environment, name, hops, graceMs, forActor },
-    );
+    const { kind: _kind, ...request } = event;
+    const order = this.#book.upsert(request);
     if ("text" in order) {
-      this.#effects.push({ kind: "refuse", origin, schedulingClass, code: "INVALID_ARGUMENT", text: order.text });
-      return;
+      const { origin, schedulingClass } = request;
+      return void this.#effects.push({ kind: "refuse", origin, schedulingClass, code: "INVALID_ARGUMENT", text: order.text });
     }
     this.#spillback.withdraw(order, order.held + away(order) - order.wanted);
     this.#book.settle(order);
+    this.#groupOrders.refuseRemoved(order);
     if (order.shape.infeasible !== undefined && this.#book.unmet(order) > 0) this.#hopeOrRefuse(order);
   }
 
@@ -328,10 +346,6 @@ export class LeaseQueue {
     for (const lease of this.#table.leases.values()) this.#recall.ask(lease, "drain");
   }
 
-  #forwardGranted(name: OrderName, node: string, lease: string): void {
-    const order = this.#book.find(name);
-    if (order !== undefined) this.#spillback.granted(order, node, lease);
-  }
 
   #forwardRefused(name: OrderName, node: string, setupFailure: string | undefined): void {
     const order = this.#book.find(name);
@@ -405,7 +419,8 @@ export class LeaseQueue {
       if (shape.placement.kind !== "spread") shape.dueHere = 0;
       return true;
     }
-    const { jobId, environment } = order.request;
+    const { jobId, environment, bundle } = order.request;
+    if (bundle !== undefined) return this.#holdBundle(order, bundle);
     const taken = this.#roster.take(jobId, environment);
     if (taken !== undefined) {
       if (due) shape.dueHere -= 1;
@@ -420,6 +435,13 @@ export class LeaseQueue {
     promises.push(shape);
     shape.promised += 1;
     this.#promised.set(order, (this.#promised.get(order) ?? 0) + 1);
+    return true;
+  }
+
+  #holdBundle(order: Order, bundle: BundleName): boolean {
+    if (!this.#groupOrders.hold(order, bundle)) return false;
+    this.#moves += 1;
+    this.#chooser.served(order.shape);
     return true;
   }
 
@@ -456,8 +478,7 @@ export class LeaseQueue {
   #setInfeasible(shape: Shape, text: string | undefined): void {
     const before = shape.infeasible;
     shape.infeasible = text;
-    if (before !== undefined || text === undefined) return;
-    for (const order of [...shape.waiting]) this.#hopeOrRefuse(order);
+    if (before === undefined && text !== undefined) for (const order of [...shape.waiting]) this.#hopeOrRefuse(order);
   }
 
   #hopeOrRefuse(order: Order): void {
@@ -472,7 +493,7 @@ export class LeaseQueue {
 
   /** What is not served by now never will be; what is held stays. */
   #refuse(order: Order, code: RefusalCode, text: string): void {
-    order.wanted = order.held + away(order);
+    order.wanted = Math.min(order.wanted, order.held + away(order));
     this.#book.settle(order);
     this.#effects.push({ kind: "refuse", ...nameOf(order), code, text });
   }

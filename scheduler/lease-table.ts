@@ -1,12 +1,16 @@
 // The leases and actors that hold resources of one node, and the accounts behind them.
 //
 // A lease holds its resources from the grant to the return; while it is suspended it holds all but its CPU. An actor holds its
-// lifetime resources. What actors and suspended leases hold is `pinned`: waiting for it may be waiting for oneself, so nothing
-// is ever reserved against it.
+// lifetime resources, a bundle of a placement group what it keeps. What all but running leases hold is `pinned`: waiting for it
+// may be waiting for oneself, so nothing is ever reserved against it.
 
 import { assert } from "./assert.ts";
+import { groupRequest } from "./group-resources.ts";
 import type { Order } from "./order-book.ts";
-import { addResources, amountOf, NO_RESOURCES, type Resources, resourcesEqual, subtractResources } from "./resources.ts";
+import type { Placement } from "./placement.ts";
+import {
+  addResources, amountOf, emptyResources, NO_RESOURCES, plainName, type Resources, resourcesEqual, subtractResources,
+} from "./resources.ts";
 import type { ResourcePool } from "./resource-pool.ts";
 import type { Worker } from "./worker-roster.ts";
 
@@ -14,6 +18,8 @@ export interface Lease {
   readonly id: string;
   readonly order: Order;
   readonly worker: Worker;
+  /** Of its order when it was granted. */
+  readonly placement: Placement;
   readonly resources: Resources;
   suspended: boolean;
   /** Its CPU was taken back without being free. */
@@ -28,6 +34,7 @@ export interface PlacedActor {
   readonly id: string;
   readonly worker: Worker;
   readonly lifetime: Resources;
+  readonly placement: Placement;
 }
 
 export class LeaseTable {
@@ -37,6 +44,8 @@ export class LeaseTable {
   readonly #actorByWorker = new Map<Worker, PlacedActor>();
   readonly #pool: ResourcePool;
   #pinned: Resources = NO_RESOURCES;
+  /** What bundles of placement groups took of the node. */
+  #bundled: Resources = NO_RESOURCES;
 
   constructor(pool: ResourcePool) {
     this.#pool = pool;
@@ -56,10 +65,13 @@ export class LeaseTable {
   }
 
   grant(id: string, order: Order, worker: Worker): Lease {
-    const { resources } = order.shape.placement;
+    const { placement } = order.shape;
+    const { resources } = placement;
     assert(!this.leases.has(id), `lease id ${id} is used twice`);
     assert(this.#pool.acquire(resources), `lease ${id} was granted without room`);
-    const lease: Lease = { id, order, worker, resources, suspended: false, overdrawn: false, asked: undefined, orphaned: false };
+    const lease: Lease = {
+      id, order, worker, placement, resources, suspended: false, overdrawn: false, asked: undefined, orphaned: false,
+    };
     this.leases.set(id, lease);
     this.#byWorker.set(worker, lease);
     return lease;
@@ -88,14 +100,31 @@ export class LeaseTable {
     this.#pinned = subtractResources(this.#pinned, withoutCpu(lease.resources));
   }
 
+  /** A bundle takes its resources: false when there is no room. */
+  holdBundle(resources: Resources): boolean {
+    if (!this.#pool.acquire(resources)) return false;
+    this.#pinned = addResources(this.#pinned, resources);
+    this.#bundled = addResources(this.#bundled, resources);
+    return true;
+  }
+
+  endBundle(resources: Resources): void {
+    this.#pool.release(resources);
+    this.#pinned = subtractResources(this.#pinned, resources);
+    this.#bundled = subtractResources(this.#bundled, resources);
+  }
+
   /** The lease ends and the actor holds `lifetime` from now on; that it does, even where the lease did not cover it. */
   place(lease: Lease, id: string, lifetime: Resources): PlacedActor {
+    const { worker, placement } = lease;
+    const { kind, group, bundle } = placement;
+    if (kind === "group") lifetime = groupRequest(lifetime, group, bundle);
     this.end(lease);
     this.#pool.forceAcquire(lifetime);
     this.#pinned = addResources(this.#pinned, lifetime);
-    const actor: PlacedActor = { id, worker: lease.worker, lifetime };
+    const actor: PlacedActor = { id, worker, placement, lifetime };
     this.actors.set(id, actor);
-    this.#actorByWorker.set(lease.worker, actor);
+    this.#actorByWorker.set(worker, actor);
     return actor;
   }
 
@@ -108,8 +137,8 @@ export class LeaseTable {
 
   validate(): void {
     this.#pool.validate();
-    let held: Resources = NO_RESOURCES;
-    let pinned: Resources = NO_RESOURCES;
+    let held: Resources = this.#bundled;
+    let pinned: Resources = this.#bundled;
     let overdraft: Resources = NO_RESOURCES;
     for (const lease of this.leases.values()) {
       assert(this.#byWorker.get(lease.worker) === lease, `worker ${lease.worker.id} has two leases`);
@@ -135,9 +164,11 @@ export class LeaseTable {
   }
 }
 
+/** Also the CPU that a group keeps. */
 function cpuOf(resources: Resources): Resources {
-  const cpu = amountOf(resources, "CPU");
-  return cpu === 0 ? NO_RESOURCES : { CPU: cpu };
+  const cpu = emptyResources();
+  for (const name in resources) if (plainName(name) === "CPU" && resources[name] > 0) cpu[name] = resources[name];
+  return cpu;
 }
 
 function withoutCpu(resources: Resources): Resources {

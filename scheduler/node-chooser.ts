@@ -4,6 +4,7 @@
 // when enough leases have passed an order without room, what it needs is kept for it (one at a time, the longest wait first).
 
 import type { ClusterView } from "./cluster-view.ts";
+import type { GroupTable } from "./group-table.ts";
 import type { LeaseTable } from "./lease-table.ts";
 import type { OrderBook, Shape } from "./order-book.ts";
 import { type NodeView, nodeEligible, type Placement, utilisation } from "./placement.ts";
@@ -34,6 +35,7 @@ export interface ChooserParts {
   readonly view: ClusterView;
   readonly table: LeaseTable;
   readonly book: OrderBook;
+  readonly groups: GroupTable;
 }
 
 export class NodeChooser {
@@ -60,6 +62,7 @@ export class NodeChooser {
 
   placeFor(shape: Shape): Place {
     const { placement } = shape;
+    if (placement.kind === "group") return this.#placeInGroup(shape);
     const could = this.couldServe(placement);
     const fits = could && this.mayTake(shape);
     if (shape.hops > 0 || this.#parts.view.size === 0) {
@@ -75,7 +78,8 @@ export class NodeChooser {
 
   /** Whether this node, empty, could serve it. */
   couldServe(placement: Placement): boolean {
-    const { nodeId, pool } = this.#parts;
+    const { nodeId, pool, groups } = this.#parts;
+    if (placement.kind === "group" && !groups.offers(placement)) return false;
     if (placement.kind === "node" && !placement.soft && placement.node !== nodeId) return false;
     return nodeEligible(placement, this.#localView(pool.available)) && pool.feasible(placement.resources);
   }
@@ -137,6 +141,28 @@ export class NodeChooser {
     if (placement.kind === "node") return placement.node === nodeId;
     if (placement.kind === "spread" || utilisation(pool) >= UTILISATION_THRESHOLD) return false;
     return amountOf(pool.total, "GPU") === 0 || amountOf(placement.resources, "GPU") > 0;
+  }
+
+  /** Its work goes where its bundles lie, and waits while they lie nowhere. A node that was not heard of is taken as empty. */
+  #placeInGroup(shape: Shape): Place {
+    const { groups, nodeId, nextRandom, view } = this.#parts;
+    const { placement } = shape;
+    const could = this.couldServe(placement);
+    if (could && this.mayTake(shape)) return HERE;
+    if (shape.hops > 0) {
+      if (groups.isHere(placement)) return FULL;
+      return { kind: "infeasible", text: `node ${nodeId} has no bundle of placement group ${placement.group} for it` };
+    }
+    const others = groups.nodesOf(placement).filter((node) => node !== nodeId && !shape.shunned.has(node));
+    this.examined += others.length;
+    const hasRoom = (id: string): boolean => {
+      const node = view.get(id);
+      return node === undefined || !resourcesFit(placement.resources, node.total)
+        || resourcesFit(placement.resources, node.available);
+    };
+    const free = others.filter(hasRoom);
+    const [chosen] = [free, could ? [] : others].filter(({ length }) => length > 0);
+    return chosen === undefined ? FULL : { kind: "there", node: chosen[Math.floor(nextRandom() * chosen.length)] };
   }
 
   #choose(shape: Shape, could: boolean, fits: boolean): Place {

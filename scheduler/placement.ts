@@ -1,5 +1,6 @@
 // What a decision is about: the nodes as they are known, and what is to be placed on one of them.
 
+import { ANY_BUNDLE, groupRequest } from "./group-resources.ts";
 import { type LabelSelector, labelsMatch, parseSelectors } from "./policy/labels.ts";
 import { amountOf, type Resources } from "./resources.ts";
 
@@ -15,21 +16,30 @@ export interface NodeView {
 
 /** The strategy as it travels: `kind` is checked when it becomes a Placement. */
 export interface Strategy {
-  /** default | spread | node */
+  /** default | spread | node | group */
   readonly kind: string;
   /** Only for kind "node". */
   readonly node?: string;
   /** Only for kind "node": elsewhere when that node cannot take it. */
   readonly soft?: boolean;
   readonly labels?: Readonly<Record<string, string>>;
+  /** Only for kind "group": its id. */
+  readonly group?: string;
+  /** Of the group; ANY_BUNDLE for whichever has room. */
+  readonly bundle?: number;
 }
 
 /** A request, checked and ready to be matched against nodes many times. */
 export interface Placement {
+  /** What it takes of a node: in a group, of what the group keeps there. */
   readonly resources: Resources;
-  readonly kind: "default" | "spread" | "node";
+  /** What the user asked for. */
+  readonly asked: Resources;
+  readonly kind: "default" | "spread" | "node" | "group";
   readonly node: string;
   readonly soft: boolean;
+  readonly group: string;
+  readonly bundle: number;
   readonly selectors: readonly LabelSelector[];
 }
 
@@ -43,14 +53,17 @@ export type ParsedPlacement = { readonly placement: Placement } | { readonly tex
 
 export function placementOf(resources: Resources, strategy: Strategy | undefined): ParsedPlacement {
   const kind = strategy?.kind || "default";
-  if (kind !== "default" && kind !== "spread" && kind !== "node") {
-    return { text: `schedulingStrategy: ${JSON.stringify(kind)} is not one of default, spread and node` };
+  if (kind !== "default" && kind !== "spread" && kind !== "node" && kind !== "group") {
+    return { text: `schedulingStrategy: ${JSON.stringify(kind)} is not one of default, spread, node and group` };
   }
-  const node = strategy?.node ?? "";
+  const { node = "", soft = false, group = "", bundle = ANY_BUNDLE } = strategy ?? {};
   if (kind === "node" && node === "") return { text: "schedulingStrategy: onNode needs the id of a node" };
+  if (kind === "group" && group === "") return { text: "schedulingStrategy: inGroup needs a placement group" };
   const parsed = parseSelectors(strategy?.labels ?? {});
   if ("text" in parsed) return parsed;
-  return { placement: { resources, kind, node, soft: strategy?.soft ?? false, selectors: parsed.selectors } };
+  const asked = resources;
+  if (kind === "group") resources = groupRequest(asked, group, bundle);
+  return { placement: { resources, asked, kind, node, soft, group, bundle, selectors: parsed.selectors } };
 }
 
 /** Alive, and with the labels that were asked for. */

@@ -7,7 +7,7 @@ import { assert } from "./assert.ts";
 import { amountOf, emptyResources, type Resources, resourcesFit } from "./resources.ts";
 
 export class ResourcePool {
-  readonly total: Resources;
+  readonly #total: Record<string, number>;
   readonly #available: Record<string, number>;
 
   constructor(total: Resources) {
@@ -16,12 +16,17 @@ export class ResourcePool {
       assert(Number.isInteger(total[name]) && total[name] >= 0, `total of ${name} is ${total[name]}`);
       copy[name] = total[name];
     }
-    this.total = copy;
+    this.#total = copy;
     this.#available = emptyResources();
     Object.assign(this.#available, copy);
   }
 
   /** Live view: changes with the pool. */
+  get total(): Resources {
+    return this.#total;
+  }
+
+  /** Live view. */
   get available(): Resources {
     return this.#available;
   }
@@ -53,6 +58,26 @@ export class ResourcePool {
       const next = amountOf(this.#available, name) + request[name];
       assert(next <= amountOf(this.total, name), `more ${name} given back than was taken`);
       this.#available[name] = next;
+    }
+  }
+
+  /** There is more from now on. */
+  extend(more: Resources): void {
+    for (const name in more) {
+      this.#total[name] = amountOf(this.#total, name) + more[name];
+      this.#available[name] = amountOf(this.#available, name) + more[name];
+    }
+  }
+
+  /** What `extend` brought, none of which is taken. */
+  retract(less: Resources): void {
+    for (const name in less) {
+      assert(amountOf(this.#available, name) >= less[name], `${name} is taken and goes`);
+      this.#total[name] -= less[name];
+      this.#available[name] -= less[name];
+      if (this.#total[name] > 0) continue;
+      delete this.#total[name];
+      delete this.#available[name];
     }
   }
 

@@ -46,7 +46,7 @@ function amountProblem(name: string, amount: unknown): string | undefined {
 
 /** 1 for what counts in bytes, 10000 for everything else. */
 export function unitsPerOne(name: string): number {
-  return BYTES.has(name) ? 1 : UNITS_PER_ONE;
+  return BYTES.has(plainName(name)) ? 1 : UNITS_PER_ONE;
 }
 
 const BYTES: ReadonlySet<string> = new Set(["memory", "object_store_memory"]);
@@ -103,6 +103,22 @@ export function resourcesKey(resources: Resources): string {
   return names.sort().map((name) => `${name}=${resources[name]}`).join(",");
 }
 
+/** Stands between a resource and the placement group that keeps it (group-resources.ts); in no name that a user may give. */
+export const KEPT_FOR = "@";
+
+/** The resource itself, for one that a group keeps. */
+export function plainName(name: string): string {
+  const at = name.indexOf(KEPT_FOR);
+  return at < 0 ? name : name.slice(0, at);
+}
+
+/** Without what groups keep under names of their own: what people are shown. */
+export function plainResources(resources: Resources): Resources {
+  const plain = emptyResources();
+  for (const name in resources) if (!name.includes(KEPT_FOR)) plain[name] = resources[name];
+  return plain;
+}
+
 export function amountOf(resources: Resources, name: string): number {
   return Object.hasOwn(resources, name) ? resources[name] : 0;
 }
@@ -117,7 +133,7 @@ export function formatResources(resources: Resources): string {
 
 function formatAmount(name: string, units: number): string {
   let amount = units / unitsPerOne(name);
-  if (!BYTES.has(name)) return String(amount);
+  if (!BYTES.has(plainName(name))) return String(amount);
   let unit = 0;
   while (amount >= 1024 && unit < BYTE_UNITS.length - 1) {
     amount /= 1024;

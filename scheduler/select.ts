@@ -5,7 +5,7 @@ import { chooseHybrid } from "./policy/hybrid.ts";
 import { formatSelectors, labelsMatch } from "./policy/labels.ts";
 import { chooseNamed } from "./policy/node-affinity.ts";
 import { chooseSpread } from "./policy/spread.ts";
-import { formatResources, missingResources } from "./resources.ts";
+import { formatResources, missingResources, plainResources } from "./resources.ts";
 
 export interface Selection {
   readonly placement: Placement;
@@ -38,11 +38,13 @@ export function selectNode(selection: Selection): Choice {
 
 /** What was asked, and what every node lacks. */
 export function infeasibleText(placement: Placement, nodes: readonly NodeView[]): string {
-  const asked = [formatResources(placement.resources)];
+  const asked = [formatResources(placement.asked)];
   if (placement.selectors.length > 0) asked.push(`labels ${formatSelectors(placement.selectors)}`);
   if (placement.kind === "node" && !placement.soft) asked.push(`node ${placement.node}`);
   const listed = nodes.slice(0, LISTED_MAX);
-  const lines = listed.map((node) => `node ${node.id} ${formatResources(node.total)}: ${reasonAgainst(placement, node)}`);
+  const lines = listed.map((node) => {
+    return `node ${node.id} ${formatResources(plainResources(node.total))}: ${reasonAgainst(placement, node)}`;
+  });
   if (nodes.length > LISTED_MAX) lines.push(`and ${nodes.length - LISTED_MAX} more`);
   const exists = lines.length === 0 ? "There are no nodes" : `There are: ${lines.join("; ")}`;
   return `no node can ever hold ${asked.join(", ")}. ${exists}.`;

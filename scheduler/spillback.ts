@@ -31,9 +31,10 @@ export class Spillback {
     this.#setAsked(order, node, Math.max(forward?.asked ?? 0, forward?.held ?? 0) + units);
   }
 
-  granted(order: Order, node: string, lease: string): void {
-    const forward = order.forwards.get(node);
-    if (forward === undefined || this.#remote.has(lease)) return;
+  /** For an order that may have ended meanwhile. */
+  granted(order: Order | undefined, node: string, lease: string): void {
+    const forward = order?.forwards.get(node);
+    if (order === undefined || forward === undefined || this.#remote.has(lease)) return;
     forward.held += 1;
     this.#remote.set(lease, { order, node });
     this.#book.settle(order);

@@ -5,6 +5,7 @@ import { nameOf, type OrderBook, type Shape } from "./order-book.ts";
 
 const TEXTS = {
   infeasible: "no node can ever hold it",
+  group: "its placement group is not placed yet",
   resources: "no node has room for it now",
   environment: "its runtimeEnv is being set up",
   worker: "waits for a worker process to start",
@@ -20,7 +21,7 @@ export function waitingReport(book: OrderBook, limit: number, reasonOf: ReasonOf
       if (rows.length >= limit) return rows;
       const { name, jobId } = order.request;
       const text = shape.infeasible ?? TEXTS[reason];
-      const { resources } = shape.placement;
+      const { asked: resources } = shape.placement;
       rows.push({ ...nameOf(order), name, jobId, resources, unmet: book.unmet(order), reason, text });
     }
   }

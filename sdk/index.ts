@@ -6,17 +6,17 @@ export { ActorPool, type PoolCall } from "./actor-pool.ts";
 export { mapAll, type Mapped, type MapOptions } from "./map-all.ts";
 export { perWorker, type PerWorker } from "./per-worker.ts";
 export { list, summary, type ListOptions, type TaskSummary } from "./state.ts";
-export type { ActorRow, JobRow, NodeRow, ObjectRow, StoreRow, TaskRow, WorkerRow } from "./rows.ts";
+export type { ActorRow, GroupRow, JobRow, NodeRow, ObjectRow, StoreRow, TaskRow, WorkerRow } from "./rows.ts";
 export { remote } from "./remote.ts";
 export { asCompleted, cancel, first, get, getSettled, put, run, wait } from "./objects.ts";
 export { actorState, exitActor, getActor, kill, ready } from "./actors.ts";
 export type { RuntimeEnv } from "./runtime-env.ts";
 export { getRuntimeContext, type RuntimeContext } from "./runtime-context.ts";
+export { inGroup, onNode, type GroupStrategy, type NodeStrategy, type SchedulingStrategy } from "./strategies.ts";
+export { getPlacementGroup, placementGroup, type Bundle, type GroupOptions, type PlacementGroup } from "./placement-groups.ts";
 export {
-  onNode,
   type ActorOptions,
   type CallOptions,
-  type NodeStrategy,
   type RetryExceptions,
   type TaskOptions,
 } from "./options.ts";

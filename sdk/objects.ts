@@ -134,7 +134,8 @@ export async function cancel(
   for (const made of list) session.cancel(made as ObjectRef | ObjectRefStream, { force, recursive });
 }
 
-function checkWait<O extends WaitOptions | undefined>(what: string, options: O): O {
+/** Options of a wait as they were given, or what is wrong with them. */
+export function checkWait<O extends WaitOptions | undefined>(what: string, options: O): O {
   const { timeoutMs, signal } = options ?? {};
   if (timeoutMs !== undefined && !(typeof timeoutMs === "number" && timeoutMs >= 0)) {
     throw new InvalidArgumentError(`${what}: timeoutMs must be a number of 0 or more, not ${String(timeoutMs)}`);

@@ -5,25 +5,15 @@
 
 import { InvalidArgumentError } from "../runtime/errors.ts";
 import { RETRY_ALL } from "../runtime/owner/index.ts";
-import { parseResources } from "../scheduler/index.ts";
+import { GROUP_STRATEGIES, parseResources } from "../scheduler/index.ts";
 import { bytesOf } from "./byte-sizes.ts";
+import type { GroupOptions } from "./placement-groups.ts";
 import { checkRuntimeEnv, type RuntimeEnv } from "./runtime-env.ts";
+import { checkFits, type SchedulingStrategy } from "./strategies.ts";
 
 type ErrorClass = abstract new (...args: never[]) => unknown;
 /** Which errors of user code are retried like a crash. */
 export type RetryExceptions = boolean | readonly ErrorClass[] | ((error: unknown) => boolean);
-
-export interface NodeStrategy {
-  readonly kind: "node";
-  readonly node: string;
-  readonly soft: boolean;
-}
-/** Runs it on one node; with `soft` elsewhere when that node is gone or can't hold it. */
-export function onNode(nodeId: string, options: { soft?: boolean } = {}): NodeStrategy {
-  if (typeof nodeId !== "string" || nodeId === "")
-    throw new InvalidArgumentError("onNode: the node's id must be a non-empty string");
-  return { kind: "node", node: nodeId, soft: options.soft ?? false };
-}
 
 export interface ResourceOptions {
   /** CPUs held while it runs; fractions from 0.0001. Default 1 for tasks; actors need 1 to be placed and hold 0. */
@@ -35,7 +25,7 @@ export interface ResourceOptions {
   resources?: Readonly<Record<string, number>> | undefined;
   /** Node labels it needs: `v`, `!v`, `in(a,b)`, `!in(a,b)`. */
   labelSelector?: Readonly<Record<string, string>> | undefined;
-  schedulingStrategy?: "default" | "spread" | NodeStrategy | undefined;
+  schedulingStrategy?: SchedulingStrategy | undefined;
   /** False: wait for nodes that can hold it; default: fail with InfeasibleError after `infeasibleGraceMs`. */
   throwOnInfeasible?: boolean | undefined;
   /** Default 30000. */
@@ -143,9 +133,10 @@ function oneOf(...allowed: readonly string[]): Check {
   return (value) => (allowed.includes(value as string) ? undefined : `one of ${allowed.map((one) => `'${one}'`).join(", ")}`);
 }
 const strategy: Check = (value) =>
-  value === "default" || value === "spread" || (object(value) === undefined && (value as NodeStrategy).kind === "node")
+  value === "default" || value === "spread"
+    || (object(value) === undefined && ["node", "group"].includes((value as { kind?: string }).kind ?? ""))
     ? undefined
-    : "'default', 'spread' or onNode(id)";
+    : "'default', 'spread', onNode(id) or inGroup(group)";
 const retryExceptions: Check = (value) =>
   typeof value === "boolean" ||
   typeof value === "function" ||
@@ -198,6 +189,10 @@ const ACTOR_CHECKS: Record<string, Check> = {
   capture: oneOf("auto", "value", "reference"),
 };
 
+const GROUP_CHECKS: Record<string, Check> = {
+  strategy: oneOf(...GROUP_STRATEGIES), name: text, namespace: text, lifetime: oneOf("job", "detached"),
+};
+
 /** In the contract, not in this release: refused by name rather than ignored. */
 const LATER = new Set([
   "scope", "maxCalls", "isolation", "heapLimit",
@@ -205,6 +200,10 @@ const LATER = new Set([
 
 export function checkTaskOptions(options: TaskOptions): TaskOptions {
   return check("task", options, TASK_CHECKS);
+}
+
+export function checkGroupOptions(options: GroupOptions): GroupOptions {
+  return check("placement group", options, GROUP_CHECKS);
 }
 
 export function checkCallOptions(options: CallOptions): CallOptions {
@@ -263,6 +262,7 @@ export function resourcesOf(options: ResourceOptions, defaultCpus: number): Reco
   const memory = options.memory === undefined ? 0 : (bytesOf(options.memory) ?? 0);
   const parsed = parseResources({ CPU: options.numCpus ?? defaultCpus, GPU: options.numGpus ?? 0, memory, ...resources });
   if ("text" in parsed) throw new InvalidArgumentError(parsed.text);
+  checkFits(options.schedulingStrategy, parsed.resources);
   return { ...parsed.resources };
 }
 

@@ -29,6 +29,8 @@ import {
   type ResourceOptions,
   type TaskOptions,
 } from "./options.ts";
+import type { Strategy } from "../runtime/transport/index.ts";
+import { handedDown, strategyOf } from "./strategies.ts";
 import { requestOf } from "./runtime-env.ts";
 import type { RemoteClass, RemoteFunction } from "./types.ts";
 
@@ -74,6 +76,7 @@ class TaskFunction {
   readonly #options: TaskOptions;
   #template: TaskTemplate | undefined;
   #session: Session | undefined;
+  #inherited: Strategy | undefined;
 
   constructor(fn: (...args: never[]) => unknown, options: TaskOptions) {
     this.#fn = fn;
@@ -84,9 +87,11 @@ class TaskFunction {
 
   remote(...args: unknown[]): Made {
     const session = currentSession();
-    if (this.#session !== session) {
+    const inherited = handedDown(session);
+    if (this.#session !== session || this.#inherited !== inherited) {
       this.#template = taskTemplate(session, this.#fn, this.#options);
       this.#session = session;
+      this.#inherited = inherited;
     }
     return session.submit(this.#template as TaskTemplate, args);
   }
@@ -169,7 +174,7 @@ export function createActor(session: Session, type: Function, options: ActorOpti
     name: options.name ?? "",
     namespace: options.namespace ?? session.namespace,
     detached: options.lifetime === "detached",
-    strategy: strategyOf(options),
+    strategy: strategyOf(options.schedulingStrategy, options.labelSelector, handedDown(session)),
     getIfExists: options.getIfExists ?? false,
     infeasibleGraceMs: graceOf(options),
     concurrencyGroups: options.concurrencyGroups ?? {},
@@ -208,13 +213,6 @@ function graceOf(options: ResourceOptions): number {
   return options.throwOnInfeasible === false ? GRACE_ENDLESS : (options.infeasibleGraceMs ?? INFEASIBLE_GRACE_MS);
 }
 
-function strategyOf(options: ResourceOptions): SchedulingClass["strategy"] {
-  const { schedulingStrategy = "default", labelSelector = {} } = options;
-  const labels = { ...labelSelector };
-  if (typeof schedulingStrategy === "string") return { kind: schedulingStrategy, node: "", soft: false, labels };
-  return { ...schedulingStrategy, labels };
-}
-
 /** As calls take them. */
 function callOptions({ retryExceptions, ...options }: CallOptions): CheckedCallOptions {
   return retryExceptions === undefined ? options : { ...options, retryOn: retryPredicate(retryExceptions) ?? retryNone };
@@ -228,7 +226,7 @@ const CLASSES = new WeakMap<Session, Map<string, SchedulingClass>>();
 /** Tasks with equal needs share one class, and so its leases. */
 function schedulingClass(session: Session, options: ResourceOptions, name: string, mayShare: boolean): SchedulingClass {
   const resources = resourcesOf(options, 1);
-  const strategy = strategyOf(options);
+  const strategy = strategyOf(options.schedulingStrategy, options.labelSelector, handedDown(session));
   const infeasibleGraceMs = graceOf(options);
   const { environments } = session;
   const request = requestOf(options.runtimeEnv);

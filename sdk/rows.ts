@@ -96,7 +96,22 @@ export interface StoreRow {
   readonly copiedBytes: number;
 }
 
+export interface GroupRow {
+  readonly id: string;
+  readonly name: string;
+  readonly namespace: string;
+  readonly state: "PENDING" | "CREATED" | "RESCHEDULING" | "REMOVED";
+  readonly strategy: string;
+  /** `nodeId` is "" while the bundle lies nowhere. */
+  readonly bundles: readonly { readonly resources: Readonly<Record<string, number>>; readonly nodeId: string }[];
+  readonly lifetime: "job" | "detached";
+  readonly jobId: string;
+  /** What it waits for, or why it was removed. */
+  readonly reason: string;
+}
+
 export interface StateRows {
+  readonly groups: GroupRow;
   readonly nodes: NodeRow;
   readonly actors: ActorRow;
   readonly jobs: JobRow;
@@ -110,7 +125,14 @@ export type StateRowOf<K extends StateKind> = StateRows[K];
 
 /** A row as users see it. Nodes have their amounts in fixed point on the way. */
 export function shapeRow<K extends StateKind>(kind: K, row: object): StateRowOf<K> {
+  if (kind === "groups") return groupRow(row as ToldGroup) as StateRowOf<K>;
   if (kind !== "nodes") return row as StateRowOf<K>;
   const { total, available, ...rest } = row as Omit<NodeRow, "resources"> & { total: Record<string, number> };
   return { ...rest, resources: resourceAmounts(total), available: resourceAmounts(available) } as StateRowOf<K>;
+}
+
+type ToldGroup = Omit<GroupRow, "bundles"> & { bundles: readonly { resources: Record<string, number>; node: string }[] };
+
+function groupRow({ bundles, ...about }: ToldGroup): GroupRow {
+  return { ...about, bundles: bundles.map(({ resources, node }) => ({ resources: resourceAmounts(resources), nodeId: node })) };
 }

@@ -1,6 +1,7 @@
 // What running code can learn of itself.
 
 import { NotInitializedError } from "../runtime/errors.ts";
+import { type PlacementGroup, restoreGroup } from "./placement-groups.ts";
 import { resourceAmounts } from "../scheduler/index.ts";
 import { findSession } from "../runtime/owner/index.ts";
 
@@ -20,6 +21,8 @@ export interface RuntimeContext {
   /** When it has to have ended, in milliseconds since 1970; undefined without a limit. */
   readonly deadline: number | undefined;
   readonly resources: Readonly<Record<string, number>>;
+  /** The group that this runs in. */
+  readonly placementGroup: PlacementGroup | undefined;
   /** True in an actor that lives again after a crash. */
   readonly restarted: boolean;
 }
@@ -46,6 +49,10 @@ export function getRuntimeContext(): RuntimeContext {
     },
     isCancelled: () => running?.ending.reason !== undefined,
     deadline: running?.deadline === undefined ? undefined : clock.wallNow() + (running.deadline - clock.now()),
+    get placementGroup() {
+      const { kind, group, bundles } = running?.strategy ?? {};
+      return kind === "group" ? restoreGroup(group ?? "", bundles?.map((bundle) => bundle.resources) ?? []) : undefined;
+    },
     resources: resourceAmounts(running?.resources ?? {}),
     restarted: running?.restarted ?? false,
   };

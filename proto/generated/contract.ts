@@ -160,6 +160,7 @@ export interface Template {
   readonly group: string;
   readonly resources: Readonly<Record<string, number>>;
   readonly streamAhead: number;
+  readonly strategy: Strategy | undefined;
 }
 export const Template = v1.Template as Codec<Template>;
 
@@ -352,8 +353,18 @@ export interface Strategy {
   readonly node: string;
   readonly soft: boolean;
   readonly labels: Readonly<Record<string, string>>;
+  readonly group: string;
+  readonly bundle: number;
+  readonly capture: boolean;
+  readonly bundles: readonly Bundle[];
 }
 export const Strategy = v1.Strategy as Codec<Strategy>;
+
+export interface Bundle {
+  readonly resources: Readonly<Record<string, number>>;
+  readonly node: string;
+}
+export const Bundle = v1.Bundle as Codec<Bundle>;
 
 export interface LeaseGranted {
   readonly schedulingClass: number;
@@ -477,6 +488,7 @@ export interface NodeInfo {
   readonly backlog: number;
   readonly isHead: boolean;
   readonly pid: number;
+  readonly reclaimable: Readonly<Record<string, number>>;
 }
 export const NodeInfo = v1.NodeInfo as Codec<NodeInfo>;
 
@@ -575,6 +587,60 @@ export interface ActorChanged {
 }
 export const ActorChanged = v1.ActorChanged as Codec<ActorChanged>;
 
+export interface GroupSpec {
+  readonly group: string;
+  readonly name: string;
+  readonly namespace: string;
+  readonly strategy: string;
+  readonly bundles: readonly Bundle[];
+  readonly jobId: string;
+  readonly holder: string;
+  readonly detached: boolean;
+}
+export const GroupSpec = v1.GroupSpec as Codec<GroupSpec>;
+
+export interface GroupInfo {
+  readonly spec: GroupSpec | undefined;
+  readonly epoch: number;
+  readonly state: string;
+  readonly reason: string;
+}
+export const GroupInfo = v1.GroupInfo as Codec<GroupInfo>;
+
+export interface GroupChanged {
+  readonly group: GroupInfo | undefined;
+}
+export const GroupChanged = v1.GroupChanged as Codec<GroupChanged>;
+
+export interface CreateGroup {
+  readonly spec: GroupSpec | undefined;
+}
+export const CreateGroup = v1.CreateGroup as Codec<CreateGroup>;
+
+export interface FindGroup {
+  readonly group: string;
+  readonly name: string;
+  readonly namespace: string;
+  readonly waitMs: number;
+}
+export const FindGroup = v1.FindGroup as Codec<FindGroup>;
+
+export interface RemoveGroup {
+  readonly group: string;
+  readonly reason: string;
+}
+export const RemoveGroup = v1.RemoveGroup as Codec<RemoveGroup>;
+
+export interface ReserveBundles {
+  readonly group: string;
+  readonly epoch: number;
+  readonly indexes: readonly number[];
+  readonly bundles: readonly Bundle[];
+  readonly jobId: string;
+  readonly waitMs: number;
+}
+export const ReserveBundles = v1.ReserveBundles as Codec<ReserveBundles>;
+
 export interface FreeObjects {
   readonly node: string;
   readonly slots: readonly number[];
@@ -606,7 +672,7 @@ export const RelayClosed = v1.RelayClosed as Codec<RelayClosed>;
 
 export interface Call {
   /** Which of them is set. Ignored when sent. */
-  readonly body?: "createActor" | "resolveActor" | "killActor" | "placeActor" | "registerNode" | "registerJob" | "listState" | "grantSlab" | "allocateObject" | "grantDescriptors" | "fetchObject" | "readChunk" | "writeChunk" | "describeProcess" | "lookUpProcess" | "exportCode" | "fetchCode" | undefined;
+  readonly body?: "createActor" | "resolveActor" | "killActor" | "placeActor" | "registerNode" | "registerJob" | "listState" | "grantSlab" | "allocateObject" | "grantDescriptors" | "fetchObject" | "readChunk" | "writeChunk" | "describeProcess" | "lookUpProcess" | "exportCode" | "fetchCode" | "createGroup" | "findGroup" | "removeGroup" | "reserveBundles" | "drainNode" | undefined;
   readonly id: number;
   readonly attempt: number;
   readonly origin: string;
@@ -627,12 +693,17 @@ export interface Call {
   readonly lookUpProcess: LookUpProcess | undefined;
   readonly exportCode: ExportCode | undefined;
   readonly fetchCode: FetchCode | undefined;
+  readonly createGroup: CreateGroup | undefined;
+  readonly findGroup: FindGroup | undefined;
+  readonly removeGroup: RemoveGroup | undefined;
+  readonly reserveBundles: ReserveBundles | undefined;
+  readonly drainNode: DrainNode | undefined;
 }
 export const Call = v1.Call as Codec<Call>;
 
 export interface Answer {
   /** Which of them is set. Ignored when sent. */
-  readonly body?: "actor" | "registeredNode" | "registeredJob" | "stateRows" | "slab" | "object" | "descriptors" | "stored" | "chunk" | "done" | "process" | "death" | "codeItem" | undefined;
+  readonly body?: "actor" | "registeredNode" | "registeredJob" | "stateRows" | "slab" | "object" | "descriptors" | "stored" | "chunk" | "done" | "process" | "death" | "codeItem" | "group" | undefined;
   readonly id: number;
   readonly failure: Failure | undefined;
   readonly actor: ActorInfo | undefined;
@@ -648,6 +719,7 @@ export interface Answer {
   readonly process: DescribeProcess | undefined;
   readonly death: DeathCause | undefined;
   readonly codeItem: CodeItem | undefined;
+  readonly group: GroupInfo | undefined;
 }
 export const Answer = v1.Answer as Codec<Answer>;
 
@@ -827,6 +899,11 @@ export interface CodeFreed {
 }
 export const CodeFreed = v1.CodeFreed as Codec<CodeFreed>;
 
+export interface DrainNode {
+  readonly node: string;
+}
+export const DrainNode = v1.DrainNode as Codec<DrainNode>;
+
 export interface DescribeProcess {
   readonly process: string;
   readonly node: string;
@@ -893,4 +970,5 @@ export const MESSAGES = {
   actorReport: { field: 58, codec: ActorReport },
   jobEnded: { field: 59, codec: JobEnded },
   codeFreed: { field: 60, codec: CodeFreed },
+  groupChanged: { field: 70, codec: GroupChanged },
 } as const;

@@ -1889,6 +1889,7 @@ this.method = "";
 this.group = "";
 this.resources = $Object.create(null);
 this.streamAhead = 0;
+this.strategy = $undefined;
 };
 Template.encode = function (message, writer, _depth) {
 if (!writer)
@@ -1914,6 +1915,8 @@ if (message.group != null && $Object.hasOwnProperty.call(message, "group") && me
 writer.uint32(74).string(message.group);
 if (message.streamAhead != null && $Object.hasOwnProperty.call(message, "streamAhead") && message.streamAhead !== 0)
 writer.uint32(96).uint32(message.streamAhead);
+if (message.strategy != null && $Object.hasOwnProperty.call(message, "strategy"))
+v1.Strategy.encode(message.strategy, writer.uint32(162).fork(), _depth + 1).ldelim();
 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
 for (let i = 0; i < message.$unknowns.length; ++i)
 writer.raw(message.$unknowns[i]);
@@ -2041,6 +2044,12 @@ if (value = reader.uint32())
 message.streamAhead = value;
 else
 message.streamAhead = 0;
+continue;
+}
+case 20: {
+if (wireType !== 2)
+break;
+message.strategy = v1.Strategy.decode(reader, reader.size(), $undefined, _depth + 1, message.strategy);
 continue;
 }
 }
@@ -4543,6 +4552,10 @@ this.kind = "";
 this.node = "";
 this.soft = false;
 this.labels = $Object.create(null);
+this.group = "";
+this.bundle = 0;
+this.capture = false;
+this.bundles = [];
 };
 Strategy.encode = function (message, writer, _depth) {
 if (!writer)
@@ -4560,6 +4573,15 @@ writer.uint32(24).bool(message.soft);
 if (message.labels != null && $Object.hasOwnProperty.call(message, "labels"))
 for (let keys = $Object.keys(message.labels), i = 0; i < keys.length; ++i)
 writer.uint32(34).fork().uint32(10).string(keys[i]).uint32(18).string(message.labels[keys[i]]).ldelim();
+if (message.group != null && $Object.hasOwnProperty.call(message, "group") && message.group !== "")
+writer.uint32(42).string(message.group);
+if (message.bundle != null && $Object.hasOwnProperty.call(message, "bundle") && message.bundle !== 0)
+writer.uint32(48).sint32(message.bundle);
+if (message.capture != null && $Object.hasOwnProperty.call(message, "capture") && message.capture !== false)
+writer.uint32(56).bool(message.capture);
+if (message.bundles != null && message.bundles.length)
+for (let i = 0; i < message.bundles.length; ++i)
+v1.Bundle.encode(message.bundles[i], writer.uint32(66).fork(), _depth + 1).ldelim();
 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
 for (let i = 0; i < message.$unknowns.length; ++i)
 writer.raw(message.$unknowns[i]);
@@ -4653,6 +4675,41 @@ $util.makeProp(message.labels, key);
 message.labels[key] = value;
 continue;
 }
+case 5: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.group = value;
+else
+message.group = "";
+continue;
+}
+case 6: {
+if (wireType !== 0)
+break;
+if (value = reader.sint32())
+message.bundle = value;
+else
+message.bundle = 0;
+continue;
+}
+case 7: {
+if (wireType !== 0)
+break;
+if (value = reader.bool())
+message.capture = value;
+else
+message.capture = false;
+continue;
+}
+case 8: {
+if (wireType !== 2)
+break;
+if (!(message.bundles && message.bundles.length))
+message.bundles = [];
+message.bundles.push(v1.Bundle.decode(reader, reader.size(), $undefined, _depth + 1));
+continue;
+}
 }
 reader.skipType(wireType, _depth, tag);
 if (!reader.discardUnknown) {
@@ -4670,6 +4727,116 @@ throw $Error("missing end group");
 return message;
 };
 return Strategy;
+})();
+v1.Bundle = (function() {
+const Bundle = function () {
+this.resources = $Object.create(null);
+this.node = "";
+};
+Bundle.encode = function (message, writer, _depth) {
+if (!writer)
+writer = $Writer.create();
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $util.recursionLimit)
+throw $Error("max depth exceeded");
+if (message.resources != null && $Object.hasOwnProperty.call(message, "resources"))
+for (let keys = $Object.keys(message.resources), i = 0; i < keys.length; ++i)
+writer.uint32(10).fork().uint32(10).string(keys[i]).uint32(16).sint64(message.resources[keys[i]]).ldelim();
+if (message.node != null && $Object.hasOwnProperty.call(message, "node") && message.node !== "")
+writer.uint32(18).string(message.node);
+if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+for (let i = 0; i < message.$unknowns.length; ++i)
+writer.raw(message.$unknowns[i]);
+return writer;
+};
+Bundle.decode = function (reader, length, _end, _depth, _target) {
+if (!(reader instanceof $Reader))
+reader = $Reader.create(reader);
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $Reader.recursionLimit)
+throw $Error("max depth exceeded");
+let end, message, key, value;
+if (length === $undefined)
+end = reader.len;
+else {
+end = reader.pos + length;
+if (end > reader.len)
+throw $RangeError("index out of range");
+length = reader.len;
+reader.len = end;
+}
+message = _target || new v1.Bundle();
+while (reader.pos < end) {
+let start = reader.pos;
+let tag = reader.tag();
+if (tag === _end) {
+_end = $undefined;
+break;
+}
+let wireType = tag & 7;
+switch (tag >>>= 3) {
+case 1: {
+if (wireType !== 2)
+break;
+let end2 = reader.size() + reader.pos;
+if (end2 > reader.len)
+throw $RangeError("index out of range");
+reader.len = end2;
+key = "";
+value = $util.Long ? $util.Long.fromNumber(0, false) : 0;
+while (reader.pos < end2) {
+let tag2 = reader.tag();
+wireType = tag2 & 7;
+switch (tag2 >>>= 3) {
+case 1:
+if (wireType !== 2)
+break;
+key = reader.stringVerify();
+continue;
+case 2:
+if (wireType !== 0)
+break;
+value = reader.sint64();
+continue;
+}
+reader.skipType(wireType, _depth, tag2);
+}
+if (reader.pos !== end2)
+throw $RangeError("index out of range");
+reader.len = end;
+if (key === "__proto__")
+$util.makeProp(message.resources, key);
+message.resources[key] = value;
+continue;
+}
+case 2: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.node = value;
+else
+message.node = "";
+continue;
+}
+}
+reader.skipType(wireType, _depth, tag);
+if (!reader.discardUnknown) {
+$util.makeProp(message, "$unknowns", false);
+(message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+}
+}
+if (length !== $undefined) {
+if (reader.pos !== end)
+throw $RangeError("index out of range");
+reader.len = length;
+}
+if (_end !== $undefined)
+throw $Error("missing end group");
+return message;
+};
+return Bundle;
 })();
 v1.LeaseGranted = (function() {
 const LeaseGranted = function () {
@@ -6178,6 +6345,7 @@ this.reason = "";
 this.backlog = 0;
 this.isHead = false;
 this.pid = 0;
+this.reclaimable = $Object.create(null);
 };
 NodeInfo.encode = function (message, writer, _depth) {
 if (!writer)
@@ -6211,6 +6379,9 @@ if (message.isHead != null && $Object.hasOwnProperty.call(message, "isHead") && 
 writer.uint32(80).bool(message.isHead);
 if (message.pid != null && $Object.hasOwnProperty.call(message, "pid") && message.pid !== 0)
 writer.uint32(88).uint32(message.pid);
+if (message.reclaimable != null && $Object.hasOwnProperty.call(message, "reclaimable"))
+for (let keys = $Object.keys(message.reclaimable), i = 0; i < keys.length; ++i)
+writer.uint32(98).fork().uint32(10).string(keys[i]).uint32(16).sint64(message.reclaimable[keys[i]]).ldelim();
 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
 for (let i = 0; i < message.$unknowns.length; ++i)
 writer.raw(message.$unknowns[i]);
@@ -6415,6 +6586,40 @@ if (value = reader.uint32())
 message.pid = value;
 else
 message.pid = 0;
+continue;
+}
+case 12: {
+if (wireType !== 2)
+break;
+let end2 = reader.size() + reader.pos;
+if (end2 > reader.len)
+throw $RangeError("index out of range");
+reader.len = end2;
+key = "";
+value = $util.Long ? $util.Long.fromNumber(0, false) : 0;
+while (reader.pos < end2) {
+let tag2 = reader.tag();
+wireType = tag2 & 7;
+switch (tag2 >>>= 3) {
+case 1:
+if (wireType !== 2)
+break;
+key = reader.stringVerify();
+continue;
+case 2:
+if (wireType !== 0)
+break;
+value = reader.sint64();
+continue;
+}
+reader.skipType(wireType, _depth, tag2);
+}
+if (reader.pos !== end2)
+throw $RangeError("index out of range");
+reader.len = end;
+if (key === "__proto__")
+$util.makeProp(message.reclaimable, key);
+message.reclaimable[key] = value;
 continue;
 }
 }
@@ -7763,6 +7968,734 @@ return message;
 };
 return ActorChanged;
 })();
+v1.GroupSpec = (function() {
+const GroupSpec = function () {
+this.group = "";
+this.name = "";
+this.namespace = "";
+this.strategy = "";
+this.bundles = [];
+this.jobId = "";
+this.holder = "";
+this.detached = false;
+};
+GroupSpec.encode = function (message, writer, _depth) {
+if (!writer)
+writer = $Writer.create();
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $util.recursionLimit)
+throw $Error("max depth exceeded");
+if (message.group != null && $Object.hasOwnProperty.call(message, "group") && message.group !== "")
+writer.uint32(10).string(message.group);
+if (message.name != null && $Object.hasOwnProperty.call(message, "name") && message.name !== "")
+writer.uint32(18).string(message.name);
+if (message.namespace != null && $Object.hasOwnProperty.call(message, "namespace") && message.namespace !== "")
+writer.uint32(26).string(message.namespace);
+if (message.strategy != null && $Object.hasOwnProperty.call(message, "strategy") && message.strategy !== "")
+writer.uint32(34).string(message.strategy);
+if (message.bundles != null && message.bundles.length)
+for (let i = 0; i < message.bundles.length; ++i)
+v1.Bundle.encode(message.bundles[i], writer.uint32(42).fork(), _depth + 1).ldelim();
+if (message.jobId != null && $Object.hasOwnProperty.call(message, "jobId") && message.jobId !== "")
+writer.uint32(50).string(message.jobId);
+if (message.holder != null && $Object.hasOwnProperty.call(message, "holder") && message.holder !== "")
+writer.uint32(58).string(message.holder);
+if (message.detached != null && $Object.hasOwnProperty.call(message, "detached") && message.detached !== false)
+writer.uint32(64).bool(message.detached);
+if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+for (let i = 0; i < message.$unknowns.length; ++i)
+writer.raw(message.$unknowns[i]);
+return writer;
+};
+GroupSpec.decode = function (reader, length, _end, _depth, _target) {
+if (!(reader instanceof $Reader))
+reader = $Reader.create(reader);
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $Reader.recursionLimit)
+throw $Error("max depth exceeded");
+let end, message, value;
+if (length === $undefined)
+end = reader.len;
+else {
+end = reader.pos + length;
+if (end > reader.len)
+throw $RangeError("index out of range");
+length = reader.len;
+reader.len = end;
+}
+message = _target || new v1.GroupSpec();
+while (reader.pos < end) {
+let start = reader.pos;
+let tag = reader.tag();
+if (tag === _end) {
+_end = $undefined;
+break;
+}
+let wireType = tag & 7;
+switch (tag >>>= 3) {
+case 1: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.group = value;
+else
+message.group = "";
+continue;
+}
+case 2: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.name = value;
+else
+message.name = "";
+continue;
+}
+case 3: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.namespace = value;
+else
+message.namespace = "";
+continue;
+}
+case 4: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.strategy = value;
+else
+message.strategy = "";
+continue;
+}
+case 5: {
+if (wireType !== 2)
+break;
+if (!(message.bundles && message.bundles.length))
+message.bundles = [];
+message.bundles.push(v1.Bundle.decode(reader, reader.size(), $undefined, _depth + 1));
+continue;
+}
+case 6: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.jobId = value;
+else
+message.jobId = "";
+continue;
+}
+case 7: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.holder = value;
+else
+message.holder = "";
+continue;
+}
+case 8: {
+if (wireType !== 0)
+break;
+if (value = reader.bool())
+message.detached = value;
+else
+message.detached = false;
+continue;
+}
+}
+reader.skipType(wireType, _depth, tag);
+if (!reader.discardUnknown) {
+$util.makeProp(message, "$unknowns", false);
+(message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+}
+}
+if (length !== $undefined) {
+if (reader.pos !== end)
+throw $RangeError("index out of range");
+reader.len = length;
+}
+if (_end !== $undefined)
+throw $Error("missing end group");
+return message;
+};
+return GroupSpec;
+})();
+v1.GroupInfo = (function() {
+const GroupInfo = function () {
+this.spec = $undefined;
+this.epoch = 0;
+this.state = "";
+this.reason = "";
+};
+GroupInfo.encode = function (message, writer, _depth) {
+if (!writer)
+writer = $Writer.create();
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $util.recursionLimit)
+throw $Error("max depth exceeded");
+if (message.spec != null && $Object.hasOwnProperty.call(message, "spec"))
+v1.GroupSpec.encode(message.spec, writer.uint32(10).fork(), _depth + 1).ldelim();
+if (message.epoch != null && $Object.hasOwnProperty.call(message, "epoch") && (typeof message.epoch === "object" ? message.epoch.low || message.epoch.high : message.epoch !== 0))
+writer.uint32(16).uint64(message.epoch);
+if (message.state != null && $Object.hasOwnProperty.call(message, "state") && message.state !== "")
+writer.uint32(26).string(message.state);
+if (message.reason != null && $Object.hasOwnProperty.call(message, "reason") && message.reason !== "")
+writer.uint32(34).string(message.reason);
+if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+for (let i = 0; i < message.$unknowns.length; ++i)
+writer.raw(message.$unknowns[i]);
+return writer;
+};
+GroupInfo.decode = function (reader, length, _end, _depth, _target) {
+if (!(reader instanceof $Reader))
+reader = $Reader.create(reader);
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $Reader.recursionLimit)
+throw $Error("max depth exceeded");
+let end, message, value;
+if (length === $undefined)
+end = reader.len;
+else {
+end = reader.pos + length;
+if (end > reader.len)
+throw $RangeError("index out of range");
+length = reader.len;
+reader.len = end;
+}
+message = _target || new v1.GroupInfo();
+while (reader.pos < end) {
+let start = reader.pos;
+let tag = reader.tag();
+if (tag === _end) {
+_end = $undefined;
+break;
+}
+let wireType = tag & 7;
+switch (tag >>>= 3) {
+case 1: {
+if (wireType !== 2)
+break;
+message.spec = v1.GroupSpec.decode(reader, reader.size(), $undefined, _depth + 1, message.spec);
+continue;
+}
+case 2: {
+if (wireType !== 0)
+break;
+if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+message.epoch = value;
+else
+message.epoch = 0;
+continue;
+}
+case 3: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.state = value;
+else
+message.state = "";
+continue;
+}
+case 4: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.reason = value;
+else
+message.reason = "";
+continue;
+}
+}
+reader.skipType(wireType, _depth, tag);
+if (!reader.discardUnknown) {
+$util.makeProp(message, "$unknowns", false);
+(message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+}
+}
+if (length !== $undefined) {
+if (reader.pos !== end)
+throw $RangeError("index out of range");
+reader.len = length;
+}
+if (_end !== $undefined)
+throw $Error("missing end group");
+return message;
+};
+return GroupInfo;
+})();
+v1.GroupChanged = (function() {
+const GroupChanged = function () {
+this.group = $undefined;
+};
+GroupChanged.encode = function (message, writer, _depth) {
+if (!writer)
+writer = $Writer.create();
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $util.recursionLimit)
+throw $Error("max depth exceeded");
+if (message.group != null && $Object.hasOwnProperty.call(message, "group"))
+v1.GroupInfo.encode(message.group, writer.uint32(10).fork(), _depth + 1).ldelim();
+if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+for (let i = 0; i < message.$unknowns.length; ++i)
+writer.raw(message.$unknowns[i]);
+return writer;
+};
+GroupChanged.decode = function (reader, length, _end, _depth, _target) {
+if (!(reader instanceof $Reader))
+reader = $Reader.create(reader);
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $Reader.recursionLimit)
+throw $Error("max depth exceeded");
+let end, message, value;
+if (length === $undefined)
+end = reader.len;
+else {
+end = reader.pos + length;
+if (end > reader.len)
+throw $RangeError("index out of range");
+length = reader.len;
+reader.len = end;
+}
+message = _target || new v1.GroupChanged();
+while (reader.pos < end) {
+let start = reader.pos;
+let tag = reader.tag();
+if (tag === _end) {
+_end = $undefined;
+break;
+}
+let wireType = tag & 7;
+switch (tag >>>= 3) {
+case 1: {
+if (wireType !== 2)
+break;
+message.group = v1.GroupInfo.decode(reader, reader.size(), $undefined, _depth + 1, message.group);
+continue;
+}
+}
+reader.skipType(wireType, _depth, tag);
+if (!reader.discardUnknown) {
+$util.makeProp(message, "$unknowns", false);
+(message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+}
+}
+if (length !== $undefined) {
+if (reader.pos !== end)
+throw $RangeError("index out of range");
+reader.len = length;
+}
+if (_end !== $undefined)
+throw $Error("missing end group");
+return message;
+};
+return GroupChanged;
+})();
+v1.CreateGroup = (function() {
+const CreateGroup = function () {
+this.spec = $undefined;
+};
+CreateGroup.encode = function (message, writer, _depth) {
+if (!writer)
+writer = $Writer.create();
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $util.recursionLimit)
+throw $Error("max depth exceeded");
+if (message.spec != null && $Object.hasOwnProperty.call(message, "spec"))
+v1.GroupSpec.encode(message.spec, writer.uint32(10).fork(), _depth + 1).ldelim();
+if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+for (let i = 0; i < message.$unknowns.length; ++i)
+writer.raw(message.$unknowns[i]);
+return writer;
+};
+CreateGroup.decode = function (reader, length, _end, _depth, _target) {
+if (!(reader instanceof $Reader))
+reader = $Reader.create(reader);
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $Reader.recursionLimit)
+throw $Error("max depth exceeded");
+let end, message, value;
+if (length === $undefined)
+end = reader.len;
+else {
+end = reader.pos + length;
+if (end > reader.len)
+throw $RangeError("index out of range");
+length = reader.len;
+reader.len = end;
+}
+message = _target || new v1.CreateGroup();
+while (reader.pos < end) {
+let start = reader.pos;
+let tag = reader.tag();
+if (tag === _end) {
+_end = $undefined;
+break;
+}
+let wireType = tag & 7;
+switch (tag >>>= 3) {
+case 1: {
+if (wireType !== 2)
+break;
+message.spec = v1.GroupSpec.decode(reader, reader.size(), $undefined, _depth + 1, message.spec);
+continue;
+}
+}
+reader.skipType(wireType, _depth, tag);
+if (!reader.discardUnknown) {
+$util.makeProp(message, "$unknowns", false);
+(message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+}
+}
+if (length !== $undefined) {
+if (reader.pos !== end)
+throw $RangeError("index out of range");
+reader.len = length;
+}
+if (_end !== $undefined)
+throw $Error("missing end group");
+return message;
+};
+return CreateGroup;
+})();
+v1.FindGroup = (function() {
+const FindGroup = function () {
+this.group = "";
+this.name = "";
+this.namespace = "";
+this.waitMs = 0;
+};
+FindGroup.encode = function (message, writer, _depth) {
+if (!writer)
+writer = $Writer.create();
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $util.recursionLimit)
+throw $Error("max depth exceeded");
+if (message.group != null && $Object.hasOwnProperty.call(message, "group") && message.group !== "")
+writer.uint32(10).string(message.group);
+if (message.name != null && $Object.hasOwnProperty.call(message, "name") && message.name !== "")
+writer.uint32(18).string(message.name);
+if (message.namespace != null && $Object.hasOwnProperty.call(message, "namespace") && message.namespace !== "")
+writer.uint32(26).string(message.namespace);
+if (message.waitMs != null && $Object.hasOwnProperty.call(message, "waitMs") && message.waitMs !== 0)
+writer.uint32(32).uint32(message.waitMs);
+if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+for (let i = 0; i < message.$unknowns.length; ++i)
+writer.raw(message.$unknowns[i]);
+return writer;
+};
+FindGroup.decode = function (reader, length, _end, _depth, _target) {
+if (!(reader instanceof $Reader))
+reader = $Reader.create(reader);
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $Reader.recursionLimit)
+throw $Error("max depth exceeded");
+let end, message, value;
+if (length === $undefined)
+end = reader.len;
+else {
+end = reader.pos + length;
+if (end > reader.len)
+throw $RangeError("index out of range");
+length = reader.len;
+reader.len = end;
+}
+message = _target || new v1.FindGroup();
+while (reader.pos < end) {
+let start = reader.pos;
+let tag = reader.tag();
+if (tag === _end) {
+_end = $undefined;
+break;
+}
+let wireType = tag & 7;
+switch (tag >>>= 3) {
+case 1: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.group = value;
+else
+message.group = "";
+continue;
+}
+case 2: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.name = value;
+else
+message.name = "";
+continue;
+}
+case 3: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.namespace = value;
+else
+message.namespace = "";
+continue;
+}
+case 4: {
+if (wireType !== 0)
+break;
+if (value = reader.uint32())
+message.waitMs = value;
+else
+message.waitMs = 0;
+continue;
+}
+}
+reader.skipType(wireType, _depth, tag);
+if (!reader.discardUnknown) {
+$util.makeProp(message, "$unknowns", false);
+(message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+}
+}
+if (length !== $undefined) {
+if (reader.pos !== end)
+throw $RangeError("index out of range");
+reader.len = length;
+}
+if (_end !== $undefined)
+throw $Error("missing end group");
+return message;
+};
+return FindGroup;
+})();
+v1.RemoveGroup = (function() {
+const RemoveGroup = function () {
+this.group = "";
+this.reason = "";
+};
+RemoveGroup.encode = function (message, writer, _depth) {
+if (!writer)
+writer = $Writer.create();
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $util.recursionLimit)
+throw $Error("max depth exceeded");
+if (message.group != null && $Object.hasOwnProperty.call(message, "group") && message.group !== "")
+writer.uint32(10).string(message.group);
+if (message.reason != null && $Object.hasOwnProperty.call(message, "reason") && message.reason !== "")
+writer.uint32(18).string(message.reason);
+if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+for (let i = 0; i < message.$unknowns.length; ++i)
+writer.raw(message.$unknowns[i]);
+return writer;
+};
+RemoveGroup.decode = function (reader, length, _end, _depth, _target) {
+if (!(reader instanceof $Reader))
+reader = $Reader.create(reader);
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $Reader.recursionLimit)
+throw $Error("max depth exceeded");
+let end, message, value;
+if (length === $undefined)
+end = reader.len;
+else {
+end = reader.pos + length;
+if (end > reader.len)
+throw $RangeError("index out of range");
+length = reader.len;
+reader.len = end;
+}
+message = _target || new v1.RemoveGroup();
+while (reader.pos < end) {
+let start = reader.pos;
+let tag = reader.tag();
+if (tag === _end) {
+_end = $undefined;
+break;
+}
+let wireType = tag & 7;
+switch (tag >>>= 3) {
+case 1: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.group = value;
+else
+message.group = "";
+continue;
+}
+case 2: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.reason = value;
+else
+message.reason = "";
+continue;
+}
+}
+reader.skipType(wireType, _depth, tag);
+if (!reader.discardUnknown) {
+$util.makeProp(message, "$unknowns", false);
+(message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+}
+}
+if (length !== $undefined) {
+if (reader.pos !== end)
+throw $RangeError("index out of range");
+reader.len = length;
+}
+if (_end !== $undefined)
+throw $Error("missing end group");
+return message;
+};
+return RemoveGroup;
+})();
+v1.ReserveBundles = (function() {
+const ReserveBundles = function () {
+this.group = "";
+this.epoch = 0;
+this.indexes = [];
+this.bundles = [];
+this.jobId = "";
+this.waitMs = 0;
+};
+ReserveBundles.encode = function (message, writer, _depth) {
+if (!writer)
+writer = $Writer.create();
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $util.recursionLimit)
+throw $Error("max depth exceeded");
+if (message.group != null && $Object.hasOwnProperty.call(message, "group") && message.group !== "")
+writer.uint32(10).string(message.group);
+if (message.epoch != null && $Object.hasOwnProperty.call(message, "epoch") && (typeof message.epoch === "object" ? message.epoch.low || message.epoch.high : message.epoch !== 0))
+writer.uint32(16).uint64(message.epoch);
+if (message.indexes != null && message.indexes.length)
+writer.uint32(26).uint32s(message.indexes);
+if (message.bundles != null && message.bundles.length)
+for (let i = 0; i < message.bundles.length; ++i)
+v1.Bundle.encode(message.bundles[i], writer.uint32(34).fork(), _depth + 1).ldelim();
+if (message.jobId != null && $Object.hasOwnProperty.call(message, "jobId") && message.jobId !== "")
+writer.uint32(42).string(message.jobId);
+if (message.waitMs != null && $Object.hasOwnProperty.call(message, "waitMs") && message.waitMs !== 0)
+writer.uint32(48).uint32(message.waitMs);
+if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+for (let i = 0; i < message.$unknowns.length; ++i)
+writer.raw(message.$unknowns[i]);
+return writer;
+};
+ReserveBundles.decode = function (reader, length, _end, _depth, _target) {
+if (!(reader instanceof $Reader))
+reader = $Reader.create(reader);
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $Reader.recursionLimit)
+throw $Error("max depth exceeded");
+let end, message, value;
+if (length === $undefined)
+end = reader.len;
+else {
+end = reader.pos + length;
+if (end > reader.len)
+throw $RangeError("index out of range");
+length = reader.len;
+reader.len = end;
+}
+message = _target || new v1.ReserveBundles();
+while (reader.pos < end) {
+let start = reader.pos;
+let tag = reader.tag();
+if (tag === _end) {
+_end = $undefined;
+break;
+}
+let wireType = tag & 7;
+switch (tag >>>= 3) {
+case 1: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.group = value;
+else
+message.group = "";
+continue;
+}
+case 2: {
+if (wireType !== 0)
+break;
+if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+message.epoch = value;
+else
+message.epoch = 0;
+continue;
+}
+case 3: {
+if (wireType === 2) {
+if (!(message.indexes && message.indexes.length))
+message.indexes = [];
+reader.uint32s(message.indexes);
+continue;
+}
+if (wireType !== 0)
+break;
+if (!(message.indexes && message.indexes.length))
+message.indexes = [];
+message.indexes.push(reader.uint32());
+continue;
+}
+case 4: {
+if (wireType !== 2)
+break;
+if (!(message.bundles && message.bundles.length))
+message.bundles = [];
+message.bundles.push(v1.Bundle.decode(reader, reader.size(), $undefined, _depth + 1));
+continue;
+}
+case 5: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.jobId = value;
+else
+message.jobId = "";
+continue;
+}
+case 6: {
+if (wireType !== 0)
+break;
+if (value = reader.uint32())
+message.waitMs = value;
+else
+message.waitMs = 0;
+continue;
+}
+}
+reader.skipType(wireType, _depth, tag);
+if (!reader.discardUnknown) {
+$util.makeProp(message, "$unknowns", false);
+(message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+}
+}
+if (length !== $undefined) {
+if (reader.pos !== end)
+throw $RangeError("index out of range");
+reader.len = length;
+}
+if (_end !== $undefined)
+throw $Error("missing end group");
+return message;
+};
+return ReserveBundles;
+})();
 v1.FreeObjects = (function() {
 const FreeObjects = function () {
 this.node = "";
@@ -8176,6 +9109,11 @@ this.describeProcess = $undefined;
 this.lookUpProcess = $undefined;
 this.exportCode = $undefined;
 this.fetchCode = $undefined;
+this.createGroup = $undefined;
+this.findGroup = $undefined;
+this.removeGroup = $undefined;
+this.reserveBundles = $undefined;
+this.drainNode = $undefined;
 this.body = $undefined;
 };
 Call.encode = function (message, writer, _depth) {
@@ -8225,6 +9163,16 @@ if (message.exportCode != null && $Object.hasOwnProperty.call(message, "exportCo
 v1.ExportCode.encode(message.exportCode, writer.uint32(266).fork(), _depth + 1).ldelim();
 if (message.fetchCode != null && $Object.hasOwnProperty.call(message, "fetchCode"))
 v1.FetchCode.encode(message.fetchCode, writer.uint32(274).fork(), _depth + 1).ldelim();
+if (message.createGroup != null && $Object.hasOwnProperty.call(message, "createGroup"))
+v1.CreateGroup.encode(message.createGroup, writer.uint32(402).fork(), _depth + 1).ldelim();
+if (message.findGroup != null && $Object.hasOwnProperty.call(message, "findGroup"))
+v1.FindGroup.encode(message.findGroup, writer.uint32(410).fork(), _depth + 1).ldelim();
+if (message.removeGroup != null && $Object.hasOwnProperty.call(message, "removeGroup"))
+v1.RemoveGroup.encode(message.removeGroup, writer.uint32(418).fork(), _depth + 1).ldelim();
+if (message.reserveBundles != null && $Object.hasOwnProperty.call(message, "reserveBundles"))
+v1.ReserveBundles.encode(message.reserveBundles, writer.uint32(426).fork(), _depth + 1).ldelim();
+if (message.drainNode != null && $Object.hasOwnProperty.call(message, "drainNode"))
+v1.DrainNode.encode(message.drainNode, writer.uint32(434).fork(), _depth + 1).ldelim();
 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
 for (let i = 0; i < message.$unknowns.length; ++i)
 writer.raw(message.$unknowns[i]);
@@ -8403,6 +9351,41 @@ message.fetchCode = v1.FetchCode.decode(reader, reader.size(), $undefined, _dept
 message.body = "fetchCode";
 continue;
 }
+case 50: {
+if (wireType !== 2)
+break;
+message.createGroup = v1.CreateGroup.decode(reader, reader.size(), $undefined, _depth + 1, message.createGroup);
+message.body = "createGroup";
+continue;
+}
+case 51: {
+if (wireType !== 2)
+break;
+message.findGroup = v1.FindGroup.decode(reader, reader.size(), $undefined, _depth + 1, message.findGroup);
+message.body = "findGroup";
+continue;
+}
+case 52: {
+if (wireType !== 2)
+break;
+message.removeGroup = v1.RemoveGroup.decode(reader, reader.size(), $undefined, _depth + 1, message.removeGroup);
+message.body = "removeGroup";
+continue;
+}
+case 53: {
+if (wireType !== 2)
+break;
+message.reserveBundles = v1.ReserveBundles.decode(reader, reader.size(), $undefined, _depth + 1, message.reserveBundles);
+message.body = "reserveBundles";
+continue;
+}
+case 54: {
+if (wireType !== 2)
+break;
+message.drainNode = v1.DrainNode.decode(reader, reader.size(), $undefined, _depth + 1, message.drainNode);
+message.body = "drainNode";
+continue;
+}
 }
 reader.skipType(wireType, _depth, tag);
 if (!reader.discardUnknown) {
@@ -8438,6 +9421,7 @@ this.done = $undefined;
 this.process = $undefined;
 this.death = $undefined;
 this.codeItem = $undefined;
+this.group = $undefined;
 this.body = $undefined;
 };
 Answer.encode = function (message, writer, _depth) {
@@ -8477,6 +9461,8 @@ if (message.death != null && $Object.hasOwnProperty.call(message, "death"))
 v1.DeathCause.encode(message.death, writer.uint32(226).fork(), _depth + 1).ldelim();
 if (message.codeItem != null && $Object.hasOwnProperty.call(message, "codeItem"))
 v1.CodeItem.encode(message.codeItem, writer.uint32(234).fork(), _depth + 1).ldelim();
+if (message.group != null && $Object.hasOwnProperty.call(message, "group"))
+v1.GroupInfo.encode(message.group, writer.uint32(402).fork(), _depth + 1).ldelim();
 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
 for (let i = 0; i < message.$unknowns.length; ++i)
 writer.raw(message.$unknowns[i]);
@@ -8613,6 +9599,13 @@ if (wireType !== 2)
 break;
 message.codeItem = v1.CodeItem.decode(reader, reader.size(), $undefined, _depth + 1, message.codeItem);
 message.body = "codeItem";
+continue;
+}
+case 50: {
+if (wireType !== 2)
+break;
+message.group = v1.GroupInfo.decode(reader, reader.size(), $undefined, _depth + 1, message.group);
+message.body = "group";
 continue;
 }
 }
@@ -11056,6 +12049,78 @@ throw $Error("missing end group");
 return message;
 };
 return CodeFreed;
+})();
+v1.DrainNode = (function() {
+const DrainNode = function () {
+this.node = "";
+};
+DrainNode.encode = function (message, writer, _depth) {
+if (!writer)
+writer = $Writer.create();
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $util.recursionLimit)
+throw $Error("max depth exceeded");
+if (message.node != null && $Object.hasOwnProperty.call(message, "node") && message.node !== "")
+writer.uint32(10).string(message.node);
+if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+for (let i = 0; i < message.$unknowns.length; ++i)
+writer.raw(message.$unknowns[i]);
+return writer;
+};
+DrainNode.decode = function (reader, length, _end, _depth, _target) {
+if (!(reader instanceof $Reader))
+reader = $Reader.create(reader);
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $Reader.recursionLimit)
+throw $Error("max depth exceeded");
+let end, message, value;
+if (length === $undefined)
+end = reader.len;
+else {
+end = reader.pos + length;
+if (end > reader.len)
+throw $RangeError("index out of range");
+length = reader.len;
+reader.len = end;
+}
+message = _target || new v1.DrainNode();
+while (reader.pos < end) {
+let start = reader.pos;
+let tag = reader.tag();
+if (tag === _end) {
+_end = $undefined;
+break;
+}
+let wireType = tag & 7;
+switch (tag >>>= 3) {
+case 1: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.node = value;
+else
+message.node = "";
+continue;
+}
+}
+reader.skipType(wireType, _depth, tag);
+if (!reader.discardUnknown) {
+$util.makeProp(message, "$unknowns", false);
+(message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+}
+}
+if (length !== $undefined) {
+if (reader.pos !== end)
+throw $RangeError("index out of range");
+reader.len = length;
+}
+if (_end !== $undefined)
+throw $Error("missing end group");
+return message;
+};
+return DrainNode;
 })();
 v1.DescribeProcess = (function() {
 const DescribeProcess = function () {

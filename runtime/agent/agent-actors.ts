@@ -5,7 +5,7 @@
 // reports every change to the head; the head starts it elsewhere when the node dies.
 
 import { newActorLife, stepActor, type ActorEffect, type ActorEvent, type ActorLife } from "../core/index.ts";
-import { ActorDiedError, errorOf, failureOf } from "../errors.ts";
+import { ActorDiedError, errorOf, failureOf, GROUP_REMOVED, PlacementGroupRemovedError } from "../errors.ts";
 import type { Clock, Timer } from "../seams.ts";
 import type {
   ActorConstructed, ActorExiting, ActorInfo, ActorSpec, AnswerBody, DeathCause, Draft, Failure, KillActor, ResolveActor,
@@ -88,8 +88,11 @@ export class AgentActors {
   refused(actor: string, error: Error): void {
     const hosted = this.#hosted.get(actor);
     if (hosted === undefined) return;
-    error.message = `actor ${hosted.spec.className}: ${error.message}`;
-    hosted.failure = failureOf(Object.assign(error, { actorId: actor })) as Failure;
+    if (error instanceof PlacementGroupRemovedError) hosted.failure = this.#death(hosted, error.message, error);
+    else {
+      error.message = `actor ${hosted.spec.className}: ${error.message}`;
+      hosted.failure = failureOf(Object.assign(error, { actorId: actor })) as Failure;
+    }
     this.#step(hosted, { kind: "refused" });
   }
 
@@ -109,7 +112,10 @@ export class AgentActors {
       if (hosted.worker !== process) continue;
       hosted.worker = "";
       const { className, actor } = hosted.spec;
-      if (hosted.ending === undefined) {
+      if (cause.reason === GROUP_REMOVED) {
+        hosted.failure = this.#death(hosted, cause.text, new PlacementGroupRemovedError(cause.text));
+        this.#step(hosted, { kind: "end" });
+      } else if (hosted.ending === undefined) {
         const fields = {
           actorId: actor, exitCode: cause.signal === "" ? cause.exitCode : undefined, signal: cause.signal || undefined,
           stderrTail: cause.stderrTail, reason: cause.reason,
@@ -224,9 +230,9 @@ export class AgentActors {
     hosted.ending = this.#parts.clock.after(GRACEFUL_END_MS, () => this.#step(hosted, { kind: "end" }));
   }
 
-  #death(hosted: Hosted, reason: string): Failure {
+  #death(hosted: Hosted, reason: string, why?: Error): Failure {
     const { className, actor } = hosted.spec;
-    return failureOf(new ActorDiedError(`actor ${className} (${actor}) ended: ${reason}`, { actorId: actor })) as Failure;
+    return failureOf(new ActorDiedError(`actor ${className} (${actor}) ended: ${reason}`, { actorId: actor }, why)) as Failure;
   }
 
   #info({ spec, life, worker, failure }: Hosted): Draft<ActorInfo> {

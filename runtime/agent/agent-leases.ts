@@ -3,7 +3,10 @@
 // Orders come from processes of this node and, passed on, from other agents; actors ask as origin "actor:<id>". Grants and
 // refusals go back the way the order came.
 
-import { failureOf, InfeasibleError, InvalidArgumentError, RuntimeEnvSetupError, WorkerCrashedError } from "../errors.ts";
+import {
+  failureOf, GROUP_REMOVED, InfeasibleError, InvalidArgumentError, PlacementGroupRemovedError, RuntimeEnvSetupError,
+  WorkerCrashedError,
+} from "../errors.ts";
 import type { Clock, Random, Timer } from "../seams.ts";
 import type { ClaimBook } from "../store/index.ts";
 import type {
@@ -17,8 +20,11 @@ import type {
   NodeInfo,
   SendOf,
 } from "../transport/index.ts";
-import { LeaseQueue, type LeaseEffect, type LeaseEvent, type RefusalCode, type Resources } from "../../scheduler/index.ts";
+import {
+  bundleOf, LeaseQueue, type LeaseEffect, type LeaseEvent, type RefusalCode, type Resources,
+} from "../../scheduler/index.ts";
 import type { AgentEnvironments } from "./agent-environments.ts";
+import type { AgentGroups } from "./agent-groups.ts";
 import type { LocalProcesses } from "./local-processes.ts";
 import type { WorkerPool } from "./worker-pool.ts";
 
@@ -40,6 +46,7 @@ export interface AgentLeasesParts {
   readonly processes: LocalProcesses;
   readonly connectPeer: (node: string) => Promise<Channel>;
   readonly environments: AgentEnvironments;
+  readonly groups: Pick<AgentGroups, "held" | "refused" | "ask">;
   /** What a worker is told of the job it adopts. */
   readonly adoption: (jobId: string) => { jobId: string; namespace: string };
   readonly actorGranted: (actor: string, worker: string) => void;
@@ -80,6 +87,14 @@ export class AgentLeases {
 
   get available(): Resources {
     return this.#queue.pool.available;
+  }
+
+  get total(): Resources {
+    return this.#queue.pool.total;
+  }
+
+  get reclaimable(): Resources {
+    return this.#queue.reclaimable;
   }
 
   get backlog(): number {
@@ -240,6 +255,11 @@ export class AgentLeases {
     this.#step({ kind: "draining" });
   }
 
+  /** What is told of placement groups. */
+  groupNews(...news: LeaseEvent[]): void {
+    for (const event of news) this.#step(event);
+  }
+
   // -- inside ------------------------------------------------------------------------------------------------------
 
   /** What arrives in one turn is decided together: a lease returned and its order lowered are one wish. */
@@ -287,6 +307,12 @@ export class AgentLeases {
         return this.#parts.workers.kill(effect.worker, "it was idle");
       case "prepareEnvironment":
         return this.#parts.environments.prepare(effect.jobId, effect.environment, this.#via.get(effect.origin) ?? "");
+      case "bundleHeld":
+        return this.#parts.groups.held(effect);
+      case "askGroup":
+        return this.#parts.groups.ask(effect.group);
+      case "evict":
+        return this.#parts.workers.kill(effect.worker, effect.text, GROUP_REMOVED);
       case "forward":
         return this.#forward(effect.node, effect.request);
       case "refuse":
@@ -358,6 +384,8 @@ export class AgentLeases {
   #refuse(effect: LeaseEffect & { kind: "refuse" }): void {
     const { origin, schedulingClass, text } = effect;
     const error = refusal(effect.code, text);
+    const bundle = bundleOf(effect);
+    if (bundle !== undefined) return this.#parts.groups.refused(bundle.group, error);
     if (origin.startsWith(ACTOR_ORIGIN)) return this.#parts.actorRefused(origin.slice(ACTOR_ORIGIN.length), error);
     this.#answer(effect, "leaseRefused", { schedulingClass, failure: failureOf(error), origin });
   }
@@ -401,6 +429,7 @@ export class AgentLeases {
 
 function refusal(code: RefusalCode, text: string): Error {
   if (code === "INFEASIBLE") return new InfeasibleError(text);
+  if (code === "PLACEMENT_GROUP_REMOVED") return new PlacementGroupRemovedError(text);
   if (code === "RUNTIME_ENV_SETUP") return new RuntimeEnvSetupError(text);
   return code === "INVALID_ARGUMENT" ? new InvalidArgumentError(text) : new WorkerCrashedError(text, { reason: "never-started" });
 }

@@ -17,6 +17,7 @@ import type { Resources } from "../../scheduler/index.ts";
 import { AgentActors } from "./agent-actors.ts";
 import { AgentCode } from "./agent-code.ts";
 import { AgentEnvironments } from "./agent-environments.ts";
+import { AgentGroups } from "./agent-groups.ts";
 import { AgentJobs } from "./agent-jobs.ts";
 import { AgentLogs } from "./agent-logs.ts";
 import { AgentLeases } from "./agent-leases.ts";
@@ -73,6 +74,7 @@ export class Agent {
   readonly #objects: AgentObjects;
   readonly #code: AgentCode;
   readonly #environments: AgentEnvironments;
+  readonly #groups: AgentGroups;
   readonly #state: AgentState;
   readonly #peers: Peers;
   readonly #relays: Relays;
@@ -114,9 +116,10 @@ export class Agent {
     });
     this.#logs = new AgentLogs({ files: parts.logs, jobs: this.#jobs, processes: this.#processes, connect });
     this.#relays = new Relays({ nodeId, gateways, connect, local: (process) => this.#relayTarget(process) });
+    this.#groups = new AgentGroups({ clock, head: () => this.#head, step: (...news) => this.#leases.groupNews(...news) });
     this.#leases = new AgentLeases({
       clock, random, nodeId, processId, total: parts.total, labels: parts.labels, workers: this.workers, claims: parts.claims,
-      processes: this.#processes, connectPeer: connect, environments: this.#environments,
+      processes: this.#processes, connectPeer: connect, environments: this.#environments, groups: this.#groups,
       actorGranted: (actor, worker) => this.#actors.granted(actor, worker),
       actorRefused: (actor, error) => this.#actors.refused(actor, error),
       adoption: (jobId) => this.#jobs.adoption(jobId),
@@ -162,7 +165,7 @@ export class Agent {
     return new ProcessServices({
       nodeId: this.#nodeId, caller: this.caller, jobOf: (peer) => this.#jobOf(peer), jobs: this.#jobs, leases: this.#leases,
       holderOf: (peer) => this.#holderOf(peer), actors: this.#actors, objects: this.#objects, code: this.#code,
-      environments: this.#environments, state: this.#state, relays: this.#relays, head: this.#head,
+      environments: this.#environments, groups: this.#groups, state: this.#state, relays: this.#relays, head: this.#head,
     });
   }
 
@@ -265,6 +268,7 @@ export class Agent {
   #commandHandler(): ChannelHandler {
     const callee = new Callee({
       listState: async (body) => ({ stateRows: await this.#head.ask("listState", body, "stateRows") }),
+      drainNode: async (body) => ({ done: await this.#head.ask("drainNode", body, "done") }),
     });
     return {
       messages: { call: (call, channel) => callee.called(call, channel), goodbye: () => {} },
@@ -365,6 +369,11 @@ export class Agent {
         return { done: {} };
       },
       killActor: (body) => this.#actors.kill(body),
+      reserveBundles: (body) => this.#groups.reserve(body),
+      drainNode: () => {
+        this.#leases.drain();
+        return { done: {} };
+      },
       listState: async (body) => ({ stateRows: await this.#state.here(body) }),
     });
     return {
@@ -375,6 +384,7 @@ export class Agent {
         else this.#endings.nodeDied(node, reason);
       },
       jobEnded: ({ jobId, reason }) => this.#endings.jobEnded(jobId, reason),
+      groupChanged: ({ group }) => void (group && this.#groups.changed(group)),
       codeFreed: ({ ids }) => this.#code.freed(ids),
       adoptJob: (job) => this.#jobs.begun(job),
       exit: ({ reason }) => this.end(reason),
@@ -433,10 +443,10 @@ export class Agent {
   }
 
   #nodeInfo(): Draft<NodeInfo> {
-    const { total, labels, host, isHead } = this.#parts;
+    const { labels, host, isHead } = this.#parts;
+    const { total, available, reclaimable, backlog } = this.#leases;
     return {
-      id: this.#nodeId, address: this.#address, state: "ALIVE", total, available: this.#leases.available, labels, host, isHead,
-      backlog: this.#leases.backlog,
+      id: this.#nodeId, address: this.#address, state: "ALIVE", total, available, reclaimable, labels, host, isHead, backlog,
     };
   }
 

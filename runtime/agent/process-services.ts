@@ -4,6 +4,7 @@ import type { AnswerBody, ActorSpec, CallHandlers, Caller, MessageHandlers, Peer
 import type { AgentActors } from "./agent-actors.ts";
 import type { AgentCode } from "./agent-code.ts";
 import type { AgentEnvironments } from "./agent-environments.ts";
+import type { AgentGroups } from "./agent-groups.ts";
 import type { AgentJobs } from "./agent-jobs.ts";
 import type { AgentLeases } from "./agent-leases.ts";
 import type { AgentObjects } from "./agent-objects.ts";
@@ -24,6 +25,7 @@ export interface ProcessServicesParts {
   readonly objects: AgentObjects;
   readonly code: AgentCode;
   readonly environments: AgentEnvironments;
+  readonly groups: AgentGroups;
   readonly state: AgentState;
   readonly relays: Relays;
   readonly head: HeadLink;
@@ -57,7 +59,7 @@ export class ProcessServices {
   }
 
   calls(peer: Peer): CallHandlers {
-    const { nodeId, jobOf, holderOf, jobs, actors, objects, code, environments, state, head } = this.#parts;
+    const { nodeId, jobOf, holderOf, jobs, actors, objects, code, environments, groups, state, head } = this.#parts;
     return {
       registerJob: async ({ details }) => {
         const body = { details, processId: peer.processId, nodeId, driverNode: peer.nodeId };
@@ -68,6 +70,11 @@ export class ProcessServices {
       createActor: ({ spec }) => this.#createActor(spec as ActorSpec),
       resolveActor: (body) => this.#resolveActor(body),
       killActor: (body) => (actors.has(body.actor) ? actors.kill(body) : this.#killElsewhere(body)),
+      createGroup: ({ spec }) => groups.call("createGroup", {
+        spec: { ...spec, holder: spec?.detached ? "" : holderOf(peer), jobId: jobOf(peer) },
+      }),
+      findGroup: (body) => groups.call("findGroup", body, body.waitMs),
+      removeGroup: async (body) => ({ done: await head.ask("removeGroup", body, "done") }),
       listState: async (body) => ({
         stateRows: await (body.here ? state.here(body) : head.ask("listState", body, "stateRows")),
       }),

@@ -32,6 +32,8 @@ export interface PooledWorker {
   jobId: string;
   /** Why the agent ends it, when it does. */
   endReason: string;
+  /** The same as data; "" while nobody ends it. */
+  endKind: string;
   /** Client slot in the object store. */
   storeClient: number | undefined;
   actor: string | undefined;
@@ -144,9 +146,11 @@ export class WorkerPool {
   }
 
   /** Ends a worker abruptly; `reason` becomes part of its cause of death. */
-  kill(process: string, reason: string): void {
+  /** `kind` is the reason as data. */
+  kill(process: string, reason: string, kind = "killed"): void {
     const worker = this.#workers.get(process);
     if (worker === undefined) return;
+    if (worker.endReason === "") worker.endKind = kind;
     worker.endReason ||= reason;
     worker.child.kill();
   }
@@ -176,6 +180,7 @@ export class WorkerPool {
       isReady: false,
       setupFailure: "",
       endReason: "",
+      endKind: "",
       storeClient: undefined,
       actor: undefined,
       detachedActor: false,
@@ -256,7 +261,7 @@ export function causeOf(worker: PooledWorker, exit: ChildExit): DeathCause {
   const reason =
     worker.channel === undefined ? "never-started"
       : heap ? "out-of-memory"
-        : worker.endReason !== "" ? "killed" : signal === undefined ? "exited" : "signaled";
+        : worker.endReason !== "" ? worker.endKind : signal === undefined ? "exited" : "signaled";
   return {
     reason, exitCode: exitCode ?? -1, signal: signal ?? "", stderrTail: [...stderrTail],
     text: `worker process ${worker.child.pid} ${how}${why}${lastLine}`,

@@ -4,7 +4,7 @@ import { ActorDirectory } from "../core/index.ts";
 import { ActorDiedError, failureOf, NameTakenError, NodeDiedError, NotFoundError } from "../errors.ts";
 import type { Clock, Random, Timer } from "../seams.ts";
 import type {
-  ActorInfo, ActorReport, ActorSpec, AnswerBody, Caller, Channel, Failure, KillActor, NodeInfo, ResolveActor,
+  ActorInfo, ActorReport, ActorSpec, AnswerBody, Caller, Channel, Failure, KillActor, NodeInfo, ResolveActor, Strategy,
 } from "../transport/index.ts";
 import { placementOf, selectNode, type NodeView } from "../../scheduler/index.ts";
 
@@ -19,6 +19,8 @@ export interface HeadActorsParts {
   readonly caller: Caller;
   readonly channelOf: (node: string) => Channel | undefined;
   readonly nodes: () => NodeInfo[];
+  /** Why it can be placed nowhere ever again. */
+  readonly endOf: (strategy: Strategy | undefined) => Error | undefined;
   /** News of an actor, with its spec when that came along. */
   readonly changed: (info: ActorInfo, spec: ActorSpec | undefined) => void;
 }
@@ -140,6 +142,8 @@ export class HeadActors {
   #place(spec: ActorSpec, info: ActorInfo): void {
     const parsed = placementOf(spec.placement, spec.strategy);
     if ("text" in parsed) return this.#declareDead(info, failureOf(new NotFoundError(parsed.text)) as Failure);
+    const end = this.#parts.endOf(spec.strategy);
+    if (end !== undefined) return this.#declareDead(info, failureOf(end) as Failure);
     const nodes = this.#parts.nodes() as NodeView[];
     const choice = selectNode({
       placement: parsed.placement,

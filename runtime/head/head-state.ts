@@ -2,6 +2,7 @@
 
 import { joinRows, selectRows, type StateRowsFound } from "../core/index.ts";
 import { failureOf, InvalidArgumentError } from "../errors.ts";
+import { plainResources } from "../../scheduler/index.ts";
 import type { Caller, Channel, Draft, ListState, NodeInfo, StateRows } from "../transport/index.ts";
 
 /** More than an agent waits for its processes. */
@@ -57,6 +58,6 @@ function answerOf({ rows, total }: StateRowsFound, missing: string[]): Draft<Sta
 export function nodeRow({ id, state, address, host, labels, isHead, pid, reason, total, available }: Draft<NodeInfo>): object {
   return {
     id, state, address: (address ?? "").replace(/^tcp:/, ""), host, pid, isHead: isHead === true, labels: labels ?? {},
-    reason: reason ?? "", total: total ?? {}, available: available ?? {},
+    reason: reason ?? "", total: plainResources(total ?? {}), available: plainResources(available ?? {}),
   };
 }

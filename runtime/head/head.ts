@@ -4,15 +4,17 @@
 // they also know themselves, so a head that starts anew learns it again from their reports.
 
 import { LOOK_EVERY_MS, Membership, type MembershipEffect } from "../core/index.ts";
-import { failureOf, InvalidArgumentError } from "../errors.ts";
+import { failureOf, InvalidArgumentError, NotFoundError } from "../errors.ts";
 import type { Seams, Timer } from "../seams.ts";
 import {
   AgentDetails, Callee, Caller, fromBytes, HeadWelcome, RelayHub, toBytes,
-  type Admission, type Channel, type ChannelHandler, type Draft, type Identity, type Listener, type NodeInfo,
+  type Admission, type AnswerBody, type Channel, type ChannelHandler, type Draft, type Identity, type Listener, type NodeInfo,
   type NodeReport, type Peer, type ProcessDied,
 } from "../transport/index.ts";
+import type { GroupNode } from "../../scheduler/index.ts";
 import { HeadActors } from "./head-actors.ts";
 import { HeadCode, JOB_CODE_BYTES } from "./head-code.ts";
+import { HeadGroups } from "./head-groups.ts";
 import { HeadJobs } from "./head-jobs.ts";
 import { HeadState, nodeRow } from "./head-state.ts";
 
@@ -42,6 +44,7 @@ export class Head {
   readonly #actors: HeadActors;
   readonly #jobs: HeadJobs;
   readonly #code: HeadCode;
+  readonly #groups: HeadGroups;
   readonly #listeners: Listener[] = [];
   readonly #state: HeadState;
   /** Agents of other machines come through the agent of this one. */
@@ -60,17 +63,30 @@ export class Head {
       caller: this.caller,
       channelOf: (node) => this.#agents.get(node)?.channel,
       nodes: () => [...this.#agents.values()].map((agent) => agent.info as NodeInfo),
-      changed: (info, spec) => this.#code.actorReported(info, spec),
+      endOf: (strategy) => this.#groups.endOf(strategy),
+      changed: (info, spec) => {
+        this.#code.actorReported(info, spec);
+        if (info.state === "DEAD") this.#groups.holderGone(info.actor, "the actor that made it ended");
+      },
+    });
+    const isAlive = (holder: string) => this.#jobs.isRunning(holder) || this.#actors.isAlive(holder);
+    this.#groups = new HeadGroups({
+      clock: parts.seams.clock, caller: this.caller, isAlive,
+      channelOf: (node) => this.#agents.get(node)?.channel,
+      nodes: () => [...this.#agents.values()].map(({ node, info }) => ({ ...info, state: this.#stateOf(node) }) as GroupNode),
     });
     this.#code = new HeadCode({
       clock: parts.seams.clock, limit: parts.codeLimit ?? JOB_CODE_BYTES,
-      isAlive: (holder) => this.#jobs.isRunning(holder) || this.#actors.isAlive(holder),
+      isAlive,
       freed: (ids) => this.#broadcast((channel) => channel.send("codeFreed", { ids })),
     });
     this.#state = new HeadState({
       caller: this.caller,
       agents: () => [...this.#agents.values()].map(({ node, channel }) => [node, channel] as const),
-      own: { actors: () => this.#actors.rows(), jobs: () => this.#jobs.rows(), nodes: () => this.#view().nodes.map(nodeRow) },
+      own: {
+        actors: () => this.#actors.rows(), jobs: () => this.#jobs.rows(), groups: () => this.#groups.rows(),
+        nodes: () => this.#view().nodes.map(nodeRow),
+      },
     });
     this.#hub = new RelayHub({ identity: parts.identity, clock: parts.seams.clock, admit: (peer) => this.#admit(peer) });
     this.#scheduleTick();
@@ -114,7 +130,7 @@ export class Head {
   #joined(peer: Peer, channel: Channel, details: AgentDetails): void {
     const info = {
       id: peer.nodeId, address: details.address, host: details.host, state: "ALIVE", total: details.total,
-      available: details.total, labels: details.labels, isHead: details.isHead, pid: peer.pid,
+      available: details.total, reclaimable: details.total, labels: details.labels, isHead: details.isHead, pid: peer.pid,
     };
     if (details.isHead) this.#hub.connect(channel);
     for (const job of this.#jobs.running()) channel.send("adoptJob", job);
@@ -135,6 +151,10 @@ export class Head {
       killActor: (body) => this.#actors.kill(body),
       exportCode: (body) => this.#code.export(body),
       fetchCode: (body) => this.#code.fetch(body),
+      createGroup: (body) => this.#groups.create(body, node),
+      findGroup: (body) => this.#groups.find(body, node),
+      removeGroup: (body) => this.#groups.remove(body),
+      drainNode: (body) => this.#drain(body.node),
       listState: async (body) => ({ stateRows: await this.#state.list(body) }),
     });
     return {
@@ -161,7 +181,8 @@ export class Head {
   #reported(node: string, report: NodeReport): void {
     const agent = this.#agents.get(node);
     if (agent === undefined || report.node === undefined) return;
-    agent.info = { ...agent.info, available: report.node.available, total: report.node.total, backlog: report.node.backlog };
+    const { available, reclaimable, total, backlog } = report.node;
+    agent.info = { ...agent.info, available, reclaimable, total, backlog };
     this.#do(this.#membership.step({ kind: "reported", node, version: report.version }));
   }
 
@@ -179,6 +200,7 @@ export class Head {
     agent?.channel.close("declared dead");
     this.#broadcast((channel) => channel.send("nodeDied", { node, reason }));
     this.#code.nodeDied(node);
+    this.#groups.nodeGone(node, `it died: ${reason}`);
     this.#actors.nodeDied(node, reason);
     for (const { id, driverNode } of this.#jobs.ofNode(node)) {
       const text = `its driver's node ${node} died`;
@@ -200,6 +222,16 @@ export class Head {
     if (!this.#jobs.end(jobId, reason)) return;
     this.#broadcast((channel) => channel.send("jobEnded", { jobId, reason }));
     this.#code.release(jobId);
+    this.#groups.holderGone(jobId, `its job ended: ${reason}`);
+  }
+
+  /** It gets no new work; what runs there goes on. A repeat changes nothing. */
+  async #drain(node: string): Promise<AnswerBody> {
+    const agent = this.#agents.get(node);
+    if (agent === undefined) throw new NotFoundError(`node ${node} is not one of this cluster's`, { nodeId: node });
+    this.#do(this.#membership.step({ kind: "draining", node }));
+    this.#groups.nodeGone(node, "it is drained");
+    return { done: await this.caller.call(agent.channel, "drainNode", { node }, "done", { timeoutMs: HEAD_CALL_TIMEOUT_MS }) };
   }
 
   // -- view --------------------------------------------------------------------------------------------------------
@@ -207,9 +239,14 @@ export class Head {
   #view(): { nodes: Draft<NodeInfo>[]; version: number } {
     const nodes = [...this.#agents.values()].map((agent) => ({
       ...agent.info,
-      state: this.#membership.nodes.get(agent.node)?.state ?? "ALIVE",
+      reclaimable: {},
+      state: this.#stateOf(agent.node),
     }));
     return { nodes: [...nodes, ...this.#deadNodes], version: this.#viewVersion };
+  }
+
+  #stateOf(node: string): string {
+    return this.#membership.nodes.get(node)?.state ?? "ALIVE";
   }
 
   #viewSoon(): void {
@@ -218,6 +255,7 @@ export class Head {
       this.#viewVersion += 1;
       const view = this.#view();
       this.#broadcast((channel) => channel.send("clusterView", view));
+      this.#groups.viewChanged();
     });
   }
 

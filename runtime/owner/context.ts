@@ -5,7 +5,7 @@
 
 import { AsyncLocalStorage } from "node:async_hooks";
 import { TaskCancelledError } from "../errors.ts";
-import type { Chain } from "../transport/index.ts";
+import type { Chain, Strategy } from "../transport/index.ts";
 import type { ProcessAddress } from "./links.ts";
 
 /**
@@ -55,6 +55,8 @@ export interface Attempt {
   readonly actorId: string | undefined;
   readonly jobId: string;
   readonly resources: Readonly<Record<string, number>>;
+  /** How it was placed. */
+  readonly strategy: Strategy | undefined;
   /** Of what it submits. Of an actor's call, the last of the actors is its own. */
   readonly chain: Chain;
   /** Who submitted it, as which of its tasks or calls. */

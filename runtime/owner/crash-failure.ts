@@ -1,6 +1,6 @@
 // What is told of a task that was lost with its worker or node.
 
-import { failureOf, NodeDiedError, WorkerCrashedError } from "../errors.ts";
+import { failureOf, GROUP_REMOVED, NodeDiedError, PlacementGroupRemovedError, WorkerCrashedError } from "../errors.ts";
 import type { DeathCause, Failure } from "../transport/index.ts";
 import type { TaskLease, TaskRecord } from "./task-record.ts";
 
@@ -15,6 +15,9 @@ export function crashFailure(task: TaskRecord, lease: TaskLease, cause: DeathCau
   const tail = `It was started ${tries} time${tries === 1 ? "" : "s"}; maxRetries allows no more.`;
   if (cause?.reason === "node-died") {
     return failureOf(new NodeDiedError(`task "${name}" was lost: ${cause.text}. ${tail}`, { nodeId: lease.node })) as Failure;
+  }
+  if (cause?.reason === GROUP_REMOVED) {
+    return failureOf(new PlacementGroupRemovedError(`task "${name}" ran in a group that is gone: ${cause.text}`)) as Failure;
   }
   const text = cause === undefined ? "its connection broke and its agent gave no cause" : cause.text;
   return failureOf(

@@ -4,7 +4,7 @@
 // results go to the entries of the object table through `settle`. Workers that are gone are judged when departures.ts says so.
 
 import { isEnded, stepTask, type TaskEvent } from "../core/index.ts";
-import { failureOf, TaskTimeoutError } from "../errors.ts";
+import { failureOf, GROUP_REMOVED, TaskTimeoutError } from "../errors.ts";
 import type { Clock } from "../seams.ts";
 import type { Failure, ProcessDied, TaskDone } from "../transport/index.ts";
 import { AbandonedAttempts, type CancelOptions, watchAttempt } from "./abandoned.ts";
@@ -334,7 +334,8 @@ export class Submission {
     // Nobody can tell: then it may have run.
     const started = lease.page?.isClaimed(task.slot, tag) ?? claims?.has(tag) ?? true;
     if (!started) return this.#applyAgain(task, { kind: "unstarted", attempt });
-    const effect = stepTask(task.life, { kind: "lost", attempt });
+    // What belonged to a group that was removed is never tried again.
+    const effect = stepTask(task.life, cause?.reason === GROUP_REMOVED ? REFUSED : { kind: "lost", attempt });
     if (effect === "retry") {
       task.lease = undefined;
       this.#retryLater(task);

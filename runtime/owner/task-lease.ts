@@ -36,6 +36,6 @@ export function pushTo(
 
 function sendTemplate({ channel }: Link, template: TaskRecord["template"]): void {
   const { id, code, name, numReturns, streamAhead, method, scheduling } = template;
-  const { resources } = scheduling;
-  channel.send("template", { id, functionId: code.id, name, numReturns, streamAhead, method, resources });
+  const { resources, strategy } = scheduling;
+  channel.send("template", { id, functionId: code.id, name, numReturns, streamAhead, method, resources, strategy });
 }

@@ -3,7 +3,7 @@
 import type { CapturedCode } from "../closure/index.ts";
 import { newTaskLife, type TaskLife } from "../core/index.ts";
 import type { LeasePool, PooledLease, PooledTask } from "../core/index.ts";
-import type { BoundArg, Chain, Code } from "../transport/index.ts";
+import type { BoundArg, Chain, Code, Strategy } from "../transport/index.ts";
 import { claimTag, type ClaimPage } from "../store/index.ts";
 import type { EnvironmentUse } from "./environments.ts";
 import type { ObjectEntry } from "./object-ref.ts";
@@ -54,7 +54,7 @@ export interface SchedulingClass {
   readonly id: number;
   /** Fixed point, 1/10000. */
   readonly resources: Record<string, number>;
-  readonly strategy: { kind: string; node: string; soft: boolean; labels: Record<string, string> };
+  readonly strategy: Strategy;
   readonly infeasibleGraceMs: number;
   readonly environment: EnvironmentUse;
   /** Of a function that uses it, for messages to people. */

@@ -47,11 +47,12 @@ export {
 } from "../../proto/generated/contract.ts";
 export type {
   ActorAck, ActorCall, ActorChanged, ActorConstructed, ActorExiting, ActorInfo, ActorReport, AdoptJob, AllocateObject, Answer,
-  Borrow, BorrowAck, BoundArg, Call, CallStuck, CancelObject, CancelTask, Chain, Chunk, ClusterView, Code, CodeFreed, CodeItem,
-  ConstructActor, CreateActor, DeathCause, DescribeProcess, DescriptorGrant, Done, Drop, EndLease, Exit, ExportCode, FetchCode,
-  FetchObject, FreeObjects, Goodbye, GrantDescriptors, GrantSlab, HeldRef, Hello, JobEnded, KillActor, LeaseGranted,
-  LeaseRefused, LeaseRequest, LeaseReturned, LeaseRevoked, ListState, LogLines, LookUpProcess, NodeDied, NodeInfo, NodeReport,
-  ObjectGrant, Ping, PlaceActor, Pong, ProcessDied, PushTask, ReadChunk, Refused, RegisteredJob, RegisteredNode, RegisterJob,
-  RegisterNode, Relay, RelayClosed, ResolveActor, Resolved, Resumed, SlabGrant, StateRows, Stored, Strategy, StreamHanded,
-  StreamItem, StreamPosition, StreamPull, StreamTaken, Subscribe, Suspended, TaskDone, Template, Welcome, WriteChunk,
+  Borrow, BorrowAck, BoundArg, Bundle, Call, CallStuck, CancelObject, CancelTask, Chain, Chunk, ClusterView, Code, CodeFreed,
+  CodeItem, ConstructActor, CreateActor, CreateGroup, DeathCause, DescribeProcess, DescriptorGrant, Done, Drop, EndLease, Exit,
+  ExportCode, FetchCode, FetchObject, FindGroup, FreeObjects, Goodbye, GrantDescriptors, GrantSlab, GroupInfo, GroupSpec,
+  HeldRef, Hello, JobEnded, KillActor, LeaseGranted, LeaseRefused, LeaseRequest, LeaseReturned, LeaseRevoked, ListState,
+  LogLines, LookUpProcess, NodeDied, NodeInfo, NodeReport, ObjectGrant, Ping, PlaceActor, Pong, ProcessDied, PushTask,
+  ReadChunk, Refused, RegisterJob, RegisterNode, RegisteredJob, RegisteredNode, Relay, RelayClosed, RemoveGroup, ReserveBundles,
+  ResolveActor, Resolved, Resumed, SlabGrant, StateRows, Stored, Strategy, StreamHanded, StreamItem, StreamPosition, StreamPull,
+  StreamTaken, Subscribe, Suspended, TaskDone, Template, Welcome, WriteChunk,
 } from "../../proto/generated/contract.ts";

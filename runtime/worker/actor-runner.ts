@@ -93,6 +93,7 @@ export class ActorRunner {
       numReturns: 0,
       stream: undefined,
       resources: spec.lifetime,
+      strategy: spec.strategy,
       caller: { process: spec.owner, node: spec.ownerNode },
       taskId: spec.actor,
     };
@@ -118,6 +119,7 @@ export class ActorRunner {
       link,
       from,
       resources: this.#spec.lifetime,
+      strategy: this.#spec.strategy,
       method: template.method,
       group: template.group || (this.#spec.methodGroups[template.method] ?? ""),
       key: taskId,
@@ -369,6 +371,7 @@ export class ActorRunner {
       actorId: spec.actor,
       jobId: spec.jobId,
       resources: call.resources,
+      strategy: call.strategy,
       chain: own,
       submitter: { ...call.caller, number: call.task },
       ending: new AttemptEnding(),

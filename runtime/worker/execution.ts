@@ -8,7 +8,7 @@ import { heldRef } from "../owner/index.ts";
 import { failureOf, InvalidArgumentError, SerializationError, TroupeError } from "../errors.ts";
 import type { StreamPosition } from "../core/index.ts";
 import { encodeThrown } from "../serialize/index.ts";
-import type { BoundArg, Code, HeldRef, SendOf, Stored, Template } from "../transport/index.ts";
+import type { BoundArg, Code, HeldRef, SendOf, Stored, Strategy, Template } from "../transport/index.ts";
 import { Production } from "./production.ts";
 
 export interface Invocation {
@@ -26,6 +26,7 @@ export interface Invocation {
   readonly taskId: string;
   /** What it holds while it runs, fixed point. */
   readonly resources: Readonly<Record<string, number>>;
+  readonly strategy: Strategy | undefined;
 }
 
 export interface Streaming {

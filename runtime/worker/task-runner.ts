@@ -11,6 +11,7 @@ import {
 } from "../owner/index.ts";
 import { errorOf } from "../errors.ts";
 import { Deque } from "../core/index.ts";
+import { ANY_BUNDLE } from "../../scheduler/index.ts";
 import { claimSalt, claimTag, type ClaimPage } from "../store/index.ts";
 import type { CancelTask, Chain, Channel, Failure, PushTask, SendOf, StreamItem } from "../transport/index.ts";
 import { Execution, type Invocation, type Reply, type Streaming, streamOf } from "./execution.ts";
@@ -60,6 +61,8 @@ export class TaskRunner {
   #currentLease = "";
   /** What that lease holds. */
   #currentResources: Readonly<Record<string, number>> = {};
+  /** The placement group whose resources those are; "" for none. */
+  #currentGroup = "";
   #helping = false;
   /** What it is granted under. */
   #lease: Lease | undefined;
@@ -95,8 +98,8 @@ export class TaskRunner {
     if (!this.#isLocal(link)) page?.queue(push.slot, tag);
     this.#queue.pushBack({
       push, link,
-      name: template.name, resources: template.resources, functionId: template.functionId, numReturns: template.numReturns,
-      stream: streamOf(template, push, link),
+      name: template.name, resources: template.resources, strategy: template.strategy,
+      functionId: template.functionId, numReturns: template.numReturns, stream: streamOf(template, push, link),
       task: push.task, attempt: push.attempt, args: push.args, bound: push.bound, codes: push.codes,
       caller: { process: link.process, node: link.node },
       taskId: objectIdOf(link.process, push.task),
@@ -173,6 +176,7 @@ export class TaskRunner {
     this.#begin();
     this.#currentLease = push.lease;
     this.#currentResources = task.resources;
+    this.#currentGroup = task.strategy?.group ?? "";
     const attempt = this.#attempt(task, push.chain ?? NO_CHAIN, this.#deadlineOf(push.chain?.remainingMs ?? 0));
     this.#execution.run(task, attempt, args, fn as (...args: unknown[]) => unknown, (reply) => {
       this.#end();
@@ -207,6 +211,7 @@ export class TaskRunner {
       actorId: undefined,
       jobId: session.jobId,
       resources: call.resources,
+      strategy: call.strategy,
       chain: { ...chain, remainingMs: 0 },
       submitter: { ...call.caller, number: call.task },
       ending: new AttemptEnding(),
@@ -254,10 +259,11 @@ export class TaskRunner {
     this.#parts.agent.send("suspended", { lease: this.#currentLease });
   }
 
-  /** The lease has what the child asks for, and the child may run on any node. */
+  /** The lease has what the child asks for, and the child may run on any node, or anywhere in the lease's group. */
   #hasRoomFor({ template: { scheduling } }: TaskRecord): boolean {
-    const { kind, labels } = scheduling.strategy;
-    if (kind !== "default" || Object.keys(labels).length > 0) return false;
+    const { kind, labels, group, bundle } = scheduling.strategy;
+    if (group !== this.#currentGroup || (kind !== "default" && (kind !== "group" || bundle !== ANY_BUNDLE))) return false;
+    if (Object.keys(labels).length > 0) return false;
     for (const name in scheduling.resources) {
       if (scheduling.resources[name] > (this.#currentResources[name] ?? 0)) return false;
     }
@@ -270,6 +276,7 @@ export class TaskRunner {
     const call: Invocation = {
       name: task.template.name,
       resources: task.template.scheduling.resources,
+      strategy: task.template.scheduling.strategy,
       task: task.number,
       attempt: task.life.attempt,
       args: task.args,

@@ -12,9 +12,14 @@ const SHAPES = [{ CPU: 1 }, { CPU: 0.5 }, { CPU: 3 }, { CPU: 1, a: 1 }, {}, { CP
 const STRATEGIES: readonly (Strategy | undefined)[] = [
   undefined, { kind: "spread" }, { kind: "node", node: "n1" }, { kind: "node", node: "n2", soft: true },
   { kind: "default", labels: { zone: "!x" } },
+  { kind: "group", group: "g0", bundle: -1 }, { kind: "group", group: "g0", bundle: 1 },
+  { kind: "group", group: "g1", bundle: 0 },
 ];
+/** Of every group in these histories. */
+const BUNDLES = [{ CPU: 1 }, { CPU: 1.5, a: 1 }, { CPU: 64 }].map(units);
 
 const WORKERS_MAX = 12;
+const NODE = { ...units({ CPU: 4, a: 2 }) };
 
 type Act = { readonly act: string; readonly n: number; readonly m: number };
 
@@ -23,6 +28,7 @@ const act: fc.Arbitrary<Act> = fc.record({
     "request", "request", "request", "withdraw", "return", "return", "suspend", "resume", "die", "start", "ready", "ready",
     "gone", "place", "actorGone", "view", "grace", "slice", "letGo", "forwardGranted", "forwardReturned", "forwardRefused",
     "environmentReady", "environmentReady", "environmentFailed", "jobEnded", "idle",
+    "bundle", "bundle", "groupChanged", "groupChanged", "groupUnanswered",
   ),
   n: fc.nat(1000),
   m: fc.nat(1000),
@@ -100,6 +106,9 @@ class World {
       case "environmentReady": return { kind: what, jobId: `j${n % 2}`, environment: "env" };
       case "environmentFailed": return { kind: what, jobId: `j${n % 2}`, environment: "env", text: "no npm" };
       case "jobEnded": return { kind: what, jobId: `j${n % 2}` };
+      case "bundle": return this.#bundle(n, m);
+      case "groupChanged": return this.#group(n, m);
+      case "groupUnanswered": return { kind: what, group: `g${n % 4}` };
       case "idle": return worker === undefined ? undefined : { kind: "idleElapsed", worker };
       default: return this.#far(what, n, m);
     }
@@ -108,11 +117,24 @@ class World {
   #request(n: number, m: number): LeaseEvent {
     const event = order({
       origin: `o${n % 4}`, schedulingClass: m % 5, jobId: `j${n % 2}`, environment: n % 8 === 0 ? "env" : "", wanted: m % 9,
-      resources: units(SHAPES[m % 5 === 4 ? n % SHAPES.length : m % 5]), strategy: STRATEGIES[n % 11] ?? undefined, hops: 0,
+      resources: units(SHAPES[m % 5 === 4 ? n % SHAPES.length : m % 5]), strategy: STRATEGIES[n % 14] ?? undefined, hops: 0,
       graceMs: m % 3 === 0 ? 0 : 100, forActor: n % 5 === 0,
     });
     this.orders.set(`${event.origin} ${event.schedulingClass}`, event);
     return event;
+  }
+
+  #bundle(n: number, m: number): LeaseEvent {
+    const index = m % BUNDLES.length;
+    return { kind: "bundleWanted", group: `g${n % 4}`, index, epoch: n % 7, resources: BUNDLES[index], jobId: `j${n % 2}` };
+  }
+
+  /** Either all of its bundles here or none: a node that loses one of a group loses them all. */
+  #group(n: number, m: number): LeaseEvent {
+    const state = m % 9 === 0 ? "REMOVED" : m % 3 === 0 ? "RESCHEDULING" : "CREATED";
+    const node = state !== "CREATED" ? "" : m % 2 === 0 ? "here" : "n1";
+    const bundles = BUNDLES.map((resources) => ({ resources, node }));
+    return { kind: "groupChanged", group: { id: `g${n % 4}`, epoch: n % 7, state, bundles, reason: "so it is" } };
   }
 
   #known(n: number, wanted: number): LeaseEvent | undefined {
@@ -135,6 +157,18 @@ class World {
     this.actors.push(actor);
     this.node.granted.delete(lease);
     return { kind: "actorPlaced", lease, actor, lifetime: units(m % 2 === 0 ? {} : { CPU: 1 }) };
+  }
+
+  /** Whatever runs in them is ended. */
+  removeGroups(): void {
+    const { queue } = this.node;
+    for (const id of ["g0", "g1", "g2", "g3"]) {
+      const bundles = BUNDLES.map((resources) => ({ resources, node: "" }));
+      this.node.step({ kind: "groupChanged", group: { id, epoch: 99, state: "REMOVED", bundles, reason: "so it is" } });
+    }
+    const evicted = new Set(this.node.of("evict").map(({ worker }) => worker));
+    const users = [...queue.leases.values(), ...queue.actors.values()].filter(({ placement }) => placement.group !== "");
+    for (const { worker } of users) expect(evicted).toContain(worker.id);
   }
 
   #view(n: number, m: number): LeaseEvent {
@@ -163,9 +197,11 @@ describe("random histories", () => {
       const world = new World();
       for (const one of acts) world.do(one);
       for (const known of world.orders.values()) world.node.step({ ...known, wanted: 0 });
+      world.removeGroups();
       for (const actor of world.actors) world.node.step({ kind: "actorGone", actor });
       for (const lease of [...world.node.queue.leases.keys()]) world.node.step({ kind: "leaseReturned", lease });
-      expect({ ...world.node.queue.pool.available }).toEqual({ ...world.node.queue.pool.total });
+      expect({ ...world.node.queue.pool.available }).toEqual(NODE);
+      expect({ ...world.node.queue.pool.total }).toEqual(NODE);
       expect(world.node.queue.backlog).toBe(0);
     }), { numRuns: 400 });
   });
