@@ -28,6 +28,13 @@ export interface AgentActorsParts {
   readonly placed: (actor: string, worker: string, spec: ActorSpec) => void;
 }
 
+/** An actor, and how often it has started before. */
+export interface ActorPlacement {
+  readonly spec: ActorSpec;
+  readonly incarnation: number;
+  readonly restarts: number;
+}
+
 interface Hosted {
   readonly spec: ActorSpec;
   readonly life: ActorLife;
@@ -54,7 +61,7 @@ export class AgentActors {
   }
 
   /** Takes a new actor, or one whose earlier life was lost with its node. A repeat changes nothing. */
-  create(spec: ActorSpec, incarnation: number, restarts: number): AnswerBody {
+  create({ spec, incarnation, restarts }: ActorPlacement): AnswerBody {
     const known = this.#hosted.get(spec.actor);
     if (known !== undefined) return { actor: this.#info(known) };
     const ended = this.#ended.get(spec.actor);
@@ -69,13 +76,14 @@ export class AgentActors {
     return { actor: this.#info(hosted) };
   }
 
-  /** The scheduler sent the request to another node: that agent has it now. */
-  handedOver(actor: string): ActorSpec | undefined {
+  /** The scheduler sent the request to another node: that agent goes on with this life. */
+  handedOver(actor: string): ActorPlacement | undefined {
     const hosted = this.#hosted.get(actor);
     if (hosted === undefined) return undefined;
     this.#hosted.delete(actor);
     this.#answerWaiters(hosted);
-    return hosted.spec;
+    const { spec, life: { incarnation, restarts } } = hosted;
+    return { spec, incarnation, restarts };
   }
 
   granted(actor: string, worker: string): void {

@@ -14,7 +14,7 @@ import {
   type Identity, type Listener, type MessageHandlers, type NodeInfo, type Peer,
 } from "../transport/index.ts";
 import type { Resources } from "../../scheduler/index.ts";
-import { AgentActors } from "./agent-actors.ts";
+import { type ActorPlacement, AgentActors } from "./agent-actors.ts";
 import { AgentCode } from "./agent-code.ts";
 import { AgentEnvironments } from "./agent-environments.ts";
 import { AgentGroups } from "./agent-groups.ts";
@@ -330,7 +330,7 @@ export class Agent {
 
   #peerHandler(): ChannelHandler {
     const callee = new Callee({
-      createActor: ({ spec }) => this.#actors.create(spec as ActorSpec, 0, 0),
+      placeActor: (body) => this.#actors.create(body as ActorPlacement),
       readChunk: (body, { channel }) => (
         body.blob === "" ? this.#objects.read(body, channel.peer.nodeId) : this.#environments.read(body)
       ),
@@ -364,8 +364,8 @@ export class Agent {
 
   #headMessages(): MessageHandlers {
     const callee = new Callee({
-      placeActor: ({ spec, incarnation, restarts }) => {
-        this.#actors.create(spec as ActorSpec, incarnation, restarts);
+      placeActor: (body) => {
+        this.#actors.create(body as ActorPlacement);
         return { done: {} };
       },
       killActor: (body) => this.#actors.kill(body),
@@ -407,14 +407,14 @@ export class Agent {
   // -- actors --------------------------------------------------------------------------------------------------------
 
   #forwardActor(actor: string, node: string): void {
-    const spec = this.#actors.handedOver(actor);
+    const placement = this.#actors.handedOver(actor);
     this.#leases.actorGone(actor);
-    if (spec === undefined) return;
+    if (placement === undefined) return;
     this.#peers
       .connect(node)
-      .then((channel) => this.caller.call(channel, "createActor", { spec }, "actor", { timeoutMs: CALL_TIMEOUT_MS }))
+      .then((channel) => this.caller.call(channel, "placeActor", placement, "actor", { timeoutMs: CALL_TIMEOUT_MS }))
       // That node can't take it: it is placed here, or sent on, anew.
-      .catch(() => this.#actors.create(spec, 0, 0));
+      .catch(() => this.#actors.create(placement));
   }
 
   #actorPlaced(actor: string, process: string, spec: ActorSpec): void {

@@ -113,7 +113,7 @@ export class ProcessServices {
       const holder = await head.ask("createActor", { spec }, "actor");
       if (holder.actor !== spec.actor || holder.state !== "PENDING") return { actor: holder };
     }
-    return actors.create(spec, 0, 0);
+    return actors.create({ spec, incarnation: 0, restarts: 0 });
   }
 
   async #resolveActor(body: Parameters<AgentActors["resolve"]>[0]): Promise<AnswerBody> {
