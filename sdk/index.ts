@@ -8,6 +8,7 @@ export { perWorker, type PerWorker } from "./per-worker.ts";
 export { list, summary, type ListOptions, type TaskSummary } from "./state.ts";
 export type { ActorRow, GroupRow, JobRow, NodeRow, ObjectRow, StoreRow, TaskRow, WorkerRow } from "./rows.ts";
 export { remote } from "./remote.ts";
+export { Secret, secret } from "./secret.ts";
 export { asCompleted, cancel, first, get, getSettled, put, run, wait } from "./objects.ts";
 export { actorState, exitActor, getActor, kill, ready } from "./actors.ts";
 export type { RuntimeEnv } from "./runtime-env.ts";

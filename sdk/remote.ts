@@ -1,6 +1,7 @@
 // remote(): makes a function or class of the user run in the cluster.
 
 import { InvalidArgumentError } from "../runtime/errors.ts";
+import type { CaptureOptions } from "../runtime/closure/index.ts";
 import { LeasePool } from "../runtime/core/index.ts";
 import {
   factsOf,
@@ -71,12 +72,22 @@ export const REMOTE_FUNCTION_BRAND = Symbol.for("troupe.remote-function");
 export const REMOTE_CLASS_BRAND = Symbol.for("troupe.remote-class");
 const REDUCE = Symbol.for("troupe.reduce");
 
+/** Code is captured once: at these calls it is looked whether it still says what the program does. */
+function isLookedAt(call: number): boolean {
+  return call === 2 || call === 100;
+}
+
+function captureOptions({ capture = "auto" }: TaskOptions | ActorOptions): CaptureOptions {
+  return { mode: capture };
+}
+
 class TaskFunction {
   readonly #fn: (...args: never[]) => unknown;
   readonly #options: TaskOptions;
   #template: TaskTemplate | undefined;
   #session: Session | undefined;
   #inherited: Strategy | undefined;
+  #calls = 0;
 
   constructor(fn: (...args: never[]) => unknown, options: TaskOptions) {
     this.#fn = fn;
@@ -93,7 +104,10 @@ class TaskFunction {
       this.#session = session;
       this.#inherited = inherited;
     }
-    return session.submit(this.#template as TaskTemplate, args);
+    const returned = session.submit(this.#template as TaskTemplate, args);
+    this.#calls += 1;
+    if (isLookedAt(this.#calls)) session.code.warnIfStale(this.#fn, captureOptions(this.#options));
+    return returned;
   }
 
   options(options: TaskOptions): TaskFunction {
@@ -112,7 +126,7 @@ Object.defineProperty(TaskFunction.prototype, REMOTE_FUNCTION_BRAND, { value: tr
 
 /** What all calls of a function with these options in a session have in common. */
 export function taskTemplate(session: Session, fn: Function, options: TaskOptions): TaskTemplate {
-  const captured = session.code.shipper.capture(fn, { mode: options.capture ?? "auto" });
+  const captured = session.code.shipper.capture(fn, captureOptions(options));
   const name = options.name ?? captured.name;
   const isStream = isGenerator(fn);
   return {
@@ -138,6 +152,7 @@ export function taskTemplate(session: Session, fn: Function, options: TaskOption
 class ActorClass {
   readonly #type: Function;
   readonly #options: ActorOptions;
+  #created = 0;
 
   constructor(type: Function, options: ActorOptions) {
     this.#type = type;
@@ -146,7 +161,11 @@ class ActorClass {
   }
 
   remote(...args: unknown[]): object {
-    return createActor(currentSession(), this.#type, this.#options, args);
+    const session = currentSession();
+    const handle = createActor(session, this.#type, this.#options, args);
+    this.#created += 1;
+    if (isLookedAt(this.#created)) session.code.warnIfStale(this.#type, captureOptions(this.#options));
+    return handle;
   }
 
   options(options: ActorOptions): ActorClass {
@@ -161,7 +180,7 @@ Object.defineProperty(ActorClass.prototype, REMOTE_CLASS_BRAND, { value: true })
 
 /** Starts the creation of an actor; its handle is there at once. */
 export function createActor(session: Session, type: Function, options: ActorOptions, args: readonly unknown[]): object {
-  const captured = session.code.shipper.capture(type, { mode: options.capture ?? "auto" });
+  const captured = session.code.shipper.capture(type, captureOptions(options));
   const methods = methodsOf(type);
   const handle = { ...handleOptions(options), streams: streamsOf(type) };
   const holdsNothing = options.numCpus === undefined && options.numGpus === undefined && options.resources === undefined;

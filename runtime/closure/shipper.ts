@@ -1,5 +1,6 @@
 // The shipper of a process: captures once a function, revives once an id, and knows both again.
 
+import { Recent } from "../core/index.ts";
 import { CaptureError } from "../errors.ts";
 import { warmParser } from "./analyze.ts";
 import { Capture } from "./capture.ts";
@@ -37,6 +38,8 @@ export function createShipper(hooks: ShipperHooks = {}): CodeShipper {
 }
 
 const WARNING_BYTES = 1 << 20;
+/** Functions by name and place: one that is made in a loop is told of once. */
+const warned = new Recent<string, true>(1000);
 
 /** One session for all shippers of a process: V8 tells each session of every script. */
 let inspector: Inspector | undefined;
@@ -119,7 +122,7 @@ class Shipper implements CodeShipper {
     const { id, bytes } = encodePayload(payload);
     const size = bytes.length + capture.keptBytes;
     capture.refuseLarge(size, trail);
-    if (size > WARNING_BYTES) warnLarge(payload.label, size, capture.largest());
+    if (size > WARNING_BYTES && !warned.has(payload.label)) warnLarge(payload.label, size, capture.largest());
     return { id, bytes, needs: needsOf(payload), name, label: payload.label, kind: isClass(fn) ? "class" : "function" };
   }
 
@@ -202,6 +205,7 @@ function isClass(fn: Function): boolean {
 }
 
 function warnLarge(label: string, bytes: number, largest: ReturnType<Capture["largest"]>): void {
+  warned.set(label, true);
   const most = largest === undefined ? "" : `, ${mebibytes(largest.bytes)} of it in "${largest.variable}"`;
   const text = `${label} takes ${mebibytes(bytes)} of captured data to its workers${most}: ` +
     "put() the data in the object store and capture or pass the ref.";

@@ -1,6 +1,6 @@
 // Whether a function's captured variables are still what they were: two payloads of it, compared from the root.
 
-import { serialize } from "node:v8";
+import { isDeepStrictEqual as isSame } from "node:util";
 import type { ObjectBuild, Payload, PayloadNode, Property, Slot } from "./payload.ts";
 
 /** Slots that a node points at, by what they are called there, and the rest of it as plain data. */
@@ -12,7 +12,7 @@ interface Parts {
 /** The variable whose value differs, with the way inside of it: `n`, `config.limit`. */
 export function firstChange(before: Payload, now: Payload): string | undefined {
   const seen = new Set<string>();
-  const work: [Slot | undefined, Slot | undefined, string][] = [[before.root, now.root, before.label]];
+  const work: [Slot | undefined, Slot | undefined, string][] = [[before.root, now.root, before.label.split(" (")[0]]];
   for (let next = work.pop(); next !== undefined; next = work.pop()) {
     const [one, other, name] = next;
     if (typeof one !== "number" || typeof other !== "number") {
@@ -25,11 +25,11 @@ export function firstChange(before: Payload, now: Payload): string | undefined {
     const [a, b] = [before.nodes[one], now.nodes[other]];
     if (a.k === "hook" && b.k === "hook") {
       // The new one is the identity alone: what follows it may say more by now.
-      if (a.kind !== b.kind || !isSame([a.bytes.subarray(0, b.bytes.length)], [b.bytes])) return name;
+      if (a.kind !== b.kind || Buffer.compare(a.bytes.subarray(0, b.bytes.length), b.bytes) !== 0) return name;
       continue;
     }
     const [old, fresh] = [partsOf(a), partsOf(b)];
-    if (!isSame([old.rest], [fresh.rest]) || old.edges.length !== fresh.edges.length) return name;
+    if (!isSame(old.rest, fresh.rest) || old.edges.length !== fresh.edges.length) return name;
     for (const [at, [label, slot, kind]] of old.edges.entries()) {
       const [otherLabel, otherSlot] = fresh.edges[at];
       if (label !== otherLabel) return name;
@@ -37,10 +37,6 @@ export function firstChange(before: Payload, now: Payload): string | undefined {
     }
   }
   return undefined;
-}
-
-function isSame(one: unknown, other: unknown): boolean {
-  return serialize(one).equals(serialize(other));
 }
 
 function partsOf(node: PayloadNode): Parts {

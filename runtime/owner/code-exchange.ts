@@ -5,7 +5,7 @@
 // asks for it too early waits, and its owner's end ends the call anyway. A value that names code (a result, a put) is held
 // back until the head has the code, so that from then on nothing depends on the exporter's life.
 
-import { contentHash, type CapturedCode, type CodeShipper, type DataHook } from "../closure/index.ts";
+import { contentHash, type CapturedCode, type CaptureOptions, type CodeShipper, type DataHook } from "../closure/index.ts";
 import { Gate, Recent } from "../core/index.ts";
 import { CodeStoreFullError, CodeUnavailableError, failureOf, ObjectLostError } from "../errors.ts";
 import { INLINE_LIMIT_BYTES, type WritableObject } from "../store/index.ts";
@@ -39,6 +39,7 @@ export class CodeExchange {
   readonly #ready = new Recent<string, Function>(READY_FUNCTIONS);
   readonly #reviving = new Map<string, Promise<Function>>();
   readonly #published = new Recent<string, true>(PUBLISHED_IDS);
+  readonly #stale = new WeakSet<Function>();
   readonly #publishing = new Map<string, Promise<void>>();
   /** Names of the functions being revived, by the data they need: for messages to people. */
   readonly #wanted = new Map<string, string>();
@@ -56,6 +57,18 @@ export class CodeExchange {
       this.#publish(id, label, needs, () => bytes.length <= INLINE_LIMIT_BYTES ? bytes : this.#store(bytes, false));
     }
     return { id, name: label };
+  }
+
+  /** Says so, once, when a captured variable is no longer what workers have. */
+  warnIfStale(fn: Function, options: CaptureOptions): void {
+    if (this.#stale.has(fn)) return;
+    const variable = this.shipper.changed(fn, options);
+    if (variable === undefined) return;
+    this.#stale.add(fn);
+    const { label } = this.shipper.capture(fn, options);
+    const text = `${label} uses "${variable}", which has changed since its first .remote() call: workers go on with the ` +
+      "value of that time. Pass it as an argument, or make a new remote function from a new function.";
+    process.emitWarning(text, { type: "TroupeWarning", code: "TROUPE_STALE_CAPTURE" });
   }
 
   /** Resolves when whoever is told these ids can fetch them; undefined when that is so already. Rejects when it never will be. */
