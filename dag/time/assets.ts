@@ -1,0 +1,86 @@
+// Assets: what tasks of one graph make and others wait for. An event of an asset is that a task which makes it succeeded, or
+// a word from outside. Conditions over assets decide when a graph that waits for them runs.
+
+import { InvalidArgumentError } from "../../sdk/index.ts";
+
+export interface AssetEvent {
+  readonly asset: string;
+  readonly at: Date;
+  /** What the producer said of it. */
+  readonly extra: Readonly<Record<string, unknown>>;
+  /** Where it came from; none for a word from outside. */
+  readonly source?: { readonly dagId: string; readonly runId: string; readonly taskId: string } | undefined;
+}
+
+export interface Asset {
+  readonly kind: "asset";
+  readonly name: string;
+}
+export type AssetExpression = Asset | { readonly kind: "all" | "any"; readonly of: readonly AssetExpression[] };
+
+export function asset(name: string): Asset {
+  if (typeof name !== "string" || name === "") throw new InvalidArgumentError("asset: the name must be a non-empty string");
+  return { kind: "asset", name };
+}
+
+/** When each of them has had an event. */
+export function all(...of: readonly AssetExpression[]): AssetExpression {
+  return condition("all", of);
+}
+
+/** When one of them has had an event. */
+export function any(...of: readonly AssetExpression[]): AssetExpression {
+  return condition("any", of);
+}
+
+function condition(kind: "all" | "any", of: readonly AssetExpression[]): AssetExpression {
+  if (of.length === 0 || !of.every(isExpression))
+    throw new InvalidArgumentError(`${kind}: expected assets, or conditions over them`);
+  return { kind, of };
+}
+
+export function isExpression(value: unknown): value is AssetExpression {
+  const { kind } = (value ?? {}) as { kind?: unknown };
+  return kind === "asset" || kind === "all" || kind === "any";
+}
+
+export function namesIn(expression: AssetExpression): string[] {
+  return expression.kind === "asset" ? [expression.name] : [...new Set(expression.of.flatMap(namesIn))];
+}
+
+export function holds(expression: AssetExpression, seen: (name: string) => boolean): boolean {
+  if (expression.kind === "asset") return seen(expression.name);
+  return expression.kind === "all"
+    ? expression.of.every((one) => holds(one, seen))
+    : expression.of.some((one) => holds(one, seen));
+}
+
+/**
+ * What a graph has heard since its last run. Several events of an asset before that are one reason, and all of them are
+ * given.
+ */
+export class AssetQueue {
+  readonly #expression: AssetExpression;
+  readonly #names: ReadonlySet<string>;
+  #events: AssetEvent[] = [];
+
+  constructor(expression: AssetExpression) {
+    this.#expression = expression;
+    this.#names = new Set(namesIn(expression));
+  }
+
+  /** The events a run is made for, once the condition holds. */
+  add(event: AssetEvent): readonly AssetEvent[] | undefined {
+    if (!this.#names.has(event.asset)) return undefined;
+    this.#events.push(event);
+    const seen = new Set(this.#events.map((one) => one.asset));
+    if (!holds(this.#expression, (name) => seen.has(name))) return undefined;
+    const events = this.#events;
+    this.#events = [];
+    return events;
+  }
+
+  waiting(): readonly AssetEvent[] {
+    return this.#events;
+  }
+}
