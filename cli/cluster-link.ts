@@ -2,7 +2,9 @@
 
 import { ConnectionError, type TroupeError, errorOf } from "../runtime/errors.ts";
 import { systemClock, systemRandom } from "../runtime/system.ts";
-import { Caller, type Channel, systemTransport, type Transport } from "../runtime/transport/index.ts";
+import {
+  type AnswerName, type AnswerOf, Caller, type CallName, type CallOf, type Channel, type Draft, systemTransport, type Transport,
+} from "../runtime/transport/index.ts";
 import { findTarget, shapeRow, type StateKind, type Target } from "../sdk/contract.ts";
 import { type ConnectOptions, hostAndPort, refuseExposure } from "./option-values.ts";
 
@@ -49,14 +51,15 @@ export class ClusterLink {
 
   /** All rows of a kind, from the whole cluster; who did not answer is named on stderr. */
   async rows(kind: StateKind, filters: Readonly<Record<string, string>> = {}, limit = ROWS_MAX): Promise<Row[]> {
+    const { json, missing } = await this.ask("listState", { kind, filters, limit }, "stateRows");
+    for (const one of missing) process.stderr.write(`not told: ${one}\n`);
+    return (JSON.parse(json) as object[]).map((row) => shapeRow(kind, row) as object as Row);
+  }
+
+  async ask<N extends CallName, A extends AnswerName>(name: N, body: Draft<CallOf<N>>, expected: A): Promise<AnswerOf<A>> {
     const alive = systemClock.after(ASK_TIMEOUT_MS, () => {}, true);
     try {
-      const query = { kind, filters, limit };
-      const { json, missing } = await this.#caller.call(this.#channel, "listState", query, "stateRows", {
-        timeoutMs: ASK_TIMEOUT_MS,
-      });
-      for (const one of missing) process.stderr.write(`not told: ${one}\n`);
-      return (JSON.parse(json) as object[]).map((row) => shapeRow(kind, row) as object as Row);
+      return await this.#caller.call(this.#channel, name, body, expected, { timeoutMs: ASK_TIMEOUT_MS });
     } finally {
       alive.cancel();
     }

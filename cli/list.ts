@@ -16,6 +16,7 @@ const COLUMNS: Readonly<Record<StateKind, readonly string[]>> = {
   workers: ["id", "state", "pid", "nodeId", "jobId"],
   stores: ["nodeId", "used", "capacity", "objects", "made", "madeBytes", "copiedBytes"],
   groups: ["id", "state", "strategy", "name", "namespace", "bundles", "lifetime", "jobId", "reason"],
+  logs: ["id", "state", "pid", "nodeId", "bytes"],
   jobs: ["id", "state", "name", "namespace", "nodeId", "entry", "reason"],
 };
 

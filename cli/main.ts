@@ -10,6 +10,8 @@ import { addDrain } from "./drain.ts";
 import { addDoctor } from "./doctor.ts";
 import { FoundWrong } from "./failure.ts";
 import { addGet, addList, addSummary } from "./list.ts";
+import { addLogs } from "./logs.ts";
+import { addStack } from "./stack.ts";
 import { addStart } from "./start.ts";
 import { addStatus } from "./status.ts";
 import { addStop } from "./stop.ts";
@@ -62,6 +64,9 @@ Example:
   $ troupe status
   $ troupe stop
 Every command has --help with an example. Exit status: 0 done, 1 failed, 2 wrong usage.`);
-  for (const add of [addStart, addStop, addStatus, addList, addGet, addSummary, addDrain, addBench, addDoctor]) add(troupe);
+  const commands = [
+    addStart, addStop, addStatus, addList, addGet, addSummary, addLogs, addStack, addDrain, addBench, addDoctor,
+  ];
+  for (const add of commands) add(troupe);
   return troupe;
 }

@@ -14,6 +14,12 @@ const TAIL_LINES = 20;
 const LINE_MAX = 64 * 1024;
 const LAST_LINES_WAIT_MS = 200;
 
+/**
+ * How the inspector of a worker listens when SIGUSR1 opens it: at any free port of this machine, under a name that is told on
+ * its standard error and nowhere else.
+ */
+const INSPECTABLE = ["--inspect-port=127.0.0.1:0", "--inspect-publish-uid=stderr"] as const;
+
 export interface SpawnerOptions {
   /** Absolute path of a program's main file. */
   readonly mainOf: (program: SpawnRequest["program"]) => string;
@@ -24,7 +30,8 @@ export interface SpawnerOptions {
 export function systemSpawner(options: SpawnerOptions): Spawner {
   return {
     spawn(request: SpawnRequest): ChildProcess {
-      const child = spawn(process.execPath, [...(request.nodeArgs ?? []), options.mainOf(request.program)], {
+      const nodeArgs = [...(request.program === "worker" ? INSPECTABLE : []), ...(request.nodeArgs ?? [])];
+      const child = spawn(process.execPath, [...nodeArgs, options.mainOf(request.program)], {
         stdio: ["ignore", "pipe", "pipe", "pipe"],
         detached: true,
         cwd: request.folder,
@@ -72,11 +79,19 @@ export function systemSpawner(options: SpawnerOptions): Spawner {
   };
 }
 
+/** To one process: what it started would die of a signal that only it knows. */
+export function signalProcess(pid: number, signal: NodeJS.Signals): void {
+  if (pid > 1) signalIfThere(pid, signal);
+}
+
 /** To the whole group; a group that is gone needs no signal. */
 export function signalGroup(pid: number, signal: NodeJS.Signals): void {
-  if (pid <= 1) return;
+  if (pid > 1) signalIfThere(-pid, signal);
+}
+
+function signalIfThere(target: number, signal: NodeJS.Signals): void {
   try {
-    process.kill(-pid, signal);
+    process.kill(target, signal);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
   }

@@ -6,7 +6,7 @@ export { ActorPool, type PoolCall } from "./actor-pool.ts";
 export { mapAll, type Mapped, type MapOptions } from "./map-all.ts";
 export { perWorker, type PerWorker } from "./per-worker.ts";
 export { list, summary, type ListOptions, type TaskSummary } from "./state.ts";
-export type { ActorRow, GroupRow, JobRow, NodeRow, ObjectRow, StoreRow, TaskRow, WorkerRow } from "./rows.ts";
+export type { ActorRow, GroupRow, JobRow, LogRow, NodeRow, ObjectRow, StoreRow, TaskRow, WorkerRow } from "./rows.ts";
 export { remote } from "./remote.ts";
 export { Secret, secret } from "./secret.ts";
 export { asCompleted, cancel, first, get, getSettled, put, run, wait } from "./objects.ts";

@@ -110,6 +110,18 @@ export interface GroupRow {
   readonly reason: string;
 }
 
+/** What a worker printed, as its node keeps it. */
+export interface LogRow {
+  /** Of the worker. */
+  readonly id: string;
+  readonly nodeId: string;
+  /** 0 for one that has ended. */
+  readonly pid: number;
+  /** Printed since it started; the first of them may no longer be kept. */
+  readonly bytes: number;
+  readonly state: "OPEN" | "ENDED";
+}
+
 export interface StateRows {
   readonly groups: GroupRow;
   readonly nodes: NodeRow;
@@ -119,6 +131,7 @@ export interface StateRows {
   readonly objects: ObjectRow;
   readonly workers: WorkerRow;
   readonly stores: StoreRow;
+  readonly logs: LogRow;
 }
 export type StateKind = keyof StateRows;
 export type StateRowOf<K extends StateKind> = StateRows[K];

@@ -3,7 +3,7 @@
 import { InvalidArgumentError } from "../runtime/errors.ts";
 import { currentSession, type Session } from "../runtime/owner/index.ts";
 import type {
-  ActorRow, GroupRow, JobRow, NodeRow, ObjectRow, StateKind, StateRowOf, StoreRow, TaskRow, WorkerRow,
+  ActorRow, GroupRow, JobRow, LogRow, NodeRow, ObjectRow, StateKind, StateRowOf, StoreRow, TaskRow, WorkerRow,
 } from "./rows.ts";
 import { shapeRow } from "./rows.ts";
 
@@ -24,6 +24,7 @@ export const list = {
   workers: (options?: ListOptions<WorkerRow>) => rowsOf("workers", options),
   stores: (options?: ListOptions<StoreRow>) => rowsOf("stores", options),
   placementGroups: (options?: ListOptions<GroupRow>) => rowsOf("groups", options),
+  logs: (options?: ListOptions<LogRow>) => rowsOf("logs", options),
 } as const;
 
 export interface TaskSummary {

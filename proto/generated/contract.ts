@@ -205,6 +205,7 @@ export interface TaskDone {
   readonly micros: number;
   readonly skipped: boolean;
   readonly pid: number;
+  readonly started: number;
 }
 export const TaskDone = v1.TaskDone as Codec<TaskDone>;
 
@@ -466,6 +467,11 @@ export interface JobEnded {
 }
 export const JobEnded = v1.JobEnded as Codec<JobEnded>;
 
+export interface Metrics {
+  readonly json: string;
+}
+export const Metrics = v1.Metrics as Codec<Metrics>;
+
 export interface LogLines {
   readonly process: string;
   readonly pid: number;
@@ -489,6 +495,7 @@ export interface NodeInfo {
   readonly isHead: boolean;
   readonly pid: number;
   readonly reclaimable: Readonly<Record<string, number>>;
+  readonly metricsPort: number;
 }
 export const NodeInfo = v1.NodeInfo as Codec<NodeInfo>;
 
@@ -672,7 +679,7 @@ export const RelayClosed = v1.RelayClosed as Codec<RelayClosed>;
 
 export interface Call {
   /** Which of them is set. Ignored when sent. */
-  readonly body?: "createActor" | "resolveActor" | "killActor" | "placeActor" | "registerNode" | "registerJob" | "listState" | "grantSlab" | "allocateObject" | "grantDescriptors" | "fetchObject" | "readChunk" | "writeChunk" | "describeProcess" | "lookUpProcess" | "exportCode" | "fetchCode" | "createGroup" | "findGroup" | "removeGroup" | "reserveBundles" | "drainNode" | undefined;
+  readonly body?: "createActor" | "resolveActor" | "killActor" | "placeActor" | "registerNode" | "registerJob" | "listState" | "grantSlab" | "allocateObject" | "grantDescriptors" | "fetchObject" | "readChunk" | "writeChunk" | "describeProcess" | "lookUpProcess" | "exportCode" | "fetchCode" | "createGroup" | "findGroup" | "removeGroup" | "reserveBundles" | "drainNode" | "readLog" | "readStack" | undefined;
   readonly id: number;
   readonly attempt: number;
   readonly origin: string;
@@ -698,12 +705,14 @@ export interface Call {
   readonly removeGroup: RemoveGroup | undefined;
   readonly reserveBundles: ReserveBundles | undefined;
   readonly drainNode: DrainNode | undefined;
+  readonly readLog: ReadLog | undefined;
+  readonly readStack: ReadStack | undefined;
 }
 export const Call = v1.Call as Codec<Call>;
 
 export interface Answer {
   /** Which of them is set. Ignored when sent. */
-  readonly body?: "actor" | "registeredNode" | "registeredJob" | "stateRows" | "slab" | "object" | "descriptors" | "stored" | "chunk" | "done" | "process" | "death" | "codeItem" | "group" | undefined;
+  readonly body?: "actor" | "registeredNode" | "registeredJob" | "stateRows" | "slab" | "object" | "descriptors" | "stored" | "chunk" | "done" | "process" | "death" | "codeItem" | "group" | "logPart" | "stack" | undefined;
   readonly id: number;
   readonly failure: Failure | undefined;
   readonly actor: ActorInfo | undefined;
@@ -720,6 +729,8 @@ export interface Answer {
   readonly death: DeathCause | undefined;
   readonly codeItem: CodeItem | undefined;
   readonly group: GroupInfo | undefined;
+  readonly logPart: LogPart | undefined;
+  readonly stack: StackTold | undefined;
 }
 export const Answer = v1.Answer as Codec<Answer>;
 
@@ -894,6 +905,32 @@ export interface CodeItem {
 }
 export const CodeItem = v1.CodeItem as Codec<CodeItem>;
 
+export interface ReadLog {
+  readonly node: string;
+  readonly process: string;
+  readonly offset: number;
+  readonly length: number;
+}
+export const ReadLog = v1.ReadLog as Codec<ReadLog>;
+
+export interface LogPart {
+  readonly offset: number;
+  readonly bytes: Uint8Array;
+  readonly end: number;
+}
+export const LogPart = v1.LogPart as Codec<LogPart>;
+
+export interface ReadStack {
+  readonly node: string;
+  readonly process: string;
+}
+export const ReadStack = v1.ReadStack as Codec<ReadStack>;
+
+export interface StackTold {
+  readonly text: string;
+}
+export const StackTold = v1.StackTold as Codec<StackTold>;
+
 export interface CodeFreed {
   readonly ids: readonly string[];
 }
@@ -962,6 +999,7 @@ export const MESSAGES = {
   actorConstructed: { field: 45, codec: ActorConstructed },
   exit: { field: 46, codec: Exit },
   logLines: { field: 47, codec: LogLines },
+  metrics: { field: 54, codec: Metrics },
   leaseIdle: { field: 48, codec: LeaseIdle },
   endLease: { field: 49, codec: EndLease },
   actorExiting: { field: 50, codec: ActorExiting },

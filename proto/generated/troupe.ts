@@ -2491,6 +2491,7 @@ this.retriable = false;
 this.micros = 0;
 this.skipped = false;
 this.pid = 0;
+this.started = 0;
 };
 TaskDone.encode = function (message, writer, _depth) {
 if (!writer)
@@ -2517,6 +2518,8 @@ if (message.skipped != null && $Object.hasOwnProperty.call(message, "skipped") &
 writer.uint32(56).bool(message.skipped);
 if (message.pid != null && $Object.hasOwnProperty.call(message, "pid") && message.pid !== 0)
 writer.uint32(64).uint32(message.pid);
+if (message.started != null && $Object.hasOwnProperty.call(message, "started") && (typeof message.started === "object" ? message.started.low || message.started.high : message.started !== 0))
+writer.uint32(160).uint64(message.started);
 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
 for (let i = 0; i < message.$unknowns.length; ++i)
 writer.raw(message.$unknowns[i]);
@@ -2617,6 +2620,15 @@ if (value = reader.uint32())
 message.pid = value;
 else
 message.pid = 0;
+continue;
+}
+case 20: {
+if (wireType !== 0)
+break;
+if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+message.started = value;
+else
+message.started = 0;
 continue;
 }
 }
@@ -6200,6 +6212,78 @@ return message;
 };
 return JobEnded;
 })();
+v1.Metrics = (function() {
+const Metrics = function () {
+this.json = "";
+};
+Metrics.encode = function (message, writer, _depth) {
+if (!writer)
+writer = $Writer.create();
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $util.recursionLimit)
+throw $Error("max depth exceeded");
+if (message.json != null && $Object.hasOwnProperty.call(message, "json") && message.json !== "")
+writer.uint32(10).string(message.json);
+if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+for (let i = 0; i < message.$unknowns.length; ++i)
+writer.raw(message.$unknowns[i]);
+return writer;
+};
+Metrics.decode = function (reader, length, _end, _depth, _target) {
+if (!(reader instanceof $Reader))
+reader = $Reader.create(reader);
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $Reader.recursionLimit)
+throw $Error("max depth exceeded");
+let end, message, value;
+if (length === $undefined)
+end = reader.len;
+else {
+end = reader.pos + length;
+if (end > reader.len)
+throw $RangeError("index out of range");
+length = reader.len;
+reader.len = end;
+}
+message = _target || new v1.Metrics();
+while (reader.pos < end) {
+let start = reader.pos;
+let tag = reader.tag();
+if (tag === _end) {
+_end = $undefined;
+break;
+}
+let wireType = tag & 7;
+switch (tag >>>= 3) {
+case 1: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.json = value;
+else
+message.json = "";
+continue;
+}
+}
+reader.skipType(wireType, _depth, tag);
+if (!reader.discardUnknown) {
+$util.makeProp(message, "$unknowns", false);
+(message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+}
+}
+if (length !== $undefined) {
+if (reader.pos !== end)
+throw $RangeError("index out of range");
+reader.len = length;
+}
+if (_end !== $undefined)
+throw $Error("missing end group");
+return message;
+};
+return Metrics;
+})();
 v1.LogLines = (function() {
 const LogLines = function () {
 this.process = "";
@@ -6346,6 +6430,7 @@ this.backlog = 0;
 this.isHead = false;
 this.pid = 0;
 this.reclaimable = $Object.create(null);
+this.metricsPort = 0;
 };
 NodeInfo.encode = function (message, writer, _depth) {
 if (!writer)
@@ -6382,6 +6467,8 @@ writer.uint32(88).uint32(message.pid);
 if (message.reclaimable != null && $Object.hasOwnProperty.call(message, "reclaimable"))
 for (let keys = $Object.keys(message.reclaimable), i = 0; i < keys.length; ++i)
 writer.uint32(98).fork().uint32(10).string(keys[i]).uint32(16).sint64(message.reclaimable[keys[i]]).ldelim();
+if (message.metricsPort != null && $Object.hasOwnProperty.call(message, "metricsPort") && message.metricsPort !== 0)
+writer.uint32(160).uint32(message.metricsPort);
 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
 for (let i = 0; i < message.$unknowns.length; ++i)
 writer.raw(message.$unknowns[i]);
@@ -6620,6 +6707,15 @@ reader.len = end;
 if (key === "__proto__")
 $util.makeProp(message.reclaimable, key);
 message.reclaimable[key] = value;
+continue;
+}
+case 20: {
+if (wireType !== 0)
+break;
+if (value = reader.uint32())
+message.metricsPort = value;
+else
+message.metricsPort = 0;
 continue;
 }
 }
@@ -9114,6 +9210,8 @@ this.findGroup = $undefined;
 this.removeGroup = $undefined;
 this.reserveBundles = $undefined;
 this.drainNode = $undefined;
+this.readLog = $undefined;
+this.readStack = $undefined;
 this.body = $undefined;
 };
 Call.encode = function (message, writer, _depth) {
@@ -9173,6 +9271,10 @@ if (message.reserveBundles != null && $Object.hasOwnProperty.call(message, "rese
 v1.ReserveBundles.encode(message.reserveBundles, writer.uint32(426).fork(), _depth + 1).ldelim();
 if (message.drainNode != null && $Object.hasOwnProperty.call(message, "drainNode"))
 v1.DrainNode.encode(message.drainNode, writer.uint32(434).fork(), _depth + 1).ldelim();
+if (message.readLog != null && $Object.hasOwnProperty.call(message, "readLog"))
+v1.ReadLog.encode(message.readLog, writer.uint32(482).fork(), _depth + 1).ldelim();
+if (message.readStack != null && $Object.hasOwnProperty.call(message, "readStack"))
+v1.ReadStack.encode(message.readStack, writer.uint32(490).fork(), _depth + 1).ldelim();
 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
 for (let i = 0; i < message.$unknowns.length; ++i)
 writer.raw(message.$unknowns[i]);
@@ -9386,6 +9488,20 @@ message.drainNode = v1.DrainNode.decode(reader, reader.size(), $undefined, _dept
 message.body = "drainNode";
 continue;
 }
+case 60: {
+if (wireType !== 2)
+break;
+message.readLog = v1.ReadLog.decode(reader, reader.size(), $undefined, _depth + 1, message.readLog);
+message.body = "readLog";
+continue;
+}
+case 61: {
+if (wireType !== 2)
+break;
+message.readStack = v1.ReadStack.decode(reader, reader.size(), $undefined, _depth + 1, message.readStack);
+message.body = "readStack";
+continue;
+}
 }
 reader.skipType(wireType, _depth, tag);
 if (!reader.discardUnknown) {
@@ -9422,6 +9538,8 @@ this.process = $undefined;
 this.death = $undefined;
 this.codeItem = $undefined;
 this.group = $undefined;
+this.logPart = $undefined;
+this.stack = $undefined;
 this.body = $undefined;
 };
 Answer.encode = function (message, writer, _depth) {
@@ -9463,6 +9581,10 @@ if (message.codeItem != null && $Object.hasOwnProperty.call(message, "codeItem")
 v1.CodeItem.encode(message.codeItem, writer.uint32(234).fork(), _depth + 1).ldelim();
 if (message.group != null && $Object.hasOwnProperty.call(message, "group"))
 v1.GroupInfo.encode(message.group, writer.uint32(402).fork(), _depth + 1).ldelim();
+if (message.logPart != null && $Object.hasOwnProperty.call(message, "logPart"))
+v1.LogPart.encode(message.logPart, writer.uint32(482).fork(), _depth + 1).ldelim();
+if (message.stack != null && $Object.hasOwnProperty.call(message, "stack"))
+v1.StackTold.encode(message.stack, writer.uint32(490).fork(), _depth + 1).ldelim();
 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
 for (let i = 0; i < message.$unknowns.length; ++i)
 writer.raw(message.$unknowns[i]);
@@ -9606,6 +9728,20 @@ if (wireType !== 2)
 break;
 message.group = v1.GroupInfo.decode(reader, reader.size(), $undefined, _depth + 1, message.group);
 message.body = "group";
+continue;
+}
+case 60: {
+if (wireType !== 2)
+break;
+message.logPart = v1.LogPart.decode(reader, reader.size(), $undefined, _depth + 1, message.logPart);
+message.body = "logPart";
+continue;
+}
+case 61: {
+if (wireType !== 2)
+break;
+message.stack = v1.StackTold.decode(reader, reader.size(), $undefined, _depth + 1, message.stack);
+message.body = "stack";
 continue;
 }
 }
@@ -11977,6 +12113,366 @@ throw $Error("missing end group");
 return message;
 };
 return CodeItem;
+})();
+v1.ReadLog = (function() {
+const ReadLog = function () {
+this.node = "";
+this.process = "";
+this.offset = 0;
+this.length = 0;
+};
+ReadLog.encode = function (message, writer, _depth) {
+if (!writer)
+writer = $Writer.create();
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $util.recursionLimit)
+throw $Error("max depth exceeded");
+if (message.node != null && $Object.hasOwnProperty.call(message, "node") && message.node !== "")
+writer.uint32(10).string(message.node);
+if (message.process != null && $Object.hasOwnProperty.call(message, "process") && message.process !== "")
+writer.uint32(18).string(message.process);
+if (message.offset != null && $Object.hasOwnProperty.call(message, "offset") && (typeof message.offset === "object" ? message.offset.low || message.offset.high : message.offset !== 0))
+writer.uint32(24).uint64(message.offset);
+if (message.length != null && $Object.hasOwnProperty.call(message, "length") && message.length !== 0)
+writer.uint32(32).uint32(message.length);
+if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+for (let i = 0; i < message.$unknowns.length; ++i)
+writer.raw(message.$unknowns[i]);
+return writer;
+};
+ReadLog.decode = function (reader, length, _end, _depth, _target) {
+if (!(reader instanceof $Reader))
+reader = $Reader.create(reader);
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $Reader.recursionLimit)
+throw $Error("max depth exceeded");
+let end, message, value;
+if (length === $undefined)
+end = reader.len;
+else {
+end = reader.pos + length;
+if (end > reader.len)
+throw $RangeError("index out of range");
+length = reader.len;
+reader.len = end;
+}
+message = _target || new v1.ReadLog();
+while (reader.pos < end) {
+let start = reader.pos;
+let tag = reader.tag();
+if (tag === _end) {
+_end = $undefined;
+break;
+}
+let wireType = tag & 7;
+switch (tag >>>= 3) {
+case 1: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.node = value;
+else
+message.node = "";
+continue;
+}
+case 2: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.process = value;
+else
+message.process = "";
+continue;
+}
+case 3: {
+if (wireType !== 0)
+break;
+if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+message.offset = value;
+else
+message.offset = 0;
+continue;
+}
+case 4: {
+if (wireType !== 0)
+break;
+if (value = reader.uint32())
+message.length = value;
+else
+message.length = 0;
+continue;
+}
+}
+reader.skipType(wireType, _depth, tag);
+if (!reader.discardUnknown) {
+$util.makeProp(message, "$unknowns", false);
+(message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+}
+}
+if (length !== $undefined) {
+if (reader.pos !== end)
+throw $RangeError("index out of range");
+reader.len = length;
+}
+if (_end !== $undefined)
+throw $Error("missing end group");
+return message;
+};
+return ReadLog;
+})();
+v1.LogPart = (function() {
+const LogPart = function () {
+this.offset = 0;
+this.bytes = $none;
+this.end = 0;
+};
+LogPart.encode = function (message, writer, _depth) {
+if (!writer)
+writer = $Writer.create();
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $util.recursionLimit)
+throw $Error("max depth exceeded");
+if (message.offset != null && $Object.hasOwnProperty.call(message, "offset") && (typeof message.offset === "object" ? message.offset.low || message.offset.high : message.offset !== 0))
+writer.uint32(8).uint64(message.offset);
+if (message.bytes != null && $Object.hasOwnProperty.call(message, "bytes") && message.bytes.length)
+writer.uint32(18).bytes(message.bytes);
+if (message.end != null && $Object.hasOwnProperty.call(message, "end") && (typeof message.end === "object" ? message.end.low || message.end.high : message.end !== 0))
+writer.uint32(24).uint64(message.end);
+if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+for (let i = 0; i < message.$unknowns.length; ++i)
+writer.raw(message.$unknowns[i]);
+return writer;
+};
+LogPart.decode = function (reader, length, _end, _depth, _target) {
+if (!(reader instanceof $Reader))
+reader = $Reader.create(reader);
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $Reader.recursionLimit)
+throw $Error("max depth exceeded");
+let end, message, value;
+if (length === $undefined)
+end = reader.len;
+else {
+end = reader.pos + length;
+if (end > reader.len)
+throw $RangeError("index out of range");
+length = reader.len;
+reader.len = end;
+}
+message = _target || new v1.LogPart();
+while (reader.pos < end) {
+let start = reader.pos;
+let tag = reader.tag();
+if (tag === _end) {
+_end = $undefined;
+break;
+}
+let wireType = tag & 7;
+switch (tag >>>= 3) {
+case 1: {
+if (wireType !== 0)
+break;
+if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+message.offset = value;
+else
+message.offset = 0;
+continue;
+}
+case 2: {
+if (wireType !== 2)
+break;
+if ((value = reader.bytes()).length)
+message.bytes = value;
+else
+message.bytes = $none;
+continue;
+}
+case 3: {
+if (wireType !== 0)
+break;
+if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+message.end = value;
+else
+message.end = 0;
+continue;
+}
+}
+reader.skipType(wireType, _depth, tag);
+if (!reader.discardUnknown) {
+$util.makeProp(message, "$unknowns", false);
+(message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+}
+}
+if (length !== $undefined) {
+if (reader.pos !== end)
+throw $RangeError("index out of range");
+reader.len = length;
+}
+if (_end !== $undefined)
+throw $Error("missing end group");
+return message;
+};
+return LogPart;
+})();
+v1.ReadStack = (function() {
+const ReadStack = function () {
+this.node = "";
+this.process = "";
+};
+ReadStack.encode = function (message, writer, _depth) {
+if (!writer)
+writer = $Writer.create();
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $util.recursionLimit)
+throw $Error("max depth exceeded");
+if (message.node != null && $Object.hasOwnProperty.call(message, "node") && message.node !== "")
+writer.uint32(10).string(message.node);
+if (message.process != null && $Object.hasOwnProperty.call(message, "process") && message.process !== "")
+writer.uint32(18).string(message.process);
+if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+for (let i = 0; i < message.$unknowns.length; ++i)
+writer.raw(message.$unknowns[i]);
+return writer;
+};
+ReadStack.decode = function (reader, length, _end, _depth, _target) {
+if (!(reader instanceof $Reader))
+reader = $Reader.create(reader);
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $Reader.recursionLimit)
+throw $Error("max depth exceeded");
+let end, message, value;
+if (length === $undefined)
+end = reader.len;
+else {
+end = reader.pos + length;
+if (end > reader.len)
+throw $RangeError("index out of range");
+length = reader.len;
+reader.len = end;
+}
+message = _target || new v1.ReadStack();
+while (reader.pos < end) {
+let start = reader.pos;
+let tag = reader.tag();
+if (tag === _end) {
+_end = $undefined;
+break;
+}
+let wireType = tag & 7;
+switch (tag >>>= 3) {
+case 1: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.node = value;
+else
+message.node = "";
+continue;
+}
+case 2: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.process = value;
+else
+message.process = "";
+continue;
+}
+}
+reader.skipType(wireType, _depth, tag);
+if (!reader.discardUnknown) {
+$util.makeProp(message, "$unknowns", false);
+(message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+}
+}
+if (length !== $undefined) {
+if (reader.pos !== end)
+throw $RangeError("index out of range");
+reader.len = length;
+}
+if (_end !== $undefined)
+throw $Error("missing end group");
+return message;
+};
+return ReadStack;
+})();
+v1.StackTold = (function() {
+const StackTold = function () {
+this.text = "";
+};
+StackTold.encode = function (message, writer, _depth) {
+if (!writer)
+writer = $Writer.create();
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $util.recursionLimit)
+throw $Error("max depth exceeded");
+if (message.text != null && $Object.hasOwnProperty.call(message, "text") && message.text !== "")
+writer.uint32(10).string(message.text);
+if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+for (let i = 0; i < message.$unknowns.length; ++i)
+writer.raw(message.$unknowns[i]);
+return writer;
+};
+StackTold.decode = function (reader, length, _end, _depth, _target) {
+if (!(reader instanceof $Reader))
+reader = $Reader.create(reader);
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $Reader.recursionLimit)
+throw $Error("max depth exceeded");
+let end, message, value;
+if (length === $undefined)
+end = reader.len;
+else {
+end = reader.pos + length;
+if (end > reader.len)
+throw $RangeError("index out of range");
+length = reader.len;
+reader.len = end;
+}
+message = _target || new v1.StackTold();
+while (reader.pos < end) {
+let start = reader.pos;
+let tag = reader.tag();
+if (tag === _end) {
+_end = $undefined;
+break;
+}
+let wireType = tag & 7;
+switch (tag >>>= 3) {
+case 1: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.text = value;
+else
+message.text = "";
+continue;
+}
+}
+reader.skipType(wireType, _depth, tag);
+if (!reader.discardUnknown) {
+$util.makeProp(message, "$unknowns", false);
+(message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+}
+}
+if (length !== $undefined) {
+if (reader.pos !== end)
+throw $RangeError("index out of range");
+reader.len = length;
+}
+if (_end !== $undefined)
+throw $Error("missing end group");
+return message;
+};
+return StackTold;
 })();
 v1.CodeFreed = (function() {
 const CodeFreed = function () {

@@ -17,6 +17,7 @@ export interface AgentStateParts {
   readonly store: StoreHost;
   readonly copied: () => number;
   readonly workers: () => object[];
+  readonly logs: () => object[];
   readonly processes: LocalProcesses;
 }
 
@@ -29,6 +30,7 @@ export class AgentState {
 
   async here(query: ListState): Promise<Draft<StateRows>> {
     if (query.kind === "workers") return answerOf(selectRows(this.#parts.workers(), query));
+    if (query.kind === "logs") return answerOf(selectRows(this.#parts.logs(), query));
     if (query.kind === "stores") return answerOf(selectRows([this.#store()], query));
     return this.#ofProcesses(query);
   }

@@ -11,7 +11,7 @@ import type { ClaimBook, StoreBroker, StoreClient, StoreGrant, StoreHost } from 
 import {
   AgentWelcome, Callee, Caller, ProcessWelcome, toBytes,
   type ActorSpec, type Admission, type Channel, type ChannelHandler, type Draft, type Failure,
-  type Identity, type Listener, type MessageHandlers, type NodeInfo, type Peer,
+  type Identity, type Listener, type LogLines, type MessageHandlers, type NodeInfo, type Peer,
 } from "../transport/index.ts";
 import type { Resources } from "../../scheduler/index.ts";
 import { type ActorPlacement, AgentActors } from "./agent-actors.ts";
@@ -26,11 +26,13 @@ import { AgentState } from "./agent-state.ts";
 import { Endings } from "./endings.ts";
 import { Gateways } from "./gateways.ts";
 import { HeadLink } from "./head-link.ts";
+import { Inspection } from "./inspection.ts";
 import { LocalProcesses } from "./local-processes.ts";
 import type { LogFiles } from "./log-files.ts";
 import { Peers } from "./peers.ts";
 import { ProcessServices } from "./process-services.ts";
 import { Relays, type RelayTarget } from "./relays.ts";
+import type { StackReader } from "./stack-reader.ts";
 import { WorkerPool } from "./worker-pool.ts";
 
 const CALL_TIMEOUT_MS = 30_000;
@@ -55,7 +57,9 @@ export interface AgentParts {
   /** Where this node's environments are made; undefined where nothing has files, the simulation. */
   readonly environments?: EnvironmentSite | undefined;
   /** Where what workers print is kept. */
-  readonly logs: Pick<LogFiles, "write" | "ended"> | undefined;
+  readonly logs: Pick<LogFiles, "write" | "ended" | "read" | "list"> | undefined;
+  /** How the stack of a worker is read; undefined where nothing is a process, the simulation. */
+  readonly stacks?: StackReader | undefined;
   /** See WorkerPoolParts. */
   readonly workerSilenceMs: number;
   /** Told of each worker's process group, so that it ends with this process whatever happens. */
@@ -84,6 +88,7 @@ export class Agent {
   readonly #processes = new LocalProcesses();
   readonly #jobs: AgentJobs;
   readonly #logs: AgentLogs;
+  readonly #inspection: Inspection;
   readonly #endings: Endings;
   readonly #listeners: Listener[] = [];
   #sweep: Timer | undefined;
@@ -105,7 +110,7 @@ export class Agent {
       silenceMs: parts.workerSilenceMs, beatAgeMs: (client) => parts.store.health(client).beatAgeMs,
       ready: ({ process, jobId, environment }) => this.#leases.workerReady(process, jobId, environment),
       died: (worker, cause) => this.#endings.workerDied(worker, cause),
-      logs: (lines) => this.#logs.printed(lines),
+      logs: (lines) => this.#printed(lines),
     });
     const connect = (node: string) => this.#peers.connect(node);
     this.#environments = new AgentEnvironments({
@@ -115,6 +120,9 @@ export class Agent {
       failed: (jobId, environment, text) => this.#leases.environmentFailed(jobId, environment, text),
     });
     this.#logs = new AgentLogs({ files: parts.logs, jobs: this.#jobs, processes: this.#processes, connect });
+    this.#inspection = new Inspection({
+      nodeId, caller: this.caller, connect, workers: this.workers, logs: parts.logs, stacks: parts.stacks,
+    });
     this.#relays = new Relays({ nodeId, gateways, connect, local: (process) => this.#relayTarget(process) });
     this.#groups = new AgentGroups({ clock, head: () => this.#head, step: (...news) => this.#leases.groupNews(...news) });
     this.#leases = new AgentLeases({
@@ -141,11 +149,7 @@ export class Agent {
       clock, nodeId, host: parts.store, client, clientNumber: grant.client, caller: this.caller, peers: this.#peers,
     });
     this.#code = new AgentCode({ nodeId, objects: this.#objects, head: () => this.#head });
-    this.#state = new AgentState({
-      nodeId, caller: this.caller, store: parts.store, copied: () => this.#objects.copiedBytes,
-      workers: () => this.workers.rows((worker) => this.#leases.leaseOfWorker(worker) !== undefined),
-      processes: this.#processes,
-    });
+    this.#state = this.#makeState();
     this.#head = new HeadLink({
       clock, transport, identity, address: parts.headAddress, caller: this.caller,
       messages: this.#headMessages(),
@@ -161,6 +165,14 @@ export class Agent {
     this.#endings = this.#makeEndings();
   }
 
+  #makeState(): AgentState {
+    return new AgentState({
+      nodeId: this.#nodeId, caller: this.caller, store: this.#parts.store, copied: () => this.#objects.copiedBytes,
+      workers: () => this.workers.rows((worker) => this.#leases.leaseOfWorker(worker) !== undefined),
+      logs: () => this.#inspection.logRows(), processes: this.#processes,
+    });
+  }
+
   #makeServices(): ProcessServices {
     return new ProcessServices({
       nodeId: this.#nodeId, caller: this.caller, jobOf: (peer) => this.#jobOf(peer), jobs: this.#jobs, leases: this.#leases,
@@ -172,7 +184,8 @@ export class Agent {
   #makeEndings(): Endings {
     const { store, workerEnded } = this.#parts;
     return new Endings({
-      nodeId: this.#nodeId, store, workerEnded, workers: this.workers, processes: this.#processes, jobs: this.#jobs,
+      nodeId: this.#nodeId, store, workerEnded,
+      stacks: this.#parts.stacks, workers: this.workers, processes: this.#processes, jobs: this.#jobs,
       leases: this.#leases, actors: this.#actors, objects: this.#objects, environments: this.#environments, logs: this.#logs,
       peers: this.#peers, relays: this.#relays, head: this.#head,
     });
@@ -269,6 +282,7 @@ export class Agent {
     const callee = new Callee({
       listState: async (body) => ({ stateRows: await this.#head.ask("listState", body, "stateRows") }),
       drainNode: async (body) => ({ done: await this.#head.ask("drainNode", body, "done") }),
+      ...this.#inspection.anywhere,
     });
     return {
       messages: { call: (call, channel) => callee.called(call, channel), goodbye: () => {} },
@@ -301,6 +315,12 @@ export class Agent {
   }
 
   /** A process that shares this node's memory. */
+  /** What an inspector says that was opened to read a stack is not the worker's. */
+  #printed(lines: LogLines): void {
+    const isOurs = lines.stderr && lines.lines.every((line) => this.#parts.stacks?.heard(lines.process, line));
+    if (!isOurs) this.#logs.printed(lines);
+  }
+
   #local(peer: Peer) {
     const { store, claims } = this.#parts;
     const grant = store.admit(peer.processId);
@@ -334,6 +354,7 @@ export class Agent {
       readChunk: (body, { channel }) => (
         body.blob === "" ? this.#objects.read(body, channel.peer.nodeId) : this.#environments.read(body)
       ),
+      ...this.#inspection.here,
     });
     const nodeOf = (channel: Channel) => channel.peer.nodeId;
     return {

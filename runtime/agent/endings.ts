@@ -15,6 +15,7 @@ import type { HeadLink } from "./head-link.ts";
 import type { LocalProcesses } from "./local-processes.ts";
 import type { Peers } from "./peers.ts";
 import type { Relays } from "./relays.ts";
+import type { StackReader } from "./stack-reader.ts";
 import type { PooledWorker, WorkerPool } from "./worker-pool.ts";
 
 export interface EndingsParts {
@@ -29,6 +30,7 @@ export interface EndingsParts {
   readonly objects: AgentObjects;
   readonly environments: AgentEnvironments;
   readonly logs: AgentLogs;
+  readonly stacks: Pick<StackReader, "forget"> | undefined;
   readonly peers: Peers;
   readonly relays: Relays;
   readonly head: HeadLink;
@@ -46,6 +48,7 @@ export class Endings {
     const { process, child } = worker;
     this.#parts.workerEnded(child.pid);
     logs.ended(process);
+    this.#parts.stacks?.forget(process);
     const died = { process, node: nodeId, cause, lease: leases.leaseOfWorker(process) ?? "", pid: child.pid };
     // Nobody elsewhere has heard of one that never came up.
     this.#tell(died, worker.channel !== undefined);

@@ -3,12 +3,16 @@
 // Bounded three times: a file by its two parts, what waits to be written by its bytes, files of processes that ended by their
 // sum. Nothing here may fail the node: a disk that is full costs lines, and that is said in the file.
 
-import { closeSync, fstatSync, ftruncateSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
+import {
+  closeSync, existsSync, fstatSync, ftruncateSync, mkdirSync, openSync, readSync, renameSync, rmSync, statSync, writeSync,
+} from "node:fs";
 import { join } from "node:path";
 import type { Clock, Timer } from "../seams.ts";
 
 export interface LogFilesOptions {
   readonly folder: string;
+  /** Where this process's own output goes, if that is a file. */
+  readonly ownPath?: string;
   readonly clock: Clock;
   /** Of one part of a file; there are at most two. */
   readonly partBytes?: number;
@@ -21,14 +25,35 @@ const ENDED_BYTES = 128 * 1024 * 1024;
 const WRITE_EVERY_MS = 100;
 /** Written at once beyond this. */
 const WAITING_BYTES = 256 * 1024;
+/** Read at once. */
+const READ_BYTES_MAX = 1024 * 1024;
+
+/** A part of what a process ever printed. */
+export interface LogRead {
+  /** Of its first byte; later than asked for when that is no longer kept. */
+  readonly offset: number;
+  readonly bytes: Uint8Array;
+  /** Where the next byte will be. */
+  readonly end: number;
+}
+
+/** For the state API. */
+export interface LogFacts {
+  readonly process: string;
+  readonly bytes: number;
+  readonly hasEnded: boolean;
+}
 
 interface Log {
+  readonly process: string;
   readonly path: string;
   waiting: string[];
   waitingBytes: number;
   /** Of the part that is written to. */
   bytes: number;
   oldBytes: number;
+  /** Printed before what is kept. */
+  goneBytes: number;
   /** Lines that could not be written. */
   lost: number;
 }
@@ -67,6 +92,28 @@ export class LogFiles {
     while (this.#endedBytes > endedBytes && this.#ended.length > 1) this.#remove(this.#ended.shift() as Log);
   }
 
+  /** What a process printed, from `offset` of all it ever printed; undefined when nothing of it is kept. "" is this process. */
+  read(process: string, offset: number, length: number): LogRead | undefined {
+    if (process === "") return this.#readOwn(offset, length);
+    const log = this.#logs.get(process) ?? this.#ended.find((one) => one.process === process);
+    if (log === undefined) return undefined;
+    this.#flush(log);
+    const { path, goneBytes, oldBytes, bytes } = log;
+    const turn = goneBytes + oldBytes;
+    const from = Math.min(Math.max(offset, goneBytes), turn + bytes);
+    const isOld = from < turn;
+    const [start, end] = isOld ? [goneBytes, turn] : [turn, turn + bytes];
+    const part = partOf(isOld ? `${path}.old` : path, from - start, Math.min(length, end - from));
+    return { offset: from, bytes: part, end: turn + bytes };
+  }
+
+  list(): LogFacts[] {
+    const facts = (hasEnded: boolean) => ({ process, bytes, oldBytes, goneBytes, waitingBytes }: Log) => (
+      { process, bytes: goneBytes + oldBytes + bytes + waitingBytes, hasEnded }
+    );
+    return [...[...this.#logs.values()].map(facts(false)), ...this.#ended.map(facts(true))];
+  }
+
   close(): void {
     this.#timer?.cancel();
     this.#flushAll();
@@ -79,7 +126,7 @@ export class LogFiles {
     if (log === undefined) {
       if (this.#logs.size === 0 && this.#ended.length === 0) makeFolder(this.#options.folder);
       const path = join(this.#options.folder, `worker-${process}.log`);
-      log = { path, waiting: [], waitingBytes: 0, bytes: 0, oldBytes: 0, lost: 0 };
+      log = { process, path, waiting: [], waitingBytes: 0, bytes: 0, oldBytes: 0, goneBytes: 0, lost: 0 };
       this.#logs.set(process, log);
     }
     return log;
@@ -115,13 +162,34 @@ export class LogFiles {
 
   #turnOver(log: Log): void {
     renameSync(log.path, `${log.path}.old`);
+    log.goneBytes += log.oldBytes;
     log.oldBytes = log.bytes;
     log.bytes = 0;
+  }
+
+  /** A file that began anew is read from its beginning. */
+  #readOwn(offset: number, length: number): LogRead | undefined {
+    const { ownPath } = this.#options;
+    if (ownPath === undefined || !existsSync(ownPath)) return undefined;
+    const { size } = statSync(ownPath);
+    const from = offset > size ? 0 : offset;
+    return { offset: from, bytes: partOf(ownPath, from, Math.min(length, size - from)), end: size };
   }
 
   #remove({ path, bytes, oldBytes }: Log): void {
     this.#endedBytes -= bytes + oldBytes;
     for (const part of [path, `${path}.old`]) rmSync(part, { force: true });
+  }
+}
+
+function partOf(path: string, from: number, length: number): Uint8Array {
+  const bytes = Buffer.alloc(Math.max(0, Math.min(length, READ_BYTES_MAX)));
+  if (bytes.length === 0) return bytes;
+  const fd = openSync(path, "r");
+  try {
+    return bytes.subarray(0, readSync(fd, bytes, 0, bytes.length, from));
+  } finally {
+    closeSync(fd);
   }
 }
 

@@ -5,7 +5,7 @@ import { failureOf, InvalidArgumentError } from "../errors.ts";
 import { EnvironmentSite, npmInstaller } from "../environment/index.ts";
 import { codeLimitOf, Head } from "../head/index.ts";
 import { PACKAGE_ROOT } from "../programs.ts";
-import { LIFELINE_FD } from "../spawner.ts";
+import { LIFELINE_FD, signalProcess } from "../spawner.ts";
 import { watchLifeline } from "../lifeline.ts";
 import { systemClock, systemRandom } from "../system.ts";
 import type { Seams, Spawner } from "../seams.ts";
@@ -15,6 +15,7 @@ import { Agent } from "./agent.ts";
 import type { AgentConfig, HeadConfig, WorkerConfig } from "./config.ts";
 import type { EarlyWorker } from "./early-worker.ts";
 import { boundOwnLog, LogFiles } from "./log-files.ts";
+import { StackReader } from "./stack-reader.ts";
 import { SILENCE_MS } from "./worker-pool.ts";
 
 const HEAD_ADDRESS = "memory:head";
@@ -38,7 +39,10 @@ async function startAgent(config: AgentConfig, spawner: Spawner, early: readonly
   const head = await startHead(config, seams);
   const store = createStore({ capacity: node.objectStoreMemory });
   const claims = createClaims();
-  const logs = new LogFiles({ folder: `${sessionDir}/logs`, clock: systemClock });
+  const logs = new LogFiles({ folder: `${sessionDir}/logs`, ownPath: `${sessionDir}/agent.log`, clock: systemClock });
+  const stacks = new StackReader({
+    clock: systemClock, random: systemRandom, interrupt: (pid) => signalProcess(pid, "SIGUSR1"),
+  });
   const install = npmInstaller({
     clock: systemClock, spawner, started: (pid) => lifeline.add(pid), ended: (pid) => lifeline.remove(pid),
   });
@@ -51,7 +55,7 @@ async function startAgent(config: AgentConfig, spawner: Spawner, early: readonly
     host: node.host,
     total: node.total,
     labels: node.labels,
-    store, claims, logs, workerSilenceMs: workerSilenceOf(process.env.TROUPE_WORKER_SILENCE_MS),
+    store, claims, logs, stacks, workerSilenceMs: workerSilenceOf(process.env.TROUPE_WORKER_SILENCE_MS),
     openStore: (grant, broker) => openStore(grant, broker),
     workerConfig: (worker, environment): WorkerConfig => ({
       clusterId, token, nodeId, sessionDir, processId: worker, environment,

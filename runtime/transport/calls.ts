@@ -221,8 +221,8 @@ export class Callee {
   #answer(key: string, answer: Draft<Answer>): void {
     const { channel } = this.#running.get(key) as Running;
     this.#running.delete(key);
-    // Chunks and code are large, and reading them twice does no harm.
-    if (!answer.chunk && !answer.codeItem) this.#remember(key, answer);
+    // Chunks, code and logs are large, and reading them twice does no harm.
+    if (!answer.chunk && !answer.codeItem && !answer.logPart) this.#remember(key, answer);
     try {
       channel.send("answer", answer);
     } catch (error) {

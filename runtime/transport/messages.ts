@@ -51,8 +51,9 @@ export type {
   CodeItem, ConstructActor, CreateActor, CreateGroup, DeathCause, DescribeProcess, DescriptorGrant, Done, Drop, EndLease, Exit,
   ExportCode, FetchCode, FetchObject, FindGroup, FreeObjects, Goodbye, GrantDescriptors, GrantSlab, GroupInfo, GroupSpec,
   HeldRef, Hello, JobEnded, KillActor, LeaseGranted, LeaseRefused, LeaseRequest, LeaseReturned, LeaseRevoked, ListState,
-  LogLines, LookUpProcess, NodeDied, NodeInfo, NodeReport, ObjectGrant, Ping, PlaceActor, Pong, ProcessDied, PushTask,
-  ReadChunk, Refused, RegisterJob, RegisterNode, RegisteredJob, RegisteredNode, Relay, RelayClosed, RemoveGroup, ReserveBundles,
-  ResolveActor, Resolved, Resumed, SlabGrant, StateRows, Stored, Strategy, StreamHanded, StreamItem, StreamPosition, StreamPull,
-  StreamTaken, Subscribe, Suspended, TaskDone, Template, Welcome, WriteChunk,
+  LogLines, LogPart, LookUpProcess, Metrics, NodeDied, NodeInfo, NodeReport, ObjectGrant, Ping, PlaceActor, Pong, ProcessDied,
+  PushTask, ReadChunk, ReadLog, ReadStack, Refused, RegisterJob, RegisterNode, RegisteredJob, RegisteredNode, Relay,
+  RelayClosed, RemoveGroup, ReserveBundles, ResolveActor, Resolved, Resumed, SlabGrant, StackTold, StateRows, Stored, Strategy,
+  StreamHanded, StreamItem, StreamPosition, StreamPull, StreamTaken, Subscribe, Suspended, TaskDone, Template, Welcome,
+  WriteChunk,
 } from "../../proto/generated/contract.ts";

@@ -1,0 +1,208 @@
+// What a worker is doing now, also while its loop is blocked: its JavaScript stack, read by the engine's inspector.
+//
+// SIGUSR1 opens the inspector: Node handles it on a thread of its own and interrupts running code. Workers are started so that it
+// listens on loopback at any free port (runtime/spawner.ts), under a name that it tells on its standard error alone, which only
+// the agent reads. Afterwards it is closed again. Code that is in a system call can't be interrupted: then the system tells
+// where it waits.
+
+import { readFileSync } from "node:fs";
+import { NotFoundError } from "../errors.ts";
+import type { Clock, Random } from "../seams.ts";
+import { DebugSocket } from "./debug-socket.ts";
+
+const OPEN_TIMEOUT_MS = 3000;
+/** Code that runs is stopped at its next call or turn of a loop. */
+const PAUSE_TIMEOUT_MS = 300;
+const CLOSE_TIMEOUT_MS = 200;
+/** What the inspector still says on standard error after it was closed. */
+const LAST_WORDS_MS = 1000;
+const FRAMES_MAX = 100;
+
+/** What Node says when its inspector opens, is used and closes. */
+const SAID = [
+  /^Debugger listening on (ws:\S+)$/, /^Debugger ending on ws:\S+$/, /^Debugger attached\.$/,
+  /^For help, see: https:\/\/nodejs\.org\/\S*inspector\S*$/, /^Waiting for the debugger to disconnect\.\.\.$/,
+  /^Starting inspector on \S+ failed: .*$/,
+];
+
+export interface StackReaderParts {
+  readonly clock: Clock;
+  readonly random: Random;
+  /** Sends SIGUSR1 to that process alone. */
+  readonly interrupt: (pid: number) => void;
+}
+
+/** What is under way with one worker, until its inspector is closed. */
+interface Reading {
+  readonly pid: number;
+  /** For everybody who asks meanwhile. */
+  text: Promise<string> | undefined;
+  /** It was signalled, and has not opened its inspector yet. */
+  isOpening: boolean;
+  /** Node hears a signal twice: in code that runs, and at the next turn of the loop, where the inspector would open once more. */
+  opensAgain: boolean;
+  /** Told where the inspector listens. */
+  listening: ((url: string) => void) | undefined;
+}
+
+interface Script {
+  readonly scriptId: string;
+  readonly url: string;
+}
+interface Paused {
+  readonly callFrames: readonly {
+    readonly functionName: string;
+    readonly location: { readonly scriptId: string; readonly lineNumber: number; readonly columnNumber?: number };
+  }[];
+}
+
+export class StackReader {
+  readonly #parts: StackReaderParts;
+  readonly #readings = new Map<string, Reading>();
+
+  constructor(parts: StackReaderParts) {
+    this.#parts = parts;
+  }
+
+  /** For people: `at` lines, or why there are none. */
+  read(process: string, pid: number): Promise<string> {
+    let reading = this.#readings.get(process);
+    if (reading?.text !== undefined) return reading.text;
+    reading ??= { pid, text: undefined, isOpening: false, opensAgain: false, listening: undefined };
+    this.#readings.set(process, reading);
+    reading.text = this.#read(process, reading).finally(() => (reading.text = undefined));
+    if (!reading.isOpening) this.#parts.interrupt(pid);
+    reading.isOpening = reading.opensAgain = true;
+    return reading.text;
+  }
+
+  /** A line that a worker wrote to its standard error: true when it is about this, and nothing it printed itself. */
+  heard(process: string, line: string): boolean {
+    const reading = this.#readings.get(process);
+    if (reading === undefined) return false;
+    const match = SAID.map((pattern) => pattern.exec(line)).find((found) => found !== null);
+    const url = match?.[1];
+    if (url === undefined) return match !== undefined;
+    // Somebody else opened it.
+    if (!reading.isOpening && !reading.opensAgain) return false;
+    if (reading.listening !== undefined) {
+      reading.listening(url);
+    } else {
+      if (!reading.isOpening) reading.opensAgain = false;
+      void this.#closeLate(process, url);
+    }
+    reading.isOpening = false;
+    return true;
+  }
+
+  /** The worker has ended. */
+  forget(process: string): void {
+    this.#readings.delete(process);
+  }
+
+  async #read(process: string, reading: Reading): Promise<string> {
+    const url = await this.#listening(reading);
+    if (url === undefined) return inSystem(reading.pid);
+    const socket = await DebugSocket.open(url, this.#parts);
+    try {
+      const stack = await stackOf(socket);
+      if (stack.state === "idle") reading.opensAgain = false;
+      return stack.text ?? inSystem(reading.pid);
+    } finally {
+      await this.#closed(process, socket);
+    }
+  }
+
+  #listening(reading: Reading): Promise<string | undefined> {
+    return new Promise((resolve) => {
+      const end = (url: string | undefined): void => {
+        timer.cancel();
+        reading.listening = undefined;
+        resolve(url);
+      };
+      const timer = this.#parts.clock.after(OPEN_TIMEOUT_MS, () => end(undefined));
+      reading.listening = end;
+    });
+  }
+
+  async #closeLate(process: string, url: string): Promise<void> {
+    try {
+      await this.#closed(process, await DebugSocket.open(url, this.#parts));
+    } catch {
+      // The worker has ended, and its inspector with it.
+      this.forget(process);
+    }
+  }
+
+  async #closed(process: string, socket: DebugSocket): Promise<void> {
+    // It closes before it answers.
+    await socket.ask("Runtime.evaluate", { expression: "process._debugEnd()" }, CLOSE_TIMEOUT_MS);
+    socket.close();
+    this.#parts.clock.after(LAST_WORDS_MS, () => {
+      const reading = this.#readings.get(process);
+      if (reading?.text === undefined && !reading?.isOpening && !reading?.opensAgain) this.forget(process);
+    });
+  }
+}
+
+interface Stack {
+  readonly state: "running" | "idle";
+  /** Undefined when its JavaScript did not stop. */
+  readonly text: string | undefined;
+}
+
+async function stackOf(socket: DebugSocket): Promise<Stack> {
+  const scripts = new Map<string, string>();
+  socket.on("Debugger.scriptParsed", (script) => scripts.set((script as Script).scriptId, (script as Script).url));
+  const paused = socket.event("Debugger.paused", PAUSE_TIMEOUT_MS);
+  if (await socket.ask("Debugger.enable") === undefined) return { state: "running", text: undefined };
+  await socket.ask("Debugger.pause");
+  const found = (await paused) as Paused | undefined;
+  // Goes on with what was stopped, and takes back a stop that is still to come.
+  await socket.ask("Debugger.disable");
+  const places = found === undefined ? [] : placesOf(found, scripts);
+  // A loop that just woke up is stopped in Node's own code, before anybody's.
+  const isIdle = places.every((place) => /\(node:|^node:/.test(place));
+  return isIdle ? waitingFor(socket) : { state: "running", text: shown(places) };
+}
+
+function placesOf({ callFrames }: Paused, scripts: ReadonlyMap<string, string>): string[] {
+  return callFrames.map(({ functionName, location }) => {
+    const { scriptId, lineNumber, columnNumber = 0 } = location;
+    // Shipped code is compiled under the name of its file, with a mark.
+    const file = (scripts.get(scriptId) || "<anonymous>").replace(/\?troupe=\w+$/, "");
+    const place = `${file}:${lineNumber + 1}:${columnNumber + 1}`;
+    return functionName === "" ? place : `${functionName} (${place})`;
+  });
+}
+
+function shown(places: readonly string[]): string {
+  const lines = places.slice(0, FRAMES_MAX).map((place) => `    at ${place}`);
+  if (places.length > FRAMES_MAX) lines.push(`    … and ${places.length - FRAMES_MAX} more`);
+  return lines.join("\n");
+}
+
+/** Nothing was stopped within the time: its loop waits for something. */
+async function waitingFor(socket: DebugSocket): Promise<Stack> {
+  const question = { expression: "process.getActiveResourcesInfo()", returnByValue: true };
+  const answer = await socket.ask("Runtime.evaluate", question);
+  const { value } = (answer as { readonly result?: { readonly value?: unknown } } | undefined)?.result ?? {};
+  if (!Array.isArray(value)) return { state: "running", text: undefined };
+  const kinds = [...new Set(value as string[])].sort().join(", ");
+  return { state: "idle", text: `no JavaScript is running: its event loop waits${kinds === "" ? "" : ` (${kinds})`}` };
+}
+
+function inSystem(pid: number): string {
+  const { state, wait } = systemState(pid);
+  const where = wait === "" || wait === "0" ? "" : `, in ${wait}`;
+  return `its JavaScript can't be stopped: it is in native code or a system call (state ${state}${where})`;
+}
+
+function systemState(pid: number): { readonly state: string; readonly wait: string } {
+  try {
+    const state = /^State:\s+(.*)$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? "unknown";
+    return { state, wait: readFileSync(`/proc/${pid}/wchan`, "utf8").trim() };
+  } catch (error) {
+    throw new NotFoundError(`process ${pid} did not tell its stack: it has ended, or this system has no /proc`, {}, error);
+  }
+}

@@ -1,0 +1,141 @@
+// What people ask a running cluster about one worker: `troupe logs` and `troupe stack`, while that worker's loop is blocked.
+
+import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { getActor, get, kill, list, remote } from "troupe";
+import { testCluster, type TestCluster } from "troupe/testing";
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+
+const TROUPE = fileURLToPath(new URL("../../cli/troupe.js", import.meta.url));
+
+let cluster: TestCluster;
+const followers: ChildProcess[] = [];
+
+beforeAll(async () => {
+  cluster = await testCluster({ head: { numCpus: 2 }, nodes: [{ numCpus: 1, resources: { far: 1 } }] });
+  await cluster.connect();
+});
+afterEach(() => {
+  for (const follower of followers.splice(0)) follower.kill("SIGKILL");
+});
+afterAll(() => cluster.stop());
+
+const environment = () => ({ ...process.env, TROUPE_TOKEN: cluster.token, TROUPE_ADDRESS: cluster.address });
+
+async function troupe(...args: readonly string[]): Promise<string> {
+  const { stdout } = await promisify(execFile)(process.execPath, [TROUPE, ...args], { env: environment() });
+  return stdout;
+}
+
+class Printer {
+  print(line: string): number {
+    console.log(line);
+    return process.pid;
+  }
+  sleepFor(ms: number): void {
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+  }
+  spinFor(ms: number): number {
+    console.log("spinning");
+    const spin = (until: number): number => {
+      let turns = 0;
+      while (Date.now() < until) turns += 1;
+      return turns;
+    };
+    return spin(Date.now() + ms);
+  }
+}
+const RemotePrinter = remote(Printer);
+
+/** Names of what listens on TCP in a process. */
+function listening(pid: number): number {
+  const inodes = readdirSync(`/proc/${pid}/fd`).map((fd) => {
+    try {
+      return /^socket:\[(\d+)\]$/.exec(readlinkSync(`/proc/${pid}/fd/${fd}`))?.[1] ?? "";
+    } catch {
+      // It was closed meanwhile.
+      return "";
+    }
+  });
+  const rows = readFileSync(`/proc/${pid}/net/tcp`, "utf8").split("\n").slice(1).map((row) => row.trim().split(/\s+/));
+  return rows.filter((fields) => fields[3] === "0A" && inodes.includes(fields[9])).length;
+}
+
+const NODES = [["this node", {}], ["another node", { far: 0.1 }]] as const;
+
+test.each(NODES)("the log of a worker of %s, by every name it has", async (_, resources) => {
+  const printer = RemotePrinter.options({ numCpus: 0, resources, name: "printer" }).remote();
+  const pid = await get(printer.print.remote("hello there"));
+  const actor = (await list.actors({ filters: { name: "printer", state: "ALIVE" } }))[0];
+  await expect.poll(() => troupe("logs", "printer"), { timeout: 10_000 }).toBe("hello there\n");
+  expect(await troupe("logs", String(pid))).toBe("hello there\n");
+  expect(await troupe("logs", actor.id)).toBe("hello there\n");
+  const [row] = (await list.logs()).filter((log) => log.pid === pid);
+  expect(row).toMatchObject({ bytes: 12, state: "OPEN", nodeId: actor.nodeId });
+  expect(await troupe("logs")).toContain(row.id);
+  await kill(printer);
+  await expect.poll(async () => (await list.logs({ filters: { id: row.id } }))[0]?.state, { timeout: 10_000 }).toBe("ENDED");
+  expect(await troupe("logs", row.id.slice(0, 10))).toBe("hello there\n");
+});
+
+test("a log is followed until its worker ends", async () => {
+  const printer = RemotePrinter.options({ numCpus: 0, name: "followed" }).remote();
+  await get(printer.print.remote("first"));
+  const follower = spawn(process.execPath, [TROUPE, "logs", "followed", "--follow"], { env: environment() });
+  followers.push(follower);
+  let seen = "";
+  follower.stdout.on("data", (bytes: Buffer) => (seen += bytes.toString()));
+  const ended = new Promise((resolve) => follower.once("exit", resolve));
+  await expect.poll(() => seen, { timeout: 10_000 }).toBe("first\n");
+  await get(printer.print.remote("second"));
+  await expect.poll(() => seen, { timeout: 10_000 }).toBe("first\nsecond\n");
+  await kill(printer);
+  expect(await ended).toBe(0);
+});
+
+test("what has no log is said", async () => {
+  await expect(troupe("logs", "nobody")).rejects.toThrow(/nothing in this cluster is called nobody/);
+});
+
+test.each(NODES)("the stack of a worker of %s that is stuck in a loop", async (_, resources) => {
+  const printer = RemotePrinter.options({ numCpus: 0, resources, name: "stuck" }).remote();
+  const pid = await get(printer.print.remote("begun"));
+  const stuck = printer.spinFor.remote(12_000);
+  await expect.poll(() => troupe("logs", "stuck"), { timeout: 10_000 }).toBe("begun\nspinning\n");
+  const stacks = await Promise.all([troupe("stack", "stuck"), troupe("stack", String(pid))]);
+  for (const stack of stacks) {
+    expect(stack).toMatch(new RegExp(`process ${pid}, ACTOR`));
+    expect(stack).toMatch(/^ {4}at .*spin.*inspection\.test\.ts:\d+:\d+\)$/m);
+    expect(stack).toMatch(/^ {4}at .*spinFor/m);
+  }
+  expect(await troupe("stack")).toContain("spinFor");
+  // It went on, said nothing of it, and listens nowhere any more.
+  expect(await get(stuck)).toBeGreaterThan(0);
+  expect(await troupe("logs", "stuck")).toBe("begun\nspinning\n");
+  await expect.poll(() => listening(pid), { timeout: 5000 }).toBe(0);
+  expect(await troupe("stack", "stuck")).toMatch(/no JavaScript is running: its event loop waits/);
+  await kill(await getActor("stuck"));
+}, 60_000);
+
+test("a worker that sleeps in a system call is told with what it waits in", async () => {
+  const Sleeper = remote(class {
+    pid(): number {
+      return process.pid;
+    }
+    async sleep(): Promise<void> {
+      const { execFileSync } = await import("node:child_process");
+      execFileSync("sleep", ["6"]);
+    }
+  });
+  const sleeper = Sleeper.options({ numCpus: 0 }).remote();
+  const pid = await get(sleeper.pid.remote());
+  const asleep = sleeper.sleep.remote();
+  await expect.poll(() => readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8"), { timeout: 5000 }).not.toBe("");
+  expect(await troupe("stack", String(pid))).toMatch(/it is in native code or a system call \(state S/);
+  await get(asleep);
+  // The inspector that opens after all is closed.
+  expect(await troupe("stack", String(pid))).toMatch(/its event loop waits/);
+  await expect.poll(() => listening(pid), { timeout: 5000 }).toBe(0);
+}, 60_000);
