@@ -9,6 +9,7 @@ import { addBench } from "./bench.ts";
 import { addDrain } from "./drain.ts";
 import { addDoctor } from "./doctor.ts";
 import { FoundWrong } from "./failure.ts";
+import { addInspectClosure } from "./inspect-closure.ts";
 import { addGet, addList, addSummary } from "./list.ts";
 import { addLogs } from "./logs.ts";
 import { addStack } from "./stack.ts";
@@ -65,7 +66,8 @@ Example:
   $ troupe stop
 Every command has --help with an example. Exit status: 0 done, 1 failed, 2 wrong usage.`);
   const commands = [
-    addStart, addStop, addStatus, addList, addGet, addSummary, addLogs, addStack, addDrain, addBench, addDoctor,
+    addStart, addStop, addStatus, addList, addGet, addSummary, addLogs, addStack, addDrain, addInspectClosure,
+    addBench, addDoctor,
   ];
   for (const add of commands) add(troupe);
   return troupe;

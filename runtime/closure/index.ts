@@ -3,4 +3,5 @@
 export type { CapturedCode, CaptureOptions } from "./contract.ts";
 export type { FileNames } from "./file-names.ts";
 export { contentHash, type DataHook, type TravelHook } from "./payload.ts";
+export { type CaptureReport, type ReportEntry, reportOf } from "./report.ts";
 export { type CodeShipper, createShipper, type ShipperHooks } from "./shipper.ts";

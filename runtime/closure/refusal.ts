@@ -10,20 +10,24 @@ export interface Trail {
   readonly variable: string;
 }
 
-export type CaptureCode =
-  | "CAPTURE_NATIVE" | "CAPTURE_THIS" | "CAPTURE_TDZ" | "CAPTURE_EVAL" | "CAPTURE_PRIVATE" | "CAPTURE_SHARED_MUTABLE"
-  | "CAPTURE_HANDLE" | "CAPTURE_PROXY" | "CAPTURE_PROMISE" | "CAPTURE_MISSING_NAME" | "CAPTURE_TOO_LARGE"
-  | "CAPTURE_NO_INSPECTOR";
+export const CAPTURE_CODES = [
+  "CAPTURE_NATIVE", "CAPTURE_THIS", "CAPTURE_TDZ", "CAPTURE_EVAL", "CAPTURE_PRIVATE", "CAPTURE_SHARED_MUTABLE", "CAPTURE_HANDLE",
+  "CAPTURE_PROXY", "CAPTURE_PROMISE", "CAPTURE_MISSING_NAME", "CAPTURE_TOO_LARGE", "CAPTURE_NO_INSPECTOR",
+] as const;
+export type CaptureCode = (typeof CAPTURE_CODES)[number];
 
 export function variableStep(parent: Trail | undefined, name: string): Trail {
   return { parent, step: name, variable: name };
 }
 
 export function memberStep(parent: Trail, key: PropertyKey): Trail {
-  const name = String(key);
-  const isPlain = typeof key === "string" && /^[A-Za-z_$][\w$]*$/.test(key);
-  const inBrackets = typeof key === "string" && !/^\d+$/.test(key) ? JSON.stringify(key) : name;
-  return { parent, step: isPlain ? `.${name}` : `[${inBrackets}]`, variable: name };
+  return { parent, step: propertyStep(key), variable: String(key) };
+}
+
+/** `.x`, `[0]`, `["a b"]` */
+export function propertyStep(key: PropertyKey): string {
+  if (typeof key === "string" && /^#?[A-Za-z_$][\w$]*$/.test(key)) return `.${key}`;
+  return `[${typeof key === "string" && !/^\d+$/.test(key) ? JSON.stringify(key) : String(key)}]`;
 }
 
 /** "`label` can't be sent to a worker: …"; `what` completes the sentence. */

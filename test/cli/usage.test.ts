@@ -23,7 +23,7 @@ describe("wrong usage ends with status 2 and a sentence", () => {
     [["status", "--address", "10.9.8.7:1", "--token-file", "package.json"], "--insecure-i-understand"],
     [["start", "--address", "127.0.0.1:1"], "needs its token"],
     [["start", "--address", "127.0.0.1:1", "--token-file", "absent"], "can't be read (ENOENT)"],
-    [["list", "clouds"], "Allowed choices are nodes, actors, tasks, objects, workers, stores, jobs"],
+    [["list", "clouds"], "Allowed choices are nodes, actors, tasks, objects, workers, stores, groups, jobs"],
     [["list"], "missing required argument 'kind'"],
     [["stop", "--hard"], "unknown option '--hard'"],
   ])("%j", async (args, text) => {
@@ -52,7 +52,7 @@ describe("what fails ends with status 1 and a sentence", () => {
 });
 
 test("every command explains itself with an example", async () => {
-  const commands = ["start", "stop", "status", "list", "bench", "doctor"];
+  const commands = ["start", "stop", "status", "list", "bench", "doctor", "inspect-closure"];
   const said = await Promise.all(commands.map((command) => machine.troupe(command, "--help")));
   for (const { code, stdout } of said) expect([code, stdout]).toEqual([0, expect.stringContaining("Example:\n  $ troupe ")]);
   const { code, stdout } = await machine.troupe("--version");

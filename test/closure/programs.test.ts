@@ -1,8 +1,11 @@
 // Entry scripts of every kind: what a worker computes is what the entry computes.
 
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { CAPTURE_CODES } from "../../runtime/closure/refusal.ts";
 import { runProgram } from "./programs.ts";
-import { differences } from "./settings.ts";
+import { differences, ROOT } from "./settings.ts";
 
 describe("functions and classes of an entry script", () => {
   test("under tsx, as CommonJS, with the names of the file as it was written", async () => {
@@ -54,6 +57,11 @@ describe("what can't be sent", () => {
       expect(variable).toBeTruthy();
     }
     expect(lines.find(({ name }) => name.endsWith("deep"))?.path?.slice(1)).toEqual(["state", ".deep", ".srv"]);
+  });
+
+  test("and each code is in the catalogue", () => {
+    const catalogue = readFileSync(join(ROOT, "docs/errors.md"), "utf8");
+    expect(CAPTURE_CODES.filter((code) => !catalogue.includes(`| \`${code}\` |`))).toEqual([]);
   });
 
   test("without an inspector, code of the entry is refused", async () => {

@@ -32,7 +32,7 @@ test("inside of objects, arrays, maps, sets, dates and buffers", () => {
   expect(changeOf(() => config, () => (config.deep.rate = 2))).toBe("config.deep.rate");
   expect(changeOf(() => config, () => config.deep.list.push(3))).toBe("config.deep.list");
   expect(changeOf(() => config, () => config.at.setTime(6))).toBe("config.at");
-  expect(changeOf(() => map, () => ((map.get("a") as { b: number }).b = 2))).toBe("map.b");
+  expect(changeOf(() => map, () => ((map.get("a") as { b: number }).b = 2))).toBe("map.a.b");
   expect(changeOf(() => set, () => set.add(2))).toBe("set");
   expect(changeOf(() => bytes, () => (bytes[3] = 1))).toBe("bytes");
   expect(changeOf(() => buffer, () => (buffer[0] = 1))).toBe("buffer");

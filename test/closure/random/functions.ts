@@ -86,7 +86,7 @@ function arrow(w: Writer, place: Place): string {
 }
 
 const recursive: Form = (w, place) => {
-  const [name, self, { inside }] = [w.fresh("r"), w.fresh("s"), scopeOf(w, place)];
+  const [name, self, inside] = [w.fresh("r"), w.fresh("s"), w.inside(place, ["n"])];
   const text = `const ${name} = function ${self}(n) { return n <= 0 ? ${w.number(inside, 1)} : ` +
     `${small(`${self}(n - 1) + ${w.number(inside, 1)}`)}; };`;
   w.declare(place, name, { reads: [`${name}($ & 3)`], cost: 5 * (1 + inside.spent.cost) });
