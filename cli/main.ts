@@ -16,6 +16,7 @@ import { addStack } from "./stack.ts";
 import { addStart } from "./start.ts";
 import { addStatus } from "./status.ts";
 import { addStop } from "./stop.ts";
+import { addTimeline } from "./timeline.ts";
 
 const OK = 0;
 const FAILED = 1;
@@ -67,7 +68,7 @@ Example:
 Every command has --help with an example. Exit status: 0 done, 1 failed, 2 wrong usage.`);
   const commands = [
     addStart, addStop, addStatus, addList, addGet, addSummary, addLogs, addStack, addDrain, addInspectClosure,
-    addBench, addDoctor,
+    addTimeline, addBench, addDoctor,
   ];
   for (const add of commands) add(troupe);
   return troupe;

@@ -7,6 +7,7 @@ export { mapAll, type Mapped, type MapOptions } from "./map-all.ts";
 export { perWorker, type PerWorker } from "./per-worker.ts";
 export { list, summary, type ListOptions, type TaskSummary } from "./state.ts";
 export type { ActorRow, GroupRow, JobRow, LogRow, NodeRow, ObjectRow, StoreRow, TaskRow, WorkerRow } from "./rows.ts";
+export { timeline } from "./timeline.ts";
 export { remote } from "./remote.ts";
 export { Secret, secret } from "./secret.ts";
 export { asCompleted, cancel, first, get, getSettled, put, run, wait } from "./objects.ts";

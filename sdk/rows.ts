@@ -45,6 +45,8 @@ export interface TaskRow {
   readonly ownerId: string;
   /** Milliseconds since 1970. */
   readonly submittedAt: number;
+  /** When its code was called last, by the clock of that machine; told once it has ended. */
+  readonly startedAt?: number;
   readonly endedAt?: number;
   /** Time in user code. */
   readonly runMs?: number;

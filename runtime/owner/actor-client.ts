@@ -398,9 +398,8 @@ export class ActorClients {
     const { history, clock } = this.#parts;
     const { number, template, attempt, submittedAt } = call;
     const code = error === undefined ? "" : codeOf(error);
-    const micros = done?.micros ?? 0;
     if (call.limit !== undefined) this.#limits.release(call);
-    history.add(number, template.name, attempt, submittedAt, clock.now(), micros, done?.pid ?? 0, link, actor, code);
+    history.add(number, template.name, attempt, submittedAt, clock.now(), done, link, actor, code);
     call.results.forEach((entry, index) => this.#parts.settle(entry, valueOf(index)));
   }
 

@@ -71,11 +71,12 @@ function pendingCallRow({ processId, jobId, epoch }: StateView, client: ActorCli
 }
 
 function endedTaskRow({ processId, jobId, epoch }: StateView, task: EndedTask): object {
-  const { number, name, attempt, link, pid, actor, errorCode, micros } = task;
+  const { number, name, attempt, link, pid, actor, errorCode, micros, started } = task;
   return {
     id: objectIdOf(processId, number), name, state: errorCode === "" ? "FINISHED" : "FAILED", attempt, nodeId: link?.node ?? "",
     workerId: link?.process ?? "", workerPid: pid, actorId: actor, errorCode, jobId, ownerId: processId,
     submittedAt: epoch + task.submittedAt, endedAt: epoch + task.endedAt, runMs: micros / 1000,
+    ...(started === 0 ? {} : { startedAt: started / 1000 }),
   };
 }
 

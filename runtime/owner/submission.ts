@@ -244,8 +244,7 @@ export class Submission {
     task.lease = undefined;
     const { history, clock } = this.#parts;
     const { number, template, life, submittedAt } = task;
-    const micros = done?.micros ?? 0;
-    history.add(number, template.name, life.attempt, submittedAt, clock.now(), micros, done?.pid ?? 0, link, "", errorCode);
+    history.add(number, template.name, life.attempt, submittedAt, clock.now(), done, link, "", errorCode);
     task.results.forEach(settle);
   }
 

@@ -49,10 +49,14 @@ const NO_HELD: HeldRef[] = [];
 export class Execution {
   readonly #session: Session;
   readonly #pid: number;
+  /** Milliseconds since 1970 of the clock's zero. */
+  readonly #epoch: number;
 
   constructor(session: Session, pid: number) {
     this.#session = session;
     this.#pid = pid;
+    const { clock } = session.parts.seams;
+    this.#epoch = clock.wallNow() - clock.now();
   }
 
   /** The arguments when nothing has to be fetched or revived; else undefined. */
@@ -86,7 +90,8 @@ export class Execution {
     const started = clock.now();
     const finish = (reply: Reply) => {
       attempts.ended(attempt);
-      done({ ...reply, micros: Math.round((clock.now() - started) * 1000), held: held(args.entries) });
+      const micros = Math.round((clock.now() - started) * 1000);
+      done({ ...reply, started: Math.round((this.#epoch + started) * 1000), micros, held: held(args.entries) });
     };
     const failed = (error: unknown) => this.fail(call, error, finish);
     if (call.stream !== undefined) {

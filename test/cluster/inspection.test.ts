@@ -1,10 +1,13 @@
-// What people ask a running cluster about one worker: `troupe logs` and `troupe stack`, while that worker's loop is blocked.
+// What people ask a running cluster about its workers: `troupe logs`, `troupe stack` and `troupe timeline`, while their loops are
+// blocked.
 
 import { type ChildProcess, execFile, spawn } from "node:child_process";
-import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { getActor, get, kill, list, remote } from "troupe";
+import { get, getActor, kill, list, remote, timeline } from "troupe";
 import { testCluster, type TestCluster } from "troupe/testing";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 
@@ -12,6 +15,7 @@ const TROUPE = fileURLToPath(new URL("../../cli/troupe.js", import.meta.url));
 
 let cluster: TestCluster;
 const followers: ChildProcess[] = [];
+const folder = mkdtempSync(join(tmpdir(), "inspection-"));
 
 beforeAll(async () => {
   cluster = await testCluster({ head: { numCpus: 2 }, nodes: [{ numCpus: 1, resources: { far: 1 } }] });
@@ -20,7 +24,10 @@ beforeAll(async () => {
 afterEach(() => {
   for (const follower of followers.splice(0)) follower.kill("SIGKILL");
 });
-afterAll(() => cluster.stop());
+afterAll(async () => {
+  await cluster.stop();
+  rmSync(folder, { recursive: true });
+});
 
 const environment = () => ({ ...process.env, TROUPE_TOKEN: cluster.token, TROUPE_ADDRESS: cluster.address });
 
@@ -138,4 +145,33 @@ test("a worker that sleeps in a system call is told with what it waits in", asyn
   // The inspector that opens after all is closed.
   expect(await troupe("stack", String(pid))).toMatch(/its event loop waits/);
   await expect.poll(() => listening(pid), { timeout: 5000 }).toBe(0);
+}, 60_000);
+
+test("the timeline has what ran and what waits on every node, also while a worker is blocked", async () => {
+  const work = remote(function work(ms: number) {
+    for (const until = Date.now() + ms; Date.now() < until; );
+  }, { name: "work" });
+  const far = { resources: { far: 0.1 } };
+  const refs = [...Array.from({ length: 10 }, () => work.remote(20)), work.options(far).remote(20)];
+  const printer = RemotePrinter.options({ numCpus: 0 }).remote();
+  await get([...refs, printer.print.remote("in the timeline")]);
+  const blocked = work.options({ name: "blocked" }).remote(8000);
+  const running = () => list.tasks({ filters: { name: "blocked", state: "RUNNING" } });
+  await expect.poll(async () => (await running()).length, { timeout: 5000 }).toBe(1);
+  const files = [join(folder, "api.json"), join(folder, "command.json")];
+  await timeline(files[0]);
+  expect(await troupe("timeline", "-o", files[1])).toMatch(/^\d+ tasks and calls in /);
+  for (const file of files) {
+    const { traceEvents } = JSON.parse(readFileSync(file, "utf8")) as { traceEvents: Record<string, unknown>[] };
+    const spans = traceEvents.filter(({ ph }) => ph === "X");
+    const of = (name: string) => spans.filter((span) => span.name === name);
+    expect(of("work")).toHaveLength(11);
+    for (const { dur } of of("work")) expect(dur).toBeGreaterThanOrEqual(19_000);
+    expect(new Set(of("work").map(({ pid }) => pid)).size).toBe(2);
+    expect(of("blocked")).toMatchObject([{ cat: "task", args: { state: "RUNNING" } }]);
+    expect(spans.filter(({ cat }) => cat === "actor call").length).toBeGreaterThan(0);
+    expect(traceEvents.filter(({ ph, cat }) => ph === "b" && cat === "queue").length).toBeGreaterThanOrEqual(spans.length);
+    for (const { ts, dur } of spans) expect([Number.isSafeInteger(ts), Number.isSafeInteger(dur)]).toEqual([true, true]);
+  }
+  await get(blocked);
 }, 60_000);
