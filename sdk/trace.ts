@@ -1,5 +1,5 @@
-// Tasks and actor calls as a trace in Chrome's format, which https://ui.perfetto.dev opens: a process for each node, in it a track
-// for each worker with what it ran, and when each of them waited.
+// Tasks and actor calls as a trace in Chrome's format, which https://ui.perfetto.dev opens: a process for each node, in it a
+// track for each worker with what it ran, and when each of them waited.
 //
 // Times are microseconds since the first event. Clocks of machines are taken as they are.
 

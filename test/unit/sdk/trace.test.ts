@@ -8,8 +8,8 @@ let count = 0;
 function rowOf(given: Partial<TaskRow>): TaskRow {
   count += 1;
   return {
-    id: `t${count}`, name: "work", state: "FINISHED", attempt: 0, nodeId: "n1", workerId: "w1", workerPid: 7, actorId: "", errorCode: "",
-    jobId: "j", ownerId: "o", submittedAt: 1000, ...given,
+    id: `t${count}`, name: "work", state: "FINISHED", attempt: 0, nodeId: "n1", workerId: "w1", workerPid: 7, actorId: "",
+    errorCode: "", jobId: "j", ownerId: "o", submittedAt: 1000, ...given,
   };
 }
 const ended = (from: number, runMs: number, given: Partial<TaskRow> = {}): TaskRow => (
@@ -27,7 +27,8 @@ test("a task has its wait and its run, in microseconds since the first event", (
 
 test("nodes are processes, workers are tracks, and each says its name", () => {
   const events = trace([
-    ended(1100, 10), ended(1200, 10, { workerId: "w2", workerPid: 8 }), ended(1200, 10, { nodeId: "n2", workerId: "w3", workerPid: 7 }),
+    ended(1100, 10), ended(1200, 10, { workerId: "w2", workerPid: 8 }),
+    ended(1200, 10, { nodeId: "n2", workerId: "w3", workerPid: 7 }),
   ]);
   const [one, two, three] = spans(events);
   expect(one.pid).toBe(two.pid);
@@ -38,7 +39,9 @@ test("nodes are processes, workers are tracks, and each says its name", () => {
 });
 
 test("calls that ran at the same time lie on tracks of their own; those that follow one another share one", () => {
-  const rows = Array.from({ length: 200 }, (_, i) => ended(1000 + i * 7.3331, (i % 5) * 9.777, { actorId: "a", workerId: `w${i % 3}` }));
+  const rows = Array.from({ length: 200 }, (_, i) => (
+    ended(1000 + i * 7.3331, (i % 5) * 9.777, { actorId: "a", workerId: `w${i % 3}` })
+  ));
   const tracks = new Map<number, TraceEvent[]>();
   for (const span of spans(trace(rows))) tracks.set(span.tid, [...(tracks.get(span.tid) ?? []), span]);
   expect([...tracks.values()].flat()).toHaveLength(200);
