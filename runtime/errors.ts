@@ -105,6 +105,8 @@ export class ActorError extends TroupeError {
 export class ActorDiedError extends ActorError { static override readonly code: string = "ACTOR_DIED"; }
 /** The actor is restarting or out of reach; the call may or may not have run. */
 export class ActorUnavailableError extends ActorError { static override readonly code: string = "ACTOR_UNAVAILABLE"; }
+/** Code of an actor that has ended in a process that lives on, because others share it. */
+export class ActorFencedError extends ActorError { static override readonly code: string = "ACTOR_FENCED"; }
 export class ActorDeadlockError extends ActorError { static override readonly code: string = "ACTOR_DEADLOCK"; }
 export class PendingCallsLimitExceededError extends ActorError {
   static override readonly code: string = "PENDING_CALLS_LIMIT_EXCEEDED";
@@ -173,7 +175,8 @@ const ALL: readonly (typeof TroupeError)[] = [
   TroupeError, ObjectLostError, OwnerDiedError, ReconstructionFailedError, ObjectFetchTimeoutError, ObjectFreedError,
   ObjectStoreFullError, OutOfDiskError, RefUsedAsValueError, TaskError, WorkerCrashedError, NodeDiedError, OutOfMemoryError,
   TaskCancelledError, TaskTimeoutError, GetTimeoutError, InfeasibleError, PlacementGroupRemovedError, ActorError, ActorDiedError,
-  ActorUnavailableError, ActorDeadlockError, PendingCallsLimitExceededError, NameTakenError, SerializationError, CaptureError,
+  ActorUnavailableError, ActorFencedError,
+  ActorDeadlockError, PendingCallsLimitExceededError, NameTakenError, SerializationError, CaptureError,
   CodeUnavailableError, CodeStoreFullError,
   RuntimeEnvSetupError, InvalidArgumentError, NotFoundError, NotInitializedError, AlreadyInitializedError, AuthenticationError,
   PermissionDeniedError, HeadUnavailableError, VersionMismatchError, ConnectionError, DeadlineError, GraphError,

@@ -88,8 +88,10 @@ export class GroupOrders {
 
   #endUsers({ id, reason }: GroupView): void {
     const { table, emit } = this.#parts;
-    for (const user of [...table.leases.values(), ...table.actors.values()]) {
-      if (user.placement.group === id) emit({ kind: "evict", worker: user.worker.id, text: removedText(id, reason) });
+    const text = removedText(id, reason);
+    for (const { id: user, placement, worker } of [...table.leases.values(), ...table.actors.values()]) {
+      if (placement.group !== id) continue;
+      emit(worker === undefined ? { kind: "unseat", actor: user, text } : { kind: "evict", worker: worker.id, text });
     }
   }
 

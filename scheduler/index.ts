@@ -3,7 +3,7 @@
 export {
   addResources, amountOf, coverResources, emptyResources, formatResources, missingResources, NO_RESOURCES, type ParsedResources,
   plainResources, parseResources, resourceAmounts, type Resources, resourcesEqual, resourcesFit, resourcesKey,
-  subtractResources, UNITS_PER_ONE, unitsPerOne,
+  subtractResources, UNITS_PER_ONE, unitsPerOne, wholeCpus,
 } from "./resources.ts";
 export { ANY_BUNDLE } from "./group-resources.ts";
 export type { BundleName, GroupState, GroupView } from "./group-table.ts";

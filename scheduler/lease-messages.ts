@@ -31,6 +31,8 @@ export interface LeaseOrder extends OrderName {
   readonly forActor?: boolean;
   /** It is for this bundle of a placement group, and wants no worker. */
   readonly bundle?: BundleName;
+  /** The actor that it is a seat for, in a process that others share: it needs room, and no worker. It is served once. */
+  readonly seatOf?: string;
 }
 
 export type LeaseEvent =
@@ -81,6 +83,8 @@ export type LeaseEffect =
     readonly kind: "grant"; readonly lease: string; readonly worker: string;
     readonly adopt: { readonly jobId: string; readonly environment: string } | undefined;
   } & OrderName)
+  /** An actor has its seat: it holds its resources until `actorGone`. */
+  | ({ readonly kind: "seat" } & OrderName)
   /** Answered by `workerStarting` in the same turn, also when the start fails (then `workerDied` follows). */
   | { readonly kind: "startWorker"; readonly jobId: string; readonly environment: string }
   /** Workers for `origin` wait until this environment is made here. */
@@ -106,6 +110,8 @@ export type LeaseEffect =
   | { readonly kind: "askGroup"; readonly group: string }
   /** What runs there belongs to a group that is removed: it is ended, and its owner told why. */
   | { readonly kind: "evict"; readonly worker: string; readonly text: string }
+  /** The same of an actor that has only a seat. */
+  | { readonly kind: "unseat"; readonly actor: string; readonly text: string }
   | ({ readonly kind: "armGrace"; readonly ms: number } & OrderName)
   /** Answered by one `sliceElapsed` after that time. */
   | { readonly kind: "armSlice"; readonly ms: number };

@@ -16,7 +16,7 @@ import { assert } from "./assert.ts";
 import { ClusterView } from "./cluster-view.ts";
 import { EnvironmentGate } from "./environment-gate.ts";
 import { GroupOrders } from "./group-orders.ts";
-import { type BundleName, GroupTable } from "./group-table.ts";
+import { GroupTable } from "./group-table.ts";
 import type { LeaseEffect, LeaseEvent, LeaseOrder, OrderName, RefusalCode, WaitingOrder } from "./lease-messages.ts";
 import { LeaseRecall } from "./lease-recall.ts";
 import { type Lease, LeaseTable, type PlacedActor } from "./lease-table.ts";
@@ -24,7 +24,8 @@ import { NodeChooser } from "./node-chooser.ts";
 import { away, nameOf, type Order, OrderBook, type Shape } from "./order-book.ts";
 import type { NodeView } from "./placement.ts";
 import { ResourcePool } from "./resource-pool.ts";
-import { amountOf, type Resources, UNITS_PER_ONE } from "./resources.ts";
+import { amountOf, type Resources, wholeCpus } from "./resources.ts";
+import { Seats } from "./seats.ts";
 import { Spillback } from "./spillback.ts";
 import { waitingReport } from "./waiting-report.ts";
 import { type Worker, WorkerRoster } from "./worker-roster.ts";
@@ -57,6 +58,7 @@ export class LeaseQueue {
   readonly #environments = new EnvironmentGate();
   readonly #groups: GroupTable;
   readonly #groupOrders: GroupOrders;
+  readonly #seats: Seats;
   readonly #recall: LeaseRecall;
   /** Units of this pass that count on a worker that boots. */
   readonly #promised = new Map<Order, number>();
@@ -70,7 +72,7 @@ export class LeaseQueue {
 
   constructor(options: LeaseQueueOptions) {
     const { nodeId, labels, nextRandom, total } = options;
-    const cpus = Math.max(1, Math.ceil(amountOf(total, "CPU") / UNITS_PER_ONE));
+    const cpus = wholeCpus(total);
     this.pool = new ResourcePool(total);
     this.#nextLease = options.nextLease;
     this.#roster = new WorkerRoster({ cpus, workersMax: options.workersMax ?? WORKERS_BASE + WORKERS_PER_CPU * cpus });
@@ -78,12 +80,12 @@ export class LeaseQueue {
     this.#table = new LeaseTable(this.pool);
     this.#groups = new GroupTable(nodeId, this.pool, this.#table);
     const emit = (effect: LeaseEffect) => void this.#effects.push(effect);
-    const parts = { pool: this.pool, view: this.#view, table: this.#table, book: this.#book, groups: this.#groups, emit };
+    const books = { pool: this.pool, view: this.#view, table: this.#table, book: this.#book, groups: this.#groups };
+    const parts = { ...books, environments: this.#environments, emit };
     this.#chooser = new NodeChooser({ nodeId, labels, nextRandom, ...parts });
     this.#spillback = new Spillback(this.#book);
-    this.#recall = new LeaseRecall({
-      ...parts, chooser: this.#chooser, roster: this.#roster, environments: this.#environments,
-    });
+    this.#recall = new LeaseRecall({ ...parts, chooser: this.#chooser, roster: this.#roster });
+    this.#seats = new Seats(parts);
     this.#groupOrders = new GroupOrders({ ...parts, refuse: (order, code, text) => this.#refuse(order, code, text) });
   }
 
@@ -135,8 +137,7 @@ export class LeaseQueue {
 
   #reason(shape: Shape): WaitingOrder["reason"] {
     if (shape.infeasible !== undefined) return "infeasible";
-    const { placement } = shape;
-    if (placement.kind === "group" && this.#groups.nodesOf(placement).length === 0) return "group";
+    if (shape.placement.kind === "group" && this.#groups.nodesOf(shape.placement).length === 0) return "group";
     if (!this.#chooser.mayTake(shape)) return "resources";
     return this.#environments.isReady(shape) ? "worker" : "environment";
   }
@@ -419,8 +420,9 @@ export class LeaseQueue {
       if (shape.placement.kind !== "spread") shape.dueHere = 0;
       return true;
     }
-    const { jobId, environment, bundle } = order.request;
-    if (bundle !== undefined) return this.#holdBundle(order, bundle);
+    const { jobId, environment, bundle, seatOf } = order.request;
+    if (bundle !== undefined) return this.#hasRoom(order, this.#groupOrders.hold(order, bundle));
+    if (seatOf !== undefined) return this.#hasRoom(order, this.#seats.take(order, seatOf));
     const taken = this.#roster.take(jobId, environment);
     if (taken !== undefined) {
       if (due) shape.dueHere -= 1;
@@ -438,15 +440,14 @@ export class LeaseQueue {
     return true;
   }
 
-  #holdBundle(order: Order, bundle: BundleName): boolean {
-    if (!this.#groupOrders.hold(order, bundle)) return false;
-    this.#moves += 1;
-    this.#chooser.served(order.shape);
-    return true;
+  /** What wants no worker is served when it holds its room. */
+  #hasRoom(order: Order, held: boolean): boolean {
+    if (held) this.#chooser.served(order.shape);
+    this.#moves += held ? 1 : 0;
+    return held;
   }
 
   #grant(order: Order, worker: Worker, wasBlank: boolean): void {
-    const { jobId, environment } = order.request;
     const lease = this.#table.grant(this.#nextLease(), order, worker);
     order.held += 1;
     this.#grants += 1;
@@ -454,6 +455,7 @@ export class LeaseQueue {
     this.#chooser.served(order.shape);
     this.#book.served(order);
     this.#book.settle(order);
+    const { jobId, environment } = order.request;
     const adopt = wasBlank ? { jobId, environment } : undefined;
     this.#effects.push({ kind: "grant", ...nameOf(order), lease: lease.id, worker: worker.id, adopt });
   }
@@ -483,12 +485,10 @@ export class LeaseQueue {
 
   #hopeOrRefuse(order: Order): void {
     const { graceMs } = order.request;
-    if (graceMs <= 0) {
-      this.#refuse(order, "INFEASIBLE", order.shape.infeasible as string);
-    } else if (!order.graceArmed && graceMs !== Infinity) {
-      order.graceArmed = true;
-      this.#effects.push({ kind: "armGrace", ...nameOf(order), ms: graceMs });
-    }
+    if (graceMs <= 0) return this.#refuse(order, "INFEASIBLE", order.shape.infeasible as string);
+    if (order.graceArmed || graceMs === Infinity) return;
+    order.graceArmed = true;
+    this.#effects.push({ kind: "armGrace", ...nameOf(order), ms: graceMs });
   }
 
   /** What is not served by now never will be; what is held stays. */

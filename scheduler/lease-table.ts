@@ -32,7 +32,8 @@ export interface Lease {
 
 export interface PlacedActor {
   readonly id: string;
-  readonly worker: Worker;
+  /** Undefined for one that has only a seat. */
+  readonly worker: Worker | undefined;
   readonly lifetime: Resources;
   readonly placement: Placement;
 }
@@ -128,9 +129,17 @@ export class LeaseTable {
     return actor;
   }
 
+  /** There is room. */
+  seat(id: string, placement: Placement): void {
+    const { resources } = placement;
+    assert(!this.actors.has(id) && this.#pool.acquire(resources), `actor ${id} was seated twice, or without room`);
+    this.#pinned = addResources(this.#pinned, resources);
+    this.actors.set(id, { id, placement, worker: undefined, lifetime: resources });
+  }
+
   endActor(actor: PlacedActor): void {
     this.actors.delete(actor.id);
-    this.#actorByWorker.delete(actor.worker);
+    if (actor.worker !== undefined) this.#actorByWorker.delete(actor.worker);
     this.#pool.release(actor.lifetime);
     this.#pinned = subtractResources(this.#pinned, actor.lifetime);
   }
@@ -150,7 +159,9 @@ export class LeaseTable {
     }
     assert(this.#byWorker.size === this.leases.size, "leases by worker");
     for (const actor of this.actors.values()) {
-      assert(this.#actorByWorker.get(actor.worker) === actor && actor.worker.state === "actor", `worker of actor ${actor.id}`);
+      const { worker } = actor;
+      const isPlaced = worker === undefined || (this.#actorByWorker.get(worker) === actor && worker.state === "actor");
+      assert(isPlaced, `worker of actor ${actor.id}`);
       held = addResources(held, actor.lifetime);
       pinned = addResources(pinned, actor.lifetime);
       overdraft = addResources(overdraft, actor.lifetime);

@@ -224,9 +224,10 @@ export function orderKey(name: OrderName): string {
 }
 
 function shapeKeyOf(request: LeaseOrder): string {
-  const { jobId, environment, resources, strategy, hops, forActor, bundle } = request;
+  const { jobId, environment, resources, strategy, hops, forActor, bundle, seatOf } = request;
   return JSON.stringify([
     jobId, environment, resourcesKey(resources), strategy?.kind ?? "", strategy?.node ?? "", strategy?.soft ?? false,
     strategy?.labels ?? {}, strategy?.group ?? "", strategy?.bundle ?? 0, hops, forActor ?? false, bundle !== undefined,
+    seatOf !== undefined,
   ]);
 }

@@ -11,6 +11,11 @@ export type Resources = Readonly<Record<string, number>>;
 export const UNITS_PER_ONE = 10_000;
 export const NO_RESOURCES: Resources = Object.freeze(emptyResources());
 
+/** At least 1. */
+export function wholeCpus(total: Resources): number {
+  return Math.max(1, Math.ceil(amountOf(total, "CPU") / UNITS_PER_ONE));
+}
+
 const NAME = /^[A-Za-z_][A-Za-z0-9_.:/-]{0,127}$/;
 export type ParsedResources = { readonly resources: Resources } | { readonly text: string };
 

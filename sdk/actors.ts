@@ -23,8 +23,8 @@ export async function getActor<T>(name: string, options: { namespace?: string } 
  * restart while it has restarts left.
  */
 export async function kill(handle: object, options: { noRestart?: boolean } = {}): Promise<void> {
-  const { client, session } = coreOf(handle);
-  await session.killActor(client.id, options.noRestart ?? true);
+  const core = coreOf(handle);
+  await core.session.killActor(core, options.noRestart ?? true);
 }
 
 /**
@@ -50,6 +50,6 @@ export async function actorState(
   handle: object,
 ): Promise<{ id: string; state: string; nodeId: string; pid: number; restarts: number }> {
   const { client, session } = coreOf(handle);
-  const info = await session.resolveActor({ actor: client.id });
+  const info = await session.resolveActor({ actor: client.existing?.id ?? client.id });
   return { id: info.actor, state: info.state, nodeId: info.node, pid: info.pid, restarts: info.restarts };
 }

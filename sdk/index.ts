@@ -29,6 +29,7 @@ export {
   ActorDeadlockError,
   ActorDiedError,
   ActorError,
+  ActorFencedError,
   ActorUnavailableError,
   AlreadyInitializedError,
   AuthenticationError,

@@ -85,6 +85,11 @@ export interface ActorOptions extends ResourceOptions {
   allowOutOfOrder?: boolean | undefined;
   /** Calls made within one of its calls run beside it, beyond `maxConcurrency`. Default false: waiting for one is an error. */
   reentrant?: boolean | undefined;
+  /**
+   * 'shared': in one process with up to 1,000 others, each with its own queue, order and failures; it needs and holds only what
+   * is asked for. Default 'process': one of its own.
+   */
+  isolation?: "process" | "shared" | undefined;
   capture?: "auto" | "value" | "reference" | undefined;
 }
 
@@ -186,6 +191,7 @@ const ACTOR_CHECKS: Record<string, Check> = {
   concurrencyGroups: groups,
   allowOutOfOrder: bool,
   reentrant: bool,
+  isolation: oneOf("process", "shared"),
   capture: oneOf("auto", "value", "reference"),
 };
 
@@ -195,7 +201,7 @@ const GROUP_CHECKS: Record<string, Check> = {
 
 /** In the contract, not in this release: refused by name rather than ignored. */
 const LATER = new Set([
-  "scope", "maxCalls", "isolation", "heapLimit",
+  "scope", "maxCalls", "heapLimit",
 ]);
 
 export function checkTaskOptions(options: TaskOptions): TaskOptions {

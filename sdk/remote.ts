@@ -183,10 +183,12 @@ export function createActor(session: Session, type: Function, options: ActorOpti
   const captured = session.code.shipper.capture(type, captureOptions(options));
   const methods = methodsOf(type);
   const handle = { ...handleOptions(options), streams: streamsOf(type) };
+  const { isolation = "process" } = options;
+  const isShared = isolation !== "process";
   const holdsNothing = options.numCpus === undefined && options.numGpus === undefined && options.resources === undefined;
   const spec = {
     className: captured.name,
-    placement: resourcesOf(options, 1),
+    placement: resourcesOf(options, isShared ? 0 : 1),
     lifetime: resourcesOf(options, holdsNothing ? 0 : (options.numCpus ?? 0)),
     maxRestarts: options.maxRestarts ?? 0,
     maxConcurrency: options.maxConcurrency ?? 1,
@@ -200,6 +202,7 @@ export function createActor(session: Session, type: Function, options: ActorOpti
     methodGroups: methodGroupsOf(type, methods, options),
     outOfOrder: options.allowOutOfOrder ?? false,
     reentrant: options.reentrant ?? false,
+    isolation: isShared ? isolation : "",
     options: Buffer.from(JSON.stringify(factsOf(methods, handle))),
   };
   return session.createActor(spec, args, methods, {

@@ -583,6 +583,20 @@ export interface ActorExiting {
 }
 export const ActorExiting = v1.ActorExiting as Codec<ActorExiting>;
 
+export interface EndActor {
+  readonly actor: string;
+  readonly graceful: boolean;
+  readonly reason: string;
+}
+export const EndActor = v1.EndActor as Codec<EndActor>;
+
+export interface ActorEnded {
+  readonly actor: string;
+  readonly incarnation: number;
+  readonly failure: Failure | undefined;
+}
+export const ActorEnded = v1.ActorEnded as Codec<ActorEnded>;
+
 export interface ActorReport {
   readonly info: ActorInfo | undefined;
   readonly spec: ActorSpec | undefined;
@@ -1003,6 +1017,8 @@ export const MESSAGES = {
   leaseIdle: { field: 48, codec: LeaseIdle },
   endLease: { field: 49, codec: EndLease },
   actorExiting: { field: 50, codec: ActorExiting },
+  endActor: { field: 51, codec: EndActor },
+  actorEnded: { field: 52, codec: ActorEnded },
   nodeReport: { field: 56, codec: NodeReport },
   clusterView: { field: 57, codec: ClusterView },
   actorReport: { field: 58, codec: ActorReport },

@@ -7917,6 +7917,195 @@ return message;
 };
 return ActorExiting;
 })();
+v1.EndActor = (function() {
+const EndActor = function () {
+this.actor = "";
+this.graceful = false;
+this.reason = "";
+};
+EndActor.encode = function (message, writer, _depth) {
+if (!writer)
+writer = $Writer.create();
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $util.recursionLimit)
+throw $Error("max depth exceeded");
+if (message.actor != null && $Object.hasOwnProperty.call(message, "actor") && message.actor !== "")
+writer.uint32(10).string(message.actor);
+if (message.graceful != null && $Object.hasOwnProperty.call(message, "graceful") && message.graceful !== false)
+writer.uint32(16).bool(message.graceful);
+if (message.reason != null && $Object.hasOwnProperty.call(message, "reason") && message.reason !== "")
+writer.uint32(26).string(message.reason);
+if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+for (let i = 0; i < message.$unknowns.length; ++i)
+writer.raw(message.$unknowns[i]);
+return writer;
+};
+EndActor.decode = function (reader, length, _end, _depth, _target) {
+if (!(reader instanceof $Reader))
+reader = $Reader.create(reader);
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $Reader.recursionLimit)
+throw $Error("max depth exceeded");
+let end, message, value;
+if (length === $undefined)
+end = reader.len;
+else {
+end = reader.pos + length;
+if (end > reader.len)
+throw $RangeError("index out of range");
+length = reader.len;
+reader.len = end;
+}
+message = _target || new v1.EndActor();
+while (reader.pos < end) {
+let start = reader.pos;
+let tag = reader.tag();
+if (tag === _end) {
+_end = $undefined;
+break;
+}
+let wireType = tag & 7;
+switch (tag >>>= 3) {
+case 1: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.actor = value;
+else
+message.actor = "";
+continue;
+}
+case 2: {
+if (wireType !== 0)
+break;
+if (value = reader.bool())
+message.graceful = value;
+else
+message.graceful = false;
+continue;
+}
+case 3: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.reason = value;
+else
+message.reason = "";
+continue;
+}
+}
+reader.skipType(wireType, _depth, tag);
+if (!reader.discardUnknown) {
+$util.makeProp(message, "$unknowns", false);
+(message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+}
+}
+if (length !== $undefined) {
+if (reader.pos !== end)
+throw $RangeError("index out of range");
+reader.len = length;
+}
+if (_end !== $undefined)
+throw $Error("missing end group");
+return message;
+};
+return EndActor;
+})();
+v1.ActorEnded = (function() {
+const ActorEnded = function () {
+this.actor = "";
+this.incarnation = 0;
+this.failure = $undefined;
+};
+ActorEnded.encode = function (message, writer, _depth) {
+if (!writer)
+writer = $Writer.create();
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $util.recursionLimit)
+throw $Error("max depth exceeded");
+if (message.actor != null && $Object.hasOwnProperty.call(message, "actor") && message.actor !== "")
+writer.uint32(10).string(message.actor);
+if (message.incarnation != null && $Object.hasOwnProperty.call(message, "incarnation") && message.incarnation !== 0)
+writer.uint32(16).uint32(message.incarnation);
+if (message.failure != null && $Object.hasOwnProperty.call(message, "failure"))
+v1.Failure.encode(message.failure, writer.uint32(26).fork(), _depth + 1).ldelim();
+if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+for (let i = 0; i < message.$unknowns.length; ++i)
+writer.raw(message.$unknowns[i]);
+return writer;
+};
+ActorEnded.decode = function (reader, length, _end, _depth, _target) {
+if (!(reader instanceof $Reader))
+reader = $Reader.create(reader);
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $Reader.recursionLimit)
+throw $Error("max depth exceeded");
+let end, message, value;
+if (length === $undefined)
+end = reader.len;
+else {
+end = reader.pos + length;
+if (end > reader.len)
+throw $RangeError("index out of range");
+length = reader.len;
+reader.len = end;
+}
+message = _target || new v1.ActorEnded();
+while (reader.pos < end) {
+let start = reader.pos;
+let tag = reader.tag();
+if (tag === _end) {
+_end = $undefined;
+break;
+}
+let wireType = tag & 7;
+switch (tag >>>= 3) {
+case 1: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.actor = value;
+else
+message.actor = "";
+continue;
+}
+case 2: {
+if (wireType !== 0)
+break;
+if (value = reader.uint32())
+message.incarnation = value;
+else
+message.incarnation = 0;
+continue;
+}
+case 3: {
+if (wireType !== 2)
+break;
+message.failure = v1.Failure.decode(reader, reader.size(), $undefined, _depth + 1, message.failure);
+continue;
+}
+}
+reader.skipType(wireType, _depth, tag);
+if (!reader.discardUnknown) {
+$util.makeProp(message, "$unknowns", false);
+(message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+}
+}
+if (length !== $undefined) {
+if (reader.pos !== end)
+throw $RangeError("index out of range");
+reader.len = length;
+}
+if (_end !== $undefined)
+throw $Error("missing end group");
+return message;
+};
+return ActorEnded;
+})();
 v1.ActorReport = (function() {
 const ActorReport = function () {
 this.info = $undefined;

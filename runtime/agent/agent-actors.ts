@@ -8,7 +8,8 @@ import { newActorLife, stepActor, type ActorEffect, type ActorEvent, type ActorL
 import { ActorDiedError, errorOf, failureOf, GROUP_REMOVED, PlacementGroupRemovedError } from "../errors.ts";
 import type { Clock, Timer } from "../seams.ts";
 import type {
-  ActorConstructed, ActorExiting, ActorInfo, ActorSpec, AnswerBody, DeathCause, Draft, Failure, KillActor, ResolveActor,
+  ActorConstructed, ActorEnded, ActorExiting, ActorInfo, ActorSpec, AnswerBody, DeathCause, Draft, Failure, KillActor,
+  ResolveActor,
 } from "../transport/index.ts";
 import type { PooledWorker } from "./worker-pool.ts";
 
@@ -20,12 +21,16 @@ export interface AgentActorsParts {
   readonly nodeId: string;
   /** Asks the scheduler for a worker; `granted` or `refused` follows. Idempotent. */
   readonly place: (spec: ActorSpec) => void;
+  /** There is room for an actor that shares a process: `granted` or `refused` follows. */
+  readonly seat: (spec: ActorSpec) => void;
   /** Stops asking, or gives back what it got. */
   readonly unplace: (actor: string) => void;
   readonly workerOf: (process: string) => PooledWorker | undefined;
   readonly killWorker: (process: string, reason: string) => void;
   readonly report: (info: Draft<ActorInfo>, spec: ActorSpec | undefined) => void;
   readonly placed: (actor: string, worker: string, spec: ActorSpec) => void;
+  /** It is dead: nothing of it is kept. */
+  readonly forget: (actor: string) => void;
 }
 
 /** An actor, and how often it has started before. */
@@ -45,6 +50,8 @@ interface Hosted {
 }
 
 const ENDED_KEPT = 1000;
+/** The isolation of actors that are many to a process. */
+export const SHARED = "shared";
 
 export class AgentActors {
   readonly #parts: AgentActorsParts;
@@ -67,9 +74,8 @@ export class AgentActors {
     const ended = this.#ended.get(spec.actor);
     if (ended !== undefined && (ended.incarnation ?? 0) >= incarnation) return { actor: ended };
     const left = spec.maxRestarts < 0 ? -1 : Math.max(0, spec.maxRestarts - restarts);
-    const hosted: Hosted = {
-      spec, life: newActorLife(left, incarnation, restarts), worker: "", failure: undefined, waiters: [], ending: undefined,
-    };
+    const life = newActorLife(left, incarnation, restarts, spec.maxRestarts !== 0);
+    const hosted: Hosted = { spec, life, worker: "", failure: undefined, waiters: [], ending: undefined };
     this.#hosted.set(spec.actor, hosted);
     this.#parts.report(this.#info(hosted), spec.maxRestarts === 0 && !spec.detached ? undefined : spec);
     this.#parts.place(spec);
@@ -84,6 +90,20 @@ export class AgentActors {
     this.#answerWaiters(hosted);
     const { spec, life: { incarnation, restarts } } = hosted;
     return { spec, incarnation, restarts };
+  }
+
+  seated(actor: string): void {
+    const hosted = this.#hosted.get(actor);
+    if (hosted === undefined) return this.#parts.unplace(actor);
+    this.#parts.seat(hosted.spec);
+  }
+
+  /** Its placement group is gone, and the actor with it. */
+  unseated(actor: string, text: string): void {
+    const hosted = this.#hosted.get(actor);
+    if (hosted === undefined) return;
+    hosted.failure = this.#death(hosted, text, new PlacementGroupRemovedError(text));
+    this.#step(hosted, { kind: "end" });
   }
 
   granted(actor: string, worker: string): void {
@@ -119,21 +139,35 @@ export class AgentActors {
     for (const hosted of this.#hosted.values()) {
       if (hosted.worker !== process) continue;
       hosted.worker = "";
-      const { className, actor } = hosted.spec;
+      const { className, actor, isolation } = hosted.spec;
+      const { incarnation } = hosted.life;
       if (cause.reason === GROUP_REMOVED) {
-        hosted.failure = this.#death(hosted, cause.text, new PlacementGroupRemovedError(cause.text));
-        this.#step(hosted, { kind: "end" });
-      } else if (hosted.ending === undefined) {
-        const fields = {
-          actorId: actor, exitCode: cause.signal === "" ? cause.exitCode : undefined, signal: cause.signal || undefined,
-          stderrTail: cause.stderrTail, reason: cause.reason,
-        };
-        hosted.failure = failureOf(new ActorDiedError(`actor ${className} (${actor}) died: ${cause.text}`, fields)) as Failure;
-        this.#step(hosted, { kind: "workerDied", incarnation: hosted.life.incarnation });
-      } else {
-        this.#step(hosted, { kind: "end" });
+        this.unseated(actor, cause.text);
+        continue;
       }
+      if (hosted.ending !== undefined) {
+        this.#step(hosted, { kind: "end" });
+        continue;
+      }
+      const isShared = isolation === SHARED;
+      const fields = {
+        actorId: actor, exitCode: cause.signal === "" ? cause.exitCode : undefined, signal: cause.signal || undefined,
+        stderrTail: cause.stderrTail, reason: isShared ? "host" : cause.reason,
+      };
+      const what = isShared ? `the process that it shared with other actors ended: ${cause.text}` : cause.text;
+      hosted.failure = failureOf(new ActorDiedError(`actor ${className} (${actor}) died: ${what}`, fields)) as Failure;
+      this.#step(hosted, isShared ? { kind: "hostDied", incarnation, charged: false } : { kind: "workerDied", incarnation });
     }
+  }
+
+  /** Alone, in a process that lives on: as it was told to, or it crashed. */
+  ended({ actor, incarnation, failure }: ActorEnded): void {
+    const hosted = this.#hosted.get(actor);
+    if (hosted === undefined || hosted.life.incarnation !== incarnation) return;
+    hosted.worker = "";
+    if (failure === undefined || hosted.ending !== undefined) return this.#step(hosted, { kind: "end" });
+    hosted.failure = failure;
+    this.#step(hosted, { kind: "workerDied", incarnation });
   }
 
   /** It called exitActor(): its worker ends, and the actor with it. */
@@ -199,6 +233,7 @@ export class AgentActors {
       case "endWorker": {
         const { worker } = hosted;
         hosted.worker = "";
+        if (spec.isolation === SHARED) return this.#tellEnd(worker, spec.actor, false, "it ended");
         return this.#parts.killWorker(worker, hosted.failure?.text ?? "its actor ended");
       }
       case "release":
@@ -214,6 +249,7 @@ export class AgentActors {
       hosted.ending?.cancel();
       this.#parts.unplace(hosted.spec.actor);
       this.#hosted.delete(hosted.spec.actor);
+      this.#parts.forget(hosted.spec.actor);
       this.#ended.set(hosted.spec.actor, info);
       if (this.#ended.size > ENDED_KEPT) this.#ended.delete(this.#ended.keys().next().value as string);
     }
@@ -230,8 +266,13 @@ export class AgentActors {
     const worker = hosted.worker === "" ? undefined : this.#parts.workerOf(hosted.worker);
     if (worker?.channel === undefined || hosted.life.state !== "alive") return this.#step(hosted, { kind: "end" });
     if (hosted.ending !== undefined) return;
-    worker.channel.send("exit", { reason });
+    if (hosted.spec.isolation === SHARED) this.#tellEnd(hosted.worker, hosted.spec.actor, true, reason);
+    else worker.channel.send("exit", { reason });
     this.#awaitEnd(hosted);
+  }
+
+  #tellEnd(worker: string, actor: string, graceful: boolean, reason: string): void {
+    this.#parts.workerOf(worker)?.channel?.send("endActor", { actor, graceful, reason });
   }
 
   #awaitEnd(hosted: Hosted): void {

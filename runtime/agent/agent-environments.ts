@@ -65,7 +65,12 @@ export class AgentEnvironments {
   }
 
   workerStarted({ process, environment }: PooledWorker): void {
-    if (environment !== "") this.#parts.site?.hold(environment, process);
+    this.hold(environment, process);
+  }
+
+  /** For a worker, or a detached actor. */
+  hold(environment: string, holder: string): void {
+    if (environment !== "") this.#parts.site?.hold(environment, holder);
   }
 
   /** One that ended by itself before it was ready was not killed by chance: its environment does not let it start. */
@@ -80,7 +85,7 @@ export class AgentEnvironments {
     this.#fail(jobId, environment, `a worker could not start in its runtimeEnv on node ${this.#parts.nodeId}: ${why}`);
   }
 
-  /** A job or a worker needs it no longer. */
+  /** A job, a worker or a detached actor needs it no longer. */
   release(holder: string): void {
     this.#parts.site?.release(holder);
   }

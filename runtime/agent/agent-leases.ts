@@ -34,6 +34,11 @@ export const GRACE_ENDLESS = 0xffffffff;
 /** A worker with an environment is of use to few: it ends when nobody has wanted it for so long. */
 export const ENVIRONMENT_IDLE_MS = 60_000;
 
+/** What the queue asks of an actor. */
+export type PlacedSpec = Pick<
+  ActorSpec, "actor" | "className" | "placement" | "strategy" | "jobId" | "environment" | "infeasibleGraceMs" | "isolation"
+>;
+
 export interface AgentLeasesParts {
   readonly clock: Clock;
   readonly random: Random;
@@ -50,6 +55,10 @@ export interface AgentLeasesParts {
   /** What a worker is told of the job it adopts. */
   readonly adoption: (jobId: string) => { jobId: string; namespace: string };
   readonly actorGranted: (actor: string, worker: string) => void;
+  /** There is room for an actor that shares a process. */
+  readonly actorSeated: (actor: string) => void;
+  /** The placement group of its seat is gone. */
+  readonly actorUnseated: (actor: string, text: string) => void;
   readonly actorRefused: (actor: string, error: Error) => void;
   /** The scheduler wants the actor on another node. */
   readonly actorForwarded: (actor: string, node: string) => void;
@@ -123,8 +132,8 @@ export class AgentLeases {
     });
   }
 
-  /** A worker for an actor; asked again it changes nothing. */
-  placeActor(spec: ActorSpec): void {
+  /** A worker for an actor, or a seat; asked again it changes nothing. */
+  placeActor(spec: PlacedSpec): void {
     this.#step({
       kind: "requested",
       origin: ACTOR_ORIGIN + spec.actor,
@@ -138,6 +147,7 @@ export class AgentLeases {
       hops: 0,
       graceMs: graceOf(spec.infeasibleGraceMs),
       forActor: true,
+      seatOf: spec.isolation === "" ? undefined : spec.actor,
     });
   }
 
@@ -298,6 +308,8 @@ export class AgentLeases {
     switch (effect.kind) {
       case "grant":
         return this.#grant(effect);
+      case "seat":
+        return this.#parts.actorSeated(effect.origin.slice(ACTOR_ORIGIN.length));
       case "startWorker": {
         const worker = this.#parts.workers.start(effect.jobId, effect.environment);
         this.#parts.environments.workerStarted(worker);
@@ -311,6 +323,8 @@ export class AgentLeases {
         return this.#parts.groups.held(effect);
       case "askGroup":
         return this.#parts.groups.ask(effect.group);
+      case "unseat":
+        return this.#parts.actorUnseated(effect.actor, effect.text);
       case "evict":
         return this.#parts.workers.kill(effect.worker, effect.text, GROUP_REMOVED);
       case "forward":

@@ -127,14 +127,19 @@ export class AgentObjects {
   }
 
   /** Serves a part of a local object to another node, or to a driver that shares no memory. */
-  read({ slot, generation, offset, length }: ReadChunk, toNode: string): AnswerBody {
+  read(body: ReadChunk, toNode: string): AnswerBody {
+    const chunk = this.#chunk(body);
+    if (toNode !== "") this.#remember(body.slot, body.generation, toNode);
+    return { chunk };
+  }
+
+  #chunk({ slot, generation, offset, length }: Omit<ReadChunk, "blob">): { bytes: Uint8Array; total: number } {
     const object = this.#parts.client.open({ slot, generation });
     if (object === undefined)
       throw new ObjectLostError(`object ${slot}/${generation} is not in the store of node ${this.#parts.nodeId}`);
     try {
       const bytes = Buffer.from(new Uint8Array(object.buffer(offset, Math.min(length, object.size - offset))));
-      if (toNode !== "") this.#remember(slot, generation, toNode);
-      return { chunk: { bytes, total: object.size } };
+      return { bytes, total: object.size };
     } finally {
       object.release();
     }
@@ -149,9 +154,9 @@ export class AgentObjects {
       .then((chunk) => ({ chunk }));
   }
 
-  /** A copy of another node's object that does not end with it: whoever asked frees it. */
+  /** A copy of an object of this or another node that does not end with it: whoever asked frees it. */
   async replicate(source: Stored): Promise<Stored> {
-    const channel = await this.#parts.peers.connect(source.node);
+    const channel = source.node === this.#parts.nodeId ? undefined : await this.#parts.peers.connect(source.node);
     const target = await this.#parts.client.create(source.size);
     try {
       await this.#fill(channel, source, target);
@@ -210,17 +215,23 @@ export class AgentObjects {
     return stored;
   }
 
-  async #fill(channel: Channel, source: Stored, target: WritableObject): Promise<void> {
+  /** Over the channel to its node; undefined for this one. */
+  async #fill(channel: Channel | undefined, source: Stored, target: WritableObject): Promise<void> {
     let next = 0;
+    const read = async (body: Omit<ReadChunk, "blob">): Promise<Uint8Array> => {
+      if (channel === undefined) return this.#chunk(body).bytes;
+      const { bytes } = await this.#parts.caller.call(channel, "readChunk", body, "chunk", { timeoutMs: CHUNK_TIMEOUT_MS });
+      this.#copied += bytes.length;
+      return bytes;
+    };
     const worker = async () => {
       while (next < source.size) {
         const offset = next;
         const length = Math.min(CHUNK_BYTES, source.size - offset);
         next += length;
-        const body = { slot: source.slot, generation: source.generation, offset, length, node: source.node };
-        const { bytes } = await this.#parts.caller.call(channel, "readChunk", body, "chunk", { timeoutMs: CHUNK_TIMEOUT_MS });
-        if (bytes.length !== length) throw new ConnectionError(`node ${source.node} sent ${bytes.length} of ${length} bytes`);
-        this.#copied += length;
+        const { slot, generation, node } = source;
+        const bytes = await read({ slot, generation, offset, length, node });
+        if (bytes.length !== length) throw new ConnectionError(`node ${node} sent ${bytes.length} of ${length} bytes`);
         await target.write(offset, bytes);
       }
     };

@@ -10,11 +10,12 @@ import type { EnvironmentSite, WorkerEnvironment } from "../environment/index.ts
 import type { ClaimBook, StoreBroker, StoreClient, StoreGrant, StoreHost } from "../store/index.ts";
 import {
   AgentWelcome, Callee, Caller, ProcessWelcome, toBytes,
-  type ActorSpec, type Admission, type Channel, type ChannelHandler, type Draft, type Failure,
+  type Admission, type Channel, type ChannelHandler, type Draft, type Failure,
   type Identity, type Listener, type LogLines, type MessageHandlers, type NodeInfo, type Peer,
 } from "../transport/index.ts";
-import type { Resources } from "../../scheduler/index.ts";
-import { type ActorPlacement, AgentActors } from "./agent-actors.ts";
+import { wholeCpus, type Resources } from "../../scheduler/index.ts";
+import { ActorDesk } from "./actor-desk.ts";
+import type { ActorPlacement } from "./agent-actors.ts";
 import { AgentCode } from "./agent-code.ts";
 import { AgentEnvironments } from "./agent-environments.ts";
 import { AgentGroups } from "./agent-groups.ts";
@@ -35,7 +36,6 @@ import { Relays, type RelayTarget } from "./relays.ts";
 import type { StackReader } from "./stack-reader.ts";
 import { WorkerPool } from "./worker-pool.ts";
 
-const CALL_TIMEOUT_MS = 30_000;
 /** Freed ranges that were pinned are looked at again this often. */
 const SWEEP_EVERY_MS = 1000;
 
@@ -74,7 +74,7 @@ export class Agent {
   readonly caller: Caller;
   readonly workers: WorkerPool;
   readonly #leases: AgentLeases;
-  readonly #actors: AgentActors;
+  readonly #actors: ActorDesk;
   readonly #objects: AgentObjects;
   readonly #code: AgentCode;
   readonly #environments: AgentEnvironments;
@@ -128,20 +128,18 @@ export class Agent {
     this.#leases = new AgentLeases({
       clock, random, nodeId, processId, total: parts.total, labels: parts.labels, workers: this.workers, claims: parts.claims,
       processes: this.#processes, connectPeer: connect, environments: this.#environments, groups: this.#groups,
+      adoption: (jobId) => this.#jobs.adoption(jobId),
       actorGranted: (actor, worker) => this.#actors.granted(actor, worker),
       actorRefused: (actor, error) => this.#actors.refused(actor, error),
-      adoption: (jobId) => this.#jobs.adoption(jobId),
-      actorForwarded: (actor, node) => this.#forwardActor(actor, node),
+      actorSeated: (actor) => this.#actors.actors.seated(actor),
+      actorUnseated: (actor, text) => this.#actors.actors.unseated(actor, text),
+      actorForwarded: (actor, node) => this.#actors.forwarded(actor, node),
       changed: () => this.#head.changed(),
     });
-    this.#actors = new AgentActors({
-      clock, nodeId,
-      place: (spec) => this.#leases.placeActor(spec),
-      unplace: (actor) => this.#leases.actorGone(actor),
-      workerOf: (process) => this.workers.get(process),
-      killWorker: (process, reason) => this.workers.kill(process, reason),
+    this.#actors = new ActorDesk({
+      clock, random, nodeId, cpus: wholeCpus(parts.total), caller: this.caller, workers: this.workers, connect,
+      environments: this.#environments, leases: () => this.#leases, objects: () => this.#objects,
       report: (info, spec) => this.#head.send("actorReport", { info, spec }),
-      placed: (actor, worker, spec) => this.#actorPlaced(actor, worker, spec),
     });
     const grant = parts.store.admit(processId);
     const client = parts.openStore(grant, ownBroker(() => this.#objects, grant.client));
@@ -186,7 +184,8 @@ export class Agent {
     return new Endings({
       nodeId: this.#nodeId, store, workerEnded,
       stacks: this.#parts.stacks, workers: this.workers, processes: this.#processes, jobs: this.#jobs,
-      leases: this.#leases, actors: this.#actors, objects: this.#objects, environments: this.#environments, logs: this.#logs,
+      leases: this.#leases, actors: this.#actors.actors, hosts: this.#actors.hosts, objects: this.#objects,
+      environments: this.#environments, logs: this.#logs,
       peers: this.#peers, relays: this.#relays, head: this.#head,
     });
   }
@@ -386,10 +385,10 @@ export class Agent {
   #headMessages(): MessageHandlers {
     const callee = new Callee({
       placeActor: (body) => {
-        this.#actors.create(body as ActorPlacement);
+        this.#actors.actors.create(body as ActorPlacement);
         return { done: {} };
       },
-      killActor: (body) => this.#actors.kill(body),
+      killActor: (body) => this.#actors.actors.kill(body),
       reserveBundles: (body) => this.#groups.reserve(body),
       drainNode: () => {
         this.#leases.drain();
@@ -423,24 +422,6 @@ export class Agent {
   #holderOf(peer: Peer): string {
     const worker = this.workers.get(peer.processId);
     return (worker?.detachedActor ? worker.actor : undefined) ?? this.#jobOf(peer);
-  }
-
-  // -- actors --------------------------------------------------------------------------------------------------------
-
-  #forwardActor(actor: string, node: string): void {
-    const placement = this.#actors.handedOver(actor);
-    this.#leases.actorGone(actor);
-    if (placement === undefined) return;
-    this.#peers
-      .connect(node)
-      .then((channel) => this.caller.call(channel, "placeActor", placement, "actor", { timeoutMs: CALL_TIMEOUT_MS }))
-      // That node can't take it: it is placed here, or sent on, anew.
-      .catch(() => this.#actors.create(placement));
-  }
-
-  #actorPlaced(actor: string, process: string, spec: ActorSpec): void {
-    this.#leases.actorPlaced(actor, spec.lifetime);
-    this.workers.hosts(process, actor, spec.detached);
   }
 
   // -- the rest ------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@
 
 import type { StoreHost } from "../store/index.ts";
 import type { DeathCause, Peer, ProcessDied, SendOf } from "../transport/index.ts";
+import type { ActorHosts } from "./actor-hosts.ts";
 import type { AgentActors } from "./agent-actors.ts";
 import type { AgentEnvironments } from "./agent-environments.ts";
 import type { AgentJobs } from "./agent-jobs.ts";
@@ -27,6 +28,7 @@ export interface EndingsParts {
   readonly jobs: AgentJobs;
   readonly leases: AgentLeases;
   readonly actors: AgentActors;
+  readonly hosts: ActorHosts;
   readonly objects: AgentObjects;
   readonly environments: AgentEnvironments;
   readonly logs: AgentLogs;
@@ -44,7 +46,7 @@ export class Endings {
   }
 
   workerDied(worker: PooledWorker, cause: DeathCause): void {
-    const { nodeId, leases, actors, environments, logs } = this.#parts;
+    const { nodeId, leases, hosts, actors, environments, logs } = this.#parts;
     const { process, child } = worker;
     this.#parts.workerEnded(child.pid);
     logs.ended(process);
@@ -54,6 +56,7 @@ export class Endings {
     this.#tell(died, worker.channel !== undefined);
     environments.workerDied(worker, cause);
     leases.workerDied(died);
+    hosts.workerDied(process);
     actors.workerDied(process, cause);
     this.#ended(process, `its creator, worker ${process}, died`);
   }
@@ -82,11 +85,12 @@ export class Endings {
   }
 
   jobEnded(jobId: string, reason: string): void {
-    const { jobs, leases, environments, actors, workers, store } = this.#parts;
+    const { jobs, leases, environments, actors, hosts, workers, store } = this.#parts;
     jobs.ended(jobId);
     leases.jobEnded(jobId);
     environments.release(jobId);
     actors.endWhere((spec) => spec.jobId === jobId, `its job ended: ${reason}`);
+    hosts.jobEnded(jobId);
     for (const worker of workers.all()) {
       if (worker.jobId !== jobId || worker.detachedActor) continue;
       if (worker.storeClient !== undefined) store.freeAllOf(worker.storeClient);

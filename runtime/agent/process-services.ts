@@ -1,6 +1,7 @@
 // What an agent does for the drivers and workers that it is home to: the messages and calls it takes from each.
 
 import type { AnswerBody, ActorSpec, CallHandlers, Caller, MessageHandlers, Peer } from "../transport/index.ts";
+import type { ActorDesk } from "./actor-desk.ts";
 import type { AgentActors } from "./agent-actors.ts";
 import type { AgentCode } from "./agent-code.ts";
 import type { AgentEnvironments } from "./agent-environments.ts";
@@ -21,7 +22,7 @@ export interface ProcessServicesParts {
   readonly holderOf: (peer: Peer) => string;
   readonly jobs: AgentJobs;
   readonly leases: AgentLeases;
-  readonly actors: AgentActors;
+  readonly actors: ActorDesk;
   readonly objects: AgentObjects;
   readonly code: AgentCode;
   readonly environments: AgentEnvironments;
@@ -39,7 +40,7 @@ export class ProcessServices {
   }
 
   messages(peer: Peer): MessageHandlers {
-    const { caller, leases, actors, objects, relays } = this.#parts;
+    const { caller, leases, actors: { actors }, objects, relays } = this.#parts;
     const from = peer.processId;
     return {
       leaseRequest: (request) => leases.requested(request, from, ""),
@@ -51,6 +52,7 @@ export class ProcessServices {
       freeObjects: (message) => objects.free(message, false),
       actorConstructed: (message) => actors.constructed(message),
       actorExiting: (message) => actors.exiting(message),
+      actorEnded: (message) => actors.ended(message),
       relay: (message) => relays.pass(message),
       relayClosed: (message) => relays.passClosed(message),
       answer: (answer) => caller.answered(answer),
@@ -59,7 +61,7 @@ export class ProcessServices {
   }
 
   calls(peer: Peer): CallHandlers {
-    const { nodeId, jobOf, holderOf, jobs, actors, objects, code, environments, groups, state, head } = this.#parts;
+    const { nodeId, jobOf, holderOf, jobs, actors: { actors }, objects, code, environments, groups, state, head } = this.#parts;
     return {
       registerJob: async ({ details }) => {
         const body = { details, processId: peer.processId, nodeId, driverNode: peer.nodeId };
@@ -117,7 +119,7 @@ export class ProcessServices {
   }
 
   async #resolveActor(body: Parameters<AgentActors["resolve"]>[0]): Promise<AnswerBody> {
-    const { actors, head } = this.#parts;
+    const { actors: { actors }, head } = this.#parts;
     if (body.actor !== "" && actors.has(body.actor)) return actors.resolve(body);
     return { actor: await head.ask("resolveActor", body, "actor", body.waitMs) };
   }

@@ -12,6 +12,8 @@ export interface ActorLife {
   /** Charged restarts still allowed; -1 is endless. */
   restartsLeft: number;
   restarts: number;
+  /** It has restarts at all: those that are not charged have no limit. */
+  readonly mayRestart: boolean;
 }
 
 export type ActorEvent =
@@ -21,6 +23,8 @@ export type ActorEvent =
   /** The constructor threw: the actor is dead with that cause; user code that throws would throw again. */
   | { readonly kind: "constructorThrew"; readonly incarnation: number }
   | { readonly kind: "workerDied"; readonly incarnation: number }
+  /** The process that it shared with others ended: it is charged only when it was the cause. */
+  | { readonly kind: "hostDied"; readonly incarnation: number; readonly charged: boolean }
   | { readonly kind: "kill"; readonly restart: boolean }
   /** Last handle gone, owner or job ended, exitActor. */
   | { readonly kind: "end" }
@@ -35,8 +39,9 @@ export type ActorEffect = "construct" | "announce" | "place" | "endWorker" | "re
 
 const NOTHING: readonly ActorEffect[] = [];
 
-export function newActorLife(maxRestarts: number, incarnation = 0, restarts = 0): ActorLife {
-  return { state: "pending", incarnation, restartsLeft: maxRestarts, restarts };
+/** `maxRestarts`: what is left of them. */
+export function newActorLife(maxRestarts: number, incarnation = 0, restarts = 0, mayRestart = maxRestarts !== 0): ActorLife {
+  return { state: "pending", incarnation, restartsLeft: maxRestarts, restarts, mayRestart };
 }
 
 export function stepActor(actor: ActorLife, event: ActorEvent): readonly ActorEffect[] {
@@ -56,6 +61,9 @@ export function stepActor(actor: ActorLife, event: ActorEvent): readonly ActorEf
     case "workerDied":
       if (event.incarnation !== actor.incarnation || isUnplaced(actor)) return NOTHING;
       return restartOrDie(actor, ["release"]);
+    case "hostDied":
+      if (event.incarnation !== actor.incarnation || isUnplaced(actor)) return NOTHING;
+      return event.charged || !actor.mayRestart ? restartOrDie(actor, ["release"]) : restart(actor, ["release"]);
     case "kill":
       if (!event.restart) return die(actor);
       // What has no worker is about to start anyway.
@@ -77,6 +85,10 @@ function restartOrDie(actor: ActorLife, first: readonly ActorEffect[]): readonly
   }
   if (actor.restartsLeft > 0) actor.restartsLeft -= 1;
   actor.restarts += 1;
+  return restart(actor, first);
+}
+
+function restart(actor: ActorLife, first: readonly ActorEffect[]): readonly ActorEffect[] {
   actor.incarnation += 1;
   actor.state = "restarting";
   return [...first, "announce", "place"];

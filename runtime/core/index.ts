@@ -6,6 +6,7 @@ export { CallOrder, WINDOW, type Arrival } from "./call-order.ts";
 export { CallSlots, type SlotCall, type SlotLimits } from "./call-slots.ts";
 export { Deque } from "./deque.ts";
 export { StreamIntake, StreamOutlet, type ItemArrival, type StreamPosition } from "./item-stream.ts";
+export { HostBook, type Host, type HostLimits } from "./host-book.ts";
 export { LeasePool, STUCK_MS, type PooledLease, type PooledTask } from "./lease-pool.ts";
 export { LOOK_EVERY_MS, Membership, NODE_SILENCE_MS, type MembershipEffect, type MembershipEvent } from "./membership.ts";
 export { stepObject, type ObjectEffect, type ObjectEvent, type ObjectState } from "./object-life.ts";

@@ -48,7 +48,7 @@ export class EnvironmentSite {
   readonly #packageRoot: string;
   readonly #install: Installer;
   /** Environments that are there, and the keys of what each consists of. */
-  readonly #made = new Map<BlobId, { readonly launch: Launch; readonly keys: readonly string[] }>();
+  readonly #made = new Map<BlobId, { readonly launch: Launch; readonly keys: readonly string[]; readonly archive: string }>();
   readonly #held: HeldFiles;
   /** Makings and removals of one thing, one after the other. */
   readonly #busy = new Map<string, Promise<unknown>>();
@@ -80,7 +80,8 @@ export class EnvironmentSite {
     const files = origin === undefined ? undefined : { origin, folder, packages: packageFolder };
     const worker = { id, definition: this.blobs.pathOf(id), files, hasHook: setupHook !== undefined };
     const launch = { worker, folder, envVars, nodeArgs };
-    this.#made.set(id, { launch, keys: [blobKey(id), installed, ...(workingDir ? [join(installed, workingDir.blob)] : [])] });
+    const keys = [blobKey(id), installed, ...(workingDir ? [join(installed, workingDir.blob)] : [])];
+    this.#made.set(id, { launch, keys, archive: blobKey(workingDir?.blob ?? id) });
     this.#removeSurplus();
     return launch;
   }
@@ -90,9 +91,10 @@ export class EnvironmentSite {
     return this.#made.get(id)?.launch;
   }
 
-  /** Also for `holder`: an environment that was made. */
+  /** Also for `holder`: an environment that was made, and what other nodes make it from. */
   hold(id: BlobId, holder: string): void {
-    for (const key of this.#made.get(id)?.keys ?? []) this.#held.hold(key, holder);
+    const { keys, archive } = this.#made.get(id) ?? { keys: [], archive: "" };
+    for (const key of [...keys, archive]) this.#held.hold(key, holder);
   }
 
   release(holder: string): void {

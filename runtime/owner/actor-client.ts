@@ -51,6 +51,8 @@ export class ActorClient {
   kept: readonly ObjectEntry[] = [];
   /** Nobody has a handle to it any more. */
   isFreed = false;
+  /** Who waits until the agent has taken the creation; undefined when it has, or it was made elsewhere. */
+  creating: (() => void)[] | undefined;
   /** It has restarts: its constructor may run again. */
   mayRestart = false;
   /** The actor itself, kept alive while calls of this process have not ended. */
@@ -117,9 +119,18 @@ export class ActorClients {
     if (client.calls.state === "dead") throw errorOf(this.#deathOf(client));
   }
 
+  /** The actor behind a handle, when it was made, which may be another: undefined for one that is dead. */
+  async identity(client: ActorClient): Promise<string | undefined> {
+    const { creating } = client;
+    if (creating !== undefined) await new Promise<void>((resolve) => creating.push(resolve));
+    const actual = client.existing ?? client;
+    return actual.calls.state === "dead" ? undefined : actual.id;
+  }
+
   /** The agent took the creation: its outcome is asked for from now on. */
   creationAccepted(created: ActorClient, info: ActorInfo): void {
     created.resolving = false;
+    this.#tellCreated(created);
     const client = info.actor === created.id ? created : this.#merge(created, info);
     this.changed(info);
     if (info.state === "PENDING") void this.#resolve(client, LONG_POLL_MS);
@@ -145,6 +156,7 @@ export class ActorClients {
   created(id: string, className: string, options: ClientOptions): ActorClient {
     const client = this.known(id, className, options);
     client.resolving = true;
+    client.creating = [];
     return client;
   }
 
@@ -203,6 +215,7 @@ export class ActorClients {
 
   died(client: ActorClient, failure: Failure | undefined): void {
     client.failure = failure;
+    this.#tellCreated(client);
     for (const call of client.calls.died()) this.#failCall(client, call, this.#deathOf(client));
     this.#letGo(client);
     this.#releaseKept(client);
@@ -425,6 +438,12 @@ export class ActorClients {
       client.failure && errorOf(client.failure),
     );
     return failureOf(error) as Failure;
+  }
+
+  #tellCreated(client: ActorClient): void {
+    const waiting = client.creating ?? [];
+    client.creating = undefined;
+    for (const told of waiting) told();
   }
 
   #tellWaiters(client: ActorClient): void {

@@ -76,7 +76,7 @@ export interface HandleSession {
   releaseActorHandle(core: HandleCore): void;
   actorReady(core: HandleCore): Promise<void>;
   resolveActor(which: { actor: string }): Promise<ActorInfo>;
-  killActor(actor: string, noRestart: boolean): Promise<void>;
+  killActor(core: HandleCore, noRestart: boolean): Promise<void>;
 }
 
 /** The state behind a handle; the handle itself is a proxy that makes `handle.method.remote(…)` of it. */

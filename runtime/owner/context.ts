@@ -27,6 +27,15 @@ export class AttemptEnding {
     return this.#controller.signal;
   }
 
+  /** What every use of the runtime throws from now on: its actor has ended in a process that goes on. */
+  fenced: Error | undefined;
+
+  /** As `end`, and for good. */
+  fence(error: Error): void {
+    this.fenced = error;
+    this.end(error);
+  }
+
   /** Only the first counts. */
   end(reason: Error): void {
     if (this.reason !== undefined) return;
@@ -77,16 +86,29 @@ export class RunningAttempts {
   readonly #storage = new AsyncLocalStorage<Attempt>();
   #only: Attempt | undefined;
   readonly #live = new Set<Attempt>();
+  #attributes = false;
 
   /** The attempt whose code runs; undefined in a driver's main program and in the runtime itself. */
   current(): Attempt | undefined {
+    if (this.#attributes) return this.#storage.getStore();
     return this.#live.size > 1 ? (this.#storage.getStore() ?? this.#only) : this.#only;
+  }
+
+  /** From now on code is known to its attempt also when that is over: of which actor is what goes wrong late? */
+  attribute(): void {
+    this.#attributes = true;
+    this.#only = undefined;
+  }
+
+  /** Why the code that runs may not use the runtime any more. */
+  get fenced(): Error | undefined {
+    return this.#attributes ? this.#storage.getStore()?.ending.fenced : undefined;
   }
 
   /** Runs user code as `attempt`. The caller says when it is over. */
   run<T>(attempt: Attempt, code: () => T): T {
     this.#live.add(attempt);
-    if (this.#live.size === 1) {
+    if (this.#live.size === 1 && !this.#attributes) {
       this.#only = attempt;
       return code();
     }
@@ -116,6 +138,6 @@ export class RunningAttempts {
   ended(attempt: Attempt): void {
     this.#live.delete(attempt);
     if (this.#only === attempt) this.#only = undefined;
-    if (this.#live.size === 0) this.#storage.disable();
+    if (this.#live.size === 0 && !this.#attributes) this.#storage.disable();
   }
 }

@@ -235,7 +235,8 @@ export class Session {
 
   getOne(entry: ObjectEntry, options: WaitOptions | undefined): Promise<unknown> {
     if (this.#ended !== undefined && entry.state === "pending") return Promise.reject(this.#endedError());
-    return this.reading.one(entry, options);
+    const { fenced } = this.attempts;
+    return fenced === undefined ? this.reading.one(entry, options) : Promise.reject(fenced);
   }
 
   getAll(entries: readonly ObjectEntry[], options: WaitOptions | undefined): Promise<unknown[]> {
@@ -316,7 +317,9 @@ export class Session {
     }
   }
 
-  async killActor(actor: string, noRestart: boolean): Promise<void> {
+  async killActor({ client }: HandleCore, noRestart: boolean): Promise<void> {
+    const actor = await this.holding(this.actors.identity(client));
+    if (actor === undefined) return;
     await this.ask("killActor", { actor, noRestart, reason: "it was killed" }, "done");
   }
 
@@ -341,9 +344,11 @@ export class Session {
     this.parts.home.closed(error);
   }
 
-  /** Throws when the session has ended. */
+  /** Throws when the session has ended, or the actor whose code runs. */
   checkAlive(): void {
     if (this.#ended !== undefined) throw this.#endedError();
+    const { fenced } = this.attempts;
+    if (fenced !== undefined) throw fenced;
   }
 
   /** Runs `decode`, and tells which refs it brought into this process. */

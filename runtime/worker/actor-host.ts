@@ -1,20 +1,25 @@
-// The actors of this worker: what is said to one of them reaches its runner.
+// The actors of this worker: one, or many that share it. What is said to one of them reaches its runner.
 
 import { type Attempt, type Link, objectIdOf } from "../owner/index.ts";
-import { errorOf, type TroupeError } from "../errors.ts";
+import { ActorDiedError, ActorFencedError, errorOf, failureOf, type TroupeError } from "../errors.ts";
 import { Recent, WINDOW } from "../core/index.ts";
-import type { ActorCall, ActorSpec, CancelTask, ConstructActor, Failure } from "../transport/index.ts";
+import type { ActorCall, ActorSpec, CancelTask, ConstructActor, EndActor, Failure } from "../transport/index.ts";
 import { ActorRunner, type ActorRunnerParts } from "./actor-runner.ts";
+import { shareProcess } from "./shared-process.ts";
 
-export type ActorHostParts = Omit<ActorRunnerParts, "cancelled">;
+export interface ActorHostParts extends Omit<ActorRunnerParts, "cancelled" | "exiting"> {
+  /** The only actor of this process ends by itself. */
+  readonly exiting: () => void;
+}
 
 export class ActorHost {
-  readonly #parts: ActorRunnerParts;
+  readonly #parts: ActorHostParts;
+  readonly #cancelled = new Recent<string, TroupeError>(WINDOW);
   readonly #runners = new Map<string, ActorRunner>();
+  #isShared = false;
 
   constructor(parts: ActorHostParts) {
-    // Of calls that ended as their cancellation was on its way nobody asks for theirs.
-    this.#parts = { ...parts, cancelled: new Recent<string, TroupeError>(WINDOW) };
+    this.#parts = parts;
     parts.session.stuckCalls.listener = {
       stuck: (attempt, call) => this.#runnerOf(attempt)?.stuck(attempt, objectIdOf(call.process, call.task)),
       over: (attempt) => this.#runnerOf(attempt)?.unstuck(attempt),
@@ -27,10 +32,14 @@ export class ActorHost {
 
   /** A repeat is answered again and constructs nothing. */
   construct({ spec, incarnation }: ConstructActor): void {
-    const { actor } = spec as ActorSpec;
+    const { actor, isolation } = spec as ActorSpec;
+    if (isolation === "shared") this.#share();
     let runner = this.#runners.get(actor);
-    if (runner === undefined) {
-      runner = new ActorRunner(this.#parts, spec as ActorSpec, incarnation);
+    if (runner === undefined || runner.incarnation < incarnation) {
+      runner?.close(fenced(actor, "it lives again"));
+      const exiting = () => this.#exiting(actor, incarnation);
+      // Of calls that ended as their cancellation was on its way nobody asks for theirs.
+      runner = new ActorRunner({ ...this.#parts, exiting, cancelled: this.#cancelled }, spec as ActorSpec, incarnation);
       this.#runners.set(actor, runner);
     }
     runner.construct();
@@ -45,14 +54,23 @@ export class ActorHost {
 
   /** A call that has not started fails in its turn, so that the order of its caller's calls stands; one that runs is told. */
   cancel({ task, attempt, failure, recursive }: CancelTask, link: Link): void {
-    const { session, cancelled } = this.#parts;
     const taskId = objectIdOf(link.process, task);
     const reason = errorOf(failure as Failure);
-    if (session.endAttempt(taskId, attempt, reason, recursive) === undefined) cancelled.set(`${taskId}/${attempt}`, reason);
+    if (this.#parts.session.endAttempt(taskId, attempt, reason, recursive) !== undefined) return;
+    this.#cancelled.set(`${taskId}/${attempt}`, reason);
   }
 
   callerGone(process: string): void {
     for (const runner of this.#runners.values()) runner.callerGone(process);
+  }
+
+  /** One of several is to end. */
+  end({ actor, graceful, reason }: EndActor): void {
+    const runner = this.#runners.get(actor);
+    if (runner === undefined) return;
+    if (graceful) return void this.#endGracefully(actor, runner);
+    this.#runners.delete(actor);
+    runner.close(fenced(actor, reason));
   }
 
   /** Ends all of them: running calls may end, then instances clean up. */
@@ -60,7 +78,52 @@ export class ActorHost {
     await Promise.all([...this.#runners.values()].map((runner) => runner.exit()));
   }
 
+  // -- inside ------------------------------------------------------------------------------------------------------
+
   #runnerOf({ actorId }: Attempt): ActorRunner | undefined {
     return actorId === undefined ? undefined : this.#runners.get(actorId);
   }
+
+  #share(): void {
+    if (this.#isShared) return;
+    this.#isShared = true;
+    const { attempts } = this.#parts.session;
+    attempts.attribute();
+    shareProcess({
+      current: () => attempts.current(),
+      crashed: (attempt, ...how) => this.#crashed(attempt, ...how),
+    });
+  }
+
+  #exiting(actor: string, incarnation: number): void {
+    this.#parts.agent.send("actorExiting", { actor, incarnation });
+    if (!this.#isShared) return this.#parts.exiting();
+    void this.#endGracefully(actor, this.#runners.get(actor) as ActorRunner);
+  }
+
+  async #endGracefully(actor: string, runner: ActorRunner): Promise<void> {
+    await runner.exit();
+    if (this.#runners.get(actor) !== runner) return;
+    this.#runners.delete(actor);
+    runner.close(fenced(actor, "it ended"));
+    this.#parts.agent.send("actorEnded", { actor, incarnation: runner.incarnation });
+  }
+
+  #crashed(attempt: Attempt, text: string, exitCode: number | undefined, error: unknown): boolean {
+    const actorId = attempt.actorId as string;
+    const runner = this.#runners.get(actorId);
+    if (runner === undefined || attempt.ending.fenced !== undefined) return false;
+    this.#runners.delete(actorId);
+    runner.close(fenced(actorId, text));
+    const cause = error instanceof Error ? error : undefined;
+    const died = new ActorDiedError(`${runner.description} died: ${text}`, { actorId, exitCode, reason: "exited" }, cause);
+    this.#parts.agent.send("actorEnded", {
+      actor: actorId, incarnation: runner.incarnation, failure: failureOf(died) as Failure,
+    });
+    return true;
+  }
+}
+
+function fenced(actorId: string, why: string): ActorFencedError {
+  return new ActorFencedError(`actor ${actorId} ended in this process: ${why}`, { actorId });
 }

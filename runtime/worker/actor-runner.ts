@@ -16,6 +16,8 @@ import type { Templates } from "./templates.ts";
 
 /** When an actor ends, calls that run and then the instance's own clean-up get so long each. */
 export const ENDING_MS = 30_000;
+/** Code that holds the loop of a process with many actors for so long is named. */
+const BLOCKED_MS = 1000;
 /** Actors that a call tells it was made within. */
 const CHAIN_MAX = 32;
 
@@ -30,6 +32,8 @@ interface Received extends Invocation {
   readonly from: Caller;
   /** Once they are there. */
   arguments: Arguments | undefined;
+  /** While it runs. */
+  running: Attempt | undefined;
 }
 interface Caller {
   readonly order: CallOrder<Received, Reply>;
@@ -44,7 +48,7 @@ export interface ActorRunnerParts {
   readonly agent: Channel;
   readonly pid: number;
   /** The actor said that it ends: it takes no more calls. */
-  readonly exiting: (actor: string, incarnation: number) => void;
+  readonly exiting: () => void;
   /** Calls that were cancelled before they started, by task and attempt. */
   readonly cancelled: Recent<string, TroupeError>;
 }
@@ -56,6 +60,11 @@ export class ActorRunner {
   readonly incarnation: number;
   readonly #callers = new Map<string, Caller>();
   readonly #slots: CallSlots<Received>;
+  /** Calls that came and are not answered. */
+  readonly #open = new Set<Received>();
+  #constructing: Attempt | undefined;
+  /** It was ended at once: nothing of it counts any more. */
+  #isClosed = false;
   #isConstructing = false;
   #instance: Instance | undefined;
   /** Why it takes no more calls. */
@@ -75,6 +84,11 @@ export class ActorRunner {
     });
   }
 
+  /** For messages to people. */
+  get description(): string {
+    return `actor ${this.#spec.className} (${this.#spec.actor})`;
+  }
+
   /** Constructs the instance and tells the agent; a repeat is answered again and constructs nothing. */
   construct(): void {
     if (this.#isConstructing) {
@@ -83,6 +97,9 @@ export class ActorRunner {
     }
     this.#isConstructing = true;
     const spec = this.#spec;
+    const { session } = this.#parts;
+    // The job of a detached actor may be over, and its namespace forgotten.
+    session.namespace ||= spec.namespace;
     const call: Invocation = {
       name: `${spec.className}.constructor`,
       task: 0,
@@ -98,12 +115,14 @@ export class ActorRunner {
       taskId: spec.actor,
     };
     const code = { id: spec.functionId, name: spec.className };
-    Promise.all([this.#parts.session.code.revive(code), this.#execution.argumentsLater(call)]).then(
+    Promise.all([session.code.revive(code), this.#execution.argumentsLater(call)]).then(
       ([type, args]) => {
         const construct = (...values: unknown[]) => {
           this.#instance = new (type as new (...args: unknown[]) => never)(...values);
         };
-        this.#execution.run(call, this.#attempt(call, undefined), args, construct, (reply) => this.#constructed(reply));
+        if (this.#isClosed) return;
+        this.#constructing = this.#attempt(call, undefined);
+        this.#execution.run(call, this.#constructing, args, construct, (reply) => this.#constructed(reply));
       },
       (error) => this.#execution.fail(call, error, (reply) => this.#constructed(reply)),
     );
@@ -135,9 +154,11 @@ export class ActorRunner {
       caller: { process: link.process, node: link.node },
       taskId,
       arguments: undefined,
+      running: undefined,
     };
     from.order.acknowledged(call.acked);
     const arrival = from.order.arrived(call.order, received);
+    if (arrival.kind === "start" || arrival.kind === "early") this.#open.add(received);
     if (arrival.kind === "repeat") this.#send(received, arrival.result);
     else if (arrival.kind === "forgotten") this.#send(received, failedReply(received, this.#maybeRan(received)));
     else if (arrival.kind === "start") {
@@ -156,6 +177,21 @@ export class ActorRunner {
     return this.#exit;
   }
 
+  /** Ends it at once: its callers are told to ask what became of it, its code that runs is fenced off. */
+  close(error: Error): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#instance = undefined;
+    for (const attempt of [this.#constructing, ...[...this.#open].map(({ running }) => running)]) {
+      if (attempt === undefined) continue;
+      attempt.ending.fence(error);
+      this.#parts.session.endAttempt(attempt.taskId, attempt.attempt, error, true);
+    }
+    for (const received of this.#open) this.#send(received, { skipped: true });
+    this.#open.clear();
+    this.#slots.drain();
+  }
+
   callerGone(process: string): void {
     for (const key of [...this.#callers.keys()]) if (key.startsWith(process)) this.#callers.delete(key);
   }
@@ -172,6 +208,8 @@ export class ActorRunner {
   // -- inside ------------------------------------------------------------------------------------------------------
 
   #constructed(reply: Reply): void {
+    this.#constructing = undefined;
+    if (this.#isClosed) return this.#discard(reply);
     const first = reply.results?.[0];
     const error = this.#instance === undefined && first !== undefined ? this.#parts.session.values.errorIn(first) : undefined;
     this.#parts.agent.send("actorConstructed", {
@@ -232,6 +270,7 @@ export class ActorRunner {
   }
 
   #enqueue(received: Received, args: Arguments): void {
+    if (this.#isClosed) return;
     if (this.#ended !== undefined) return this.#finish(received, failedReply(received, this.#ended));
     if (!this.#slots.hasGroup(received.group)) return this.#fail(received, this.#noGroup(received.group));
     received.arguments = args;
@@ -253,13 +292,25 @@ export class ActorRunner {
     const instance = this.#instance as Instance;
     const method = instance[received.method];
     const attempt = this.#attempt(received, received.call.chain);
+    received.running = attempt;
     const code = (...values: unknown[]) => method.apply(instance, values);
+    const started = this.#parts.session.parts.seams.clock.now();
     this.#execution.run(received, attempt, received.arguments as Arguments, code, (reply) => {
+      received.running = undefined;
       this.#slots.ended(received);
+      if (this.#isClosed) return this.#discard(reply);
       this.#finish(received, received.key === this.#last ? this.#lastReply(received, reply) : reply);
       if (this.#slots.running === 0) this.#idle?.();
       this.#pump();
     });
+    this.#warnOfBlocking(received.name, this.#parts.session.parts.seams.clock.now() - started);
+  }
+
+  /** Others share the process: who keeps them waiting is named. */
+  #warnOfBlocking(name: string, blockedMs: number): void {
+    if (blockedMs < BLOCKED_MS || this.#spec.isolation !== "shared") return;
+    const text = `call "${name}" kept all actors of its process waiting for ${Math.round(blockedMs)} ms`;
+    process.stderr.write(`${this.description}: ${text}\n`);
   }
 
   /** Why the call is not run. */
@@ -272,6 +323,8 @@ export class ActorRunner {
   }
 
   #finish(received: Received, reply: Reply): void {
+    if (this.#isClosed) return this.#discard(reply);
+    this.#open.delete(received);
     received.from.order.ended(received.call.order, reply);
     this.#send(received, reply);
   }
@@ -293,7 +346,7 @@ export class ActorRunner {
     const error = this.#refuseCalls("it called exitActor()");
     if (this.#last === undefined && this.#exit === undefined) {
       this.#last = call.taskId;
-      this.#parts.exiting(this.#spec.actor, this.incarnation);
+      this.#parts.exiting();
     }
     return error;
   }
@@ -309,15 +362,19 @@ export class ActorRunner {
 
   /** Whatever came of it: that call ended the actor. */
   #lastReply(received: Received, reply: Reply): Reply {
-    this.#parts.session.borrowing.unsent((reply.results ?? []) as WireValue[]);
+    this.#discard(reply);
     return { ...failedReply(received, this.#ended as ActorDiedError), held: reply.held };
+  }
+
+  #discard(reply: Reply): void {
+    this.#parts.session.borrowing.unsent((reply.results ?? []) as WireValue[]);
   }
 
   async #end(): Promise<void> {
     const { clock } = this.#parts.session.parts.seams;
     const within = (work: Promise<unknown>, what: string) => new Promise<void>((resolve) => {
       const report = (text: string) => {
-        process.stderr.write(`actor ${this.#spec.className} (${this.#spec.actor}): ${text}\n`);
+        process.stderr.write(`${this.description}: ${text}\n`);
         resolve();
       };
       const timer = clock.after(ENDING_MS, () => report(`${what} did not end within ${ENDING_MS} ms`));

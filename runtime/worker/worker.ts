@@ -48,10 +48,7 @@ export function startWorker(parts: WorkerParts): Session {
     agentMessages: (current) => {
       templates = new Templates(current);
       const common = { session: current, templates, agent: current.parts.home.agent, pid: parts.pid };
-      const exiting = (actor: string, incarnation: number) => {
-        common.agent.send("actorExiting", { actor, incarnation });
-        void endGracefully("its actor called exitActor()");
-      };
+      const exiting = () => void endGracefully("its actor called exitActor()");
       actors = new ActorHost({ ...common, exiting });
       tasks = new TaskRunner(common);
       return {
@@ -69,6 +66,7 @@ export function startWorker(parts: WorkerParts): Session {
           current.namespace = namespace;
         },
         constructActor: (message) => actors.construct(message),
+        endActor: (message) => actors.end(message),
         exit: ({ reason }) => void endGracefully(reason),
       };
     },

@@ -1,0 +1,106 @@
+// Everything about the actors of this node: their lives, the processes that they share, and what is kept for them.
+
+import type { Clock, Random } from "../seams.ts";
+import type { ActorInfo, ActorSpec, AnswerBody, Caller, Channel, Draft } from "../transport/index.ts";
+import { ActorArguments } from "./actor-arguments.ts";
+import { ActorHosts } from "./actor-hosts.ts";
+import { type ActorPlacement, AgentActors } from "./agent-actors.ts";
+import type { AgentEnvironments } from "./agent-environments.ts";
+import type { AgentLeases } from "./agent-leases.ts";
+import type { AgentObjects } from "./agent-objects.ts";
+import type { WorkerPool } from "./worker-pool.ts";
+
+const CALL_TIMEOUT_MS = 30_000;
+
+export interface ActorDeskParts {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly nodeId: string;
+  readonly cpus: number;
+  readonly caller: Caller;
+  readonly workers: WorkerPool;
+  readonly environments: AgentEnvironments;
+  readonly leases: () => AgentLeases;
+  readonly objects: () => AgentObjects;
+  readonly connect: (node: string) => Promise<Channel>;
+  /** To the head. */
+  readonly report: (info: Draft<ActorInfo>, spec: ActorSpec | undefined) => void;
+}
+
+export class ActorDesk {
+  readonly #parts: ActorDeskParts;
+  readonly actors: AgentActors;
+  readonly hosts: ActorHosts;
+  readonly #arguments: ActorArguments;
+
+  constructor(parts: ActorDeskParts) {
+    this.#parts = parts;
+    const { clock, random, nodeId, cpus, leases, workers, report, objects } = parts;
+    this.#arguments = new ActorArguments(objects);
+    this.hosts = new ActorHosts({
+      clock, random, nodeId, cpus, leases, workers,
+      granted: (actor, worker) => this.actors.granted(actor, worker),
+      refused: (actor, error) => this.actors.refused(actor, error),
+    });
+    this.actors = new AgentActors({
+      clock, nodeId, report,
+      place: (spec) => leases().placeActor(spec),
+      seat: (spec) => this.hosts.seat(spec),
+      unplace: (actor) => this.#unplace(actor),
+      workerOf: (process) => workers.get(process),
+      killWorker: (process, reason) => workers.kill(process, reason),
+      placed: (actor, worker, spec) => this.#placed(actor, worker, spec),
+      forget: (actor) => this.#forget(actor),
+    });
+  }
+
+  /** A new actor, of a process of this node or passed on by another one. */
+  async create(placement: ActorPlacement): Promise<AnswerBody> {
+    return this.actors.create({ ...placement, spec: await this.#arguments.keep(placement.spec) });
+  }
+
+  // -- what the lease queue decides ----------------------------------------------------------------------------------
+
+  granted(actor: string, worker: string): void {
+    (this.hosts.isHost(actor) ? this.hosts : this.actors).granted(actor, worker);
+  }
+
+  refused(actor: string, error: Error): void {
+    (this.hosts.isHost(actor) ? this.hosts : this.actors).refused(actor, error);
+  }
+
+  forwarded(actor: string, node: string): void {
+    const { connect, caller, leases } = this.#parts;
+    const placement = this.actors.handedOver(actor);
+    leases().actorGone(actor);
+    if (placement === undefined) return;
+    connect(node)
+      .then((channel) => caller.call(channel, "placeActor", placement, "actor", { timeoutMs: CALL_TIMEOUT_MS }))
+      .then(
+        () => this.#arguments.forget(actor),
+        // That node can't take it: it is placed here, or sent on, anew.
+        () => void this.actors.create(placement),
+      );
+  }
+
+  // -- inside ------------------------------------------------------------------------------------------------------
+
+  #placed(actor: string, process: string, spec: ActorSpec): void {
+    const { leases, workers, environments } = this.#parts;
+    if (spec.isolation === "") {
+      leases().actorPlaced(actor, spec.lifetime);
+      workers.hosts(process, actor, spec.detached);
+    }
+    if (spec.detached) environments.hold(spec.environment, actor);
+  }
+
+  #unplace(actor: string): void {
+    this.#parts.leases().actorGone(actor);
+    this.hosts.leave(actor);
+  }
+
+  #forget(actor: string): void {
+    this.#arguments.forget(actor);
+    this.#parts.environments.release(actor);
+  }
+}
