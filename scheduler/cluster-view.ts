@@ -29,8 +29,8 @@ export class ClusterView {
     this.#nodes.clear();
     for (const node of nodes) {
       if (node.id === this.#self || node.state === "DEAD") continue;
-      const { id, state, total, available, labels } = node;
-      this.#nodes.set(id, { id, state, total, available, labels });
+      const { id, state, total, available, labels, backlog } = node;
+      this.#nodes.set(id, { id, state, total, available, labels, backlog });
     }
   }
 

@@ -28,10 +28,8 @@ import { amountOf, type Resources, wholeCpus } from "./resources.ts";
 import { Seats } from "./seats.ts";
 import { Spillback } from "./spillback.ts";
 import { waitingReport } from "./waiting-report.ts";
-import { type Worker, WorkerRoster } from "./worker-roster.ts";
+import { BOOT_FAILURES_MAX, type Worker, WorkerRoster } from "./worker-roster.ts";
 
-/** Workers in a row that may die before they are ready until those who wait for one are told. */
-export const BOOT_FAILURES_MAX = 3;
 /** Default cap on worker processes: for tasks that ask for less than a CPU each. */
 export const WORKERS_PER_CPU = 4;
 export const WORKERS_BASE = 32;
@@ -62,7 +60,6 @@ export class LeaseQueue {
   readonly #recall: LeaseRecall;
   /** Units of this pass that count on a worker that boots. */
   readonly #promised = new Map<Order, number>();
-  readonly #bootFailures = new Map<string, number>();
   #effects: LeaseEffect[] = [];
   #starts: LeaseEffect[] = [];
   #grants = 0;
@@ -162,7 +159,7 @@ export class LeaseQueue {
     switch (event.kind) {
       case "requested": return this.#requested(event);
       case "workerStarting": return this.#roster.starting(event.worker);
-      case "workerReady": return this.#workerReady(event.worker, event.jobId, event.environment);
+      case "workerReady": return this.#roster.ready(event.worker, event.jobId, event.environment);
       case "workerDied": return this.#workerDied(event.worker);
       case "leaseReturned": return this.#leaseReturned(event.lease);
       case "workerIdle": return this.#workerIdle(event.lease);
@@ -201,12 +198,6 @@ export class LeaseQueue {
     if (order.shape.infeasible !== undefined && this.#book.unmet(order) > 0) this.#hopeOrRefuse(order);
   }
 
-  #workerReady(id: string, jobId: string | undefined, environment: string | undefined): void {
-    const bootKey = this.#roster.workers.get(id)?.bootKey;
-    if (bootKey !== undefined) this.#bootFailures.delete(bootKey);
-    this.#roster.ready(id, jobId, environment);
-  }
-
   #workerDied(id: string): void {
     const worker = this.#roster.workers.get(id);
     if (worker === undefined) return;
@@ -220,11 +211,8 @@ export class LeaseQueue {
   }
 
   #bootFailed(bootKey: string): void {
-    const failures = (this.#bootFailures.get(bootKey) ?? 0) + 1;
-    this.#bootFailures.set(bootKey, failures);
-    if (failures < BOOT_FAILURES_MAX) return;
-    this.#bootFailures.delete(bootKey);
-    const text = `${failures} worker processes in a row ended before they were ready; their last lines are in the node's log.`;
+    if (!this.#roster.bootFailed(bootKey)) return;
+    const text = `${BOOT_FAILURES_MAX} worker processes in a row ended before they were ready; their last lines are in the node's log.`;
     const waits = (shape: Shape): boolean => this.#roster.isKeyOf(bootKey, shape.jobId, shape.environment);
     this.#refuseWhere(waits, "WORKER_CRASHED", text);
   }
@@ -295,6 +283,7 @@ export class LeaseQueue {
         const node = this.#view.get(id);
         if (node === undefined) this.#spillback.nodeGone(order, id);
         else if (forward.asked > forward.held && this.#chooser.stuckAt(order.shape, node)) {
+          order.shape.shunned.add(id);
           this.#spillback.withdrawFrom(order, id);
         }
       }

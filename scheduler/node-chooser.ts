@@ -7,7 +7,7 @@ import type { ClusterView } from "./cluster-view.ts";
 import type { GroupTable } from "./group-table.ts";
 import type { LeaseTable } from "./lease-table.ts";
 import type { OrderBook, Shape } from "./order-book.ts";
-import { type NodeView, nodeEligible, type Placement, utilisation } from "./placement.ts";
+import { type NodeView, nodeEligible, type Placement, prefersNode, utilisation } from "./placement.ts";
 import { UTILISATION_THRESHOLD } from "./policy/hybrid.ts";
 import type { ResourcePool } from "./resource-pool.ts";
 import { amountOf, NO_RESOURCES, type Resources, resourcesFit } from "./resources.ts";
@@ -69,7 +69,7 @@ export class NodeChooser {
       if (could) return fits ? HERE : FULL;
       return { kind: "infeasible", text: infeasibleText(placement, [this.#localView(this.#parts.pool.available)]) };
     }
-    if (fits && this.#preferHere(placement)) return HERE;
+    if (fits && this.#preferHere(shape)) return HERE;
     if (shape.nowhereElse !== this.#parts.view.version) return this.#choose(shape, could, fits);
     // Nothing has become free elsewhere since this was asked last.
     if (fits) return HERE;
@@ -104,6 +104,8 @@ export class NodeChooser {
     const { placement } = shape;
     if (node.state !== "ALIVE") return true;
     if (placement.kind === "node" || resourcesFit(placement.resources, node.available)) return false;
+    // What is told of the preferred node may be older than the order.
+    if (prefersNode(placement) && placement.node === node.id && node.backlog === 0) return false;
     if (nodeEligible(placement, this.#localView(pool.available)) && this.mayTake(shape)) return true;
     this.examined += view.size;
     const candidates = view.others(shape.shunned).filter((other) => nodeEligible(placement, other));
@@ -136,9 +138,12 @@ export class NodeChooser {
   }
 
   /** Less than half full, and not a machine with GPUs that this does not need. */
-  #preferHere(placement: Placement): boolean {
+  #preferHere(shape: Shape): boolean {
+    const { placement } = shape;
     const { nodeId, pool } = this.#parts;
-    if (placement.kind === "node") return placement.node === nodeId;
+    if (placement.kind === "node" || placement.node === nodeId) return placement.node === nodeId;
+    const { node } = placement;
+    if (prefersNode(placement) && !shape.shunned.has(node) && this.#parts.view.get(node) !== undefined) return false;
     if (placement.kind === "spread" || utilisation(pool) >= UTILISATION_THRESHOLD) return false;
     return amountOf(pool.total, "GPU") === 0 || amountOf(placement.resources, "GPU") > 0;
   }
@@ -176,7 +181,7 @@ export class NodeChooser {
       shape.nowhereElse = view.version;
       return choice;
     }
-    if (choice.kind === "wait" && could && placement.kind !== "node") {
+    if (choice.kind === "wait" && could && choice.node !== placement.node) {
       shape.nowhereElse = view.version;
       return FULL;
     }

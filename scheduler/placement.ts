@@ -12,13 +12,15 @@ export interface NodeView {
   readonly total: Resources;
   readonly available: Resources;
   readonly labels: Readonly<Record<string, string>>;
+  /** Leases that were asked for there and are not granted. */
+  readonly backlog?: number;
 }
 
 /** The strategy as it travels: `kind` is checked when it becomes a Placement. */
 export interface Strategy {
   /** default | spread | node | group */
   readonly kind: string;
-  /** Only for kind "node". */
+  /** The node of kind "node"; of kind "default" the one that is asked first. */
   readonly node?: string;
   /** Only for kind "node": elsewhere when that node cannot take it. */
   readonly soft?: boolean;
@@ -64,6 +66,11 @@ export function placementOf(resources: Resources, strategy: Strategy | undefined
   const asked = resources;
   if (kind === "group") resources = groupRequest(asked, group, bundle);
   return { placement: { resources, asked, kind, node, soft, group, bundle, selectors: parsed.selectors } };
+}
+
+/** Anywhere, but rather on one node: its arguments are there. */
+export function prefersNode({ kind, node }: Placement): boolean {
+  return kind === "default" && node !== "";
 }
 
 /** Alive, and with the labels that were asked for. */

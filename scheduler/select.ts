@@ -1,6 +1,6 @@
 // Chooses a node for a request among the nodes as they are known: one strategy, then one of its policies.
 
-import { type Choice, type NodeView, nodeEligible, type Placement } from "./placement.ts";
+import { type Choice, type NodeView, nodeEligible, type Placement, prefersNode } from "./placement.ts";
 import { chooseHybrid } from "./policy/hybrid.ts";
 import { formatSelectors, labelsMatch } from "./policy/labels.ts";
 import { chooseNamed } from "./policy/node-affinity.ts";
@@ -28,6 +28,9 @@ export function selectNode(selection: Selection): Choice {
     if (named === undefined) return { kind: "infeasible", text: infeasibleText(placement, nodes) };
     if (named !== "elsewhere") return { kind: named.available ? "node" : "wait", node: named.node };
   }
+  // Also when it has no room as far as is known: idle leases there come back when they are asked for.
+  const near = prefersNode(placement) ? chooseNamed(placement, nodes) : undefined;
+  if (near !== undefined && near !== "elsewhere") return { kind: near.available ? "node" : "wait", node: near.node };
   const eligible = nodes.filter((node) => nodeEligible(placement, node));
   const chosen = placement.kind === "spread"
     ? chooseSpread(placement, eligible, cursor)

@@ -31,6 +31,9 @@ export interface RosterLimits {
 /** Workers that stand in for suspended leases, for each CPU. */
 export const STANDINS_PER_CPU = 2;
 
+/** Workers in a row that may die before they are ready until those who wait for one are told. */
+export const BOOT_FAILURES_MAX = 3;
+
 /** Key of a worker that belongs to nobody yet. */
 const BLANK = "";
 
@@ -45,6 +48,7 @@ export class WorkerRoster {
   readonly #booting = new Map<string, number>();
   /** Of those, how many this pass counts on already. */
   readonly #claimed = new Map<string, number>();
+  readonly #bootFailures = new Map<string, number>();
   #bootingTotal = 0;
   #counted = 0;
   #suspended = 0;
@@ -76,11 +80,22 @@ export class WorkerRoster {
     const worker: Worker = known
       ?? { id, jobId, environment, state: "starting", bootKey: undefined, counted: true, suspended: false };
     if (known === undefined) this.#add(worker);
-    if (worker.bootKey !== undefined) this.#countBoot(worker.bootKey, -1);
+    if (worker.bootKey !== undefined) {
+      this.#countBoot(worker.bootKey, -1);
+      this.#bootFailures.delete(worker.bootKey);
+    }
     worker.bootKey = undefined;
     worker.jobId = jobId;
     worker.environment = environment;
     this.#setIdle(worker);
+  }
+
+  /** One that was started with this key died before it was ready. True when too many in a row did. */
+  bootFailed(bootKey: string): boolean {
+    const failures = (this.#bootFailures.get(bootKey) ?? 0) + 1;
+    if (failures < BOOT_FAILURES_MAX) this.#bootFailures.set(bootKey, failures);
+    else this.#bootFailures.delete(bootKey);
+    return failures === BOOT_FAILURES_MAX;
   }
 
   /** The worker as it was, or undefined when it is not known. */

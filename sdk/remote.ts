@@ -130,7 +130,7 @@ export function taskTemplate(session: Session, fn: Function, options: TaskOption
   const name = options.name ?? captured.name;
   const isStream = isGenerator(fn);
   return {
-    id: session.newTemplateId(),
+    id: session.newShortId(),
     code: captured,
     name,
     method: "",
@@ -265,7 +265,7 @@ function schedulingClass(session: Session, options: ResourceOptions, name: strin
   let found = classes.get(key);
   if (found === undefined) {
     const pool: SchedulingClass["pool"] = new LeasePool();
-    found = { id: classes.size + 1, resources, strategy, infeasibleGraceMs, environment, name, pool, shareable };
+    found = { id: session.newShortId(), resources, strategy, infeasibleGraceMs, environment, name, pool, shareable };
     classes.set(key, found);
   }
   return found;

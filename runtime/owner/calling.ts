@@ -97,7 +97,7 @@ export class Calling {
     const key = `${name}\n${method}\n${numReturns}\n${group}\n${streamAhead}`;
     let template = this.#templates.get(key);
     if (template === undefined) {
-      template = { id: this.#session.newTemplateId(), name, method, numReturns, group, streamAhead };
+      template = { id: this.#session.newShortId(), name, method, numReturns, group, streamAhead };
       this.#templates.set(key, template);
     }
     return template;

@@ -141,7 +141,7 @@ export class Session {
     });
     this.submission = new Submission({
       clock: seams.clock, home, nodeId, connect,
-      jobId: () => this.jobId,
+      jobId: () => this.jobId, newShortId: () => this.newShortId(),
       ...outcomes,
       endHere: (task, reason, recursive) => {
         this.endAttempt(objectIdOf(processId, task.number), task.life.attempt, reason, recursive);
@@ -186,7 +186,8 @@ export class Session {
     return number;
   }
 
-  newTemplateId(): number {
+  /** Numbers templates and scheduling classes. */
+  newShortId(): number {
     return this.#nextTemplate++;
   }
 

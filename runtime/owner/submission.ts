@@ -12,6 +12,7 @@ import { Departures, type Departed } from "./departures.ts";
 import { crashFailure, nodeCause } from "./crash-failure.ts";
 import type { Home } from "./home.ts";
 import { LeaseDesk } from "./lease-desk.ts";
+import { Locality } from "./locality.ts";
 import { Limits } from "./limits.ts";
 import type { Link, ProcessAddress } from "./links.ts";
 import type { ObjectEntry } from "./object-ref.ts";
@@ -25,6 +26,7 @@ export interface SubmissionParts extends OutcomeParts {
   readonly home: Home;
   readonly nodeId: string;
   readonly jobId: () => string;
+  readonly newShortId: () => number;
   readonly connect: (address: ProcessAddress) => Promise<Link>;
   /** Ends the attempt of a task that this process runs itself while its parent waits. */
   readonly endHere: (task: TaskRecord, reason: Error, recursive: boolean) => void;
@@ -38,6 +40,7 @@ export class Submission {
   readonly #departures: Departures;
   readonly #limits: Limits<TaskRecord>;
   readonly #abandoned: AbandonedAttempts;
+  readonly #locality: Locality;
 
   constructor(parts: SubmissionParts) {
     this.#parts = parts;
@@ -56,6 +59,7 @@ export class Submission {
     });
     this.#abandoned = new AbandonedAttempts(parts.clock, parts.home);
     const over = (task: TaskRecord, reason: Error) => void this.cancel(task, reason, { force: false, recursive: true });
+    this.#locality = new Locality(parts.nodeId, parts.newShortId);
     this.#limits = new Limits(parts.clock, (task) => `task "${task.template.name}"`, over);
   }
 
@@ -108,7 +112,7 @@ export class Submission {
   cancel(task: TaskRecord, reason: Error, { force, recursive }: CancelOptions): boolean {
     const { state } = task.life;
     if (stepTask(task.life, REFUSED) !== "fail") return false;
-    const { scheduling } = task.template;
+    const { scheduling } = task;
     if (state === "queued") scheduling.pool.remove(task);
     const runsOn = state === "pushed" && this.#abandon(task, reason, { force, recursive });
     this.#fail(task, { failure: failureOf(reason) as Failure }, runsOn);
@@ -136,7 +140,7 @@ export class Submission {
       return this.#abandonedDone(done, link);
     }
     const lease = task.lease as TaskLease;
-    const scheduling = task.template.scheduling;
+    const { scheduling } = task;
     scheduling.pool.finished(lease, task, this.#parts.clock.now());
     // A worker that hands tasks back is waiting itself: it gets no more before it has finished one.
     lease.blocked = done.skipped;
@@ -174,7 +178,8 @@ export class Submission {
   }
 
   #enqueue(task: TaskRecord, first: boolean): void {
-    const { scheduling } = task.template;
+    const scheduling = first ? task.scheduling : this.#locality.classOf(task);
+    task.scheduling = scheduling;
     this.leases.open(scheduling);
     if (first) scheduling.pool.enqueueFirst(task);
     else scheduling.pool.enqueue(task);
@@ -277,7 +282,7 @@ export class Submission {
 
   /** A lease has room again. */
   #left(lease: TaskLease, task: TaskRecord): void {
-    const { scheduling } = task.template;
+    const { scheduling } = task;
     scheduling.pool.finished(lease, task, this.#parts.clock.now());
     this.#pump(scheduling);
     this.leases.idled(scheduling, lease);
@@ -300,7 +305,7 @@ export class Submission {
     if (lease.page === undefined) return;
     for (const task of [...lease.inFlight].reverse()) {
       if (task.lease !== lease || !lease.page.recall(task.slot, tagOf(task, lease))) continue;
-      task.template.scheduling.pool.finished(lease, task, this.#parts.clock.now());
+      task.scheduling.pool.finished(lease, task, this.#parts.clock.now());
       task.lease = undefined;
       this.#applyAgain(task, { kind: "unstarted", attempt: task.life.attempt });
     }

@@ -78,6 +78,8 @@ export class TaskRecord implements PooledTask {
   /** The task attempt of this process that submitted it: who may help with it while it waits. */
   readonly parent: Attempt | undefined;
   readonly limit: Limit | undefined;
+  /** The template's, or near its arguments. */
+  scheduling: SchedulingClass;
   unresolved = 0;
   lease: TaskLease | undefined;
   slot = 0;
@@ -96,6 +98,7 @@ export class TaskRecord implements PooledTask {
   ) {
     this.number = number;
     this.template = template;
+    this.scheduling = template.scheduling;
     this.life = newTaskLife(template.maxRetries);
     this.args = args.bytes;
     this.codes = args.codes;

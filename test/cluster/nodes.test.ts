@@ -1,6 +1,9 @@
 // Several nodes: real agents and a separate head on one machine, killed and removed.
 
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, onTestFinished, test } from "vitest";
 import {
   ActorDiedError,
   ActorUnavailableError,
@@ -9,6 +12,7 @@ import {
   InfeasibleError,
   NodeDiedError,
   onNode,
+  put,
   ready,
   remote,
   run,
@@ -35,6 +39,17 @@ async function until(check: () => Promise<boolean>): Promise<void> {
   while (!(await check())) await new Promise((resolve) => setTimeout(resolve, 20));
 }
 
+/** Two tasks that end when both run, and keep their CPUs until then; they see each other by their files. */
+function meetingOfTwo() {
+  const folder = mkdtempSync(join(tmpdir(), "meeting-"));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  return remote(async (name: string, _argument?: Uint8Array) => {
+    writeFileSync(join(folder, name), "");
+    while (readdirSync(folder).length < 2) await new Promise((resolve) => setTimeout(resolve, 10));
+    return getRuntimeContext().nodeId;
+  });
+}
+
 const where = remote(() => getRuntimeContext().nodeId);
 
 describe("placement", () => {
@@ -51,11 +66,8 @@ describe("placement", () => {
   });
 
   test("work spreads over the nodes and the cluster adds up", async () => {
-    const busy = remote(async () => {
-      await new Promise((resolve) => setTimeout(resolve, 300));
-      return getRuntimeContext().nodeId;
-    }, { schedulingStrategy: "spread" });
-    expect(new Set(await get([busy.remote(), busy.remote()])).size).toBe(2);
+    const meet = meetingOfTwo().options({ schedulingStrategy: "spread" });
+    expect(new Set(await get([meet.remote("one"), meet.remote("other")])).size).toBe(2);
     expect(await driver.resources()).toMatchObject({ CPU: 2, a: 1 });
     await until(async () => (await driver.availableResources()).CPU === 2);
   });
@@ -64,6 +76,24 @@ describe("placement", () => {
     const parent = remote(() => run(where.options({ resources: { a: 1 } })), { labelSelector: { zone: "!east" } });
     const a = await nodeWith("a");
     for (let again = 0; again < 5; again += 1) expect(await run(parent)).toBe(a);
+  });
+
+  test("a task goes to the node with most bytes of its arguments while that has room", async () => {
+    const a = await nodeWith("a");
+    const make = remote((bytes: number) => new Uint8Array(bytes));
+    const large = make.options({ resources: { a: 1 } }).remote(4 << 20);
+    const larger = make.options({ resources: { a: 1 } }).remote(6 << 20);
+    const here = await put(new Uint8Array(5 << 20));
+    const at = remote((..._values: Uint8Array[]) => getRuntimeContext().nodeId);
+    await get([large, larger]);
+    expect(await run(at, large, larger, here)).toBe(a);
+    expect(await run(at, here)).not.toBe(a);
+    expect(await run(at, here, large)).not.toBe(a);
+    // A preference and no more: both have one CPU.
+    const meet = meetingOfTwo();
+    const both = await get([meet.remote("one", large), meet.remote("other", large)]);
+    expect(both).toContain(a);
+    expect(new Set(both).size).toBe(2);
   });
 
   test("a node that joins later takes what waited for it", async () => {

@@ -13,7 +13,7 @@ const STRATEGIES: readonly (Strategy | undefined)[] = [
   undefined, { kind: "spread" }, { kind: "node", node: "n1" }, { kind: "node", node: "n2", soft: true },
   { kind: "default", labels: { zone: "!x" } },
   { kind: "group", group: "g0", bundle: -1 }, { kind: "group", group: "g0", bundle: 1 },
-  { kind: "group", group: "g1", bundle: 0 },
+  { kind: "group", group: "g1", bundle: 0 }, { kind: "default", node: "n1" },
 ];
 /** Of every group in these histories. */
 const BUNDLES = [{ CPU: 1 }, { CPU: 1.5, a: 1 }, { CPU: 64 }].map(units);
@@ -117,7 +117,7 @@ class World {
   #request(n: number, m: number): LeaseEvent {
     const event = order({
       origin: `o${n % 4}`, schedulingClass: m % 5, jobId: `j${n % 2}`, environment: n % 8 === 0 ? "env" : "", wanted: m % 9,
-      resources: units(SHAPES[m % 5 === 4 ? n % SHAPES.length : m % 5]), strategy: STRATEGIES[n % 14] ?? undefined, hops: 0,
+      resources: units(SHAPES[m % 5 === 4 ? n % SHAPES.length : m % 5]), strategy: STRATEGIES[n % 15] ?? undefined, hops: 0,
       graceMs: m % 3 === 0 ? 0 : 100, forActor: n % 5 === 0,
     });
     this.orders.set(`${event.origin} ${event.schedulingClass}`, event);

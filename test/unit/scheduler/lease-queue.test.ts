@@ -39,6 +39,25 @@ describe("a standing order", () => {
     expect(node.of("grant", node.step(order())).map((again) => again.adopt)).toEqual([undefined]);
   });
 
+  test("is passed first to the node it prefers, and taken back when that is busy", () => {
+    const node = new QueueHarness({ CPU: 2 });
+    const near = order({ strategy: { kind: "default", node: "far" } });
+    node.step({ kind: "viewChanged", nodes: [nodeView("far", { CPU: 1 }, { CPU: 0 }), nodeView("idle", { CPU: 4 })] });
+    expect(node.of("forward", node.step(near))).toMatchObject([{ node: "far", request: { wanted: 1 } }]);
+    // That node has not heard of it yet.
+    const before = nodeView("far", { CPU: 1 }, { CPU: 0 }, { backlog: 0 });
+    expect(node.step({ kind: "viewChanged", nodes: [before] })).toEqual([]);
+    const effects = node.step({ kind: "viewChanged", nodes: [{ ...before, backlog: 1 }] });
+    expect(node.of("forward", effects)).toMatchObject([{ node: "far", request: { wanted: 0 } }]);
+    expect(node.of("grant", effects)).toHaveLength(1);
+  });
+
+  test("that prefers a node that is gone goes where any other does", () => {
+    const node = new QueueHarness({ CPU: 2 });
+    node.step({ kind: "viewChanged", nodes: [nodeView("other", { CPU: 1 })] });
+    expect(kinds(node.step(order({ strategy: { kind: "default", node: "gone" } })))).toEqual(["startWorker", "grant"]);
+  });
+
   test("that nobody can ever serve is refused after its grace, with the reason", () => {
     const node = new QueueHarness({ CPU: 2 });
     expect(node.step(order({ resources: units({ CPU: 3 }) }))).toEqual([
