@@ -212,7 +212,7 @@ export class LeaseQueue {
 
   #bootFailed(bootKey: string): void {
     if (!this.#roster.bootFailed(bootKey)) return;
-    const text = `${BOOT_FAILURES_MAX} worker processes in a row ended before they were ready; their last lines are in the node's log.`;
+    const text = `${BOOT_FAILURES_MAX} workers in a row ended before they were ready; their last lines are in the node's log.`;
     const waits = (shape: Shape): boolean => this.#roster.isKeyOf(bootKey, shape.jobId, shape.environment);
     this.#refuseWhere(waits, "WORKER_CRASHED", text);
   }
