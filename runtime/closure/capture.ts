@@ -20,6 +20,8 @@ import { memberStep, refusal, type Trail, variableStep } from "./refusal.ts";
 import { HANDLE_BRAND, REDUCE_BRAND, REF_BRAND, serializerOf, type Staying, STAYS_BRAND } from "../serialize/index.ts";
 
 export interface CaptureParts {
+  /** False in a process that may not look at itself: then a function travels only as an export of a module. */
+  readonly canLook: () => boolean;
   readonly inspector: () => Inspector;
   readonly modules: Modules;
   /** What revived code was made from: such objects travel as they came. */
@@ -262,6 +264,7 @@ export class Capture {
       const key = typeof member.key === "symbol" ? this.#symbol(member.key) : String(member.key);
       return { k: "member", type: member.type, fixed: member.fixed, key, part: member.part };
     }
+    if (!this.parts.canLook()) return this.#exportOnly(fn, trail);
     const text = Function.prototype.toString.call(fn);
     const view = this.parts.inspector().lookAt(fn);
     if (view.bound !== undefined) return this.#bound(view.bound, trail);
@@ -287,6 +290,14 @@ export class Capture {
     const { position, offset } = placeOf(text, view.location as NonNullable<typeof view.location>, script);
     if (analysis.kind === "class") return draftClass(this, { index, type: fn, text, view, script, trail, position, offset });
     return this.#plain(index, fn, { text, analysis, view, script, trail, position, offset });
+  }
+
+  #exportOnly(fn: Function, trail: Trail): PayloadNode {
+    const reference = this.mode === "value" ? undefined : this.parts.modules.found(fn);
+    if (reference !== undefined) return reference;
+    const what = "this process has no inspector, and no module that a worker can import exports it";
+    throw refusal("CAPTURE_NO_INSPECTOR", what, trail,
+      "export it from a module other than the program's entry, or run Node.js with --allow-inspector.");
   }
 
   /** What promisify of Node made, and makes again in the worker. */

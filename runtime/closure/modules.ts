@@ -140,6 +140,26 @@ export class Modules {
     return { k: "import", from: "", specifier: url, path: ["default"] };
   }
 
+  /** A reference to a function or class by searching for it, in modules that the entry imports and CommonJS packages. */
+  found(value: Function): Reference | undefined {
+    const inFile = (url: string, namespace: object | undefined): Reference | undefined => {
+      const path = exportPath(value, namespace);
+      return path === undefined ? undefined : { k: "import", from: "", specifier: url, path };
+    };
+    for (const url of reachedFrom(this.#entries)) {
+      const isModule = this.#isImportable(url) && /^\s*(?:import|export)\b/m.test(textOf(url));
+      const reference = isModule ? inFile(url, this.#namespace({ url, isModule })) : undefined;
+      if (reference !== undefined) return reference;
+    }
+    for (const [exports, file] of this.#exports) {
+      const { href } = pathToFileURL(file);
+      const isKnown = (href.includes("/node_modules/") || this.#isImportable(href)) && !types.isModuleNamespaceObject(exports);
+      const reference = isKnown ? inFile(href, { default: exports }) : undefined;
+      if (reference !== undefined) return reference;
+    }
+    return undefined;
+  }
+
   /** Takes in what was loaded since the capture before. */
   refresh(): void {
     const { cache } = createRequire(import.meta.url);
@@ -185,11 +205,11 @@ export class Modules {
   }
 
   /** The namespace of a module that was evaluated, or a CommonJS module as importing it shows it. */
-  #namespace(script: ScriptView): object | undefined {
-    const path = fileURLToPath(script.url);
-    const require = createRequire(script.url);
+  #namespace({ url, isModule }: Pick<ScriptView, "url" | "isModule">): object | undefined {
+    const path = fileURLToPath(url);
+    const require = createRequire(url);
     const cached = require.cache[path] as { loaded: boolean; exports: unknown } | undefined;
-    if (!script.isModule) return cached?.loaded === true ? { default: cached.exports } : undefined;
+    if (!isModule) return cached?.loaded === true ? { default: cached.exports } : undefined;
     if (hasTsx) return undefined;
     try {
       return require(path) as object;
@@ -204,18 +224,29 @@ export function isCompiled(script: ScriptView): boolean {
   return script.source.startsWith(COMPILED_MARK);
 }
 
+/** Files that some files of the user import by path, and those that these import. */
+function reachedFrom(urls: Iterable<string>): ReadonlySet<string> {
+  const reached = new Set(urls);
+  for (const url of reached) for (const imported of localImports(url)) reached.add(imported);
+  return reached;
+}
+
+/** Of a file of the user; empty when it is gone since it was loaded: a worker can't load it either, and says so. */
+function textOf(url: string): string {
+  if (!url.startsWith("file:") || url.includes("/node_modules/")) return "";
+  try {
+    return readFileSync(new URL(url), "utf8");
+  } catch {
+    return "";
+  }
+}
+
+const LOCAL_IMPORT = /(?:\bfrom|\bimport|\brequire\()\s*["'](\.{0,2}\/[^"'\n]+|file:[^"'\n]+)["']/g;
+
 /** Files that a file of the user imports by path, as far as its text says so. */
 function localImports(url: string): string[] {
-  if (!url.startsWith("file:") || url.includes("/node_modules/")) return [];
-  let text: string;
-  try {
-    text = readFileSync(new URL(url), "utf8");
-  } catch {
-    // Gone since it was loaded: a worker can't load it either, and says so.
-    return [];
-  }
   const found: string[] = [];
-  for (const [, specifier] of text.matchAll(/(?:\bfrom|\bimport|\brequire\()\s*["'](\.{0,2}\/[^"'\n]+|file:[^"'\n]+)["']/g)) {
+  for (const [, specifier] of textOf(url).matchAll(LOCAL_IMPORT)) {
     const imported = resolved(specifier, url);
     if (imported !== undefined) found.push(imported);
   }

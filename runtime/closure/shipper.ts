@@ -14,7 +14,7 @@ import { type Label, labelFrom, labelOf, variableBefore } from "./label.ts";
 import {
   contentHash, type DataHook, decodePayload, encodePayload, needsOf, type Payload, type PayloadNode, type TravelHook,
 } from "./payload.ts";
-import { refusal, type Trail } from "./refusal.ts";
+import type { Trail } from "./refusal.ts";
 import { Revival } from "./revive.ts";
 import { placesOf } from "./source-maps.ts";
 import { firstChange } from "./staleness.ts";
@@ -89,15 +89,10 @@ class Shipper implements CodeShipper {
   warmUp(): void {
     warmTables();
     warmParser();
-    if (inspector !== undefined) return;
-    try {
-      // A capture of something small makes V8 list the scripts, the larger part of a first capture.
-      const sample = inspectorOf("warmUp").lookAt(createShipper);
-      inspectorOf("warmUp").script(sample.location?.scriptId ?? "");
-    } catch (error) {
-      // A process without an inspector still ships what can be imported: the capture that needs more says so.
-      if ((error as { captureCode?: string }).captureCode !== "CAPTURE_NO_INSPECTOR") throw error;
-    }
+    if (inspector !== undefined || !canLook()) return;
+    // A capture of something small makes V8 list the scripts, the larger part of a first capture.
+    const sample = inspectorOf().lookAt(createShipper);
+    inspectorOf().script(sample.location?.scriptId ?? "");
   }
 
   changed(fn: Function, { mode }: CaptureOptions = { mode: "auto" }): string | undefined {
@@ -150,9 +145,7 @@ class Shipper implements CodeShipper {
 
 function payloadOf(fn: Function, mode: CaptureOptions["mode"], { files, ref, handle, data }: ShipperHooks) {
   modules ??= new Modules();
-  const capture = new Capture(
-    { inspector: () => inspectorOf(fn.name || "a function"), modules, origins, ref, handle, data }, mode,
-  );
+  const capture = new Capture({ canLook, inspector: inspectorOf, modules, origins, ref, handle, data }, mode);
   const trail = rootTrail(fn, capture);
   const root = capture.run(fn, trail);
   const { name, text: label } = labelIn(capture, fn, root as number);
@@ -163,16 +156,29 @@ function payloadOf(fn: Function, mode: CaptureOptions["mode"], { files, ref, han
   return { payload, name, capture, trail };
 }
 
-function inspectorOf(label: string): Inspector {
+let isBlind = false;
+
+/** Whether this process has an inspector that shows functions. If it has none, that is said once. */
+function canLook(): boolean {
+  if (inspector !== undefined || isBlind) return !isBlind;
   try {
-    inspector ??= new Inspector();
-    return inspector;
+    const first = new Inspector();
+    if (first.lookAt(canLook).location === undefined) throw new Error("V8 doesn't show functions");
+    inspector = first;
   } catch (error) {
-    const failed = refusal("CAPTURE_NO_INSPECTOR", `this process has no inspector (${(error as Error).message})`,
-      { parent: undefined, step: label, variable: label }, "run it with --allow-inspector, or without the permission model.");
-    failed.cause = error;
-    throw failed;
+    isBlind = true;
+    process.emitWarning(
+      "this process has no inspector, so only functions and classes that a module other than the program's entry exports can " +
+        `go to workers (${(error as Error).message.trim()}). --allow-inspector lifts this where Node.js has it.`,
+      { type: "TroupeWarning", code: "TROUPE_REFERENCE_ONLY" },
+    );
   }
+  return !isBlind;
+}
+
+function inspectorOf(): Inspector {
+  inspector ??= new Inspector();
+  return inspector;
 }
 
 /** The first step of all messages about a capture; looked for when there is one. */
@@ -186,6 +192,7 @@ function rootTrail(fn: Function, capture: Capture): Trail {
 }
 
 function unnamed(fn: Function, { parts }: Capture): Label {
+  if (!parts.canLook()) return labelOf("", undefined, undefined);
   const { location } = parts.inspector().lookAt(fn);
   const script = location && parts.inspector().script(location.scriptId);
   if (script === undefined || location === undefined) return labelOf("", undefined, undefined);

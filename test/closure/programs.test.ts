@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { CAPTURE_CODES } from "../../runtime/closure/refusal.ts";
 import { runProgram } from "./programs.ts";
-import { differences, ROOT } from "./settings.ts";
+import { differences, nodes, ROOT } from "./settings.ts";
 
 describe("functions and classes of an entry script", () => {
   test("under tsx, as CommonJS, with the names of the file as it was written", async () => {
@@ -64,12 +64,18 @@ describe("what can't be sent", () => {
     expect(CAPTURE_CODES.filter((code) => !catalogue.includes(`| \`${code}\` |`))).toEqual([]);
   });
 
-  test("without an inspector, code of the entry is refused", async () => {
-    const flags = ["--experimental-permission", "--allow-fs-read=*", "--allow-fs-write=*"];
-    const modern = Number(process.versions.node.split(".")[0]) >= 24 ? ["--permission", ...flags.slice(1)] : flags;
-    const [line] = await runProgram({ entry: "one.mjs", flags: modern, files: { "one.mjs": ONE } });
-    expect(line.failed).toBe("CAPTURE_NO_INSPECTOR");
-    expect(line.message).toMatch(/\nfix: .*--allow-inspector/);
+  test("without an inspector, but for what modules export, and the process says so once", async () => {
+    for (const [major, node] of nodes()) {
+      if (node === undefined) continue;
+      const permission = major >= 24 ? "--permission" : "--experimental-permission";
+      const flags = [permission, "--allow-fs-read=*", "--allow-fs-write=*"];
+      const lines = await runProgram({ entry: "blind.mjs", flags, files: { "blind.mjs": BLIND }, node });
+      const { job, nameless, warnings, ...sent } = Object.fromEntries(lines.map((line) => [line.name, line]));
+      expect([job.failed, nameless.failed, warnings.message]).toEqual(["CAPTURE_NO_INSPECTOR", "CAPTURE_NO_INSPECTOR", "1"]);
+      expect(job.message).toMatch(/^can't send "job" to a worker: this process has no inspector.*\n.*\nfix: export it .*--allow/);
+      expect(differences(Object.values(sent))).toEqual([]);
+      expect(Object.keys(sent)).toEqual(["scale", "byDefault", "class", "ofPackage", "commonJs"]);
+    }
   });
 });
 
@@ -113,6 +119,26 @@ const cases = {
   state: () => { count++; return count; },
 };
 import("./runner.mjs" as string).then(({ captureAll }) => captureAll(cases));
+`;
+
+/** In a process that may not look at its functions. */
+const BLIND = `
+import { createRequire } from "node:module";
+import { readFileSync, writeFileSync } from "node:fs";
+import byDefault, { scale, Shape } from "./helpers.mjs";
+import { captureAll } from "./runner.mjs";
+const require = createRequire(import.meta.url);
+const [{ times }, parser] = [require("./local.cjs"), require("acorn")];
+let warnings = 0;
+process.on("warning", ({ code }) => { if (code === "TROUPE_REFERENCE_ONLY") warnings++; });
+const job = () => 1;
+const cases = { scale: [scale, 2], byDefault: [byDefault, 2], class: [Shape], ofPackage: [parser.isNewLine, 10],
+  commonJs: [times, 2], job, nameless: [() => 2].at() };
+await captureAll(cases);
+await new Promise((resolve) => setImmediate(resolve));
+const lines = JSON.parse(readFileSync(process.env.CLOSURE_OUT, "utf8"));
+lines.push({ name: "warnings", failed: "no case", message: String(warnings) });
+writeFileSync(process.env.CLOSURE_OUT, JSON.stringify(lines));
 `;
 
 const ONE = `
