@@ -85,7 +85,13 @@ export class NodeDiedError extends TroupeError {
   static override readonly code: string = "NODE_DIED";
   declare readonly nodeId: string;
 }
-export class OutOfMemoryError extends TroupeError { static override readonly code: string = "OUT_OF_MEMORY"; }
+/** Memory ran out under the task: its node's, and the worker was ended to save it, or its process's own heap. */
+export class OutOfMemoryError extends TroupeError {
+  static override readonly code: string = "OUT_OF_MEMORY";
+  declare readonly kind: "node" | "heap";
+  declare readonly nodeId: string;
+  declare readonly stderrTail: readonly string[];
+}
 export class TaskCancelledError extends TroupeError { static override readonly code: string = "TASK_CANCELLED"; }
 export class TaskTimeoutError extends TroupeError { static override readonly code: string = "TASK_TIMEOUT"; }
 export class GetTimeoutError extends TroupeError { static override readonly code: string = "GET_TIMEOUT"; }
@@ -94,6 +100,8 @@ export class InfeasibleError extends TroupeError { static override readonly code
 export class PlacementGroupRemovedError extends TroupeError { static override readonly code: string = "PLACEMENT_GROUP_REMOVED"; }
 /** Why a worker was ended, as data: what ran there belonged to a placement group that is gone. */
 export const GROUP_REMOVED = "group-removed";
+/** The same of one that ended for want of memory, its node's or its own heap's. */
+export const OUT_OF_MEMORY = "out-of-memory";
 
 // -- actors ----------------------------------------------------------------------------------------------------------
 

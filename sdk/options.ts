@@ -45,6 +45,9 @@ export interface TaskOptions extends ResourceOptions {
   maxRetries?: number | undefined;
   /** Default false. */
   retryExceptions?: RetryExceptions | undefined;
+  /** Errors that are not retried although `retryExceptions` names them. */
+  nonRetryable?: readonly ErrorClass[] | ((error: unknown) => boolean) | undefined;
+  /** Milliseconds before the first further attempt. Default 0; each next one waits `retryBackoff` (2) times as long. */
   retryDelayMs?: number | undefined;
   retryBackoff?: number | undefined;
   maxRetryDelayMs?: number | undefined;
@@ -56,6 +59,8 @@ export interface TaskOptions extends ResourceOptions {
   signal?: AbortSignal | undefined;
   /** Never shares its worker with another task, not even with its own children. */
   exclusive?: boolean | undefined;
+  /** A worker ends after so many calls of this function, and takes along what they leaked. Default 0: never. */
+  maxCalls?: number | undefined;
   /** How the function travels. Default 'auto': by reference where it can be imported, else by value. */
   capture?: "auto" | "value" | "reference" | undefined;
 }
@@ -148,6 +153,10 @@ const retryExceptions: Check = (value) =>
   (Array.isArray(value) && value.every((one) => typeof one === "function"))
     ? undefined
     : "true, false, a list of error classes, or a function of the error";
+const nonRetryable: Check = (value) =>
+  typeof value !== "boolean" && retryExceptions(value) === undefined
+    ? undefined
+    : "a list of error classes, or a function of the error";
 const selector: Check = (value) =>
   object(value) === undefined && Object.values(value as object).every((one) => typeof one === "string")
     ? undefined
@@ -173,8 +182,9 @@ const CALL_CHECKS: Record<string, Check> = {
 const { signal: _ofOneCall, ...METHOD_CHECKS } = CALL_CHECKS;
 const TASK_CHECKS: Record<string, Check> = {
   ...RESOURCE_CHECKS, name: text, numReturns: integer(0, 10_000), streamBackpressure: integer(1, AHEAD_MAX),
-  maxRetries: integer(-1), retryExceptions, retryDelayMs: millis, retryBackoff: amount, maxRetryDelayMs: millis,
-  timeoutMs: limit, attemptTimeoutMs: limit, signal: abortSignal, exclusive: bool, capture: oneOf("auto", "value", "reference"),
+  maxRetries: integer(-1), maxCalls: integer(0), retryExceptions, nonRetryable, retryDelayMs: millis, retryBackoff: amount,
+  maxRetryDelayMs: millis, timeoutMs: limit, attemptTimeoutMs: limit, signal: abortSignal, exclusive: bool,
+  capture: oneOf("auto", "value", "reference"),
 };
 const ACTOR_CHECKS: Record<string, Check> = {
   ...RESOURCE_CHECKS,
@@ -201,7 +211,7 @@ const GROUP_CHECKS: Record<string, Check> = {
 
 /** In the contract, not in this release: refused by name rather than ignored. */
 const LATER = new Set([
-  "scope", "maxCalls", "heapLimit",
+  "scope", "heapLimit",
 ]);
 
 export function checkTaskOptions(options: TaskOptions): TaskOptions {
@@ -272,10 +282,17 @@ export function resourcesOf(options: ResourceOptions, defaultCpus: number): Reco
   return { ...parsed.resources };
 }
 
-/** The predicate of a retryExceptions option. */
-export function retryPredicate(option: RetryExceptions | undefined): ((error: unknown) => boolean) | undefined {
+/** The predicate of a retryExceptions option. `nonRetryable` goes before it. */
+export function retryPredicate(
+  option: RetryExceptions | undefined, nonRetryable?: TaskOptions["nonRetryable"],
+): ((error: unknown) => boolean) | undefined {
   if (option === undefined || option === false) return undefined;
-  if (option === true) return RETRY_ALL;
-  if (typeof option === "function") return option as (error: unknown) => boolean;
-  return (error) => option.some((type) => error instanceof (type as never));
+  const retries = option === true ? RETRY_ALL : predicateOf(option);
+  if (nonRetryable === undefined) return retries;
+  const isFinal = predicateOf(nonRetryable);
+  return (error) => !isFinal(error) && retries(error);
+}
+
+function predicateOf(given: readonly ErrorClass[] | ((error: unknown) => boolean)): (error: unknown) => boolean {
+  return typeof given === "function" ? given : (error) => given.some((type) => error instanceof (type as never));
 }

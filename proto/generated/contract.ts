@@ -159,6 +159,7 @@ export interface Template {
   readonly method: string;
   readonly group: string;
   readonly resources: Readonly<Record<string, number>>;
+  readonly maxCalls: number;
   readonly streamAhead: number;
   readonly strategy: Strategy | undefined;
 }
@@ -401,6 +402,7 @@ export const LeaseRevoked = v1.LeaseRevoked as Codec<LeaseRevoked>;
 
 export interface LeaseIdle {
   readonly lease: string;
+  readonly leaves: boolean;
 }
 export const LeaseIdle = v1.LeaseIdle as Codec<LeaseIdle>;
 

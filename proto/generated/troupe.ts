@@ -1888,6 +1888,7 @@ this.numReturns = 0;
 this.method = "";
 this.group = "";
 this.resources = $Object.create(null);
+this.maxCalls = 0;
 this.streamAhead = 0;
 this.strategy = $undefined;
 };
@@ -1913,6 +1914,8 @@ for (let keys = $Object.keys(message.resources), i = 0; i < keys.length; ++i)
 writer.uint32(66).fork().uint32(10).string(keys[i]).uint32(16).sint64(message.resources[keys[i]]).ldelim();
 if (message.group != null && $Object.hasOwnProperty.call(message, "group") && message.group !== "")
 writer.uint32(74).string(message.group);
+if (message.maxCalls != null && $Object.hasOwnProperty.call(message, "maxCalls") && message.maxCalls !== 0)
+writer.uint32(88).uint32(message.maxCalls);
 if (message.streamAhead != null && $Object.hasOwnProperty.call(message, "streamAhead") && message.streamAhead !== 0)
 writer.uint32(96).uint32(message.streamAhead);
 if (message.strategy != null && $Object.hasOwnProperty.call(message, "strategy"))
@@ -2035,6 +2038,15 @@ reader.len = end;
 if (key === "__proto__")
 $util.makeProp(message.resources, key);
 message.resources[key] = value;
+continue;
+}
+case 11: {
+if (wireType !== 0)
+break;
+if (value = reader.uint32())
+message.maxCalls = value;
+else
+message.maxCalls = 0;
 continue;
 }
 case 12: {
@@ -5282,6 +5294,7 @@ return LeaseRevoked;
 v1.LeaseIdle = (function() {
 const LeaseIdle = function () {
 this.lease = "";
+this.leaves = false;
 };
 LeaseIdle.encode = function (message, writer, _depth) {
 if (!writer)
@@ -5292,6 +5305,8 @@ if (_depth > $util.recursionLimit)
 throw $Error("max depth exceeded");
 if (message.lease != null && $Object.hasOwnProperty.call(message, "lease") && message.lease !== "")
 writer.uint32(10).string(message.lease);
+if (message.leaves != null && $Object.hasOwnProperty.call(message, "leaves") && message.leaves !== false)
+writer.uint32(16).bool(message.leaves);
 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
 for (let i = 0; i < message.$unknowns.length; ++i)
 writer.raw(message.$unknowns[i]);
@@ -5331,6 +5346,15 @@ if ((value = reader.stringVerify()).length)
 message.lease = value;
 else
 message.lease = "";
+continue;
+}
+case 2: {
+if (wireType !== 0)
+break;
+if (value = reader.bool())
+message.leaves = value;
+else
+message.leaves = false;
 continue;
 }
 }

@@ -213,6 +213,14 @@ export class AgentLeases {
     this.#step({ kind: "workerIdle", lease });
   }
 
+  /** By its worker, which ends after what it has run: its owner sends no more, and another worker takes its place. */
+  workerLeaves(lease: string, worker: string): void {
+    const granted = this.#granted.get(lease);
+    if (granted === undefined || this.#leaseOf.get(worker) !== lease) return;
+    this.#answer(granted, "leaseRevoked", { lease, reason: "its worker leaves", origin: granted.origin });
+    this.#step({ kind: "workerDied", worker });
+  }
+
   suspended(lease: string): void {
     this.#step({ kind: "suspended", lease });
   }
@@ -352,6 +360,7 @@ export class AgentLeases {
     const { lease, worker, adopt, origin, schedulingClass } = effect;
     const pooled = this.#parts.workers.get(worker);
     this.#busy(worker);
+    if (pooled !== undefined) pooled.worksSince = this.#parts.clock.now();
     if (adopt !== undefined && pooled !== undefined) {
       pooled.jobId = adopt.jobId;
       pooled.channel?.send("adoptJob", this.#parts.adoption(adopt.jobId));

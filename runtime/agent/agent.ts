@@ -30,6 +30,7 @@ import { HeadLink } from "./head-link.ts";
 import { Inspection } from "./inspection.ts";
 import { LocalProcesses } from "./local-processes.ts";
 import type { LogFiles } from "./log-files.ts";
+import { MemoryWatch, type NodeMemory } from "./memory-watch.ts";
 import { Peers } from "./peers.ts";
 import { ProcessServices } from "./process-services.ts";
 import { Relays, type RelayTarget } from "./relays.ts";
@@ -60,6 +61,8 @@ export interface AgentParts {
   readonly logs: Pick<LogFiles, "write" | "ended" | "read" | "list"> | undefined;
   /** How the stack of a worker is read; undefined where nothing is a process, the simulation. */
   readonly stacks?: StackReader | undefined;
+  /** What can be known of the machine's memory; undefined where nobody watches it, the simulation. */
+  readonly memory?: NodeMemory | undefined;
   /** See WorkerPoolParts. */
   readonly workerSilenceMs: number;
   /** Told of each worker's process group, so that it ends with this process whatever happens. */
@@ -90,6 +93,7 @@ export class Agent {
   readonly #logs: AgentLogs;
   readonly #inspection: Inspection;
   readonly #endings: Endings;
+  #memory: MemoryWatch | undefined;
   readonly #listeners: Listener[] = [];
   #sweep: Timer | undefined;
   #ending = false;
@@ -202,6 +206,9 @@ export class Agent {
     }
     await this.#head.join();
     this.#scheduleSweep();
+    const { memory } = this.#parts;
+    const isLeased = (process: string) => this.#leases.leaseOfWorker(process) !== undefined;
+    if (memory !== undefined) this.#memory = new MemoryWatch({ clock: seams.clock, memory, workers: this.workers, isLeased });
   }
 
   get address(): string {
@@ -226,6 +233,7 @@ export class Agent {
     if (this.#ending) return;
     this.#ending = true;
     this.#sweep?.cancel();
+    this.#memory?.close();
     this.workers.close(reason);
     this.#processes.close(reason);
     this.#peers.close();

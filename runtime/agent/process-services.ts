@@ -45,7 +45,7 @@ export class ProcessServices {
     return {
       leaseRequest: (request) => leases.requested(request, from, ""),
       leaseReturned: ({ lease, node }) => leases.returned(lease, node),
-      leaseIdle: ({ lease }) => leases.workerIdle(lease, from),
+      leaseIdle: ({ lease, leaves }) => (leaves ? leases.workerLeaves(lease, from) : leases.workerIdle(lease, from)),
       endLease: (message) => leases.endWorker(message),
       suspended: ({ lease }) => leases.suspended(lease),
       resumed: ({ lease }) => leases.resumed(lease),

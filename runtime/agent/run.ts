@@ -15,6 +15,7 @@ import { Agent } from "./agent.ts";
 import type { AgentConfig, HeadConfig, WorkerConfig } from "./config.ts";
 import type { EarlyWorker } from "./early-worker.ts";
 import { boundOwnLog, LogFiles } from "./log-files.ts";
+import { procMemory } from "./proc-memory.ts";
 import { StackReader } from "./stack-reader.ts";
 import { SILENCE_MS } from "./worker-pool.ts";
 
@@ -56,6 +57,7 @@ async function startAgent(config: AgentConfig, spawner: Spawner, early: readonly
     total: node.total,
     labels: node.labels,
     store, claims, logs, stacks, workerSilenceMs: workerSilenceOf(process.env.TROUPE_WORKER_SILENCE_MS),
+    memory: procMemory(workerMemoryOf(process.env.TROUPE_WORKER_MEMORY)),
     openStore: (grant, broker) => openStore(grant, broker),
     workerConfig: (worker, environment): WorkerConfig => ({
       clusterId, token, nodeId, sessionDir, processId: worker, environment,
@@ -93,6 +95,14 @@ function workerSilenceOf(setting: string | undefined): number {
 }
 /** Below this a healthy worker on a busy machine could pass for a silent one. */
 const SILENCE_MIN_MS = 2000;
+
+/** TROUPE_WORKER_MEMORY: bytes that the workers of this node may hold together, beside what the machine allows. */
+function workerMemoryOf(setting: string | undefined): number | undefined {
+  if (setting === undefined) return undefined;
+  const bytes = Number(setting);
+  if (/^\d+$/.test(setting) && bytes > 0) return bytes;
+  throw new InvalidArgumentError(`TROUPE_WORKER_MEMORY must be whole bytes above 0, not ${JSON.stringify(setting)}`);
+}
 
 interface RunningHead {
   readonly address: string;

@@ -6,6 +6,7 @@
 
 import { Silence } from "../core/index.ts";
 import type { Launch, WorkerEnvironment } from "../environment/index.ts";
+import { OUT_OF_MEMORY } from "../errors.ts";
 import type { WorkerReport } from "./config.ts";
 import type { ChildExit, ChildProcess, Clock, Random, Spawner, Timer } from "../seams.ts";
 import type { Channel, DeathCause, LogLines } from "../transport/index.ts";
@@ -34,6 +35,8 @@ export interface PooledWorker {
   endReason: string;
   /** The same as data; "" while nobody ends it. */
   endKind: string;
+  /** Clock time since when it has its lease, or its actor; of its start before that. */
+  worksSince: number;
   /** Client slot in the object store. */
   storeClient: number | undefined;
   actor: string | undefined;
@@ -181,6 +184,7 @@ export class WorkerPool {
       setupFailure: "",
       endReason: "",
       endKind: "",
+      worksSince: this.#parts.clock.now(),
       storeClient: undefined,
       actor: undefined,
       detachedActor: false,
@@ -254,13 +258,15 @@ export class WorkerPool {
 /** How it died, in words and as data. */
 export function causeOf(worker: PooledWorker, exit: ChildExit): DeathCause {
   const { exitCode, signal, stderrTail } = exit;
-  const lastLine = stderrTail.length === 0 ? "" : `; its last line on stderr: ${stderrTail[stderrTail.length - 1]}`;
   const how = signal === undefined ? `exited with code ${exitCode ?? -1}` : `was ended by ${signal}`;
-  const why = worker.endReason === "" ? "" : ` because ${worker.endReason}`;
   const heap = signal === "SIGABRT" && stderrTail.some((line) => line.includes("heap out of memory"));
+  const why = worker.endReason !== "" ? ` because ${worker.endReason}` : heap ? ": its heap was full" : "";
+  // The last words of a full heap are addresses.
+  const isTold = heap || stderrTail.length === 0;
+  const lastLine = isTold ? "" : `; its last line on stderr: ${stderrTail[stderrTail.length - 1]}`;
   const reason =
     worker.channel === undefined ? "never-started"
-      : heap ? "out-of-memory"
+      : heap ? OUT_OF_MEMORY
         : worker.endReason !== "" ? worker.endKind : signal === undefined ? "exited" : "signaled";
   return {
     reason, exitCode: exitCode ?? -1, signal: signal ?? "", stderrTail: [...stderrTail],

@@ -8,6 +8,7 @@ export { Deque } from "./deque.ts";
 export { StreamIntake, StreamOutlet, type ItemArrival, type StreamPosition } from "./item-stream.ts";
 export { HostBook, type Host, type HostLimits } from "./host-book.ts";
 export { LeasePool, STUCK_MS, type PooledLease, type PooledTask } from "./lease-pool.ts";
+export { reliefOf, type MemoryHolder, WORTHWHILE_BYTES } from "./memory-relief.ts";
 export { LOOK_EVERY_MS, Membership, NODE_SILENCE_MS, type MembershipEffect, type MembershipEvent } from "./membership.ts";
 export { stepObject, type ObjectEffect, type ObjectEvent, type ObjectState } from "./object-life.ts";
 export {
@@ -15,7 +16,9 @@ export {
 } from "./reference-count.ts";
 export { joinRows, selectRows, type StateQuery, type StateRowsFound } from "./state-query.ts";
 export { Silence, type SilenceOptions } from "./silence.ts";
-export { isEnded, newTaskLife, stepTask, type TaskEffect, type TaskEvent, type TaskLife } from "./task-life.ts";
+export {
+  isEnded, newTaskLife, retryDelay, stepTask, type RetryDelays, type TaskEffect, type TaskEvent, type TaskLife,
+} from "./task-life.ts";
 export { CodeBook, type CodeDraft, type CodePlace, type KnownCode } from "./code-book.ts";
 export { Recent } from "./recent.ts";
 export { Gate } from "./gate.ts";

@@ -12,7 +12,19 @@ export interface TaskLife {
   attempt: number;
   /** Charged attempts still allowed after this one; -1 is endless. */
   retriesLeft: number;
+  /** Attempts that ended for want of memory: they have a budget of their own, since that may not be the task's doing. */
+  memoryLosses: number;
 }
+
+/** How long a task waits before it is tried again. */
+export interface RetryDelays {
+  readonly retryDelayMs: number;
+  readonly retryBackoff: number;
+  readonly maxRetryDelayMs: number;
+}
+
+/** Memory that was short is short for a while. */
+const MEMORY_DELAYS: RetryDelays = { retryDelayMs: 1000, retryBackoff: 2, maxRetryDelayMs: 60_000 };
 
 export type TaskEvent =
   | { readonly kind: "argumentsReady" }
@@ -26,6 +38,8 @@ export type TaskEvent =
   | { readonly kind: "unstarted"; readonly attempt: number }
   /** The worker or its node died after the claim, or nobody can tell. */
   | { readonly kind: "lost"; readonly attempt: number }
+  /** The same for want of memory; `allowed` attempts may end so, -1 is endless. */
+  | { readonly kind: "outOfMemory"; readonly attempt: number; readonly allowed: number }
   | { readonly kind: "delayElapsed" }
   /** The system cannot serve it: infeasible, no worker can be started, the session ends. */
   | { readonly kind: "refused" };
@@ -37,7 +51,7 @@ export type TaskEvent =
 export type TaskEffect = "enqueue" | "retry" | "complete" | "fail" | "none" | "ignore";
 
 export function newTaskLife(maxRetries: number): TaskLife {
-  return { state: "waiting", attempt: 0, retriesLeft: maxRetries };
+  return { state: "waiting", attempt: 0, retriesLeft: maxRetries, memoryLosses: 0 };
 }
 
 export function stepTask(task: TaskLife, event: TaskEvent): TaskEffect {
@@ -61,7 +75,17 @@ export function stepTask(task: TaskLife, event: TaskEvent): TaskEffect {
       return isCurrent(task, event.attempt) ? move(task, "queued", "enqueue") : "ignore";
     case "lost":
       return isCurrent(task, event.attempt) ? charge(task) : "ignore";
+    case "outOfMemory":
+      return isCurrent(task, event.attempt) ? chargeMemory(task, event.allowed) : "ignore";
   }
+}
+
+/** Milliseconds before the attempt that comes now, the first of its kind after `retryDelayMs`. */
+export function retryDelay({ attempt, memoryLosses }: TaskLife, delays: RetryDelays, isForMemory: boolean): number {
+  const { retryDelayMs, retryBackoff, maxRetryDelayMs } = isForMemory ? MEMORY_DELAYS : delays;
+  const before = (isForMemory ? memoryLosses : attempt - memoryLosses) - 1;
+  // Not 0 times infinity, after a thousand retries.
+  return retryDelayMs === 0 ? 0 : Math.min(maxRetryDelayMs, retryDelayMs * retryBackoff ** Math.max(0, before));
 }
 
 export function isEnded(task: TaskLife): boolean {
@@ -75,6 +99,13 @@ function isCurrent(task: TaskLife, attempt: number): boolean {
 function charge(task: TaskLife): TaskEffect {
   if (task.retriesLeft === 0) return move(task, "failed", "fail");
   if (task.retriesLeft > 0) task.retriesLeft -= 1;
+  task.attempt += 1;
+  return move(task, "delayed", "retry");
+}
+
+function chargeMemory(task: TaskLife, allowed: number): TaskEffect {
+  if (allowed >= 0 && task.memoryLosses >= allowed) return move(task, "failed", "fail");
+  task.memoryLosses += 1;
   task.attempt += 1;
   return move(task, "delayed", "retry");
 }

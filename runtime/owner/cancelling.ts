@@ -5,17 +5,16 @@ import type { CancelOptions } from "./abandoned.ts";
 import type { Attempt } from "./context.ts";
 import { objectIdOf } from "./object-ref.ts";
 import type { Session } from "./session.ts";
-import type { TaskRecord } from "./task-record.ts";
 
 /** A result of this process, by its number. */
 export function cancelOwn(session: Session, number: number, options: CancelOptions): void {
   const { submission, actors, parts } = session;
   const { force, recursive } = options;
-  const task = submission.find(number) ?? otherResult(submission.pending(), number);
+  const task = submission.find(number);
   if (task !== undefined) {
     const taskId = objectIdOf(parts.identity.processId, task.number);
     const text = `task "${task.template.name}" was cancelled${force ? " by force" : ""}`;
-    submission.cancel(task, new TaskCancelledError(text, { taskId, forced: force }), options);
+    submission.cancel(task, withoutStack(() => new TaskCancelledError(text, { taskId, forced: force })), options);
     return;
   }
   const call = actors.find(number)?.call;
@@ -38,8 +37,13 @@ export function cancelChildren({ submission, actors }: Session, parent: Attempt,
   for (const { call } of [...actors.pending()]) if (call.caller === parent.caller) actors.cancel(call, reason, true);
 }
 
-/** The task of which this is not the first result. */
-function otherResult(pending: Iterable<TaskRecord>, number: number): TaskRecord | undefined {
-  for (const task of pending) if (number > task.number && number < task.number + task.results.length) return task;
-  return undefined;
+/** An error that is told, and not thrown here: the stack would cost more than all the rest, of a hundred thousand tasks. */
+function withoutStack<E>(make: () => E): E {
+  const { stackTraceLimit } = Error;
+  Error.stackTraceLimit = 0;
+  try {
+    return make();
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit;
+  }
 }

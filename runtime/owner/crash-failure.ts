@@ -1,6 +1,8 @@
 // What is told of a task that was lost with its worker or node.
 
-import { failureOf, GROUP_REMOVED, NodeDiedError, PlacementGroupRemovedError, WorkerCrashedError } from "../errors.ts";
+import {
+  failureOf, GROUP_REMOVED, NodeDiedError, OUT_OF_MEMORY, OutOfMemoryError, PlacementGroupRemovedError, WorkerCrashedError,
+} from "../errors.ts";
 import type { DeathCause, Failure } from "../transport/index.ts";
 import type { TaskLease, TaskRecord } from "./task-record.ts";
 
@@ -18,6 +20,10 @@ export function crashFailure(task: TaskRecord, lease: TaskLease, cause: DeathCau
   }
   if (cause?.reason === GROUP_REMOVED) {
     return failureOf(new PlacementGroupRemovedError(`task "${name}" ran in a group that is gone: ${cause.text}`)) as Failure;
+  }
+  if (cause?.reason === OUT_OF_MEMORY) {
+    const fields = { kind: cause.signal === "SIGABRT" ? "heap" : "node", nodeId: lease.node, stderrTail: cause.stderrTail };
+    return failureOf(new OutOfMemoryError(`task "${name}" was lost: ${cause.text}. ${tail}`, fields)) as Failure;
   }
   const text = cause === undefined ? "its connection broke and its agent gave no cause" : cause.text;
   return failureOf(

@@ -3,8 +3,8 @@
 // The shell of task-life.ts and lease-pool.ts. It owns the pending tasks by number; leases come and go at the lease desk, and
 // results go to the entries of the object table through `settle`. Workers that are gone are judged when departures.ts says so.
 
-import { isEnded, stepTask, type TaskEvent } from "../core/index.ts";
-import { failureOf, GROUP_REMOVED, TaskTimeoutError } from "../errors.ts";
+import { isEnded, retryDelay, stepTask, type TaskEvent } from "../core/index.ts";
+import { failureOf, GROUP_REMOVED, OUT_OF_MEMORY, TaskTimeoutError } from "../errors.ts";
 import type { Clock } from "../seams.ts";
 import type { Failure, ProcessDied, TaskDone } from "../transport/index.ts";
 import { AbandonedAttempts, type CancelOptions, watchAttempt } from "./abandoned.ts";
@@ -37,6 +37,8 @@ export class Submission {
   /** What this process says to its agent about leases, and hears. */
   readonly leases: LeaseDesk;
   readonly #pending = new Map<number, TaskRecord>();
+  /** Those of them with more results than the one that they are named after. */
+  readonly #several = new Set<TaskRecord>();
   readonly #departures: Departures;
   readonly #limits: Limits<TaskRecord>;
   readonly #abandoned: AbandonedAttempts;
@@ -70,6 +72,7 @@ export class Submission {
   /** Takes a task whose arguments are counted in `unresolved`; with none it goes to its pool at once. */
   submit(task: TaskRecord): void {
     this.#pending.set(task.number, task);
+    if (task.results.length > 1) this.#several.add(task);
     if (task.limit !== undefined) this.#limits.watch(task);
     if (task.unresolved === 0) this.#apply(task, ARGUMENTS_READY);
   }
@@ -104,8 +107,12 @@ export class Submission {
     this.#conclude(task, done, undefined);
   }
 
+  /** The pending task that makes the result of that number. */
   find(number: number): TaskRecord | undefined {
-    return this.#pending.get(number);
+    const task = this.#pending.get(number);
+    if (task !== undefined) return task;
+    for (const one of this.#several) if (number > one.number && number < one.number + one.results.length) return one;
+    return undefined;
   }
 
   /** Ends a task before its code does: its refs fail with `reason` at once. False when it had ended. */
@@ -186,9 +193,8 @@ export class Submission {
     this.#pump(scheduling);
   }
 
-  #retryLater(task: TaskRecord): void {
-    const { retryDelayMs, retryBackoff, maxRetryDelayMs } = task.template;
-    const delay = Math.min(maxRetryDelayMs, retryDelayMs * retryBackoff ** Math.max(0, task.life.attempt - 1));
+  #retryLater(task: TaskRecord, isForMemory = false): void {
+    const delay = retryDelay(task.life, task.template.retryDelays, isForMemory);
     this.#parts.clock.after(delay, () => this.#apply(task, { kind: "delayElapsed" }), true);
   }
 
@@ -245,6 +251,7 @@ export class Submission {
     settle: (entry: ObjectEntry, index: number) => void,
   ): void {
     this.#pending.delete(task.number);
+    this.#several.delete(task);
     if (task.limit !== undefined) this.#limits.release(task);
     task.lease = undefined;
     const { history, clock } = this.#parts;
@@ -338,11 +345,11 @@ export class Submission {
     // Nobody can tell: then it may have run.
     const started = lease.page?.isClaimed(task.slot, tag) ?? claims?.has(tag) ?? true;
     if (!started) return this.#applyAgain(task, { kind: "unstarted", attempt });
-    // What belonged to a group that was removed is never tried again.
-    const effect = stepTask(task.life, cause?.reason === GROUP_REMOVED ? REFUSED : { kind: "lost", attempt });
+    const isForMemory = cause?.reason === OUT_OF_MEMORY;
+    const effect = stepTask(task.life, lossOf(cause?.reason, attempt, task.template.maxRetries));
     if (effect === "retry") {
       task.lease = undefined;
-      this.#retryLater(task);
+      this.#retryLater(task, isForMemory);
     } else if (effect === "fail") this.#fail(task, { failure: crashFailure(task, lease, cause) });
   }
 }
@@ -350,3 +357,9 @@ export class Submission {
 const ARGUMENTS_READY: TaskEvent = { kind: "argumentsReady" };
 const PUSHED: TaskEvent = { kind: "pushed" };
 const REFUSED: TaskEvent = { kind: "refused" };
+
+function lossOf(reason: string | undefined, attempt: number, allowed: number): TaskEvent {
+  if (reason === OUT_OF_MEMORY) return { kind: "outOfMemory", attempt, allowed };
+  // What belonged to a group that was removed is never tried again.
+  return reason === GROUP_REMOVED ? REFUSED : { kind: "lost", attempt };
+}

@@ -35,7 +35,8 @@ export function pushTo(
 }
 
 function sendTemplate({ channel }: Link, template: TaskRecord["template"]): void {
-  const { id, code, name, numReturns, streamAhead, method, scheduling } = template;
+  const { id, code, name, numReturns, streamAhead, maxCalls, method, scheduling } = template;
   const { resources, strategy } = scheduling;
-  channel.send("template", { id, functionId: code.id, name, numReturns, streamAhead, method, resources, strategy });
+  const { id: functionId } = code;
+  channel.send("template", { id, functionId, name, numReturns, streamAhead, maxCalls, method, resources, strategy });
 }

@@ -1,7 +1,7 @@
 // One submitted task at its owner, and the template it shares with all calls of the same function and options.
 
 import type { CapturedCode } from "../closure/index.ts";
-import { newTaskLife, type TaskLife } from "../core/index.ts";
+import { newTaskLife, type RetryDelays, type TaskLife } from "../core/index.ts";
 import type { LeasePool, PooledLease, PooledTask } from "../core/index.ts";
 import type { BoundArg, Chain, Code, Strategy } from "../transport/index.ts";
 import { claimTag, type ClaimPage } from "../store/index.ts";
@@ -24,9 +24,9 @@ export interface TaskTemplate {
   readonly maxRetries: number;
   /** Which errors of user code use up retries like a crash; undefined: none. */
   readonly retryOn: ((error: unknown) => boolean) | undefined;
-  readonly retryDelayMs: number;
-  readonly retryBackoff: number;
-  readonly maxRetryDelayMs: number;
+  readonly retryDelays: RetryDelays;
+  /** Calls of it after which a worker ends; 0: none. */
+  readonly maxCalls: number;
   /** Milliseconds for the whole call, retries included. */
   readonly timeoutMs: number | undefined;
   /** Milliseconds for each attempt, from its start. */

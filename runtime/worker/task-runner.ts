@@ -14,6 +14,7 @@ import { Deque } from "../core/index.ts";
 import { ANY_BUNDLE } from "../../scheduler/index.ts";
 import { claimSalt, claimTag, type ClaimPage } from "../store/index.ts";
 import type { CancelTask, Chain, Channel, Failure, PushTask, SendOf, StreamItem } from "../transport/index.ts";
+import { CallLimits } from "./call-limits.ts";
 import { Execution, type Invocation, type Reply, type Streaming, streamOf } from "./execution.ts";
 import type { Templates } from "./templates.ts";
 
@@ -21,6 +22,7 @@ interface Pushed extends Invocation {
   readonly push: PushTask;
   readonly link: Link;
   readonly functionId: string;
+  readonly maxCalls: number;
   readonly page: ClaimPage | undefined;
   /** On that page. */
   readonly tag: number;
@@ -46,6 +48,8 @@ export interface TaskRunnerParts {
   readonly templates: Templates;
   readonly agent: Channel;
   readonly pid: number;
+  /** It has run all that it may: ends the worker. */
+  readonly leave: () => void;
 }
 
 export class TaskRunner {
@@ -64,6 +68,7 @@ export class TaskRunner {
   /** The placement group whose resources those are; "" for none. */
   #currentGroup = "";
   #helping = false;
+  readonly #limits = new CallLimits();
   /** What it is granted under. */
   #lease: Lease | undefined;
   /** Clock time when anything last happened. */
@@ -98,7 +103,7 @@ export class TaskRunner {
     if (!this.#isLocal(link)) page?.queue(push.slot, tag);
     this.#queue.pushBack({
       push, link,
-      name: template.name, resources: template.resources, strategy: template.strategy,
+      name: template.name, resources: template.resources, strategy: template.strategy, maxCalls: template.maxCalls,
       functionId: template.functionId, numReturns: template.numReturns, stream: streamOf(template, push, link),
       task: push.task, attempt: push.attempt, args: push.args, bound: push.bound, codes: push.codes,
       caller: { process: link.process, node: link.node },
@@ -128,6 +133,7 @@ export class TaskRunner {
   // -- inside ------------------------------------------------------------------------------------------------------
 
   #next(): void {
+    if (this.#limits.reached) return this.#leave();
     while (this.#mains === 0) {
       const task = this.#queue.popFront();
       if (task === undefined) return;
@@ -180,9 +186,19 @@ export class TaskRunner {
     const attempt = this.#attempt(task, push.chain ?? NO_CHAIN, this.#deadlineOf(push.chain?.remainingMs ?? 0));
     this.#execution.run(task, attempt, args, fn as (...args: unknown[]) => unknown, (reply) => {
       this.#end();
+      this.#limits.ended(task.functionId, task.maxCalls);
       this.#reply(task, reply);
       this.#next();
     });
+  }
+
+  /** After the last task that it may run: what is queued goes elsewhere, and so does what comes later. */
+  #leave(): void {
+    this.#handBack();
+    if (this.#mains > 0 || this.#lease === undefined) return;
+    this.#parts.agent.send("leaseIdle", { lease: this.#lease.id, leaves: true });
+    this.#lease = undefined;
+    this.#parts.leave();
   }
 
   #begin(): void {
@@ -250,7 +266,8 @@ export class TaskRunner {
   /** Everything here waits: run a child of what waits, or give the CPU back. */
   #help(): void {
     if (this.#active > 0) return;
-    const child = this.#parts.session.submission.takeChild((task) => this.#hasRoomFor(task));
+    const { submission } = this.#parts.session;
+    const child = this.#limits.reached ? undefined : submission.takeChild((task) => this.#hasRoomFor(task));
     if (child !== undefined) return this.#runChild(child);
     if (this.#mains === 0) return;
     this.#handBack();
@@ -290,6 +307,7 @@ export class TaskRunner {
     this.#active += 1;
     const done = (reply: Reply) => {
       this.#active -= 1;
+      this.#limits.ended(task.template.code.id, task.template.maxCalls);
       session.submission.finishedHere(task, reply as never);
       // Finishing may have woken what waited for it; if not, there may be more to help with.
       this.#helpSoon();

@@ -2,7 +2,7 @@
 
 import type { WorkerEnvironment } from "../environment/index.ts";
 import { join, type Equipment, type Link, type Session } from "../owner/index.ts";
-import type { Seams } from "../seams.ts";
+import type { Clock, Seams } from "../seams.ts";
 import { toBytes, WorkerDetails, type Identity } from "../transport/index.ts";
 import { ActorHost } from "./actor-host.ts";
 import { TaskRunner } from "./task-runner.ts";
@@ -50,7 +50,7 @@ export function startWorker(parts: WorkerParts): Session {
       const common = { session: current, templates, agent: current.parts.home.agent, pid: parts.pid };
       const exiting = () => void endGracefully("its actor called exitActor()");
       actors = new ActorHost({ ...common, exiting });
-      tasks = new TaskRunner(common);
+      tasks = new TaskRunner({ ...common, leave: () => void unused(current).then(() => endGracefully("it has run its calls")) });
       return {
         // The same word to owner and worker; the one to an owner says who asked. A worker may be granted to itself.
         leaseGranted: (granted) => {
@@ -87,13 +87,25 @@ export function startWorker(parts: WorkerParts): Session {
 }
 
 /** Answers leave before the process does. */
-async function sent({ links, parts }: Session): Promise<void> {
-  const { clock } = parts.seams;
-  const until = clock.now() + SEND_MS;
+async function sent({ links, parts: { seams: { clock } } }: Session): Promise<void> {
   for (const { channel } of links.values()) channel.flush();
   const waits = () => [...links.values()].some(({ channel }) => channel.open && channel.bufferedBytes > 0);
-  while (waits() && clock.now() < until) await new Promise<void>((resolve) => void clock.after(SEND_LOOK_MS, resolve));
+  await whileIt(waits, clock, SEND_MS, SEND_LOOK_MS);
+}
+
+/** What others still use of a process, or what it submitted, goes with it. */
+async function unused({ borrowing, submission, parts: { seams: { clock } } }: Session): Promise<void> {
+  const isOfUse = () => borrowing.counts().own > 0 || [...submission.pending()].length > 0;
+  await whileIt(isOfUse, clock, LEAVE_MS, LEAVE_LOOK_MS);
+}
+
+async function whileIt(lasts: () => boolean, clock: Clock, mostMs: number, lookMs: number): Promise<void> {
+  const until = clock.now() + mostMs;
+  while (lasts() && clock.now() < until) await new Promise<void>((resolve) => void clock.after(lookMs, resolve));
 }
 /** Bound on that, and how often it is looked at. */
 const SEND_MS = 2000;
 const SEND_LOOK_MS = 5;
+/** The same for a worker that leaves because of maxCalls. */
+const LEAVE_MS = 30_000;
+const LEAVE_LOOK_MS = 50;
