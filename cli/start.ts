@@ -2,8 +2,9 @@
 
 import { randomBytes } from "node:crypto";
 import { createSocket } from "node:dgram";
-import { rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { accessSync, constants, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { homedir } from "node:os";
+import { join, resolve } from "node:path";
 import type { Command } from "commander";
 import type { AgentConfig } from "../runtime/agent/index.ts";
 import { makeSessionDir, processStartOf, type SessionRecord, writeRecord } from "../runtime/driver/index.ts";
@@ -34,6 +35,7 @@ interface StartOptions {
   readonly resources?: Record<string, number>;
   readonly labels?: Record<string, string>;
   readonly objectStoreMemory?: string;
+  readonly storage?: string;
   readonly block?: boolean;
   readonly insecureIUnderstand?: boolean;
 }
@@ -44,12 +46,15 @@ interface Plan {
   readonly head: AgentConfig["head"];
   readonly clusterId: string;
   readonly token: string;
+  /** Where its head keeps what outlives it; "" for nowhere. */
+  readonly storage?: string;
   /** Nodes that are in the cluster already. */
   readonly others: number;
 }
 
 export function addStart(troupe: Command): void {
-  troupe.command("start")
+  troupe
+    .command("start")
     .description("start a node on this machine: a new cluster's first one, or one more")
     .option("--head", "start a new cluster, with its head on this machine")
     .option("--address <host:port>", "join the cluster that a node at this address belongs to")
@@ -60,12 +65,19 @@ export function addStart(troupe: Command): void {
     .option("--resources <json>", "resources of your own to offer", resourcesOf)
     .option("--labels <name=value...>", "labels of the node", pairsOf)
     .option("--object-store-memory <size>", 'shared memory for objects, such as "2GiB" (default: 30 % of what is free)')
+    .option(
+      "--storage <folder>",
+      'with --head: where what outlives the head is kept, or "memory" (default: a folder of this user)',
+    )
     .option("--block", "stay in the foreground; the node ends with this command")
     .option("--insecure-i-understand", "allow plain text beyond this machine: whoever reads it can run code in the cluster")
-    .addHelpText("after", `
+    .addHelpText(
+      "after",
+      `
 Example:
   $ troupe start --head --num-cpus 4
-  $ troupe start --address 127.0.0.1:${DEFAULT_PORT} --token-file token --labels zone=a --resources '{"disk": 2}'`)
+  $ troupe start --address 127.0.0.1:${DEFAULT_PORT} --token-file token --labels zone=a --resources '{"disk": 2}'`,
+    )
     .action(start);
 }
 
@@ -77,11 +89,11 @@ async function start(options: StartOptions): Promise<void> {
   try {
     const tokenFile = join(sessionDir, "token");
     writeFileSync(tokenFile, `${plan.token}\n`, { mode: 0o600, flag: "wx" });
-    const { clusterId, token, head, listen } = plan;
+    const { clusterId, token, head, listen, storage } = plan;
     const trustedNetwork = options.insecureIUnderstand === true;
     const attached = options.block === true;
     const started = await startDaemon({
-      clusterId, token, nodeId, processId: hexOf(ID_BYTES), sessionDir, head, listen, node, trustedNetwork,
+      clusterId, token, nodeId, processId: hexOf(ID_BYTES), sessionDir, head, listen, storage, node, trustedNetwork,
       lifeline: attached, reportsFailure: true,
     }, attached);
     const { pid, address } = started;
@@ -119,12 +131,30 @@ async function planHead(options: StartOptions): Promise<Plan> {
   }
   const host = listenHost(options, "127.0.0.1");
   const token = options.tokenFile === undefined ? hexOf(TOKEN_BYTES) : readToken(options.tokenFile);
-  const listen = tcpAddress(host, options.port ?? DEFAULT_PORT);
-  return { listen, head: "child", clusterId: hexOf(ID_BYTES), token, others: 0 };
+  const port = options.port ?? DEFAULT_PORT;
+  const listen = tcpAddress(host, port);
+  const storage = storageOf(options.storage, port);
+  return { listen, head: "child", storage, clusterId: hexOf(ID_BYTES), token, others: 0 };
+}
+
+/** By default a folder of the port: a cluster that is started there again finds what the one before it kept. */
+function storageOf(given: string | undefined, port: number): string {
+  if (given === "memory" || (given === undefined && port === 0)) return "";
+  const state = process.env.XDG_STATE_HOME ?? join(homedir(), ".local", "state");
+  const folder = given === undefined ? join(state, "troupe", `head-${port}`) : resolve(given);
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    accessSync(folder, constants.W_OK);
+  } catch (error) {
+    throw new InvalidArgumentError(`--storage ${folder} can't be written to: ${(error as Error).message}`);
+  }
+  return folder;
 }
 
 async function planNode(options: StartOptions): Promise<Plan> {
   const { address, tokenFile } = options;
+  if (options.storage !== undefined)
+    throw new InvalidArgumentError("--storage is for the node with the head: give it with --head");
   if (address === undefined) throw new InvalidArgumentError("give --head to start a new cluster, or --address to join one");
   const target = hostAndPort(address);
   if (target === undefined) throw new InvalidArgumentError(`--address must be HOST:PORT, not ${address}`);

@@ -3,6 +3,7 @@
 export { init, isInitialized, shutdown, type InitOptions } from "./init.ts";
 export type { Cluster } from "./cluster.ts";
 export { ActorPool, type PoolCall } from "./actor-pool.ts";
+export { kv, type KvChange, type ScanOptions } from "./kv.ts";
 export { mapAll, type Mapped, type MapOptions } from "./map-all.ts";
 export { perWorker, type PerWorker } from "./per-worker.ts";
 export { list, summary, type ListOptions, type TaskSummary } from "./state.ts";

@@ -695,7 +695,7 @@ export const RelayClosed = v1.RelayClosed as Codec<RelayClosed>;
 
 export interface Call {
   /** Which of them is set. Ignored when sent. */
-  readonly body?: "createActor" | "resolveActor" | "killActor" | "placeActor" | "registerNode" | "registerJob" | "listState" | "grantSlab" | "allocateObject" | "grantDescriptors" | "fetchObject" | "readChunk" | "writeChunk" | "describeProcess" | "lookUpProcess" | "exportCode" | "fetchCode" | "createGroup" | "findGroup" | "removeGroup" | "reserveBundles" | "drainNode" | "readLog" | "readStack" | undefined;
+  readonly body?: "createActor" | "resolveActor" | "killActor" | "placeActor" | "registerNode" | "registerJob" | "listState" | "grantSlab" | "allocateObject" | "grantDescriptors" | "fetchObject" | "readChunk" | "writeChunk" | "describeProcess" | "lookUpProcess" | "exportCode" | "fetchCode" | "createGroup" | "findGroup" | "removeGroup" | "reserveBundles" | "drainNode" | "commitKeys" | "readKeys" | "readLog" | "readStack" | undefined;
   readonly id: number;
   readonly attempt: number;
   readonly origin: string;
@@ -721,6 +721,8 @@ export interface Call {
   readonly removeGroup: RemoveGroup | undefined;
   readonly reserveBundles: ReserveBundles | undefined;
   readonly drainNode: DrainNode | undefined;
+  readonly commitKeys: CommitKeys | undefined;
+  readonly readKeys: ReadKeys | undefined;
   readonly readLog: ReadLog | undefined;
   readonly readStack: ReadStack | undefined;
 }
@@ -728,7 +730,7 @@ export const Call = v1.Call as Codec<Call>;
 
 export interface Answer {
   /** Which of them is set. Ignored when sent. */
-  readonly body?: "actor" | "registeredNode" | "registeredJob" | "stateRows" | "slab" | "object" | "descriptors" | "stored" | "chunk" | "done" | "process" | "death" | "codeItem" | "group" | "logPart" | "stack" | undefined;
+  readonly body?: "actor" | "registeredNode" | "registeredJob" | "stateRows" | "slab" | "object" | "descriptors" | "stored" | "chunk" | "done" | "process" | "death" | "codeItem" | "group" | "committed" | "entries" | "logPart" | "stack" | undefined;
   readonly id: number;
   readonly failure: Failure | undefined;
   readonly actor: ActorInfo | undefined;
@@ -745,6 +747,8 @@ export interface Answer {
   readonly death: DeathCause | undefined;
   readonly codeItem: CodeItem | undefined;
   readonly group: GroupInfo | undefined;
+  readonly committed: Committed | undefined;
+  readonly entries: KeyEntries | undefined;
   readonly logPart: LogPart | undefined;
   readonly stack: StackTold | undefined;
 }
@@ -920,6 +924,44 @@ export interface CodeItem {
   readonly needs: readonly string[];
 }
 export const CodeItem = v1.CodeItem as Codec<CodeItem>;
+
+export interface KeyChange {
+  readonly kind: string;
+  readonly key: string;
+  readonly value: Uint8Array;
+  readonly exists: boolean;
+}
+export const KeyChange = v1.KeyChange as Codec<KeyChange>;
+
+export interface CommitKeys {
+  readonly changes: readonly KeyChange[];
+}
+export const CommitKeys = v1.CommitKeys as Codec<CommitKeys>;
+
+export interface Committed {
+  readonly applied: boolean;
+  readonly refused: string;
+}
+export const Committed = v1.Committed as Codec<Committed>;
+
+export interface ReadKeys {
+  readonly key: string;
+  readonly exact: boolean;
+  readonly after: string;
+  readonly limit: number;
+}
+export const ReadKeys = v1.ReadKeys as Codec<ReadKeys>;
+
+export interface KeyEntry {
+  readonly key: string;
+  readonly value: Uint8Array;
+}
+export const KeyEntry = v1.KeyEntry as Codec<KeyEntry>;
+
+export interface KeyEntries {
+  readonly entries: readonly KeyEntry[];
+}
+export const KeyEntries = v1.KeyEntries as Codec<KeyEntries>;
 
 export interface ReadLog {
   readonly node: string;

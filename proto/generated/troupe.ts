@@ -9423,6 +9423,8 @@ this.findGroup = $undefined;
 this.removeGroup = $undefined;
 this.reserveBundles = $undefined;
 this.drainNode = $undefined;
+this.commitKeys = $undefined;
+this.readKeys = $undefined;
 this.readLog = $undefined;
 this.readStack = $undefined;
 this.body = $undefined;
@@ -9484,6 +9486,10 @@ if (message.reserveBundles != null && $Object.hasOwnProperty.call(message, "rese
 v1.ReserveBundles.encode(message.reserveBundles, writer.uint32(426).fork(), _depth + 1).ldelim();
 if (message.drainNode != null && $Object.hasOwnProperty.call(message, "drainNode"))
 v1.DrainNode.encode(message.drainNode, writer.uint32(434).fork(), _depth + 1).ldelim();
+if (message.commitKeys != null && $Object.hasOwnProperty.call(message, "commitKeys"))
+v1.CommitKeys.encode(message.commitKeys, writer.uint32(442).fork(), _depth + 1).ldelim();
+if (message.readKeys != null && $Object.hasOwnProperty.call(message, "readKeys"))
+v1.ReadKeys.encode(message.readKeys, writer.uint32(450).fork(), _depth + 1).ldelim();
 if (message.readLog != null && $Object.hasOwnProperty.call(message, "readLog"))
 v1.ReadLog.encode(message.readLog, writer.uint32(482).fork(), _depth + 1).ldelim();
 if (message.readStack != null && $Object.hasOwnProperty.call(message, "readStack"))
@@ -9701,6 +9707,20 @@ message.drainNode = v1.DrainNode.decode(reader, reader.size(), $undefined, _dept
 message.body = "drainNode";
 continue;
 }
+case 55: {
+if (wireType !== 2)
+break;
+message.commitKeys = v1.CommitKeys.decode(reader, reader.size(), $undefined, _depth + 1, message.commitKeys);
+message.body = "commitKeys";
+continue;
+}
+case 56: {
+if (wireType !== 2)
+break;
+message.readKeys = v1.ReadKeys.decode(reader, reader.size(), $undefined, _depth + 1, message.readKeys);
+message.body = "readKeys";
+continue;
+}
 case 60: {
 if (wireType !== 2)
 break;
@@ -9751,6 +9771,8 @@ this.process = $undefined;
 this.death = $undefined;
 this.codeItem = $undefined;
 this.group = $undefined;
+this.committed = $undefined;
+this.entries = $undefined;
 this.logPart = $undefined;
 this.stack = $undefined;
 this.body = $undefined;
@@ -9794,6 +9816,10 @@ if (message.codeItem != null && $Object.hasOwnProperty.call(message, "codeItem")
 v1.CodeItem.encode(message.codeItem, writer.uint32(234).fork(), _depth + 1).ldelim();
 if (message.group != null && $Object.hasOwnProperty.call(message, "group"))
 v1.GroupInfo.encode(message.group, writer.uint32(402).fork(), _depth + 1).ldelim();
+if (message.committed != null && $Object.hasOwnProperty.call(message, "committed"))
+v1.Committed.encode(message.committed, writer.uint32(442).fork(), _depth + 1).ldelim();
+if (message.entries != null && $Object.hasOwnProperty.call(message, "entries"))
+v1.KeyEntries.encode(message.entries, writer.uint32(450).fork(), _depth + 1).ldelim();
 if (message.logPart != null && $Object.hasOwnProperty.call(message, "logPart"))
 v1.LogPart.encode(message.logPart, writer.uint32(482).fork(), _depth + 1).ldelim();
 if (message.stack != null && $Object.hasOwnProperty.call(message, "stack"))
@@ -9941,6 +9967,20 @@ if (wireType !== 2)
 break;
 message.group = v1.GroupInfo.decode(reader, reader.size(), $undefined, _depth + 1, message.group);
 message.body = "group";
+continue;
+}
+case 55: {
+if (wireType !== 2)
+break;
+message.committed = v1.Committed.decode(reader, reader.size(), $undefined, _depth + 1, message.committed);
+message.body = "committed";
+continue;
+}
+case 56: {
+if (wireType !== 2)
+break;
+message.entries = v1.KeyEntries.decode(reader, reader.size(), $undefined, _depth + 1, message.entries);
+message.body = "entries";
 continue;
 }
 case 60: {
@@ -12326,6 +12366,534 @@ throw $Error("missing end group");
 return message;
 };
 return CodeItem;
+})();
+v1.KeyChange = (function() {
+const KeyChange = function () {
+this.kind = "";
+this.key = "";
+this.value = $none;
+this.exists = false;
+};
+KeyChange.encode = function (message, writer, _depth) {
+if (!writer)
+writer = $Writer.create();
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $util.recursionLimit)
+throw $Error("max depth exceeded");
+if (message.kind != null && $Object.hasOwnProperty.call(message, "kind") && message.kind !== "")
+writer.uint32(10).string(message.kind);
+if (message.key != null && $Object.hasOwnProperty.call(message, "key") && message.key !== "")
+writer.uint32(18).string(message.key);
+if (message.value != null && $Object.hasOwnProperty.call(message, "value") && message.value.length)
+writer.uint32(26).bytes(message.value);
+if (message.exists != null && $Object.hasOwnProperty.call(message, "exists") && message.exists !== false)
+writer.uint32(32).bool(message.exists);
+if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+for (let i = 0; i < message.$unknowns.length; ++i)
+writer.raw(message.$unknowns[i]);
+return writer;
+};
+KeyChange.decode = function (reader, length, _end, _depth, _target) {
+if (!(reader instanceof $Reader))
+reader = $Reader.create(reader);
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $Reader.recursionLimit)
+throw $Error("max depth exceeded");
+let end, message, value;
+if (length === $undefined)
+end = reader.len;
+else {
+end = reader.pos + length;
+if (end > reader.len)
+throw $RangeError("index out of range");
+length = reader.len;
+reader.len = end;
+}
+message = _target || new v1.KeyChange();
+while (reader.pos < end) {
+let start = reader.pos;
+let tag = reader.tag();
+if (tag === _end) {
+_end = $undefined;
+break;
+}
+let wireType = tag & 7;
+switch (tag >>>= 3) {
+case 1: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.kind = value;
+else
+message.kind = "";
+continue;
+}
+case 2: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.key = value;
+else
+message.key = "";
+continue;
+}
+case 3: {
+if (wireType !== 2)
+break;
+if ((value = reader.bytes()).length)
+message.value = value;
+else
+message.value = $none;
+continue;
+}
+case 4: {
+if (wireType !== 0)
+break;
+if (value = reader.bool())
+message.exists = value;
+else
+message.exists = false;
+continue;
+}
+}
+reader.skipType(wireType, _depth, tag);
+if (!reader.discardUnknown) {
+$util.makeProp(message, "$unknowns", false);
+(message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+}
+}
+if (length !== $undefined) {
+if (reader.pos !== end)
+throw $RangeError("index out of range");
+reader.len = length;
+}
+if (_end !== $undefined)
+throw $Error("missing end group");
+return message;
+};
+return KeyChange;
+})();
+v1.CommitKeys = (function() {
+const CommitKeys = function () {
+this.changes = [];
+};
+CommitKeys.encode = function (message, writer, _depth) {
+if (!writer)
+writer = $Writer.create();
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $util.recursionLimit)
+throw $Error("max depth exceeded");
+if (message.changes != null && message.changes.length)
+for (let i = 0; i < message.changes.length; ++i)
+v1.KeyChange.encode(message.changes[i], writer.uint32(10).fork(), _depth + 1).ldelim();
+if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+for (let i = 0; i < message.$unknowns.length; ++i)
+writer.raw(message.$unknowns[i]);
+return writer;
+};
+CommitKeys.decode = function (reader, length, _end, _depth, _target) {
+if (!(reader instanceof $Reader))
+reader = $Reader.create(reader);
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $Reader.recursionLimit)
+throw $Error("max depth exceeded");
+let end, message;
+if (length === $undefined)
+end = reader.len;
+else {
+end = reader.pos + length;
+if (end > reader.len)
+throw $RangeError("index out of range");
+length = reader.len;
+reader.len = end;
+}
+message = _target || new v1.CommitKeys();
+while (reader.pos < end) {
+let start = reader.pos;
+let tag = reader.tag();
+if (tag === _end) {
+_end = $undefined;
+break;
+}
+let wireType = tag & 7;
+switch (tag >>>= 3) {
+case 1: {
+if (wireType !== 2)
+break;
+if (!(message.changes && message.changes.length))
+message.changes = [];
+message.changes.push(v1.KeyChange.decode(reader, reader.size(), $undefined, _depth + 1));
+continue;
+}
+}
+reader.skipType(wireType, _depth, tag);
+if (!reader.discardUnknown) {
+$util.makeProp(message, "$unknowns", false);
+(message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+}
+}
+if (length !== $undefined) {
+if (reader.pos !== end)
+throw $RangeError("index out of range");
+reader.len = length;
+}
+if (_end !== $undefined)
+throw $Error("missing end group");
+return message;
+};
+return CommitKeys;
+})();
+v1.Committed = (function() {
+const Committed = function () {
+this.applied = false;
+this.refused = "";
+};
+Committed.encode = function (message, writer, _depth) {
+if (!writer)
+writer = $Writer.create();
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $util.recursionLimit)
+throw $Error("max depth exceeded");
+if (message.applied != null && $Object.hasOwnProperty.call(message, "applied") && message.applied !== false)
+writer.uint32(8).bool(message.applied);
+if (message.refused != null && $Object.hasOwnProperty.call(message, "refused") && message.refused !== "")
+writer.uint32(18).string(message.refused);
+if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+for (let i = 0; i < message.$unknowns.length; ++i)
+writer.raw(message.$unknowns[i]);
+return writer;
+};
+Committed.decode = function (reader, length, _end, _depth, _target) {
+if (!(reader instanceof $Reader))
+reader = $Reader.create(reader);
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $Reader.recursionLimit)
+throw $Error("max depth exceeded");
+let end, message, value;
+if (length === $undefined)
+end = reader.len;
+else {
+end = reader.pos + length;
+if (end > reader.len)
+throw $RangeError("index out of range");
+length = reader.len;
+reader.len = end;
+}
+message = _target || new v1.Committed();
+while (reader.pos < end) {
+let start = reader.pos;
+let tag = reader.tag();
+if (tag === _end) {
+_end = $undefined;
+break;
+}
+let wireType = tag & 7;
+switch (tag >>>= 3) {
+case 1: {
+if (wireType !== 0)
+break;
+if (value = reader.bool())
+message.applied = value;
+else
+message.applied = false;
+continue;
+}
+case 2: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.refused = value;
+else
+message.refused = "";
+continue;
+}
+}
+reader.skipType(wireType, _depth, tag);
+if (!reader.discardUnknown) {
+$util.makeProp(message, "$unknowns", false);
+(message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+}
+}
+if (length !== $undefined) {
+if (reader.pos !== end)
+throw $RangeError("index out of range");
+reader.len = length;
+}
+if (_end !== $undefined)
+throw $Error("missing end group");
+return message;
+};
+return Committed;
+})();
+v1.ReadKeys = (function() {
+const ReadKeys = function () {
+this.key = "";
+this.exact = false;
+this.after = "";
+this.limit = 0;
+};
+ReadKeys.encode = function (message, writer, _depth) {
+if (!writer)
+writer = $Writer.create();
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $util.recursionLimit)
+throw $Error("max depth exceeded");
+if (message.key != null && $Object.hasOwnProperty.call(message, "key") && message.key !== "")
+writer.uint32(10).string(message.key);
+if (message.exact != null && $Object.hasOwnProperty.call(message, "exact") && message.exact !== false)
+writer.uint32(16).bool(message.exact);
+if (message.after != null && $Object.hasOwnProperty.call(message, "after") && message.after !== "")
+writer.uint32(26).string(message.after);
+if (message.limit != null && $Object.hasOwnProperty.call(message, "limit") && message.limit !== 0)
+writer.uint32(32).uint32(message.limit);
+if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+for (let i = 0; i < message.$unknowns.length; ++i)
+writer.raw(message.$unknowns[i]);
+return writer;
+};
+ReadKeys.decode = function (reader, length, _end, _depth, _target) {
+if (!(reader instanceof $Reader))
+reader = $Reader.create(reader);
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $Reader.recursionLimit)
+throw $Error("max depth exceeded");
+let end, message, value;
+if (length === $undefined)
+end = reader.len;
+else {
+end = reader.pos + length;
+if (end > reader.len)
+throw $RangeError("index out of range");
+length = reader.len;
+reader.len = end;
+}
+message = _target || new v1.ReadKeys();
+while (reader.pos < end) {
+let start = reader.pos;
+let tag = reader.tag();
+if (tag === _end) {
+_end = $undefined;
+break;
+}
+let wireType = tag & 7;
+switch (tag >>>= 3) {
+case 1: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.key = value;
+else
+message.key = "";
+continue;
+}
+case 2: {
+if (wireType !== 0)
+break;
+if (value = reader.bool())
+message.exact = value;
+else
+message.exact = false;
+continue;
+}
+case 3: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.after = value;
+else
+message.after = "";
+continue;
+}
+case 4: {
+if (wireType !== 0)
+break;
+if (value = reader.uint32())
+message.limit = value;
+else
+message.limit = 0;
+continue;
+}
+}
+reader.skipType(wireType, _depth, tag);
+if (!reader.discardUnknown) {
+$util.makeProp(message, "$unknowns", false);
+(message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+}
+}
+if (length !== $undefined) {
+if (reader.pos !== end)
+throw $RangeError("index out of range");
+reader.len = length;
+}
+if (_end !== $undefined)
+throw $Error("missing end group");
+return message;
+};
+return ReadKeys;
+})();
+v1.KeyEntry = (function() {
+const KeyEntry = function () {
+this.key = "";
+this.value = $none;
+};
+KeyEntry.encode = function (message, writer, _depth) {
+if (!writer)
+writer = $Writer.create();
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $util.recursionLimit)
+throw $Error("max depth exceeded");
+if (message.key != null && $Object.hasOwnProperty.call(message, "key") && message.key !== "")
+writer.uint32(10).string(message.key);
+if (message.value != null && $Object.hasOwnProperty.call(message, "value") && message.value.length)
+writer.uint32(18).bytes(message.value);
+if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+for (let i = 0; i < message.$unknowns.length; ++i)
+writer.raw(message.$unknowns[i]);
+return writer;
+};
+KeyEntry.decode = function (reader, length, _end, _depth, _target) {
+if (!(reader instanceof $Reader))
+reader = $Reader.create(reader);
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $Reader.recursionLimit)
+throw $Error("max depth exceeded");
+let end, message, value;
+if (length === $undefined)
+end = reader.len;
+else {
+end = reader.pos + length;
+if (end > reader.len)
+throw $RangeError("index out of range");
+length = reader.len;
+reader.len = end;
+}
+message = _target || new v1.KeyEntry();
+while (reader.pos < end) {
+let start = reader.pos;
+let tag = reader.tag();
+if (tag === _end) {
+_end = $undefined;
+break;
+}
+let wireType = tag & 7;
+switch (tag >>>= 3) {
+case 1: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.key = value;
+else
+message.key = "";
+continue;
+}
+case 2: {
+if (wireType !== 2)
+break;
+if ((value = reader.bytes()).length)
+message.value = value;
+else
+message.value = $none;
+continue;
+}
+}
+reader.skipType(wireType, _depth, tag);
+if (!reader.discardUnknown) {
+$util.makeProp(message, "$unknowns", false);
+(message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+}
+}
+if (length !== $undefined) {
+if (reader.pos !== end)
+throw $RangeError("index out of range");
+reader.len = length;
+}
+if (_end !== $undefined)
+throw $Error("missing end group");
+return message;
+};
+return KeyEntry;
+})();
+v1.KeyEntries = (function() {
+const KeyEntries = function () {
+this.entries = [];
+};
+KeyEntries.encode = function (message, writer, _depth) {
+if (!writer)
+writer = $Writer.create();
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $util.recursionLimit)
+throw $Error("max depth exceeded");
+if (message.entries != null && message.entries.length)
+for (let i = 0; i < message.entries.length; ++i)
+v1.KeyEntry.encode(message.entries[i], writer.uint32(10).fork(), _depth + 1).ldelim();
+if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+for (let i = 0; i < message.$unknowns.length; ++i)
+writer.raw(message.$unknowns[i]);
+return writer;
+};
+KeyEntries.decode = function (reader, length, _end, _depth, _target) {
+if (!(reader instanceof $Reader))
+reader = $Reader.create(reader);
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $Reader.recursionLimit)
+throw $Error("max depth exceeded");
+let end, message;
+if (length === $undefined)
+end = reader.len;
+else {
+end = reader.pos + length;
+if (end > reader.len)
+throw $RangeError("index out of range");
+length = reader.len;
+reader.len = end;
+}
+message = _target || new v1.KeyEntries();
+while (reader.pos < end) {
+let start = reader.pos;
+let tag = reader.tag();
+if (tag === _end) {
+_end = $undefined;
+break;
+}
+let wireType = tag & 7;
+switch (tag >>>= 3) {
+case 1: {
+if (wireType !== 2)
+break;
+if (!(message.entries && message.entries.length))
+message.entries = [];
+message.entries.push(v1.KeyEntry.decode(reader, reader.size(), $undefined, _depth + 1));
+continue;
+}
+}
+reader.skipType(wireType, _depth, tag);
+if (!reader.discardUnknown) {
+$util.makeProp(message, "$unknowns", false);
+(message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+}
+}
+if (length !== $undefined) {
+if (reader.pos !== end)
+throw $RangeError("index out of range");
+reader.len = length;
+}
+if (_end !== $undefined)
+throw $Error("missing end group");
+return message;
+};
+return KeyEntries;
 })();
 v1.ReadLog = (function() {
 const ReadLog = function () {

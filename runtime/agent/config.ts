@@ -12,6 +12,8 @@ export interface AgentConfig {
    * embedded: in this process (private clusters). child: a process of its own, whose end is this node's. Else the head's address.
    */
   readonly head: "embedded" | "child" | { readonly address: string };
+  /** Where a head that is started keeps what outlives it: a folder, or "" for nowhere. */
+  readonly storage?: string;
   /** Where other agents and remote drivers dial: `tcp:host:port`; "" for nowhere. */
   readonly listen: string;
   /** The parent's end is this node's end. */
@@ -56,4 +58,6 @@ export interface HeadConfig {
   readonly processId: string;
   readonly sessionDir: string;
   readonly listen: string;
+  /** Folder of what outlives it; "" for nowhere. */
+  readonly storage: string;
 }

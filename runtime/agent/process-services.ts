@@ -76,6 +76,8 @@ export class ProcessServices {
         spec: { ...spec, holder: spec?.detached ? "" : holderOf(peer), jobId: jobOf(peer) },
       }),
       findGroup: (body) => groups.call("findGroup", body, body.waitMs),
+      commitKeys: async (body) => ({ committed: await head.ask("commitKeys", body, "committed") }),
+      readKeys: async (body) => ({ entries: await head.ask("readKeys", body, "entries") }),
       removeGroup: async (body) => ({ done: await head.ask("removeGroup", body, "done") }),
       listState: async (body) => ({
         stateRows: await (body.here ? state.here(body) : head.ask("listState", body, "stateRows")),

@@ -10,6 +10,7 @@ import { watchLifeline } from "../lifeline.ts";
 import { systemClock, systemRandom } from "../system.ts";
 import type { Seams, Spawner } from "../seams.ts";
 import { createClaims, createStore, openStore } from "../store/index.ts";
+import { openStorage } from "../storage/index.ts";
 import { memoryTransport, systemTransport, type Identity, type Transport } from "../transport/index.ts";
 import { Agent } from "./agent.ts";
 import type { AgentConfig, HeadConfig, WorkerConfig } from "./config.ts";
@@ -118,16 +119,16 @@ async function startHead(config: AgentConfig, seams: Seams): Promise<RunningHead
   const { clusterId, token } = config;
   const identity: Identity = { kind: "head", processId: seams.random.hex(8), nodeId: config.nodeId, clusterId, token };
   const codeLimit = codeLimitOf(process.env.TROUPE_JOB_CODE_MEMORY);
-  const head = new Head({ seams: { ...seams, transport }, identity, codeLimit });
+  const head = new Head({ seams: { ...seams, transport }, identity, codeLimit, storage: await openStorage("") });
   await head.listen(HEAD_ADDRESS);
   return { address: HEAD_ADDRESS, transport, close: () => head.close() };
 }
 
 /** The head as a child of this agent. */
 function startHeadProcess(config: AgentConfig, seams: Seams): Promise<RunningHead> {
-  const { clusterId, token, sessionDir, nodeId } = config;
+  const { clusterId, token, sessionDir, nodeId, storage = "" } = config;
   const listen = `unix:${sessionDir}/head.sock`;
-  const head: HeadConfig = { clusterId, nodeId, token, sessionDir, processId: seams.random.hex(8), listen };
+  const head: HeadConfig = { clusterId, nodeId, token, sessionDir, processId: seams.random.hex(8), listen, storage };
   return new Promise((resolve, reject) => {
     const timer = seams.clock.after(HEAD_START_TIMEOUT_MS, () => {
       reject(new Error(`the head did not start within ${HEAD_START_TIMEOUT_MS} ms`));

@@ -274,7 +274,7 @@ function ownReference(value: object, script: ScriptView, file: string): Referenc
   const { name } = value as { name?: unknown };
   if (typeof name !== "string" || !/^[\w$]+$/.test(name)) return undefined;
   const isExported = new RegExp(
-    `export (?:async )?(?:function|class|const) ${name}\\b|export ?\\{[^}]*\\b${name}\\b[^}]*\\}|` +
+    `export (?:async )?(?:function\\*?|class|const) ${name}\\b|export ?\\{[^}]*\\b${name}\\b[^}]*\\}|` +
       `__vite_ssr_export(?:s__,|Name__\\() ?"${name}"`,
   );
   return isExported.test(script.source) ? { k: "own", file, path: [name] } : undefined;

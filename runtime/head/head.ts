@@ -11,11 +11,13 @@ import {
   type Admission, type AnswerBody, type Channel, type ChannelHandler, type Draft, type Identity, type Listener, type NodeInfo,
   type NodeReport, type Peer, type ProcessDied,
 } from "../transport/index.ts";
+import type { OpenStorage } from "../storage/index.ts";
 import type { GroupNode } from "../../scheduler/index.ts";
 import { HeadActors } from "./head-actors.ts";
 import { HeadCode, JOB_CODE_BYTES } from "./head-code.ts";
 import { HeadGroups } from "./head-groups.ts";
 import { HeadJobs } from "./head-jobs.ts";
+import { HeadKeys } from "./head-keys.ts";
 import { HeadState, nodeRow } from "./head-state.ts";
 
 /** Views are sent to agents at most this often. */
@@ -27,6 +29,8 @@ export interface HeadParts {
   readonly identity: Identity;
   /** Bytes of code a job may ship. */
   readonly codeLimit?: number | undefined;
+  /** Open: what outlives this head. */
+  readonly storage: OpenStorage;
 }
 
 interface AgentLink {
@@ -45,6 +49,7 @@ export class Head {
   readonly #jobs: HeadJobs;
   readonly #code: HeadCode;
   readonly #groups: HeadGroups;
+  readonly #keys: HeadKeys;
   readonly #listeners: Listener[] = [];
   readonly #state: HeadState;
   /** Agents of other machines come through the agent of this one. */
@@ -57,6 +62,7 @@ export class Head {
     this.#parts = parts;
     this.caller = new Caller(parts.seams.clock);
     this.#jobs = new HeadJobs();
+    this.#keys = new HeadKeys(parts.storage);
     this.#actors = new HeadActors({
       clock: parts.seams.clock,
       random: parts.seams.random,
@@ -103,6 +109,7 @@ export class Head {
     this.#tick?.cancel();
     this.#viewTimer?.cancel();
     await Promise.all(this.#listeners.map((listener) => listener.close()));
+    await this.#parts.storage.close();
   }
 
   // -- agents ------------------------------------------------------------------------------------------------------
@@ -122,7 +129,7 @@ export class Head {
     if (refusal !== undefined) return { refused: failureOf(new InvalidArgumentError(refusal.text)) };
     return {
       handler: this.#handler(peer),
-      details: toBytes(HeadWelcome, { headEpoch: 1, view: this.#view() }),
+      details: toBytes(HeadWelcome, { headEpoch: this.#parts.storage.epoch, view: this.#view() }),
       accepted: (channel) => this.#joined(peer, channel, details),
     };
   }
@@ -154,6 +161,8 @@ export class Head {
       createGroup: (body) => this.#groups.create(body, node),
       findGroup: (body) => this.#groups.find(body, node),
       removeGroup: (body) => this.#groups.remove(body),
+      commitKeys: (body) => this.#keys.commit(body),
+      readKeys: (body) => this.#keys.read(body),
       drainNode: (body) => this.#drain(body.node),
       listState: async (body) => ({ stateRows: await this.#state.list(body) }),
     });

@@ -5,19 +5,21 @@ import { readConfig } from "../lifeline-config.ts";
 import { watchLifeline } from "../lifeline.ts";
 import { mainOf } from "../programs.ts";
 import { LIFELINE_FD, systemSpawner } from "../spawner.ts";
+import { openStorage } from "../storage/index.ts";
 import { systemClock, systemRandom } from "../system.ts";
 import { systemTransport } from "../transport/index.ts";
 import type { HeadConfig } from "../agent/index.ts";
 import { Head } from "./head.ts";
 import { codeLimitOf } from "./head-code.ts";
 
-const { clusterId, token, nodeId, processId, sessionDir, listen } = readConfig<HeadConfig>();
+const { clusterId, token, nodeId, processId, sessionDir, listen, storage } = readConfig<HeadConfig>();
 watchLifeline({ watched: true, path: `${sessionDir}/head.sock` });
 const clock = systemClock;
 const head = new Head({
   seams: { clock, random: systemRandom, transport: systemTransport({ clock }), spawner: systemSpawner({ mainOf }) },
   identity: { kind: "head", processId, nodeId, clusterId, token },
   codeLimit: codeLimitOf(process.env.TROUPE_JOB_CODE_MEMORY),
+  storage: await openStorage(storage),
 });
 const listener = await head.listen(listen);
 writeSync(LIFELINE_FD, `${JSON.stringify({ address: listener.address })}\n`);

@@ -1,3 +1,11 @@
-export { LmdbStorage } from "./lmdb-storage.ts";
-export { MemoryStorage } from "./memory-storage.ts";
+import { LmdbStorage } from "./lmdb-storage.ts";
+import { MemoryStorage } from "./memory-storage.ts";
+import { OpenStorage } from "./open-storage.ts";
+
+export { LmdbStorage, MemoryStorage, OpenStorage };
 export type { Entry, Outcome, Range, Storage, StoreChange } from "./storage.ts";
+
+/** Where a head keeps what outlives it: a folder, or with "" nowhere. */
+export function openStorage(folder: string): Promise<OpenStorage> {
+  return OpenStorage.open(folder === "" ? new MemoryStorage() : new LmdbStorage(folder));
+}

@@ -1,5 +1,5 @@
-// A store in a folder, with LMDB behind it: a batch is answered when it is on the disk. Batches that arrive while one is written are
-// written together.
+// A store in a folder, with LMDB behind it: a batch is answered when it is on the disk. Batches that arrive while one is
+// written are written together.
 
 import type { RootDatabase } from "lmdb";
 import { holds } from "./memory-storage.ts";

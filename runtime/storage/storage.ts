@@ -1,7 +1,7 @@
 // What outlives a head: an ordered map of texts to bytes that changes by atomic, conditional, fenced batches.
 //
-// Whoever opens a store takes it over: its epoch is raised, durably, and every batch of an earlier opener is refused from then on.
-// A batch that was answered is kept, whatever dies.
+// Whoever opens a store takes it over: its epoch is raised, durably, and every batch of an earlier opener is refused from
+// then on. A batch that was answered is kept, whatever dies.
 
 import { HeadUnavailableError } from "../errors.ts";
 

@@ -1,6 +1,8 @@
 // A real cluster for tests: a head and agents as processes of this machine, which can be killed, added and removed.
 
-import { rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { ConnectionError, DeadlineError, InvalidArgumentError } from "../../runtime/errors.ts";
 import type { AgentConfig } from "../../runtime/agent/index.ts";
 import { makeSessionDir } from "../../runtime/driver/index.ts";
@@ -20,6 +22,8 @@ export interface TestNode {
 export interface TestClusterOptions {
   readonly head?: TestNode | undefined;
   readonly nodes?: readonly TestNode[] | undefined;
+  /** What the head keeps things in. With 'lmdb' a temporary folder, removed by stop(). Default 'memory'. */
+  readonly storage?: "memory" | "lmdb" | undefined;
 }
 
 interface RunningNode {
@@ -34,7 +38,7 @@ const STOP_GRACE_MS = 5000;
 
 /** Starts a cluster and waits until all its nodes have joined. `await using`, or `stop()`, ends it and leaves nothing behind. */
 export async function testCluster(options: TestClusterOptions = {}): Promise<TestCluster> {
-  const cluster = new TestCluster(systemSeams());
+  const cluster = new TestCluster(systemSeams(), options.storage === "lmdb");
   try {
     await cluster.startHead(options.head ?? {});
     await Promise.all((options.nodes ?? []).map((node) => cluster.addNode(node)));
@@ -54,9 +58,12 @@ export class TestCluster implements AsyncDisposable {
   #address = "";
   #driver: Cluster | undefined;
 
+  readonly #storage: string;
+
   /** @internal */
-  constructor(seams: Seams) {
+  constructor(seams: Seams, durable = false) {
     this.#seams = seams;
+    this.#storage = durable ? mkdtempSync(join(tmpdir(), "troupe-storage-")) : "";
     this.#clusterId = seams.random.hex(8);
     this.token = seams.random.hex(32);
   }
@@ -117,6 +124,7 @@ export class TestCluster implements AsyncDisposable {
     await this.#driver?.shutdown();
     await Promise.all([...this.#nodes.values()].filter((node) => node !== this.#headNode).map((node) => this.#stopNode(node)));
     if (this.#headNode !== undefined) await this.#stopNode(this.#headNode);
+    if (this.#storage !== "") rmSync(this.#storage, { recursive: true, force: true });
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -135,8 +143,15 @@ export class TestCluster implements AsyncDisposable {
     const id = random.hex(8);
     const sessionDir = makeSessionDir(id);
     const config: AgentConfig = {
-      clusterId: this.#clusterId, token: this.token, nodeId: id, processId: random.hex(8), sessionDir, head,
-      listen: "tcp:127.0.0.1:0", lifeline: true,
+      clusterId: this.#clusterId,
+      token: this.token,
+      nodeId: id,
+      processId: random.hex(8),
+      sessionDir,
+      head,
+      storage: this.#storage,
+      listen: "tcp:127.0.0.1:0",
+      lifeline: true,
       node: nodeOf({ numCpus: 1, objectStoreMemory: "256MiB", memory: "1GiB", ...node }, 1),
     };
     let gone: () => void = () => {};

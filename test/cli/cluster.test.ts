@@ -71,6 +71,21 @@ describe("start and stop", () => {
     expect(await machine.troupe("stop")).toMatchObject({ code: 0, stdout: "no node runs here\n" });
   });
 
+  test("what kv has kept is there in the next cluster of the folder, also when the head was killed", async () => {
+    const program = (body: string): string => `await init({ address: "auto" }); ${body} await shutdown();`;
+    const storage = join(machine.folder, "kept");
+    await machine.troupe(...HEAD, "--storage", storage);
+    const { nodes } = await machine.status();
+    const set = program(`for (let i = 0; i < 50; i += 1) await kv.set("k" + i, { i });
+      process.kill(${childrenOf(nodes[0].pid).find(({ program }) => program === "head")?.pid}, "SIGKILL");`);
+    await machine.driver(set);
+    await machine.troupe("stop", "--force");
+    expect((await machine.troupe(...HEAD, "--storage", storage)).code).toBe(0);
+    const got = await machine.driver(program(`console.log((await kv.get("k49")).i);`));
+    expect(got).toEqual({ code: 0, stdout: "49\n", stderr: "" });
+    await machine.troupe("stop");
+  });
+
   test("an address of this machine is joined by its socket, another token is refused by it", async () => {
     const head = await machine.troupe(...HEAD);
     const { address } = await machine.status();

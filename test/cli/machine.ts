@@ -48,7 +48,7 @@ export class Machine {
     const [program, ...rest] = [...this.#enter, process.execPath, ...args];
     const { TROUPE_ADDRESS: _address, TROUPE_TOKEN: _token, TROUPE_TOKEN_FILE: _file, ...inherited } = process.env;
     const child = spawn(program, rest, {
-      env: { ...inherited, TMPDIR: this.folder, ...environment },
+      env: { ...inherited, TMPDIR: this.folder, XDG_STATE_HOME: this.folder, ...environment },
       stdio: ["ignore", "pipe", "pipe"], timeout: TIMEOUT_MS, killSignal: "SIGKILL",
     });
     let stdout = "";
@@ -65,7 +65,7 @@ export class Machine {
   driver(body: string, environment: Readonly<Record<string, string>> = {}): Promise<Ended> {
     const file = join(this.folder, "driver.mjs");
     const troupe = pathToFileURL(join(ROOT, "dist", "sdk", "index.js")).href;
-    const names = "init, isInitialized, shutdown, remote, get, put, run, wait, list, getActor, onNode, AuthenticationError";
+    const names = "init, isInitialized, shutdown, remote, get, put, run, wait, list, kv, getActor, onNode, AuthenticationError";
     writeFileSync(file, `import { ${names} } from ${JSON.stringify(troupe)};\n${body}\n`);
     return this.#run([file], environment);
   }

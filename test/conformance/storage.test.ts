@@ -1,5 +1,5 @@
-// What every storage of a head promises: order, atomic conditional batches, fencing; and of those in a folder, that nothing answered
-// is lost when the process is killed.
+// What every storage of a head promises: order, atomic conditional batches, fencing; and of those in a folder, that nothing
+// answered is lost when the process is killed.
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -55,7 +55,12 @@ describe.each([["memory", () => new MemoryStorage()], ["lmdb", () => new LmdbSto
     expect(await storage.commit(epoch, [{ kind: "check", key: "a" }, set("a", "1"), set("b", "1")])).toBeUndefined();
     expect(await storage.commit(epoch, [set("a", "2"), { kind: "check", key: "b", value: bytes("2") }])).toBe("b");
     expect(Buffer.from(storage.get("a")!).toString()).toBe("1");
-    expect(await storage.commit(epoch, [{ kind: "check", key: "b", value: bytes("1") }, { kind: "delete", key: "b" }])).toBeUndefined();
+    expect(
+      await storage.commit(epoch, [
+        { kind: "check", key: "b", value: bytes("1") },
+        { kind: "delete", key: "b" },
+      ]),
+    ).toBeUndefined();
     expect(storage.get("b")).toBeUndefined();
   });
 
@@ -64,7 +69,10 @@ describe.each([["memory", () => new MemoryStorage()], ["lmdb", () => new LmdbSto
     const model = new Map<string, string>();
     const key = fc.constantFrom("a", "b", "a/x", "a/y", "c");
     await fc.assert(fc.asyncProperty(fc.array(fc.tuple(key, fc.option(fc.string())), { maxLength: 5 }), async (changes) => {
-      await storage.commit(epoch, changes.map(([one, value]) => (value === null ? { kind: "delete", key: one } : set(one, value))));
+      await storage.commit(
+        epoch,
+        changes.map(([one, value]) => (value === null ? { kind: "delete", key: one } : set(one, value))),
+      );
       for (const [one, value] of changes) value === null ? model.delete(one) : model.set(one, value);
       const found = storage.scan({ prefix: "", limit: 100 }).map((entry) => [entry.key, Buffer.from(entry.value).toString()]);
       expect(found).toEqual([...model].sort(([x], [y]) => (x < y ? -1 : 1)));
@@ -94,7 +102,9 @@ describe("lmdb", () => {
     const path = folder();
     const writer = fileURLToPath(new URL("fixtures/storage-writer.ts", import.meta.url));
     for (let life = 0; life < 5; life += 1) {
-      const child = spawn(process.execPath, ["--import", "tsx", writer, path, String(life)], { stdio: ["ignore", "pipe", "inherit"] });
+      const child = spawn(process.execPath, ["--import", "tsx", writer, path, String(life)], {
+        stdio: ["ignore", "pipe", "inherit"],
+      });
       let last = -1;
       for await (const line of createInterface(child.stdout!)) {
         last = Number(line);

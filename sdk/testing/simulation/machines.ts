@@ -6,6 +6,7 @@ import { InvalidArgumentError } from "../../../runtime/errors.ts";
 import { Head } from "../../../runtime/head/index.ts";
 import type { Session } from "../../../runtime/owner/index.ts";
 import type { ChildProcess, SpawnRequest, Spawner } from "../../../runtime/seams.ts";
+import { MemoryStorage, OpenStorage } from "../../../runtime/storage/index.ts";
 import type { Identity } from "../../../runtime/transport/index.ts";
 import { startWorker } from "../../../runtime/worker/index.ts";
 import { parseResources } from "../../../scheduler/index.ts";
@@ -51,7 +52,9 @@ export class Machines {
   /** The head, on the first node. */
   async startHead(): Promise<void> {
     const home = this.#world.begin("head", "node-1");
+    const storage = await OpenStorage.open(new MemoryStorage());
     const head = new Head({
+      storage,
       seams: this.#world.seams(home, NO_CHILDREN), identity: this.#identity("head", home),
     });
     await head.listen(HEAD_ADDRESS);
