@@ -75,8 +75,8 @@ export async function* scanKeys<T = unknown>(
 }
 
 /**
- * Keys are texts of up to 1 KiB, values plain data of up to 1 MiB. What was answered is kept: with `troupe start` on the disk of the
- * head's machine, in a private cluster as long as it lives.
+ * Keys are texts of up to 1 KiB, values plain data of up to 1 MiB. What was answered is kept: with `troupe start` on the disk of
+ * the head's machine, in a private cluster as long as it lives.
  */
 export const kv = {
   get: getKey, set: setKey, delete: deleteKey, cas: compareAndSetKey, batch: changeKeys, scan: scanKeys,

@@ -63,7 +63,8 @@ function changeOf({ kind, key, value, exists }: CommitKeys["changes"][number]): 
   if (kind === "check") return { kind, key: name, value: exists ? value : undefined };
   if (kind !== "set") throw new InvalidArgumentError(`kv: a change is a check, set or delete, not ${kind}`);
   if (value.length > VALUE_BYTES) {
-    throw new InvalidArgumentError(`kv: the value of ${key} has ${value.length} bytes; at most ${VALUE_BYTES}: put() large ones and keep the ref`);
+    const text = `kv: the value of ${key} has ${value.length} bytes; at most ${VALUE_BYTES}`;
+    throw new InvalidArgumentError(`${text}: put() large ones and keep the ref`);
   }
   return { kind, key: name, value };
 }
