@@ -162,6 +162,8 @@ export class PermissionDeniedError extends TroupeError { static override readonl
 export class HeadUnavailableError extends TroupeError { static override readonly code: string = "HEAD_UNAVAILABLE"; }
 /** Two processes speak different protocol versions. Both are in the message. */
 export class VersionMismatchError extends TroupeError { static override readonly code: string = "VERSION_MISMATCH"; }
+/** A Queue takes nothing in any more, and has nothing left. */
+export class QueueClosedError extends TroupeError { static override readonly code: string = "QUEUE_CLOSED"; }
 /** A connection inside the cluster broke or was refused. */
 export class ConnectionError extends TroupeError { static override readonly code: string = "CONNECTION"; }
 /** A call inside the cluster got no answer within its bound. */
@@ -183,12 +185,10 @@ const ALL: readonly (typeof TroupeError)[] = [
   TroupeError, ObjectLostError, OwnerDiedError, ReconstructionFailedError, ObjectFetchTimeoutError, ObjectFreedError,
   ObjectStoreFullError, OutOfDiskError, RefUsedAsValueError, TaskError, WorkerCrashedError, NodeDiedError, OutOfMemoryError,
   TaskCancelledError, TaskTimeoutError, GetTimeoutError, InfeasibleError, PlacementGroupRemovedError, ActorError, ActorDiedError,
-  ActorUnavailableError, ActorFencedError,
-  ActorDeadlockError, PendingCallsLimitExceededError, NameTakenError, SerializationError, CaptureError,
-  CodeUnavailableError, CodeStoreFullError,
-  RuntimeEnvSetupError, InvalidArgumentError, NotFoundError, NotInitializedError, AlreadyInitializedError, AuthenticationError,
-  PermissionDeniedError, HeadUnavailableError, VersionMismatchError, ConnectionError, DeadlineError, GraphError,
-  DagRunFailedError,
+  ActorUnavailableError, ActorFencedError, ActorDeadlockError, PendingCallsLimitExceededError, NameTakenError, QueueClosedError,
+  SerializationError, CaptureError, CodeUnavailableError, CodeStoreFullError, RuntimeEnvSetupError, InvalidArgumentError,
+  NotFoundError, NotInitializedError, AlreadyInitializedError, AuthenticationError, PermissionDeniedError,
+  HeadUnavailableError, VersionMismatchError, ConnectionError, DeadlineError, GraphError, DagRunFailedError,
 ];
 const BY_CODE = new Map(ALL.map((type) => [type.code, type]));
 

@@ -4,6 +4,9 @@ export { init, isInitialized, shutdown, type InitOptions } from "./init.ts";
 export type { Cluster } from "./cluster.ts";
 export { ActorPool, type PoolCall } from "./actor-pool.ts";
 export { kv, type KvChange, type ScanOptions } from "./kv.ts";
+export { Queue, type QueueOptions } from "./queue.ts";
+export { type AcquireOptions, type Permit, Semaphore, type SemaphoreOptions } from "./semaphore.ts";
+export { submitCapacity } from "./submit-capacity.ts";
 export { mapAll, type Mapped, type MapOptions } from "./map-all.ts";
 export { perWorker, type PerWorker } from "./per-worker.ts";
 export { list, summary, type ListOptions, type TaskSummary } from "./state.ts";
@@ -59,6 +62,7 @@ export {
   PendingCallsLimitExceededError,
   PermissionDeniedError,
   PlacementGroupRemovedError,
+  QueueClosedError,
   ReconstructionFailedError,
   RefUsedAsValueError,
   RuntimeEnvSetupError,

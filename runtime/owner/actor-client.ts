@@ -99,6 +99,10 @@ export class ActorClients {
     client.link?.channel.send("cancelTask", { task: call.number, attempt: call.attempt, failure, recursive });
   }
 
+  get size(): number {
+    return this.#pending.size;
+  }
+
   pending(): Iterable<{ readonly client: ActorClient; readonly call: ActorCallRecord }> {
     return this.#pending.values();
   }
@@ -391,6 +395,7 @@ export class ActorClients {
     error: WireValue | undefined, valueOf: (index: number) => WireValue,
   ): void {
     this.#pending.delete(call.number);
+    this.#parts.ended();
     if (call.decided) this.#parts.discard(done?.results ?? []);
     else this.#settle(call, client.id, done, link, error, valueOf);
     this.#parts.released(call, done, link);

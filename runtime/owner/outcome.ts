@@ -22,6 +22,8 @@ export interface OutcomeParts {
   readonly settle: (entry: ObjectEntry, value: WireValue) => void;
   /** Frees what a reply carries that nobody wants. */
   readonly discard: (values: readonly WireValue[]) => void;
+  /** One task or call fewer has not ended. */
+  readonly ended: () => void;
   /** Where the stream of a task or call stands, by its number. */
   readonly position: (number: number) => StreamPosition | undefined;
   /** A promise when the class of the error has to be brought here first. Never rejects. */

@@ -31,6 +31,7 @@ import type { Home } from "./home.ts";
 import { Link, LinkTable, processSocket, type ProcessAddress } from "./links.ts";
 import { entryOf, ObjectEntry, ObjectRef, objectIdOf, type WaitOptions } from "./object-ref.ts";
 import type { Made, ObjectRefStream } from "./object-ref-stream.ts";
+import { Presence } from "./presence.ts";
 import { Reading } from "./reading.ts";
 import { streamMessages, Streams } from "./streams.ts";
 import { StuckCalls } from "./stuck-calls.ts";
@@ -38,6 +39,7 @@ import { Submission } from "./submission.ts";
 import { TaskHistory } from "./task-history.ts";
 import type { TaskTemplate } from "./task-record.ts";
 import { captureHooks, travelHooks } from "./travel.ts";
+import { Unfinished } from "./unfinished.ts";
 import { Values, type DecodeGroup } from "./values.ts";
 import { Waiting } from "./waiting.ts";
 import type { WireValue } from "./wire-value.ts";
@@ -85,6 +87,8 @@ export class Session {
   readonly #calling = new Calling(this);
   readonly environments: Environments;
   readonly history = new TaskHistory();
+  readonly unfinished = new Unfinished(() => this.submission.size + this.actors.size);
+  readonly presence: Presence;
   /** Job that this process works for; a worker adopts one. */
   jobId: string;
   namespace: string;
@@ -113,10 +117,12 @@ export class Session {
     this.borrowing = new Borrowing({
       clock: seams.clock, finalizers: parts.finalizers, processId, nodeId, session: this, home, connect,
     });
+    this.presence = new Presence(() => this.newEntry(), this.borrowing);
     const outcomes: OutcomeParts = {
       history: this.history,
       settle: (entry, value) => this.borrowing.settle(entry, value),
       discard: (values) => this.borrowing.discard(values),
+      ended: () => this.unfinished.ended(),
       position: (number) => this.streams.position(number),
       retriable: (retryOn, error) => this.#retriable(retryOn, error),
       released: (ended, done, link) => this.#released(ended, done, link),

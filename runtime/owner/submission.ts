@@ -65,6 +65,10 @@ export class Submission {
     this.#limits = new Limits(parts.clock, (task) => `task "${task.template.name}"`, over);
   }
 
+  get size(): number {
+    return this.#pending.size;
+  }
+
   pending(): Iterable<TaskRecord> {
     return this.#pending.values();
   }
@@ -252,6 +256,7 @@ export class Submission {
   ): void {
     this.#pending.delete(task.number);
     this.#several.delete(task);
+    this.#parts.ended();
     if (task.limit !== undefined) this.#limits.release(task);
     task.lease = undefined;
     const { history, clock } = this.#parts;
