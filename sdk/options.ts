@@ -92,9 +92,11 @@ export interface ActorOptions extends ResourceOptions {
   reentrant?: boolean | undefined;
   /**
    * 'shared': in one process with up to 1,000 others, each with its own queue, order and failures; it needs and holds only what
-   * is asked for. Default 'process': one of its own.
+   * is asked for. 'thread': in a thread with a V8 heap of its own. Default 'process': one of its own.
    */
-  isolation?: "process" | "shared" | undefined;
+  isolation?: "process" | "thread" | "shared" | undefined;
+  /** Bytes of heap for an actor in a thread, which ends with more. A number or "512MiB". Default: V8's. */
+  heapLimit?: number | string | undefined;
   capture?: "auto" | "value" | "reference" | undefined;
 }
 
@@ -201,7 +203,8 @@ const ACTOR_CHECKS: Record<string, Check> = {
   concurrencyGroups: groups,
   allowOutOfOrder: bool,
   reentrant: bool,
-  isolation: oneOf("process", "shared"),
+  isolation: oneOf("process", "thread", "shared"),
+  heapLimit: bytes,
   capture: oneOf("auto", "value", "reference"),
 };
 
@@ -211,7 +214,7 @@ const GROUP_CHECKS: Record<string, Check> = {
 
 /** In the contract, not in this release: refused by name rather than ignored. */
 const LATER = new Set([
-  "scope", "heapLimit",
+  "scope",
 ]);
 
 export function checkTaskOptions(options: TaskOptions): TaskOptions {
@@ -229,6 +232,8 @@ export function checkCallOptions(options: CallOptions): CallOptions {
 export function checkActorOptions(options: ActorOptions): ActorOptions {
   const checked = check("actor", options, ACTOR_CHECKS);
   if (checked.getIfExists && checked.name === undefined) throw new InvalidArgumentError("actor option getIfExists needs a name");
+  if (checked.heapLimit !== undefined && checked.isolation !== "thread")
+    throw new InvalidArgumentError("actor option heapLimit is for isolation 'thread'");
   const methods = Object.entries(checked.methods ?? {}).map(([method, call]) => {
     const options = check(`method ${method}`, call, METHOD_CHECKS);
     const { concurrencyGroup: group } = options;

@@ -32,6 +32,7 @@ import {
 } from "./options.ts";
 import type { Strategy } from "../runtime/transport/index.ts";
 import { handedDown, strategyOf } from "./strategies.ts";
+import { bytesOf } from "./byte-sizes.ts";
 import { requestOf } from "./runtime-env.ts";
 import type { RemoteClass, RemoteFunction } from "./types.ts";
 
@@ -206,6 +207,7 @@ export function createActor(session: Session, type: Function, options: ActorOpti
     outOfOrder: options.allowOutOfOrder ?? false,
     reentrant: options.reentrant ?? false,
     isolation: isShared ? isolation : "",
+    heapLimit: bytesOf(options.heapLimit ?? 0) ?? 0,
     options: Buffer.from(JSON.stringify(factsOf(methods, handle))),
   };
   return session.createActor(spec, args, methods, {

@@ -599,6 +599,25 @@ export interface ActorEnded {
 }
 export const ActorEnded = v1.ActorEnded as Codec<ActorEnded>;
 
+export interface StartThread {
+  readonly process: string;
+  readonly config: string;
+  readonly heapLimit: number;
+}
+export const StartThread = v1.StartThread as Codec<StartThread>;
+
+export interface EndThread {
+  readonly process: string;
+}
+export const EndThread = v1.EndThread as Codec<EndThread>;
+
+export interface ThreadEnded {
+  readonly process: string;
+  readonly exitCode: number;
+  readonly stderrTail: readonly string[];
+}
+export const ThreadEnded = v1.ThreadEnded as Codec<ThreadEnded>;
+
 export interface ActorReport {
   readonly info: ActorInfo | undefined;
   readonly spec: ActorSpec | undefined;
@@ -1063,6 +1082,9 @@ export const MESSAGES = {
   actorExiting: { field: 50, codec: ActorExiting },
   endActor: { field: 51, codec: EndActor },
   actorEnded: { field: 52, codec: ActorEnded },
+  startThread: { field: 15, codec: StartThread },
+  endThread: { field: 13, codec: EndThread },
+  threadEnded: { field: 14, codec: ThreadEnded },
   nodeReport: { field: 56, codec: NodeReport },
   clusterView: { field: 57, codec: ClusterView },
   actorReport: { field: 58, codec: ActorReport },

@@ -8130,6 +8130,270 @@ return message;
 };
 return ActorEnded;
 })();
+v1.StartThread = (function() {
+const StartThread = function () {
+this.process = "";
+this.config = "";
+this.heapLimit = 0;
+};
+StartThread.encode = function (message, writer, _depth) {
+if (!writer)
+writer = $Writer.create();
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $util.recursionLimit)
+throw $Error("max depth exceeded");
+if (message.process != null && $Object.hasOwnProperty.call(message, "process") && message.process !== "")
+writer.uint32(10).string(message.process);
+if (message.config != null && $Object.hasOwnProperty.call(message, "config") && message.config !== "")
+writer.uint32(18).string(message.config);
+if (message.heapLimit != null && $Object.hasOwnProperty.call(message, "heapLimit") && (typeof message.heapLimit === "object" ? message.heapLimit.low || message.heapLimit.high : message.heapLimit !== 0))
+writer.uint32(24).uint64(message.heapLimit);
+if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+for (let i = 0; i < message.$unknowns.length; ++i)
+writer.raw(message.$unknowns[i]);
+return writer;
+};
+StartThread.decode = function (reader, length, _end, _depth, _target) {
+if (!(reader instanceof $Reader))
+reader = $Reader.create(reader);
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $Reader.recursionLimit)
+throw $Error("max depth exceeded");
+let end, message, value;
+if (length === $undefined)
+end = reader.len;
+else {
+end = reader.pos + length;
+if (end > reader.len)
+throw $RangeError("index out of range");
+length = reader.len;
+reader.len = end;
+}
+message = _target || new v1.StartThread();
+while (reader.pos < end) {
+let start = reader.pos;
+let tag = reader.tag();
+if (tag === _end) {
+_end = $undefined;
+break;
+}
+let wireType = tag & 7;
+switch (tag >>>= 3) {
+case 1: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.process = value;
+else
+message.process = "";
+continue;
+}
+case 2: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.config = value;
+else
+message.config = "";
+continue;
+}
+case 3: {
+if (wireType !== 0)
+break;
+if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+message.heapLimit = value;
+else
+message.heapLimit = 0;
+continue;
+}
+}
+reader.skipType(wireType, _depth, tag);
+if (!reader.discardUnknown) {
+$util.makeProp(message, "$unknowns", false);
+(message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+}
+}
+if (length !== $undefined) {
+if (reader.pos !== end)
+throw $RangeError("index out of range");
+reader.len = length;
+}
+if (_end !== $undefined)
+throw $Error("missing end group");
+return message;
+};
+return StartThread;
+})();
+v1.EndThread = (function() {
+const EndThread = function () {
+this.process = "";
+};
+EndThread.encode = function (message, writer, _depth) {
+if (!writer)
+writer = $Writer.create();
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $util.recursionLimit)
+throw $Error("max depth exceeded");
+if (message.process != null && $Object.hasOwnProperty.call(message, "process") && message.process !== "")
+writer.uint32(10).string(message.process);
+if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+for (let i = 0; i < message.$unknowns.length; ++i)
+writer.raw(message.$unknowns[i]);
+return writer;
+};
+EndThread.decode = function (reader, length, _end, _depth, _target) {
+if (!(reader instanceof $Reader))
+reader = $Reader.create(reader);
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $Reader.recursionLimit)
+throw $Error("max depth exceeded");
+let end, message, value;
+if (length === $undefined)
+end = reader.len;
+else {
+end = reader.pos + length;
+if (end > reader.len)
+throw $RangeError("index out of range");
+length = reader.len;
+reader.len = end;
+}
+message = _target || new v1.EndThread();
+while (reader.pos < end) {
+let start = reader.pos;
+let tag = reader.tag();
+if (tag === _end) {
+_end = $undefined;
+break;
+}
+let wireType = tag & 7;
+switch (tag >>>= 3) {
+case 1: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.process = value;
+else
+message.process = "";
+continue;
+}
+}
+reader.skipType(wireType, _depth, tag);
+if (!reader.discardUnknown) {
+$util.makeProp(message, "$unknowns", false);
+(message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+}
+}
+if (length !== $undefined) {
+if (reader.pos !== end)
+throw $RangeError("index out of range");
+reader.len = length;
+}
+if (_end !== $undefined)
+throw $Error("missing end group");
+return message;
+};
+return EndThread;
+})();
+v1.ThreadEnded = (function() {
+const ThreadEnded = function () {
+this.process = "";
+this.exitCode = 0;
+this.stderrTail = [];
+};
+ThreadEnded.encode = function (message, writer, _depth) {
+if (!writer)
+writer = $Writer.create();
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $util.recursionLimit)
+throw $Error("max depth exceeded");
+if (message.process != null && $Object.hasOwnProperty.call(message, "process") && message.process !== "")
+writer.uint32(10).string(message.process);
+if (message.exitCode != null && $Object.hasOwnProperty.call(message, "exitCode") && message.exitCode !== 0)
+writer.uint32(16).uint32(message.exitCode);
+if (message.stderrTail != null && message.stderrTail.length)
+for (let i = 0; i < message.stderrTail.length; ++i)
+writer.uint32(26).string(message.stderrTail[i]);
+if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+for (let i = 0; i < message.$unknowns.length; ++i)
+writer.raw(message.$unknowns[i]);
+return writer;
+};
+ThreadEnded.decode = function (reader, length, _end, _depth, _target) {
+if (!(reader instanceof $Reader))
+reader = $Reader.create(reader);
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $Reader.recursionLimit)
+throw $Error("max depth exceeded");
+let end, message, value;
+if (length === $undefined)
+end = reader.len;
+else {
+end = reader.pos + length;
+if (end > reader.len)
+throw $RangeError("index out of range");
+length = reader.len;
+reader.len = end;
+}
+message = _target || new v1.ThreadEnded();
+while (reader.pos < end) {
+let start = reader.pos;
+let tag = reader.tag();
+if (tag === _end) {
+_end = $undefined;
+break;
+}
+let wireType = tag & 7;
+switch (tag >>>= 3) {
+case 1: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.process = value;
+else
+message.process = "";
+continue;
+}
+case 2: {
+if (wireType !== 0)
+break;
+if (value = reader.uint32())
+message.exitCode = value;
+else
+message.exitCode = 0;
+continue;
+}
+case 3: {
+if (wireType !== 2)
+break;
+if (!(message.stderrTail && message.stderrTail.length))
+message.stderrTail = [];
+message.stderrTail.push(reader.stringVerify());
+continue;
+}
+}
+reader.skipType(wireType, _depth, tag);
+if (!reader.discardUnknown) {
+$util.makeProp(message, "$unknowns", false);
+(message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+}
+}
+if (length !== $undefined) {
+if (reader.pos !== end)
+throw $RangeError("index out of range");
+reader.len = length;
+}
+if (_end !== $undefined)
+throw $Error("missing end group");
+return message;
+};
+return ThreadEnded;
+})();
 v1.ActorReport = (function() {
 const ActorReport = function () {
 this.info = $undefined;

@@ -1,16 +1,19 @@
 // Everything about the actors of this node: their lives, the processes that they share, and what is kept for them.
 
 import type { Clock, Random } from "../seams.ts";
-import type { ActorInfo, ActorSpec, AnswerBody, Caller, Channel, Draft } from "../transport/index.ts";
+import type { ActorInfo, ActorSpec, AnswerBody, Caller, Channel, DeathCause, Draft } from "../transport/index.ts";
 import { ActorArguments } from "./actor-arguments.ts";
 import { ActorHosts } from "./actor-hosts.ts";
-import { type ActorPlacement, AgentActors } from "./agent-actors.ts";
+import { ActorThreads } from "./actor-threads.ts";
+import { type ActorPlacement, AgentActors, SHARED } from "./agent-actors.ts";
 import type { AgentEnvironments } from "./agent-environments.ts";
 import type { AgentLeases } from "./agent-leases.ts";
 import type { AgentObjects } from "./agent-objects.ts";
 import type { WorkerPool } from "./worker-pool.ts";
 
 const CALL_TIMEOUT_MS = 30_000;
+const SHARED_LIMITS = { actorsPerHost: 1000, actorsBeforeNext: 64 };
+const THREAD_LIMITS = { actorsPerHost: 32, actorsBeforeNext: 32 };
 
 export interface ActorDeskParts {
   readonly clock: Clock;
@@ -30,22 +33,28 @@ export interface ActorDeskParts {
 export class ActorDesk {
   readonly #parts: ActorDeskParts;
   readonly actors: AgentActors;
-  readonly hosts: ActorHosts;
+  readonly threads: ActorThreads;
+  readonly #hosts: ActorHosts;
+  readonly #threadHosts: ActorHosts;
   readonly #arguments: ActorArguments;
 
   constructor(parts: ActorDeskParts) {
     this.#parts = parts;
     const { clock, random, nodeId, cpus, leases, workers, report, objects } = parts;
     this.#arguments = new ActorArguments(objects);
-    this.hosts = new ActorHosts({
-      clock, random, nodeId, cpus, leases, workers,
-      granted: (actor, worker) => this.actors.granted(actor, worker),
-      refused: (actor, error) => this.actors.refused(actor, error),
+    const refused = (actor: string, error: Error) => this.actors.refused(actor, error);
+    const granted = (actor: string, worker: string) => this.actors.granted(actor, worker);
+    const common = { clock, random, nodeId, leases, workers, refused };
+    this.threads = new ActorThreads({ workers, granted });
+    this.#hosts = new ActorHosts({ ...common, cpus, limits: SHARED_LIMITS, seated: ({ actor }, host) => granted(actor, host) });
+    // Threads use all CPUs from one process.
+    this.#threadHosts = new ActorHosts({
+      ...common, cpus: 1, limits: THREAD_LIMITS, seated: (spec, host) => this.threads.start(spec, host),
     });
     this.actors = new AgentActors({
       clock, nodeId, report,
       place: (spec) => leases().placeActor(spec),
-      seat: (spec) => this.hosts.seat(spec),
+      seat: (spec) => (spec.isolation === SHARED ? this.#hosts : this.#threadHosts).seat(spec),
       unplace: (actor) => this.#unplace(actor),
       workerOf: (process) => workers.get(process),
       killWorker: (process, reason) => workers.kill(process, reason),
@@ -62,11 +71,11 @@ export class ActorDesk {
   // -- what the lease queue decides ----------------------------------------------------------------------------------
 
   granted(actor: string, worker: string): void {
-    (this.hosts.isHost(actor) ? this.hosts : this.actors).granted(actor, worker);
+    this.#meant(actor).granted(actor, worker);
   }
 
   refused(actor: string, error: Error): void {
-    (this.hosts.isHost(actor) ? this.hosts : this.actors).refused(actor, error);
+    this.#meant(actor).refused(actor, error);
   }
 
   forwarded(actor: string, node: string): void {
@@ -83,20 +92,39 @@ export class ActorDesk {
       );
   }
 
+  // -- ends --------------------------------------------------------------------------------------------------------
+
+  workerDied(process: string, cause: DeathCause): void {
+    this.#hosts.workerDied(process);
+    this.#threadHosts.workerDied(process);
+    this.threads.workerDied(process, cause.text);
+    this.actors.workerDied(process, cause);
+  }
+
+  jobEnded(jobId: string): void {
+    this.#hosts.jobEnded(jobId);
+    this.#threadHosts.jobEnded(jobId);
+  }
+
   // -- inside ------------------------------------------------------------------------------------------------------
+
+  /** Hosts are leased like actors. */
+  #meant(id: string): ActorHosts | AgentActors {
+    return [this.#hosts, this.#threadHosts].find((hosts) => hosts.isHost(id)) ?? this.actors;
+  }
 
   #placed(actor: string, process: string, spec: ActorSpec): void {
     const { leases, workers, environments } = this.#parts;
-    if (spec.isolation === "") {
-      leases().actorPlaced(actor, spec.lifetime);
-      workers.hosts(process, actor, spec.detached);
-    }
+    if (spec.isolation === "") leases().actorPlaced(actor, spec.lifetime);
+    if (spec.isolation !== SHARED) workers.hosts(process, actor, spec.detached);
     if (spec.detached) environments.hold(spec.environment, actor);
   }
 
   #unplace(actor: string): void {
     this.#parts.leases().actorGone(actor);
-    this.hosts.leave(actor);
+    this.#hosts.leave(actor);
+    this.#threadHosts.leave(actor);
+    this.threads.leave(actor);
   }
 
   #forget(actor: string): void {

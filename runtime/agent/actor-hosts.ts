@@ -2,14 +2,12 @@
 //
 // A host is a worker that was leased like an actor's and holds nothing itself; what its actors hold, the lease queue counts.
 
-import { HostBook, type Host } from "../core/index.ts";
+import { HostBook, type Host, type HostLimits } from "../core/index.ts";
 import type { Clock, Random } from "../seams.ts";
 import type { ActorSpec } from "../transport/index.ts";
 import type { AgentLeases, PlacedSpec } from "./agent-leases.ts";
 import type { WorkerPool } from "./worker-pool.ts";
 
-export const ACTORS_PER_HOST = 1000;
-const ACTORS_BEFORE_NEXT = 64;
 /** A host that nobody is in ends after so long. */
 const EMPTY_MS = 10_000;
 /** The next host after one that died young waits, ever longer. */
@@ -24,7 +22,9 @@ export interface ActorHostsParts {
   readonly cpus: number;
   readonly leases: () => Pick<AgentLeases, "placeActor" | "actorPlaced" | "actorGone">;
   readonly workers: Pick<WorkerPool, "get" | "hosts" | "kill">;
-  readonly granted: (actor: string, worker: string) => void;
+  readonly limits: Pick<HostLimits, "actorsPerHost" | "actorsBeforeNext">;
+  /** The actor's host is there. */
+  readonly seated: (spec: ActorSpec, worker: string) => void;
   readonly refused: (actor: string, error: Error) => void;
 }
 
@@ -32,23 +32,27 @@ export class ActorHosts {
   readonly #parts: ActorHostsParts;
   readonly #book: HostBook;
   readonly #startedAt = new Map<string, number>();
+  /** Actors whose hosts start. */
+  readonly #waiting = new Map<string, ActorSpec>();
   /** Waits of kinds whose hosts died young. */
   readonly #waits = new Map<string, number>();
 
   constructor(parts: ActorHostsParts) {
     this.#parts = parts;
-    this.#book = new HostBook({ actorsPerHost: ACTORS_PER_HOST, actorsBeforeNext: ACTORS_BEFORE_NEXT, cpus: parts.cpus });
+    this.#book = new HostBook({ ...parts.limits, cpus: parts.cpus });
   }
 
-  /** There is room for the actor on this node: `granted` follows when its host is there. */
+  /** There is room for the actor on this node: `seated` follows when its host is there. */
   seat(spec: ActorSpec): void {
-    const { random, clock, granted } = this.#parts;
+    const { random, clock, seated } = this.#parts;
     const kind = JSON.stringify([spec.jobId, spec.environment, spec.detached]);
     const { host, isNew } = this.#book.seat(spec.actor, kind, () => `host-${random.hex(8)}`);
     if (host.worker !== undefined) {
       this.#mark(host, spec);
-      granted(spec.actor, host.worker);
-    } else if (isNew) {
+      return seated(spec, host.worker);
+    }
+    this.#waiting.set(spec.actor, spec);
+    if (isNew) {
       const waitMs = this.#waits.get(kind) ?? 0;
       if (waitMs === 0) this.#start(host, spec);
       else clock.after(waitMs, () => this.#start(host, spec));
@@ -56,6 +60,7 @@ export class ActorHosts {
   }
 
   leave(actor: string): void {
+    this.#waiting.delete(actor);
     const host = this.#book.ofActor(actor);
     const isEmpty = this.#book.leave(actor) !== undefined;
     if (host === undefined) return;
@@ -71,18 +76,25 @@ export class ActorHosts {
 
   granted(id: string, worker: string): void {
     const host = this.#book.get(id) as Host;
-    const { leases, workers, granted, clock } = this.#parts;
+    const { leases, workers, seated, clock } = this.#parts;
     host.worker = worker;
     this.#startedAt.set(id, clock.now());
     leases().actorPlaced(id, {});
     workers.hosts(worker, [...host.actors][0] ?? id, isDetached(host));
-    for (const actor of [...host.actors]) granted(actor, worker);
+    for (const actor of [...host.actors]) {
+      const spec = this.#waiting.get(actor);
+      this.#waiting.delete(actor);
+      if (spec !== undefined) seated(spec, worker);
+    }
   }
 
   refused(id: string, error: Error): void {
     const { actors } = this.#book.get(id) as Host;
     this.#book.gone(id);
-    for (const actor of actors) this.#parts.refused(actor, error);
+    for (const actor of actors) {
+      this.#waiting.delete(actor);
+      this.#parts.refused(actor, error);
+    }
   }
 
   workerDied(process: string): void {

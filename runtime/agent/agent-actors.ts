@@ -11,6 +11,7 @@ import type {
   ActorConstructed, ActorEnded, ActorExiting, ActorInfo, ActorSpec, AnswerBody, DeathCause, Draft, Failure, KillActor,
   ResolveActor,
 } from "../transport/index.ts";
+import { HOST_DIED } from "./actor-threads.ts";
 import type { PooledWorker } from "./worker-pool.ts";
 
 /** Of a graceful end: running calls and the clean-up get 30 s each in the worker, which may be stuck itself. */
@@ -149,10 +150,10 @@ export class AgentActors {
         this.#step(hosted, { kind: "end" });
         continue;
       }
-      const isShared = isolation === SHARED;
+      const isShared = isolation === SHARED || cause.reason === HOST_DIED;
       const fields = {
         actorId: actor, exitCode: cause.signal === "" ? cause.exitCode : undefined, signal: cause.signal || undefined,
-        stderrTail: cause.stderrTail, reason: isShared ? "host" : cause.reason,
+        stderrTail: cause.stderrTail, reason: isShared ? HOST_DIED : cause.reason,
       };
       const what = isShared ? `the process that it shared with other actors ended: ${cause.text}` : cause.text;
       hosted.failure = failureOf(new ActorDiedError(`actor ${className} (${actor}) died: ${what}`, fields)) as Failure;

@@ -35,7 +35,7 @@ import { Peers } from "./peers.ts";
 import { ProcessServices } from "./process-services.ts";
 import { Relays, type RelayTarget } from "./relays.ts";
 import type { StackReader } from "./stack-reader.ts";
-import { WorkerPool } from "./worker-pool.ts";
+import { type PooledWorker, WorkerPool } from "./worker-pool.ts";
 
 /** Freed ranges that were pinned are looked at again this often. */
 const SWEEP_EVERY_MS = 1000;
@@ -112,7 +112,7 @@ export class Agent {
       clock, random, spawner, nodeId, config: parts.workerConfig,
       launchOf: (environment) => this.#environments.launchOf(environment), started: parts.workerStarted,
       silenceMs: parts.workerSilenceMs, beatAgeMs: (client) => parts.store.health(client).beatAgeMs,
-      ready: ({ process, jobId, environment }) => this.#leases.workerReady(process, jobId, environment),
+      ready: (worker) => this.#workerReady(worker),
       died: (worker, cause) => this.#endings.workerDied(worker, cause),
       logs: (lines) => this.#printed(lines),
     });
@@ -175,6 +175,12 @@ export class Agent {
     });
   }
 
+  /** Threads are leased to nobody: each is for the actor that it was started for. */
+  #workerReady({ process, jobId, environment }: PooledWorker): void {
+    if (this.#actors.threads.has(process)) this.#actors.threads.ready(process);
+    else this.#leases.workerReady(process, jobId, environment);
+  }
+
   #makeServices(): ProcessServices {
     return new ProcessServices({
       nodeId: this.#nodeId, caller: this.caller, jobOf: (peer) => this.#jobOf(peer), jobs: this.#jobs, leases: this.#leases,
@@ -188,7 +194,7 @@ export class Agent {
     return new Endings({
       nodeId: this.#nodeId, store, workerEnded,
       stacks: this.#parts.stacks, workers: this.workers, processes: this.#processes, jobs: this.#jobs,
-      leases: this.#leases, actors: this.#actors.actors, hosts: this.#actors.hosts, objects: this.#objects,
+      leases: this.#leases, desk: this.#actors, objects: this.#objects,
       environments: this.#environments, logs: this.#logs,
       peers: this.#peers, relays: this.#relays, head: this.#head,
     });

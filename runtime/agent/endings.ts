@@ -5,8 +5,7 @@
 
 import type { StoreHost } from "../store/index.ts";
 import type { DeathCause, Peer, ProcessDied, SendOf } from "../transport/index.ts";
-import type { ActorHosts } from "./actor-hosts.ts";
-import type { AgentActors } from "./agent-actors.ts";
+import type { ActorDesk } from "./actor-desk.ts";
 import type { AgentEnvironments } from "./agent-environments.ts";
 import type { AgentJobs } from "./agent-jobs.ts";
 import type { AgentLeases } from "./agent-leases.ts";
@@ -27,8 +26,7 @@ export interface EndingsParts {
   readonly processes: LocalProcesses;
   readonly jobs: AgentJobs;
   readonly leases: AgentLeases;
-  readonly actors: AgentActors;
-  readonly hosts: ActorHosts;
+  readonly desk: ActorDesk;
   readonly objects: AgentObjects;
   readonly environments: AgentEnvironments;
   readonly logs: AgentLogs;
@@ -46,9 +44,9 @@ export class Endings {
   }
 
   workerDied(worker: PooledWorker, cause: DeathCause): void {
-    const { nodeId, leases, hosts, actors, environments, logs } = this.#parts;
+    const { nodeId, leases, desk, environments, logs } = this.#parts;
     const { process, child } = worker;
-    this.#parts.workerEnded(child.pid);
+    if (worker.host === "") this.#parts.workerEnded(child.pid);
     logs.ended(process);
     this.#parts.stacks?.forget(process);
     const died = { process, node: nodeId, cause, lease: leases.leaseOfWorker(process) ?? "", pid: child.pid };
@@ -56,8 +54,7 @@ export class Endings {
     this.#tell(died, worker.channel !== undefined);
     environments.workerDied(worker, cause);
     leases.workerDied(died);
-    hosts.workerDied(process);
-    actors.workerDied(process, cause);
+    desk.workerDied(process, cause);
     this.#ended(process, `its creator, worker ${process}, died`);
   }
 
@@ -76,21 +73,21 @@ export class Endings {
   }
 
   nodeDied(node: string, reason: string): void {
-    const { processes, objects, leases, actors, peers } = this.#parts;
+    const { processes, objects, leases, desk, peers } = this.#parts;
     peers.find(node)?.close("the node was declared dead");
     processes.tell("nodeDied", { node, reason });
     objects.nodeDied(node);
     leases.nodeGone(node);
-    actors.endWhere((spec) => spec.ownerNode === node, `its creator's node ${node} died`);
+    desk.actors.endWhere((spec) => spec.ownerNode === node, `its creator's node ${node} died`);
   }
 
   jobEnded(jobId: string, reason: string): void {
-    const { jobs, leases, environments, actors, hosts, workers, store } = this.#parts;
+    const { jobs, leases, environments, desk, workers, store } = this.#parts;
     jobs.ended(jobId);
     leases.jobEnded(jobId);
     environments.release(jobId);
-    actors.endWhere((spec) => spec.jobId === jobId, `its job ended: ${reason}`);
-    hosts.jobEnded(jobId);
+    desk.actors.endWhere((spec) => spec.jobId === jobId, `its job ended: ${reason}`);
+    desk.jobEnded(jobId);
     for (const worker of workers.all()) {
       if (worker.jobId !== jobId || worker.detachedActor) continue;
       if (worker.storeClient !== undefined) store.freeAllOf(worker.storeClient);
@@ -105,9 +102,9 @@ export class Endings {
   }
 
   #ended(process: string, text: string): void {
-    const { leases, objects, actors } = this.#parts;
+    const { leases, objects, desk } = this.#parts;
     leases.processGone(process);
     objects.ownerGone({ process });
-    actors.endWhere((spec) => spec.owner === process, text);
+    desk.actors.endWhere((spec) => spec.owner === process, text);
   }
 }

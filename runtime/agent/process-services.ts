@@ -40,7 +40,7 @@ export class ProcessServices {
   }
 
   messages(peer: Peer): MessageHandlers {
-    const { caller, leases, actors: { actors }, objects, relays } = this.#parts;
+    const { caller, leases, actors: { actors, threads }, objects, relays } = this.#parts;
     const from = peer.processId;
     return {
       leaseRequest: (request) => leases.requested(request, from, ""),
@@ -53,6 +53,7 @@ export class ProcessServices {
       actorConstructed: (message) => actors.constructed(message),
       actorExiting: (message) => actors.exiting(message),
       actorEnded: (message) => actors.ended(message),
+      threadEnded: (message) => threads.ended(message),
       relay: (message) => relays.pass(message),
       relayClosed: (message) => relays.passClosed(message),
       answer: (answer) => caller.answered(answer),

@@ -42,6 +42,8 @@ export interface PooledWorker {
   actor: string | undefined;
   /** Its actor outlives the job. */
   detachedActor: boolean;
+  /** The worker whose process it is a thread of; "" for one with a process of its own. */
+  readonly host: string;
 }
 
 export interface WorkerPoolParts {
@@ -117,6 +119,17 @@ export class WorkerPool {
     return this.#track(process, child, jobId, environment);
   }
 
+  /** A worker that is a thread of the process of another. It is ready once it has reported. */
+  startThread(hostId: string, heapLimit: number): string {
+    const host = this.#workers.get(hostId) as PooledWorker;
+    const process = this.#parts.random.hex(8);
+    const config = JSON.stringify(this.#parts.config(process, this.#parts.launchOf(host.environment)?.worker));
+    const kill = () => host.channel?.send("endThread", { process });
+    this.#track(process, { pid: host.child.pid, kill, signal: () => {} }, host.jobId, "", hostId);
+    host.channel?.send("startThread", { process, config, heapLimit });
+    return process;
+  }
+
   /** A worker that was started before the agent was there to do it. */
   adopt(process: string, child: ChildProcess): PooledWorker {
     return this.#track(process, child, "", "");
@@ -172,7 +185,7 @@ export class WorkerPool {
     return this.#track(process, { pid: 0, kill: () => {}, signal: () => {} }, jobId, environment);
   }
 
-  #track(process: string, child: ChildProcess, jobId: string, environment: string): PooledWorker {
+  #track(process: string, child: ChildProcess, jobId: string, environment: string, host = ""): PooledWorker {
     const worker: PooledWorker = {
       process,
       child,
@@ -188,9 +201,10 @@ export class WorkerPool {
       storeClient: undefined,
       actor: undefined,
       detachedActor: false,
+      host,
     };
     this.#workers.set(process, worker);
-    this.#parts.started(child.pid);
+    if (host === "") this.#parts.started(child.pid);
     this.#killAfter(process, START_TIMEOUT_MS, `it did not start within ${START_TIMEOUT_MS} ms`);
     return worker;
   }
@@ -259,7 +273,7 @@ export class WorkerPool {
 export function causeOf(worker: PooledWorker, exit: ChildExit): DeathCause {
   const { exitCode, signal, stderrTail } = exit;
   const how = signal === undefined ? `exited with code ${exitCode ?? -1}` : `was ended by ${signal}`;
-  const heap = signal === "SIGABRT" && stderrTail.some((line) => line.includes("heap out of memory"));
+  const heap = (signal === "SIGABRT" || worker.host !== "") && stderrTail.some((line) => /heap out of memory/.test(line));
   const why = worker.endReason !== "" ? ` because ${worker.endReason}` : heap ? ": its heap was full" : "";
   // The last words of a full heap are addresses.
   const isTold = heap || stderrTail.length === 0;
@@ -270,6 +284,6 @@ export function causeOf(worker: PooledWorker, exit: ChildExit): DeathCause {
         : worker.endReason !== "" ? worker.endKind : signal === undefined ? "exited" : "signaled";
   return {
     reason, exitCode: exitCode ?? -1, signal: signal ?? "", stderrTail: [...stderrTail],
-    text: `worker process ${worker.child.pid} ${how}${why}${lastLine}`,
+    text: `${worker.host === "" ? "worker process" : "thread of process"} ${worker.child.pid} ${how}${why}${lastLine}`,
   };
 }

@@ -6,6 +6,7 @@ import type { Clock, Seams } from "../seams.ts";
 import { toBytes, WorkerDetails, type Identity } from "../transport/index.ts";
 import { ActorHost } from "./actor-host.ts";
 import { TaskRunner } from "./task-runner.ts";
+import { ThreadHost } from "./thread-host.ts";
 import { Templates } from "./templates.ts";
 
 export interface WorkerParts {
@@ -15,6 +16,8 @@ export interface WorkerParts {
   readonly pid: number;
   /** What it was started in. */
   readonly environment?: WorkerEnvironment | undefined;
+  /** No actor is constructed before this; undefined: any time. */
+  readonly prepared?: Promise<void> | undefined;
   /** The worker is to end: its agent is gone or said so. */
   readonly exit: (code: number, reason: string) => void;
   /** Default: the system's. */
@@ -25,6 +28,7 @@ export interface WorkerParts {
 export function startWorker(parts: WorkerParts): Session {
   let tasks: TaskRunner;
   let actors: ActorHost;
+  let threads: ThreadHost;
   let templates: Templates;
   const session = join({
     seams: parts.seams, identity: parts.identity, agentAddress: parts.agentAddress, equipment: parts.equipment,
@@ -49,6 +53,7 @@ export function startWorker(parts: WorkerParts): Session {
       templates = new Templates(current);
       const common = { session: current, templates, agent: current.parts.home.agent, pid: parts.pid };
       const exiting = () => void endGracefully("its actor called exitActor()");
+      threads = new ThreadHost({ agent: common.agent, sessionDir: current.parts.sessionDir });
       actors = new ActorHost({ ...common, exiting });
       tasks = new TaskRunner({ ...common, leave: () => void unused(current).then(() => endGracefully("it has run its calls")) });
       return {
@@ -65,7 +70,11 @@ export function startWorker(parts: WorkerParts): Session {
           current.jobId = jobId;
           current.namespace = namespace;
         },
-        constructActor: (message) => actors.construct(message),
+        constructActor: (message) => (
+          void (parts.prepared === undefined ? actors.construct(message) : parts.prepared.then(() => actors.construct(message)))
+        ),
+        startThread: (message) => void threads.start(message),
+        endThread: (message) => threads.end(message),
         endActor: (message) => actors.end(message),
         exit: ({ reason }) => void endGracefully(reason),
       };
