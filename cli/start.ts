@@ -36,6 +36,7 @@ interface StartOptions {
   readonly labels?: Record<string, string>;
   readonly objectStoreMemory?: string;
   readonly storage?: string;
+  readonly spillFolder?: string;
   readonly block?: boolean;
   readonly insecureIUnderstand?: boolean;
 }
@@ -69,6 +70,7 @@ export function addStart(troupe: Command): void {
       "--storage <folder>",
       'with --head: where what outlives the head is kept, or "memory" (default: a folder of this user)',
     )
+    .option("--spill-folder <path>", "where objects go that the store has no room for (default: the node's session folder)")
     .option("--block", "stay in the foreground; the node ends with this command")
     .option("--insecure-i-understand", "allow plain text beyond this machine: whoever reads it can run code in the cluster")
     .addHelpText(

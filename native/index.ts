@@ -22,6 +22,10 @@ export interface Native {
   createMemory(bytes: number): number;
   /** The bytes stay until the last mapping is gone. */
   closeMemory(fd: number): void;
+  /** The file has blocks for the range from now on. Throws ENOSPC, and EOPNOTSUPP where the file system can't promise that. */
+  reserve(fd: number, offset: number, length: number): void;
+  /** The blocks of the range go back to the disk; it reads as zeros. Throws EOPNOTSUPP. */
+  punch(fd: number, offset: number, length: number): void;
   /** Shared, writable; less than 4 GiB on Node 20. Unmapped when the buffer is collected. */
   mapShared(path: string, offset: number, length: number): ArrayBuffer;
   /** A part of a memory: shared and writable, or copy on write. */

@@ -1,6 +1,7 @@
 // init() and shutdown(): this process joins a cluster, or has one of its own, also when its first call comes without init().
 
 import { availableParallelism, freemem, hostname } from "node:os";
+import { resolve } from "node:path";
 import { AlreadyInitializedError, InvalidArgumentError } from "../runtime/errors.ts";
 import type { Seams } from "../runtime/seams.ts";
 import { startDriver, startPrivateCluster, type PrivateCluster } from "../runtime/driver/index.ts";
@@ -41,6 +42,11 @@ export interface InitOptions {
   memory?: number | string | undefined;
   /** Bytes of shared memory for objects; default 30 % of what is free. */
   objectStoreMemory?: number | string | undefined;
+  /**
+   * Where objects go that the store has no room for; default the session's own folder. False: nowhere, a full store is an
+   * error.
+   */
+  spillFolder?: string | false | undefined;
   /** Lines that workers print appear here. Default true. */
   logToDriver?: boolean | undefined;
   /** What the job's tasks and actors run in, unless they say otherwise: see RuntimeEnv. */
@@ -51,7 +57,7 @@ export interface InitOptions {
 
 const KNOWN = new Set([
   "address", "token", "tokenFile", "trustedNetwork", "namespace", "jobName", "numCpus", "numGpus", "resources", "labels",
-  "memory", "objectStoreMemory", "logToDriver", "runtimeEnv", "ignoreReinit",
+  "memory", "objectStoreMemory", "spillFolder", "logToDriver", "runtimeEnv", "ignoreReinit",
 ]);
 
 let current: Cluster | undefined;
@@ -135,7 +141,7 @@ function begin(options: InitOptions): Cluster {
 }
 
 function joinRunning(seams: Seams, address: string, options: InitOptions): Cluster {
-  for (const name of ["numCpus", "numGpus", "resources", "labels", "memory", "objectStoreMemory"] as const) {
+  for (const name of ["numCpus", "numGpus", "resources", "labels", "memory", "objectStoreMemory", "spillFolder"] as const) {
     if (options[name] === undefined) continue;
     throw new InvalidArgumentError(`init: ${name} describes a private cluster and can't be given with an address`);
   }
@@ -184,6 +190,7 @@ export function nodeOf(options: InitOptions, warmWorkers: number) {
   const objectStoreMemory = given === undefined ? Math.floor(free * STORE_SHARE) : bytesIn("objectStoreMemory", given);
   return {
     total: { ...parsed.resources }, labels: { ...options.labels }, objectStoreMemory, host: hostname(),
+    spillFolder: options.spillFolder && resolve(options.spillFolder),
     warmWorkers: cpus >= 1 ? warmWorkers : 0,
   };
 }
@@ -200,6 +207,10 @@ function check(options: InitOptions): void {
   for (const name of ["memory", "objectStoreMemory"] as const) {
     const size = options[name];
     if (size !== undefined) bytesIn(name, size);
+  }
+  const { spillFolder } = options;
+  if (spillFolder !== undefined && spillFolder !== false && (typeof spillFolder !== "string" || spillFolder === "")) {
+    throw new InvalidArgumentError(`init option spillFolder must be a folder, or false, not ${JSON.stringify(spillFolder)}`);
   }
   if (options.runtimeEnv !== undefined) checkRuntimeEnv("init option runtimeEnv", options.runtimeEnv);
   for (const name of ["address", "token", "tokenFile", "trustedNetwork", "namespace", "jobName"] as const) {

@@ -67,6 +67,29 @@ static napi_value close_memory(napi_env env, napi_callback_info info) {
   return NULL;
 }
 
+// reserve(fd, offset, length): the file has blocks for the range, or this throws: a mapping of it raises no SIGBUS.
+static napi_value reserve(napi_env env, napi_callback_info info) {
+  napi_value args[3];
+  bridge_args(env, info, 3, args);
+  int fd = (int)bridge_number(env, args[0]);
+  if (fallocate(fd, 0, (off_t)bridge_number(env, args[1]), (off_t)bridge_number(env, args[2])) < 0) {
+    return bridge_throw(env, errno, "reserving a part of a file");
+  }
+  return NULL;
+}
+
+// punch(fd, offset, length): the blocks of the range go back to the disk.
+static napi_value punch(napi_env env, napi_callback_info info) {
+  napi_value args[3];
+  bridge_args(env, info, 3, args);
+  int fd = (int)bridge_number(env, args[0]);
+  int mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+  if (fallocate(fd, mode, (off_t)bridge_number(env, args[1]), (off_t)bridge_number(env, args[2])) < 0) {
+    return bridge_throw(env, errno, "giving back a part of a file");
+  }
+  return NULL;
+}
+
 // Maps a part of a file; NULL and errno when it can't.
 mapping *memory_map(const char *path, double offset, double length, bool shared) {
   int fd = open(path, (shared ? O_RDWR : O_RDONLY) | O_CLOEXEC);
@@ -178,6 +201,8 @@ void memory_exports(napi_env env, napi_value exports) {
   if (napi_get_node_version(env, &version) == napi_ok) __atomic_store_n(&node_major, version->major, __ATOMIC_RELAXED);
   EXPORT(env, exports, "createMemory", create_memory);
   EXPORT(env, exports, "closeMemory", close_memory);
+  EXPORT(env, exports, "reserve", reserve);
+  EXPORT(env, exports, "punch", punch);
   EXPORT(env, exports, "mapShared", map_shared);
   EXPORT(env, exports, "mapRange", map_range);
   EXPORT(env, exports, "view", view);

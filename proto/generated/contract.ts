@@ -114,6 +114,7 @@ export interface StoreGrant {
   readonly capacity: number;
   readonly client: number;
   readonly layout: Uint8Array;
+  readonly overflow: string;
 }
 export const StoreGrant = v1.StoreGrant as Codec<StoreGrant>;
 
@@ -690,6 +691,16 @@ export interface FreeObjects {
 }
 export const FreeObjects = v1.FreeObjects as Codec<FreeObjects>;
 
+export interface ObjectsOpened {
+  readonly slots: readonly number[];
+  readonly generations: readonly number[];
+}
+export const ObjectsOpened = v1.ObjectsOpened as Codec<ObjectsOpened>;
+
+export interface CollectGarbage {
+}
+export const CollectGarbage = v1.CollectGarbage as Codec<CollectGarbage>;
+
 export interface Relay {
   readonly to: string;
   readonly toNode: string;
@@ -1085,6 +1096,8 @@ export const MESSAGES = {
   startThread: { field: 15, codec: StartThread },
   endThread: { field: 13, codec: EndThread },
   threadEnded: { field: 14, codec: ThreadEnded },
+  objectsOpened: { field: 61, codec: ObjectsOpened },
+  collectGarbage: { field: 62, codec: CollectGarbage },
   nodeReport: { field: 56, codec: NodeReport },
   clusterView: { field: 57, codec: ClusterView },
   actorReport: { field: 58, codec: ActorReport },

@@ -1355,6 +1355,7 @@ this.path = "";
 this.capacity = 0;
 this.client = 0;
 this.layout = $none;
+this.overflow = "";
 };
 StoreGrant.encode = function (message, writer, _depth) {
 if (!writer)
@@ -1371,6 +1372,8 @@ if (message.client != null && $Object.hasOwnProperty.call(message, "client") && 
 writer.uint32(24).uint32(message.client);
 if (message.layout != null && $Object.hasOwnProperty.call(message, "layout") && message.layout.length)
 writer.uint32(34).bytes(message.layout);
+if (message.overflow != null && $Object.hasOwnProperty.call(message, "overflow") && message.overflow !== "")
+writer.uint32(42).string(message.overflow);
 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
 for (let i = 0; i < message.$unknowns.length; ++i)
 writer.raw(message.$unknowns[i]);
@@ -1437,6 +1440,15 @@ if ((value = reader.bytes()).length)
 message.layout = value;
 else
 message.layout = $none;
+continue;
+}
+case 5: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.overflow = value;
+else
+message.overflow = "";
 continue;
 }
 }
@@ -9374,6 +9386,157 @@ throw $Error("missing end group");
 return message;
 };
 return FreeObjects;
+})();
+v1.ObjectsOpened = (function() {
+const ObjectsOpened = function () {
+this.slots = [];
+this.generations = [];
+};
+ObjectsOpened.encode = function (message, writer, _depth) {
+if (!writer)
+writer = $Writer.create();
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $util.recursionLimit)
+throw $Error("max depth exceeded");
+if (message.slots != null && message.slots.length)
+writer.uint32(10).uint32s(message.slots);
+if (message.generations != null && message.generations.length)
+writer.uint32(18).uint32s(message.generations);
+if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+for (let i = 0; i < message.$unknowns.length; ++i)
+writer.raw(message.$unknowns[i]);
+return writer;
+};
+ObjectsOpened.decode = function (reader, length, _end, _depth, _target) {
+if (!(reader instanceof $Reader))
+reader = $Reader.create(reader);
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $Reader.recursionLimit)
+throw $Error("max depth exceeded");
+let end, message;
+if (length === $undefined)
+end = reader.len;
+else {
+end = reader.pos + length;
+if (end > reader.len)
+throw $RangeError("index out of range");
+length = reader.len;
+reader.len = end;
+}
+message = _target || new v1.ObjectsOpened();
+while (reader.pos < end) {
+let start = reader.pos;
+let tag = reader.tag();
+if (tag === _end) {
+_end = $undefined;
+break;
+}
+let wireType = tag & 7;
+switch (tag >>>= 3) {
+case 1: {
+if (wireType === 2) {
+if (!(message.slots && message.slots.length))
+message.slots = [];
+reader.uint32s(message.slots);
+continue;
+}
+if (wireType !== 0)
+break;
+if (!(message.slots && message.slots.length))
+message.slots = [];
+message.slots.push(reader.uint32());
+continue;
+}
+case 2: {
+if (wireType === 2) {
+if (!(message.generations && message.generations.length))
+message.generations = [];
+reader.uint32s(message.generations);
+continue;
+}
+if (wireType !== 0)
+break;
+if (!(message.generations && message.generations.length))
+message.generations = [];
+message.generations.push(reader.uint32());
+continue;
+}
+}
+reader.skipType(wireType, _depth, tag);
+if (!reader.discardUnknown) {
+$util.makeProp(message, "$unknowns", false);
+(message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+}
+}
+if (length !== $undefined) {
+if (reader.pos !== end)
+throw $RangeError("index out of range");
+reader.len = length;
+}
+if (_end !== $undefined)
+throw $Error("missing end group");
+return message;
+};
+return ObjectsOpened;
+})();
+v1.CollectGarbage = (function() {
+const CollectGarbage = function () {
+};
+CollectGarbage.encode = function (message, writer, _depth) {
+if (!writer)
+writer = $Writer.create();
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $util.recursionLimit)
+throw $Error("max depth exceeded");
+if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+for (let i = 0; i < message.$unknowns.length; ++i)
+writer.raw(message.$unknowns[i]);
+return writer;
+};
+CollectGarbage.decode = function (reader, length, _end, _depth, _target) {
+if (!(reader instanceof $Reader))
+reader = $Reader.create(reader);
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $Reader.recursionLimit)
+throw $Error("max depth exceeded");
+let end, message;
+if (length === $undefined)
+end = reader.len;
+else {
+end = reader.pos + length;
+if (end > reader.len)
+throw $RangeError("index out of range");
+length = reader.len;
+reader.len = end;
+}
+message = _target || new v1.CollectGarbage();
+while (reader.pos < end) {
+let start = reader.pos;
+let tag = reader.tag();
+if (tag === _end) {
+_end = $undefined;
+break;
+}
+reader.skipType(tag & 7, _depth, tag);
+if (!reader.discardUnknown) {
+$util.makeProp(message, "$unknowns", false);
+(message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+}
+}
+if (length !== $undefined) {
+if (reader.pos !== end)
+throw $RangeError("index out of range");
+reader.len = length;
+}
+if (_end !== $undefined)
+throw $Error("missing end group");
+return message;
+};
+return CollectGarbage;
 })();
 v1.Relay = (function() {
 const Relay = function () {

@@ -1,15 +1,24 @@
-// The node's object store as its agent runs it: grants to clients, frees, and copies of objects of other nodes.
+// The node's object store as its agent runs it: grants to clients, frees, what was spilled, and copies of objects of other nodes.
 //
-// A copy is fetched in chunks over the link to the node that has the object, once however many ask. Who serves chunks remembers
-// who took a copy and passes a later free on, so the owner needs to know only where the object was made.
+// Who reads an object that is not in the memory asks for it: a spilled one is restored, under the same name, one of another node
+// is copied. It is held here until the reader says that it has pinned it. A copy is fetched in chunks over the link to the node
+// that has the object, once however many ask. Who serves chunks remembers who took a copy and passes a later free on, so the
+// owner needs to know only where the object was made.
 
 import { ConnectionError, ObjectLostError, ObjectStoreFullError } from "../errors.ts";
 import type { Clock } from "../seams.ts";
-import type { ObjectOwner, StoreBroker, StoreClient, StoreHost, WritableObject } from "../store/index.ts";
+import { PAGE, pagesOf, SLAB_BYTES, sizeClassOf } from "../store/index.ts";
 import type {
-  AllocateObject, AnswerBody, Caller, Channel, Draft, FetchObject, FreeObjects, GrantDescriptors, GrantSlab, ReadChunk, Stored,
+  ObjectHandle, ObjectOwner, Restoration, RoomNeed, StoreBroker, StoreClient, StoreHost, WritableObject,
+} from "../store/index.ts";
+import type {
+  AllocateObject, AnswerBody, Caller, Channel, Draft, FetchObject, FreeObjects, GrantDescriptors, GrantSlab, ObjectsOpened,
+  ReadChunk, Stored,
 } from "../transport/index.ts";
+import { AgentRoom, RESTORE_WAIT_MS } from "./agent-room.ts";
+import { AgentSpilling, type SpillSpace } from "./agent-spilling.ts";
 import { FarObjects } from "./far-objects.ts";
+import { HeldObjects } from "./held-objects.ts";
 import { Orphans, type GoneOwner } from "./orphans.ts";
 import type { Peers } from "./peers.ts";
 
@@ -17,9 +26,7 @@ export const CHUNK_BYTES = 1024 * 1024;
 /** Chunks of one object under way at once. */
 const CHUNK_WINDOW = 8;
 const CHUNK_TIMEOUT_MS = 30_000;
-/** A creation that finds the store full waits this long for others to free something. */
-export const FULL_WAIT_MS = 10_000;
-const RETRY_FULL_MS = 10;
+const SLAB_PAGES = SLAB_BYTES / PAGE;
 
 export interface AgentObjectsParts {
   readonly clock: Clock;
@@ -30,6 +37,10 @@ export interface AgentObjectsParts {
   readonly clientNumber: number;
   readonly caller: Caller;
   readonly peers: Pick<Peers, "connect" | "find">;
+  /** Undefined: nothing is spilled. */
+  readonly spill: SpillSpace | undefined;
+  /** Processes of this node are to collect garbage: it holds objects. */
+  readonly press: () => void;
 }
 
 export class AgentObjects {
@@ -39,12 +50,21 @@ export class AgentObjects {
   readonly #fetching = new Map<string, Promise<Stored>>();
   /** Nodes that took a copy of a local object. */
   readonly #holders = new Map<string, Set<string>>();
+  /** Names of those copies by their place here. */
+  readonly #copyKeys = new Map<string, string>();
+  readonly #restoring = new Map<string, Promise<void>>();
+  readonly #held: HeldObjects;
+  readonly #spilling: AgentSpilling | undefined;
+  readonly #room: AgentRoom;
   readonly #orphans: Orphans;
-  #waiting = 0;
   #copied = 0;
 
   constructor(parts: AgentObjectsParts) {
     this.#parts = parts;
+    const { clock, nodeId, host, spill: space, press } = parts;
+    this.#held = new HeldObjects(clock, parts.client);
+    this.#spilling = space && new AgentSpilling(host, space, (handle) => this.#dropCopyAt(handle));
+    this.#room = new AgentRoom({ clock, nodeId, host, spilling: this.#spilling, space, press });
     this.#orphans = new Orphans(parts.clock, parts.host, ({ slot, generation }) => this.freeLocal(slot, generation));
   }
 
@@ -56,6 +76,7 @@ export class AgentObjects {
   sweep(): void {
     this.#parts.host.sweep();
     this.#orphans.sweep();
+    this.#spilling?.sweep();
   }
 
   /** For a driver that shares no memory with this agent. */
@@ -63,30 +84,46 @@ export class AgentObjects {
     return new FarObjects(this.#parts.client, driver);
   }
 
-  /** Bytes that came from other nodes since the start. */
-  get copiedBytes(): number {
-    return this.#copied;
+  /** Bytes that came from other nodes since the start, what was spilled, and who waits for room. */
+  stats(): object {
+    return { copiedBytes: this.#copied, waiting: this.#room.waiting, ...this.#spilling?.stats() };
   }
 
-  slab(client: number, body: GrantSlab): Promise<AnswerBody> {
-    return this.#whenRoom(0, () => this.#parts.host.slab(client, body.sizeClass)).then((slab) => ({ slab }));
+  async slab(client: number, { sizeClass }: GrantSlab): Promise<AnswerBody> {
+    const { host } = this.#parts;
+    const need = { pages: SLAB_PAGES, align: SLAB_PAGES };
+    return { slab: await this.#room.take({ client, bytes: 0, need, attempt: (page) => host.slab(client, sizeClass, page) }) };
   }
 
-  descriptors(client: number, body: GrantDescriptors): Promise<AnswerBody> {
-    return this.#whenRoom(0, () => this.#parts.host.descriptors(client, body.count)).then((handles) => ({
-      descriptors: { slots: handles.map((one) => one.slot), generations: handles.map((one) => one.generation) },
-    }));
+  async descriptors(client: number, { count }: GrantDescriptors): Promise<AnswerBody> {
+    const attempt = () => this.#parts.host.descriptors(client, count);
+    const handles = await this.#room.take({ client, bytes: 0, need: undefined, attempt });
+    return { descriptors: { slots: handles.map((one) => one.slot), generations: handles.map((one) => one.generation) } };
   }
 
-  allocate(client: number, body: AllocateObject): Promise<AnswerBody> {
-    const { capacity } = this.#parts.host.stats();
+  /** A process of this node is gone: nothing is granted to it, or held for it. */
+  clientGone(client: number): void {
+    this.#room.clientGone(client);
+    this.#held.readerGone(client);
+  }
+
+  /** The reader has pinned what it had fetched. */
+  opened(client: number, { slots, generations }: ObjectsOpened): void {
+    slots.forEach((slot, index) => this.#held.opened(client, { slot, generation: generations[index] }));
+  }
+
+  async allocate(client: number, body: AllocateObject): Promise<AnswerBody> {
+    const { host } = this.#parts;
+    const { capacity } = host.stats();
     if (body.bytes > capacity) {
       throw new ObjectStoreFullError(
         `an object of ${body.bytes} bytes does not fit the object store of node ${this.#parts.nodeId} (${capacity} bytes); ` +
           "start the node with a larger --object-store-memory",
       );
     }
-    return this.#whenRoom(body.bytes, () => this.#parts.host.allocate(client, body.bytes)).then((object) => ({ object }));
+    const need = { pages: pagesOf(body.bytes), align: 1 };
+    const attempt = (page?: number) => host.allocate(client, body.bytes, page);
+    return { object: await this.#room.take({ client, bytes: body.bytes, need, attempt }) };
   }
 
   /** From a process of this node, or from another agent about copies of its objects. */
@@ -103,6 +140,7 @@ export class AgentObjects {
 
   freeLocal(slot: number, generation: number): void {
     this.#parts.host.free({ slot, generation });
+    this.#spilling?.freed({ slot, generation });
     const key = placeKey(this.#parts.nodeId, slot, generation);
     const holders = this.#holders.get(key);
     this.#holders.delete(key);
@@ -111,32 +149,33 @@ export class AgentObjects {
     }
   }
 
-  /** A copy of a remote object in this node's store. */
-  fetch({ source }: FetchObject): Promise<AnswerBody> {
+  /** An object in this node's memory, held for the reader: restored, or copied from its node. */
+  async fetch({ source }: FetchObject, reader: number): Promise<AnswerBody> {
     const from = source as Stored;
-    if (from.node === this.#parts.nodeId) return Promise.resolve({ stored: from });
-    const key = placeKey(from.node, from.slot, from.generation);
-    const copy = this.#copies.get(key);
-    if (copy !== undefined) return Promise.resolve({ stored: copy });
-    let fetching = this.#fetching.get(key);
-    if (fetching === undefined) {
-      fetching = this.#copy(from, key).finally(() => this.#fetching.delete(key));
-      this.#fetching.set(key, fetching);
+    for (let tries = 0; tries < FETCH_TRIES; tries += 1) {
+      const stored = from.node === this.#parts.nodeId ? from : await this.#copyOf(from);
+      await this.#restored(stored, reader);
+      // Between its coming and this moment there was a turn: it may have had to leave again.
+      if (this.#held.hold(reader, stored)) return { stored };
     }
-    return fetching.then((stored) => ({ stored }));
+    throw new ObjectLostError(`object ${from.slot}/${from.generation} of node ${from.node} can't be kept in this node's store`);
   }
 
   /** Serves a part of a local object to another node, or to a driver that shares no memory. */
-  read(body: ReadChunk, toNode: string): AnswerBody {
-    const chunk = this.#chunk(body);
+  async read(body: ReadChunk, toNode: string): Promise<AnswerBody> {
+    const chunk = await this.#chunk(body);
     if (toNode !== "") this.#remember(body.slot, body.generation, toNode);
     return { chunk };
   }
 
-  #chunk({ slot, generation, offset, length }: Omit<ReadChunk, "blob">): { bytes: Uint8Array; total: number } {
+  /** A spilled object is read where it lies. */
+  async #chunk({ slot, generation, offset, length }: Omit<ReadChunk, "blob">): Promise<{ bytes: Uint8Array; total: number }> {
     const object = this.#parts.client.open({ slot, generation });
-    if (object === undefined)
-      throw new ObjectLostError(`object ${slot}/${generation} is not in the store of node ${this.#parts.nodeId}`);
+    if (object === undefined) {
+      const part = await this.#spilling?.readRange({ slot, generation }, offset, length);
+      if (part === undefined) throw this.#lost({ slot, generation });
+      return part;
+    }
     try {
       const bytes = Buffer.from(new Uint8Array(object.buffer(offset, Math.min(length, object.size - offset))));
       return { bytes, total: object.size };
@@ -184,34 +223,46 @@ export class AgentObjects {
 
   // -- inside ------------------------------------------------------------------------------------------------------
 
-  /** Tries until there is room or the bound is reached; others free meanwhile. */
-  async #whenRoom<T>(bytes: number, attempt: () => T | undefined): Promise<T> {
-    const { clock, host, nodeId } = this.#parts;
-    const first = attempt();
-    if (first !== undefined) return first;
-    const until = clock.now() + FULL_WAIT_MS;
-    this.#waiting += 1;
-    try {
-      while (clock.now() < until) {
-        await new Promise<void>((resolve) => void clock.after(RETRY_FULL_MS, resolve, true));
-        host.sweep();
-        const granted = attempt();
-        if (granted !== undefined) return granted;
-      }
-    } finally {
-      this.#waiting -= 1;
-    }
-    const { used, capacity, objects } = host.stats();
-    throw new ObjectStoreFullError(
-      `the object store of node ${nodeId} is full: ${used} of ${capacity} bytes in ${objects} objects; ` +
-        `${bytes > 0 ? `${bytes} bytes were` : "a slab was"} asked for ${FULL_WAIT_MS} ms long. ` +
-        "Release refs, or start the node with more memory",
-    );
+  #copyOf(from: Stored): Promise<Stored> {
+    const key = placeKey(from.node, from.slot, from.generation);
+    const copy = this.#copies.get(key);
+    return copy !== undefined ? Promise.resolve(copy) : once(this.#fetching, key, () => this.#copy(from, key));
+  }
+
+  /** Resolves when the object is in the memory. */
+  async #restored({ slot, generation }: ObjectHandle, reader: number): Promise<void> {
+    const handle = { slot, generation };
+    const where = this.#parts.host.whereabouts(handle);
+    if (where === "here") return;
+    const size = this.#spilling?.sizeOf(handle);
+    if (where === "gone" || size === undefined) throw this.#lost(handle);
+    await once(this.#restoring, `${slot}/${generation}`, async () => {
+      const range = await this.#roomFor({ slot, generation, size }, reader);
+      await this.#spilling?.restore(handle, range);
+    });
+  }
+
+  #roomFor(object: ObjectHandle & { readonly size: number }, reader: number): Promise<Restoration> {
+    const { host } = this.#parts;
+    const { size } = object;
+    const need: RoomNeed = sizeClassOf(size) === undefined
+      ? { pages: pagesOf(size), align: 1 }
+      : { pages: SLAB_PAGES, align: SLAB_PAGES };
+    const attempt = (page?: number) => {
+      if (host.whereabouts(object) === "gone") throw this.#lost(object);
+      return host.restore(object, page);
+    };
+    return this.#room.take({ client: reader, bytes: size, need, attempt, patienceMs: RESTORE_WAIT_MS });
+  }
+
+  #lost({ slot, generation }: ObjectHandle): ObjectLostError {
+    return new ObjectLostError(`object ${slot}/${generation} is not in the store of node ${this.#parts.nodeId}`);
   }
 
   async #copy(source: Stored, key: string): Promise<Stored> {
     const stored = await this.replicate(source);
     this.#copies.set(key, stored);
+    this.#copyKeys.set(handleKey(stored), key);
     return stored;
   }
 
@@ -219,7 +270,7 @@ export class AgentObjects {
   async #fill(channel: Channel | undefined, source: Stored, target: WritableObject): Promise<void> {
     let next = 0;
     const read = async (body: Omit<ReadChunk, "blob">): Promise<Uint8Array> => {
-      if (channel === undefined) return this.#chunk(body).bytes;
+      if (channel === undefined) return (await this.#chunk(body)).bytes;
       const { bytes } = await this.#parts.caller.call(channel, "readChunk", body, "chunk", { timeoutMs: CHUNK_TIMEOUT_MS });
       this.#copied += bytes.length;
       return bytes;
@@ -255,8 +306,35 @@ export class AgentObjects {
 
   #dropCopy(key: string, copy: Draft<Stored>): void {
     this.#copies.delete(key);
+    this.#copyKeys.delete(handleKey(copy));
     this.freeLocal(copy.slot ?? 0, copy.generation ?? 0);
   }
+
+  /** There has to be room: a copy is fetched again by whoever wants it. False when the object is none. */
+  #dropCopyAt(handle: ObjectHandle): boolean {
+    const key = this.#copyKeys.get(handleKey(handle));
+    const copy = key === undefined ? undefined : this.#copies.get(key);
+    if (key === undefined || copy === undefined) return false;
+    this.#dropCopy(key, copy);
+    return true;
+  }
+}
+
+/** A copy may be pushed out while it is handed over; so often that it is pressed for room, not unlucky. */
+const FETCH_TRIES = 100;
+
+function handleKey({ slot, generation }: Draft<Stored>): string {
+  return `${slot}/${generation}`;
+}
+
+/** What is under way already, or the work begun now. */
+function once<T>(underway: Map<string, Promise<T>>, key: string, work: () => Promise<T>): Promise<T> {
+  let working = underway.get(key);
+  if (working === undefined) {
+    working = work().finally(() => underway.delete(key));
+    underway.set(key, working);
+  }
+  return working;
 }
 
 function placeKey(node: string, slot: number, generation: number): string {

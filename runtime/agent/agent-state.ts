@@ -15,7 +15,7 @@ export interface AgentStateParts {
   readonly nodeId: string;
   readonly caller: Caller;
   readonly store: StoreHost;
-  readonly copied: () => number;
+  readonly objects: () => object;
   readonly workers: () => object[];
   readonly logs: () => object[];
   readonly processes: LocalProcesses;
@@ -36,8 +36,8 @@ export class AgentState {
   }
 
   #store(): object {
-    const { nodeId, store, copied } = this.#parts;
-    return { nodeId, ...store.stats(), copiedBytes: copied() };
+    const { nodeId, store, objects } = this.#parts;
+    return { nodeId, ...store.stats(), ...objects() };
   }
 
   async #ofProcesses(query: ListState): Promise<Draft<StateRows>> {

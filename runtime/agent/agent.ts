@@ -23,6 +23,7 @@ import { AgentJobs } from "./agent-jobs.ts";
 import { AgentLogs } from "./agent-logs.ts";
 import { AgentLeases } from "./agent-leases.ts";
 import { AgentObjects, ownBroker } from "./agent-objects.ts";
+import type { SpillSpace } from "./agent-spilling.ts";
 import { AgentState } from "./agent-state.ts";
 import { Endings } from "./endings.ts";
 import { Gateways } from "./gateways.ts";
@@ -54,6 +55,8 @@ export interface AgentParts {
   readonly store: StoreHost;
   readonly openStore: (grant: StoreGrant, broker: StoreBroker) => StoreClient;
   readonly claims: ClaimBook;
+  /** Where objects go that the store has no room for; undefined: nowhere. */
+  readonly spill?: SpillSpace | undefined;
   readonly workerConfig: (process: string, environment: WorkerEnvironment | undefined) => unknown;
   /** Where this node's environments are made; undefined where nothing has files, the simulation. */
   readonly environments?: EnvironmentSite | undefined;
@@ -149,6 +152,7 @@ export class Agent {
     const client = parts.openStore(grant, ownBroker(() => this.#objects, grant.client));
     this.#objects = new AgentObjects({
       clock, nodeId, host: parts.store, client, clientNumber: grant.client, caller: this.caller, peers: this.#peers,
+      spill: parts.spill, press: () => this.#processes.tell("collectGarbage", {}),
     });
     this.#code = new AgentCode({ nodeId, objects: this.#objects, head: () => this.#head });
     this.#state = this.#makeState();
@@ -169,7 +173,7 @@ export class Agent {
 
   #makeState(): AgentState {
     return new AgentState({
-      nodeId: this.#nodeId, caller: this.caller, store: this.#parts.store, copied: () => this.#objects.copiedBytes,
+      nodeId: this.#nodeId, caller: this.caller, store: this.#parts.store, objects: () => this.#objects.stats(),
       workers: () => this.workers.rows((worker) => this.#leases.leaseOfWorker(worker) !== undefined),
       logs: () => this.#inspection.logRows(), processes: this.#processes,
     });
@@ -341,9 +345,13 @@ export class Agent {
     const details = toBytes(ProcessWelcome, { store: grant, claimsPath: claims.path });
     const callee = new Callee({ ...this.#services.calls(peer), ...this.#services.storeCalls(grant.client) });
     const handler: ChannelHandler = {
-      messages: { ...this.#services.messages(peer), call: (call, channel) => callee.called(call, channel) },
+      messages: {
+        ...this.#services.messages(peer), ...this.#services.storeMessages(grant.client),
+        call: (call, channel) => callee.called(call, channel),
+      },
       onTurn: (channel) => channel.flush(),
       onClose: (channel, failure) => {
+        this.#objects.clientGone(grant.client);
         store.expel(grant.client, this.#jobs.heirOf(this.#jobOf(peer)));
         this.#left(peer, channel, failure);
       },

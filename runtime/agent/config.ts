@@ -28,6 +28,8 @@ export interface AgentConfig {
     readonly labels: Readonly<Record<string, string>>;
     /** Bytes. */
     readonly objectStoreMemory: number;
+    /** Where objects go that the store has no room for: undefined for the session's folder, false for nowhere. */
+    readonly spillFolder?: string | false | undefined;
     readonly host: string;
     /** Processes to start before anybody asks. */
     readonly warmWorkers: number;

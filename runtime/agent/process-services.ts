@@ -83,7 +83,6 @@ export class ProcessServices {
       listState: async (body) => ({
         stateRows: await (body.here ? state.here(body) : head.ask("listState", body, "stateRows")),
       }),
-      fetchObject: (body) => objects.fetch(body),
       exportCode: (body) => code.export(body, holderOf(peer)),
       fetchCode: (body) => code.fetch(body, holderOf(peer)),
       readChunk: (body) => objects.readAnywhere(body),
@@ -98,7 +97,12 @@ export class ProcessServices {
       grantSlab: (body) => objects.slab(client, body),
       grantDescriptors: (body) => objects.descriptors(client, body),
       allocateObject: (body) => objects.allocate(client, body),
+      fetchObject: (body) => objects.fetch(body, client),
     };
+  }
+
+  storeMessages(client: number): MessageHandlers {
+    return { objectsOpened: (message) => this.#parts.objects.opened(client, message) };
   }
 
   /** Of a driver that does not. */

@@ -9,9 +9,10 @@ import { LIFELINE_FD, signalProcess } from "../spawner.ts";
 import { watchLifeline } from "../lifeline.ts";
 import { systemClock, systemRandom } from "../system.ts";
 import type { Seams, Spawner } from "../seams.ts";
-import { createClaims, createStore, openStore } from "../store/index.ts";
 import { openStorage } from "../storage/index.ts";
+import { createClaims, createStore, openSpillStorage, openStore } from "../store/index.ts";
 import { memoryTransport, systemTransport, type Identity, type Transport } from "../transport/index.ts";
+import { SpillSpace } from "./agent-spilling.ts";
 import { Agent } from "./agent.ts";
 import type { AgentConfig, HeadConfig, WorkerConfig } from "./config.ts";
 import type { EarlyWorker } from "./early-worker.ts";
@@ -39,7 +40,9 @@ async function startAgent(config: AgentConfig, spawner: Spawner, early: readonly
   const seams: Seams = { clock: systemClock, random: systemRandom, transport, spawner };
   const lifeline = watchLifeline({ watched: config.lifeline, path: sessionDir });
   const head = await startHead(config, seams);
-  const store = createStore({ capacity: node.objectStoreMemory });
+  const { objectStoreMemory: capacity, spillFolder = sessionDir } = node;
+  const spill = spillFolder === false ? undefined : new SpillSpace(await openSpillStorage(spillFolder));
+  const store = createStore({ capacity, overflow: spill?.overflow });
   const claims = createClaims();
   const logs = new LogFiles({ folder: `${sessionDir}/logs`, ownPath: `${sessionDir}/agent.log`, clock: systemClock });
   const stacks = new StackReader({
@@ -57,7 +60,7 @@ async function startAgent(config: AgentConfig, spawner: Spawner, early: readonly
     host: node.host,
     total: node.total,
     labels: node.labels,
-    store, claims, logs, stacks, workerSilenceMs: workerSilenceOf(process.env.TROUPE_WORKER_SILENCE_MS),
+    store, spill, claims, logs, stacks, workerSilenceMs: workerSilenceOf(process.env.TROUPE_WORKER_SILENCE_MS),
     memory: procMemory(workerMemoryOf(process.env.TROUPE_WORKER_MEMORY)),
     openStore: (grant, broker) => openStore(grant, broker),
     workerConfig: (worker, environment): WorkerConfig => ({

@@ -11,6 +11,7 @@ import { CodeStoreFullError, CodeUnavailableError, failureOf, ObjectLostError } 
 import { INLINE_LIMIT_BYTES, type WritableObject } from "../store/index.ts";
 import type { AnswerOf, Code, Draft, ExportCode, FetchCode, Stored } from "../transport/index.ts";
 import type { Home } from "./home.ts";
+import type { StoredObjects } from "./stored-objects.ts";
 
 /** Functions that are kept ready to be called; one that is needed again later is fetched again. */
 const READY_FUNCTIONS = 1000;
@@ -28,6 +29,7 @@ export interface CodeExchangeParts {
   readonly createShipper: (data: DataHook) => CodeShipper;
   readonly home: Home;
   readonly nodeId: string;
+  readonly stored: StoredObjects;
   readonly export: (body: Draft<ExportCode>) => Promise<unknown>;
   readonly fetch: (body: Draft<FetchCode>) => Promise<AnswerOf<"codeItem">>;
 }
@@ -186,12 +188,14 @@ export class CodeExchange {
   }
 
   async #read(place: Stored | undefined, { id, name }: Code): Promise<ArrayBuffer> {
-    const { home } = this.#parts;
-    if (place !== undefined && home.far !== undefined) return (await home.far.read(place)).buffer as ArrayBuffer;
-    const found = place === undefined ? undefined : home.store?.open(place);
-    if (found !== undefined) return found.buffer();
-    const text = `the code of "${name}" captured large data that is not in the store of node ${this.#parts.nodeId}`;
-    throw new CodeUnavailableError(text, { codeId: id, functionName: name }, new ObjectLostError(`item ${id} is gone`));
+    try {
+      if (place === undefined) throw new ObjectLostError(`item ${id} is gone`);
+      // The node's own: no owner counts it.
+      return (await this.#parts.stored.open("", 0, place)).buffer();
+    } catch (error) {
+      const text = `the code of "${name}" captured large data that is not in the store of node ${this.#parts.nodeId}`;
+      throw new CodeUnavailableError(text, { codeId: id, functionName: name }, error);
+    }
   }
 }
 

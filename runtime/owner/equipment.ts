@@ -2,6 +2,10 @@
 // garbage collector's word that handles are gone. Processes have the system's; the simulator, where all of this must be
 // repeatable, has its own.
 
+import { performance } from "node:perf_hooks";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+import type { GarbageParts } from "./garbage.ts";
 import { liveEntries } from "./live-entries.ts";
 import type { ObjectEntry } from "./object-ref.ts";
 import { createShipper, type CodeShipper, type ShipperHooks } from "../closure/index.ts";
@@ -21,6 +25,8 @@ export interface Equipment {
   readonly finalizers: Finalizers;
   /** Every entry that lives in this process; undefined where nobody can tell. */
   readonly liveEntries: () => ObjectEntry[] | undefined;
+  /** A full garbage collection, and how long the loop was busy; undefined where collections are not up to the process. */
+  readonly garbage: Pick<GarbageParts, "collect" | "busyMs"> | undefined;
 }
 
 export const systemEquipment: Equipment = {
@@ -30,4 +36,16 @@ export const systemEquipment: Equipment = {
   createCodec,
   finalizers: (collected) => new FinalizationRegistry(collected),
   liveEntries,
+  garbage: { collect: collectGarbage, busyMs: () => performance.eventLoopUtilization().active },
 };
+
+let gc: (() => void) | undefined;
+
+/** V8 gives its collector to contexts that are made while the flag is set. */
+function collectGarbage(): void {
+  if (gc === undefined) {
+    setFlagsFromString("--expose-gc");
+    gc = runInNewContext("gc") as () => void;
+  }
+  gc();
+}

@@ -5,6 +5,7 @@
 import { ConnectionError } from "../errors.ts";
 import type { Clock } from "../seams.ts";
 import type { ClaimBook, StoreClient } from "../store/index.ts";
+import type { Garbage } from "./garbage.ts";
 import { Hold, type Channel } from "../transport/index.ts";
 import type { FarStore } from "./far-store.ts";
 
@@ -13,8 +14,12 @@ export interface HomeParts {
   readonly agent: Channel;
   readonly store: StoreClient | undefined;
   /** In place of a store, for a process that shares no memory with its agent. */
+  /** Reads objects wherever they are, part by part. */
+  readonly chunks: FarStore;
   readonly far: FarStore | undefined;
   readonly claims: ClaimBook | undefined;
+  /** Undefined where collections are not up to the process. */
+  readonly garbage: Garbage | undefined;
 }
 
 export class Home {
@@ -50,12 +55,20 @@ export class Home {
     throw new ConnectionError("this process maps no object store of a node");
   }
 
+  get chunks(): FarStore | undefined {
+    return this.#parts?.chunks;
+  }
+
   get far(): FarStore | undefined {
     return this.#parts?.far;
   }
 
   get claims(): ClaimBook | undefined {
     return this.#parts?.claims;
+  }
+
+  get garbage(): Garbage | undefined {
+    return this.#parts?.garbage;
   }
 
   /** True while something can be said to the agent. */
@@ -94,6 +107,7 @@ export class Home {
   }
 
   #leave(): void {
+    this.#parts?.garbage?.close();
     this.#parts?.store?.close();
     this.#parts?.agent.close("the session ended");
   }

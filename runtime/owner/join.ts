@@ -11,6 +11,7 @@ import { selectRows } from "../core/index.ts";
 import { ConnectionError, errorOf } from "../errors.ts";
 import { systemEquipment, type Equipment } from "./equipment.ts";
 import { FarStore } from "./far-store.ts";
+import { Garbage } from "./garbage.ts";
 import { Home } from "./home.ts";
 import { sessionDirOf, type Link } from "./links.ts";
 import { Session } from "./session.ts";
@@ -95,8 +96,11 @@ async function enter(session: Session, hub: RelayHub, options: JoinOptions): Pro
   const welcome = fromBytes(ProcessWelcome, agent.peer.details);
   const { store: grant, claimsPath } = welcome;
   const store = grant === undefined ? undefined : equipment.openStore(grant, storeBroker(caller, agent));
-  const far = grant === undefined ? new FarStore(caller, agent) : undefined;
-  home.entered({ agent, store, far, claims: equipment.openClaims(claimsPath) });
+  const chunks = new FarStore(caller, agent);
+  const far = grant === undefined ? chunks : undefined;
+  const holds = () => (store?.pinned().objects ?? 0) > 0 || session.borrowing.counts().foreign > 0;
+  const garbage = equipment.garbage && new Garbage({ ...equipment.garbage, clock: session.parts.seams.clock, holds });
+  home.entered({ agent, store, chunks, far, claims: equipment.openClaims(claimsPath), garbage });
   hub.connect(agent);
   await session.listen();
   const callee = new Callee({
@@ -105,7 +109,9 @@ async function enter(session: Session, hub: RelayHub, options: JoinOptions): Pro
       return { stateRows: { json: JSON.stringify(rows), total } };
     },
   });
-  early.release({ ...sessionMessages(session, caller, callee, hub), ...options.agentMessages(session) });
+  early.release({
+    ...sessionMessages(session, caller, callee, hub), collectGarbage: () => garbage?.asked(), ...options.agentMessages(session),
+  });
   await register?.(agent, caller);
 }
 

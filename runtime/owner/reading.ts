@@ -5,9 +5,9 @@
 
 import { GetTimeoutError, InvalidArgumentError, ObjectFetchTimeoutError, ObjectLostError } from "../errors.ts";
 import type { Clock } from "../seams.ts";
-import type { Stored } from "../transport/index.ts";
 import type { Borrowing } from "./borrowing.ts";
 import { entryOf, isRef, type ObjectEntry, type ObjectRef, type WaitOptions } from "./object-ref.ts";
+import type { StoredObjects } from "./stored-objects.ts";
 import type { Values } from "./values.ts";
 import type { Waiting } from "./waiting.ts";
 import { hasBytes, type WireValue } from "./wire-value.ts";
@@ -17,11 +17,9 @@ const READS_A_TURN = 256;
 
 export interface ReadingParts {
   readonly clock: Clock;
-  readonly nodeId: string;
   readonly values: Values;
   readonly borrowing: Borrowing;
-  /** A copy of a remote object: in this node's store, or its bytes for a process that maps none. */
-  readonly fetch: (entry: ObjectEntry, source: Stored) => Promise<Stored | Uint8Array>;
+  readonly stored: StoredObjects;
   readonly waiting: Waiting;
   /** The running task waits until all of these are settled; returns what ends that, or undefined when nobody cares. */
   readonly waitingFor: (entries: readonly ObjectEntry[]) => (() => void) | undefined;
@@ -155,9 +153,7 @@ export class Reading {
       throw values.errorIn(value) ?? new ObjectFetchTimeoutError(`object ${entry.id} has no value`, { objectId: entry.id });
     }
     try {
-      const local = stored.node === this.#parts.nodeId ? stored : await this.#parts.fetch(entry, stored as Stored);
-      if (local instanceof Uint8Array) return values.decode(local);
-      return values.readStored(local.slot ?? 0, local.generation ?? 0, entry.id);
+      return values.decodeStored(await this.#parts.stored.open(entry.owner, entry.number, stored));
     } catch (error) {
       if (!(error instanceof ObjectLostError)) throw error;
       // Word of its owner's death may still be on its way.

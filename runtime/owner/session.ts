@@ -12,7 +12,7 @@ import type { Seams } from "../seams.ts";
 import type { ValueCodec } from "../serialize/index.ts";
 import type {
   ActorInfo, AnswerName, AnswerOf, Caller, CallName, CallOf, CallStuck, Channel, ChannelHandler, Draft, Failure, Identity,
-  Listener, MessageHandlers, Stored, TaskDone,
+  Listener, MessageHandlers, TaskDone,
 } from "../transport/index.ts";
 import { ActorClients } from "./actor-client.ts";
 import type { Ended, OutcomeParts, RetryOn } from "./outcome.ts";
@@ -40,6 +40,7 @@ import { TaskHistory } from "./task-history.ts";
 import type { TaskTemplate } from "./task-record.ts";
 import { captureHooks, travelHooks } from "./travel.ts";
 import { Unfinished } from "./unfinished.ts";
+import { StoredObjects } from "./stored-objects.ts";
 import { Values, type DecodeGroup } from "./values.ts";
 import { Waiting } from "./waiting.ts";
 import type { WireValue } from "./wire-value.ts";
@@ -76,6 +77,7 @@ export class Session {
   readonly links: LinkTable;
   readonly borrowing: Borrowing;
   readonly code: CodeExchange;
+  readonly stored: StoredObjects;
   readonly values: Values;
   readonly submission: Submission;
   readonly actors: ActorClients;
@@ -135,8 +137,13 @@ export class Session {
     });
     const travel = travelHooks(this.borrowing, this.actors, this);
     const hooks = captureHooks(travel, this.borrowing);
+    this.stored = new StoredObjects({
+      nodeId, home,
+      fetch: (owner, object, source) => this.ask("fetchObject", { owner, object, source }, "stored", FETCH_TIMEOUT_MS),
+      holding: (work) => this.holding(work),
+    });
     this.code = new CodeExchange({
-      home, nodeId, createShipper: (data) => parts.createShipper({ ...hooks, data }),
+      home, nodeId, stored: this.stored, createShipper: (data) => parts.createShipper({ ...hooks, data }),
       export: (item) => this.ask("exportCode", item, "done"),
       fetch: (which) => this.ask("fetchCode", which, "codeItem", FETCH_TIMEOUT_MS),
     });
@@ -157,8 +164,7 @@ export class Session {
     this.waiting = new Waiting({ clock: seams.clock, suspender, hold: (change) => this.#hold(change) });
     this.streams = new Streams(this, connect);
     this.reading = new Reading({
-      clock: seams.clock, nodeId, values: this.values, borrowing: this.borrowing, waiting: this.waiting,
-      fetch: (entry, source) => this.#fetch(entry, source),
+      clock: seams.clock, values: this.values, borrowing: this.borrowing, waiting: this.waiting, stored: this.stored,
       waitingFor: (entries) => this.#waitingFor(entries),
     });
     // A setupHook runs in workers that have no job yet: it brings all it captured.
@@ -284,17 +290,6 @@ export class Session {
 
   releaseActorHandle(core: HandleCore): void {
     if (core.entry !== undefined) this.borrowing.releaseHandle(core as never);
-  }
-
-  /** Without a store here, the bytes themselves. */
-  #fetch(entry: ObjectEntry, source: Stored): Promise<Stored | Uint8Array> {
-    const { far } = this.parts.home;
-    return far === undefined ? this.fetchStored(entry.owner, entry.number, source) : this.holding(far.read(source));
-  }
-
-  /** A copy of a remote object in this node's store. */
-  fetchStored(owner: string, object: number, source: Stored): Promise<Stored> {
-    return this.ask("fetchObject", { owner, object, source }, "stored", FETCH_TIMEOUT_MS);
   }
 
   /** Asks the agent, once it is there; every question is bounded. */

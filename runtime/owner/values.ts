@@ -4,10 +4,10 @@
 // Encoding is synchronous and leaves two by-products for the caller: the refs inside (whose borrowers must be counted) and
 // the code inside (which the reader revives before it decodes, because reviving imports modules).
 
-import { errorOf, type FailureData, InvalidArgumentError, ObjectLostError } from "../errors.ts";
+import { errorOf, type FailureData, InvalidArgumentError } from "../errors.ts";
 import type { DecodeHooks, EncodeHooks, Encoded, ValueCodec } from "../serialize/index.ts";
 import { decodeThrown } from "../serialize/index.ts";
-import type { ObjectOwner, WritableObject } from "../store/index.ts";
+import type { ObjectOwner, ReadableObject, WritableObject } from "../store/index.ts";
 import { INLINE_LIMIT_BYTES } from "../store/index.ts";
 import type { Code, Draft } from "../transport/index.ts";
 import type { CodeExchange } from "./code-exchange.ts";
@@ -214,12 +214,8 @@ export class Values {
     return undefined;
   }
 
-  /** Reads an object of this node's store. Large parts of the result are views that keep the object pinned. */
-  readStored(slot: number, generation: number, objectId: string): unknown {
-    const object = this.#parts.home.storeHere().open({ slot, generation });
-    if (object === undefined) {
-      throw new ObjectLostError(`object ${objectId} is no longer in the store of node ${this.#parts.nodeId}`, { objectId });
-    }
+  /** Decodes an object of the store. Large parts of the result are views that keep it pinned. */
+  decodeStored(object: ReadableObject): unknown {
     return this.decode(new Uint8Array(object.buffer()));
   }
 

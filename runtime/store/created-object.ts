@@ -42,13 +42,15 @@ export interface Chunk {
  */
 export type CreatedRange =
   | Chunk
-  | { readonly whole: ArrayBuffer; readonly kept: Kept }
+  | { readonly whole: ArrayBuffer; readonly kept: Kept; readonly isInMemory: boolean }
   | { readonly path: string; readonly offset: number };
 
 export class CreatedObject implements WritableObject {
   readonly slot: number;
   readonly generation: number;
   readonly size: number;
+  /** Not in the overflow, whose ranges are nobody's afterwards. */
+  readonly isInMemory: boolean = true;
   readonly #parts: CreatedParts;
   readonly #chunk: Chunk | undefined;
   readonly #far: { readonly path: string; readonly offset: number } | undefined;
@@ -67,6 +69,7 @@ export class CreatedObject implements WritableObject {
     else if ("path" in range) this.#far = range;
     else {
       this.#kept = range.kept;
+      this.isInMemory = range.isInMemory;
       this.#handOut(range.whole);
     }
   }

@@ -6,19 +6,30 @@ import { ClaimBook, createClaimBook, openClaimBook } from "./claims.ts";
 import { LocalClient, LocalHost } from "./local.ts";
 import { SharedClient } from "./shared-client.ts";
 import { createSharedStore } from "./shared-host.ts";
-import type { StoreBroker, StoreClient, StoreGrant, StoreHost } from "./store.ts";
+import { openSpillFile, type SpillStorage } from "./spill-file.ts";
+import type { Overflow, StoreBroker, StoreClient, StoreGrant, StoreHost } from "./store.ts";
 
 export * from "./store.ts";
+export { PAGE, pagesOf, SLAB_BYTES, sizeClassOf } from "./layout.ts";
+export { RoomQueue } from "./room-queue.ts";
+export { BLOCK_BYTES, SpillBook, type SpilledCopy } from "./spill-book.ts";
+export type { SpillStorage } from "./spill-file.ts";
+export { chooseVictims, oldestUnits, type RoomNeed } from "./victims.ts";
 export { CLAIM_SLOTS, ClaimBook, ClaimPage, claimSalt, claimTag } from "./claims.ts";
 
 /** A store of shared memory, or of this process alone when there is no addon. */
-export function createStore({ capacity }: { capacity: number }): StoreHost {
-  return native === undefined ? new LocalHost(capacity) : createSharedStore(native, capacity);
+export function createStore({ capacity, overflow }: { capacity: number; overflow?: Overflow | undefined }): StoreHost {
+  return native === undefined ? new LocalHost(capacity) : createSharedStore(native, capacity, overflow);
 }
 
 /** A store of this process alone. */
 export function createLocalStore({ capacity }: { capacity: number }): StoreHost {
   return new LocalHost(capacity);
+}
+
+/** Where objects of a full store go: a file without a name in that folder. */
+export function openSpillStorage(folder: string): Promise<SpillStorage> {
+  return openSpillFile(folder, native);
 }
 
 export function openStore(grant: StoreGrant, broker: StoreBroker): StoreClient {

@@ -14,7 +14,7 @@
 //   magic, version          8 words each:               CLIENT_WORDS each:
 //                           0 generation                0 heartbeat (ms, by the native thread)
 //                           1 state FREE|LEASED|        1 last turn (ms, by the loop)
-//                             SEALED|ABORTED            2 pid of its process, 3 when that started (ticks, 31 bits)
+//                             SEALED|ABORTED|EVICTED    2 pid of its process, 3 when that started (ticks, 31 bits)
 //                           2 first page + 1            4 pins from here on were never used: the host looks no further
 //                           3 size, low 32 bits         5 objects it aborted, ever
 //                           4 size, high bits           6 recalls of its open slabs, by the host; 7 it let go up to this slab
@@ -26,17 +26,20 @@
 // the generation again and backs off when it changed; the host frees by changing the generation, then looks at every pin
 // before it reuses the range. Host and clients trust no word of another: offsets and sizes are checked against the memory's
 // bounds, and the host keeps its own books.
+//
+// An object may leave the data memory while its descriptor stays: the host writes EVICTED, looks at every pin, and takes that
+// back when it finds one. Restored, it has other pages. Pages from the overflow's first on lie in a file on disk instead.
 
 export const PAGE = 4096;
 export const SLAB_BYTES = 2 * 1024 * 1024;
 export const MAGIC = 0x74727570;
-export const LAYOUT_VERSION = 3;
+export const LAYOUT_VERSION = 4;
 
 export const HEADER_WORDS = 1024;
 export const DESCRIPTOR_WORDS = 8;
-export const DESCRIPTORS = 65_536;
+export const DESCRIPTORS = 1_048_576;
 export const CLIENTS = 512;
-export const PINS = 2040;
+export const PINS = 16_376;
 export const CLIENT_WORDS = 8 + PINS;
 
 export const DESCRIPTORS_AT = HEADER_WORDS;
@@ -57,6 +60,8 @@ export const LEASED = 1;
 export const SEALED = 2;
 /** Its creator gave up: the host takes it back. */
 export const ABORTED = 3;
+/** Its bytes are elsewhere: whoever wants them asks the agent. */
+export const EVICTED = 4;
 
 export const HEARTBEAT = 0;
 export const LAST_TURN = 1;
@@ -85,6 +90,11 @@ export function ownerWords(id: string): readonly [number, number] {
     second = Math.imul(second + id.charCodeAt(index), 0x85ebca6b) ^ (second >>> 15);
   }
   return [first | 0, second | 0];
+}
+
+/** First page of the overflow: beyond all pages of the memory, where a slab may begin. */
+export function overflowPageOf(capacity: number): number {
+  return Math.ceil(capacity / SLAB_BYTES) * (SLAB_BYTES / PAGE);
 }
 
 export function pagesOf(bytes: number): number {

@@ -4,18 +4,24 @@
 // releases. A sealed object moves to a new ArrayBuffer, which leaves its writer nothing to write into.
 
 import { InvalidArgumentError } from "../errors.ts";
-import { isInside, isSize } from "./layout.ts";
+import { isInside, isSize, pagesOf } from "./layout.ts";
 import type {
   Allocation,
   ObjectHandle,
   ObjectOwner,
   ReadableObject,
+  Restoration,
+  SealedBytes,
+  SealedObject,
   SlabLease,
   StoreBroker,
   StoreClient,
   StoreGrant,
+  StoreHolder,
   StoreHost,
+  StoreMap,
   StoreStats,
+  StoreUnit,
   WritableObject,
 } from "./store.ts";
 
@@ -28,6 +34,9 @@ interface LocalObject {
   sealed: boolean;
   pins: number;
   condemned: boolean;
+  /** Its bytes are elsewhere: those here are none. */
+  evicted: boolean;
+  usedAt: number;
 }
 
 /** Finds the host of a grant: both are in this process. */
@@ -36,7 +45,7 @@ let nextHost = 1;
 
 export class LocalHost implements StoreHost {
   readonly #path = `local:${nextHost++}`;
-  readonly #capacity: number;
+  readonly capacity: number;
   readonly objects = new Map<number, LocalObject>();
   readonly #clients = new Map<number, string>();
   #nextClient = 0;
@@ -44,16 +53,17 @@ export class LocalHost implements StoreHost {
   #used = 0;
   #made = 0;
   #madeBytes = 0;
+  #useClock = 0;
 
   constructor(capacity: number) {
-    this.#capacity = capacity;
+    this.capacity = capacity;
     HOSTS.set(this.#path, this);
   }
 
   admit(owner: string): StoreGrant {
     const client = this.#nextClient++;
     this.#clients.set(client, owner);
-    return { path: this.#path, capacity: this.#capacity, client, layout: new Uint8Array(0) };
+    return { path: this.#path, capacity: this.capacity, client, layout: new Uint8Array(0), overflow: "" };
   }
 
   expel(client: number, heir: number): void {
@@ -80,8 +90,8 @@ export class LocalHost implements StoreHost {
     return undefined;
   }
 
-  allocate(client: number, bytes: number): Allocation | undefined {
-    if (this.#used + bytes > this.#capacity) return undefined;
+  allocate(client: number, bytes: number, overflow?: number): Allocation | undefined {
+    if (overflow === undefined && this.#used + bytes > this.capacity) return undefined;
     const slot = this.#nextSlot++;
     this.#used += bytes;
     this.#made += 1;
@@ -95,8 +105,79 @@ export class LocalHost implements StoreHost {
       sealed: false,
       pins: 0,
       condemned: false,
+      evicted: false,
+      usedAt: ++this.#useClock,
     });
     return { slot, generation: 1, offset: 0, bytes };
+  }
+
+  /** There are no addresses: one unit follows the other. */
+  map(): StoreMap {
+    const units: StoreUnit[] = [];
+    let firstPage = 0;
+    for (const { slot, generation, bytes, sealed, pins, evicted, condemned, usedAt } of this.objects.values()) {
+      const isMovable = sealed && pins === 0 && !condemned;
+      const objects = isMovable ? [{ slot, generation, size: bytes.length }] : undefined;
+      if (!evicted) units.push({ firstPage, pages: pagesOf(bytes.length), usedAt, objects });
+      if (!evicted) firstPage += pagesOf(bytes.length);
+    }
+    const pages = Math.max(pagesOf(this.capacity), firstPage);
+    return { pages, units, gaps: pages > firstPage ? [{ start: firstPage, pages: pages - firstPage }] : [] };
+  }
+
+  whereabouts({ slot, generation }: ObjectHandle): "here" | "evicted" | "gone" {
+    const object = this.objects.get(slot);
+    if (object === undefined || object.generation !== generation || object.condemned || !object.sealed) return "gone";
+    return object.evicted ? "evicted" : "here";
+  }
+
+  bytesOf(handle: SealedObject): SealedBytes | undefined {
+    const object = this.objects.get(handle.slot);
+    if (object === undefined || this.whereabouts(handle) !== "here") return undefined;
+    const { bytes } = object;
+    return { chunk: (offset, length) => bytes.subarray(offset, offset + length), end: () => {} };
+  }
+
+  holders(): StoreHolder[] {
+    const holders = new Map<string, StoreHolder>();
+    for (const { client, bytes } of this.objects.values()) {
+      const process = this.#clients.get(client) ?? "";
+      const known = holders.get(process) ?? { process, pid: 0, objects: 0, bytes: 0, pinnedObjects: 0, pinnedBytes: 0 };
+      holders.set(process, { ...known, objects: known.objects + 1, bytes: known.bytes + bytes.length });
+    }
+    return [...holders.values()].sort((one, other) => other.bytes - one.bytes);
+  }
+
+  evict(handle: ObjectHandle): boolean {
+    const object = this.objects.get(handle.slot);
+    if (object === undefined || object.pins > 0 || this.whereabouts(handle) !== "here") return false;
+    this.#used -= object.bytes.length;
+    object.bytes = NOTHING;
+    object.evicted = true;
+    return true;
+  }
+
+  restore({ slot, generation, size }: SealedObject, overflow?: number): Restoration | undefined {
+    const object = this.objects.get(slot);
+    if (object === undefined || this.whereabouts({ slot, generation }) !== "evicted") return undefined;
+    if (overflow === undefined && this.#used + size > this.capacity) return undefined;
+    const bytes = new Uint8Array(size);
+    this.#used += size;
+    return {
+      chunk: (offset, length) => bytes.subarray(offset, offset + length),
+      populate: () => Promise.resolve(),
+      commit: () => {
+        if (this.whereabouts({ slot, generation }) !== "evicted") {
+          this.#used -= size;
+          return false;
+        }
+        object.bytes = new Uint8Array(detached(bytes.buffer));
+        object.evicted = false;
+        object.usedAt = ++this.#useClock;
+        return true;
+      },
+      abort: () => void (this.#used -= size),
+    };
   }
 
   free({ slot, generation }: ObjectHandle): boolean {
@@ -140,13 +221,15 @@ export class LocalHost implements StoreHost {
     const all = [...this.objects.values()];
     const condemned = all.filter((object) => object.condemned).length;
     return {
-      capacity: this.#capacity,
+      capacity: this.capacity,
       used: this.#used,
-      objects: all.length - condemned,
+      objects: all.filter((object) => !object.condemned && !object.evicted).length,
       freedAndPinned: condemned,
       made: this.#made,
       madeBytes: this.#madeBytes,
       clients: this.#clients.size,
+      evicted: all.filter((object) => object.evicted).length,
+      overflow: Math.max(0, this.#used - this.capacity),
     };
   }
 
@@ -187,7 +270,7 @@ export class LocalClient implements StoreClient {
   open({ slot, generation }: ObjectHandle): ReadableObject | undefined {
     const object = this.#host.objects.get(slot);
     if (this.#closed || object === undefined || object.generation !== generation) return undefined;
-    if (object.condemned || !object.sealed) return undefined;
+    if (object.condemned || !object.sealed || object.evicted) return undefined;
     object.pins += 1;
     this.#pinnedObjects += 1;
     this.#pinnedBytes += object.bytes.length;
@@ -199,8 +282,8 @@ export class LocalClient implements StoreClient {
     return reader;
   }
 
-  pinned(): { objects: number; bytes: number } {
-    return { objects: this.#pinnedObjects, bytes: this.#pinnedBytes };
+  pinned(): { objects: number; bytes: number; share: number } {
+    return { objects: this.#pinnedObjects, bytes: this.#pinnedBytes, share: this.#pinnedBytes / this.#host.capacity };
   }
 
   close(): void {

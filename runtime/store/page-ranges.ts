@@ -38,6 +38,18 @@ export class PageRanges {
     this.#put(start, pages);
   }
 
+  /** What is free, by address; the rest up to the memory's end last. */
+  gaps(): { readonly start: number; readonly pages: number }[] {
+    const gaps: Range[] = [...this.#freed.values()].sort((one, other) => one.start - other.start);
+    const last = gaps.at(-1);
+    const untouched = this.#pages - this.#untouched;
+    if (untouched === 0) return gaps;
+    if (last !== undefined && last.start + last.pages === this.#untouched) {
+      gaps[gaps.length - 1] = { start: last.start, pages: last.pages + untouched };
+    } else gaps.push({ start: this.#untouched, pages: untouched });
+    return gaps;
+  }
+
   /** Every range is inside the memory, none touch or overlap, and the books add up. */
   validate(): void {
     let free = this.#pages - this.#untouched;

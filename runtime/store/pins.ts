@@ -5,11 +5,13 @@
 // private pages are given back, (3) only then is the pin cleared. If (2) fails the pin stays, so no private page outlives its
 // object.
 
+import { statSync } from "node:fs";
 import type { Mapping, Native } from "../../native/index.ts";
 import { InvalidArgumentError, ObjectStoreFullError } from "../errors.ts";
 import {
   clientAt, descriptorAt, FIRST_PAGE, FIRST_PIN, GENERATION, isInside, PAGE, PINS, PINS_USED, SEALED, SIZE_HIGH, SIZE_LOW, STATE,
 } from "./layout.ts";
+import { placeOf, type StorePlace } from "./overflow-place.ts";
 import type { ObjectHandle, ReadableObject, StoreGrant } from "./store.ts";
 
 const TWO_32 = 2 ** 32;
@@ -152,7 +154,8 @@ export class Pins {
     const state = Atomics.load(words, at + STATE);
     const first = words[at + FIRST_PAGE] - 1;
     const size = (words[at + SIZE_LOW] >>> 0) + words[at + SIZE_HIGH] * TWO_32;
-    const inside = first >= 0 && size >= 0 && first * PAGE + size <= this.#grant.capacity;
+    const place = placeOf(this.#grant, first * PAGE);
+    const inside = first >= 0 && size >= 0 && place.offset + size <= this.#lengthOf(place);
     if (Atomics.load(words, at + GENERATION) !== generation || state !== SEALED || !inside) {
       Atomics.store(words, word, 0);
       this.#freeWords.push(word);
@@ -160,12 +163,13 @@ export class Pins {
     }
     // Pages on their way back would take writes of a new reader with them: it reads through a mapping of its own.
     if (this.#dropping.has(slot)) this.#mapping = this.#native.mapRange(this.#grant.path, 0, this.#grant.capacity, false);
+    const isInMemory = place.path === this.#grant.path;
     const pin: Pin = {
       slot,
       generation,
       word,
-      mapping: this.#mapping,
-      offset: first * PAGE,
+      mapping: isInMemory ? this.#mapping : this.#native.mapRange(place.path, place.offset, Math.max(size, 1), false),
+      offset: isInMemory ? place.offset : 0,
       size,
       holders: 0,
       whole: undefined,
@@ -175,6 +179,12 @@ export class Pins {
     this.#objects += 1;
     this.#bytes += size;
     return pin;
+  }
+
+  /** A page beyond the end of a file can't be read without a signal. */
+  #lengthOf({ path }: StorePlace): number {
+    if (path === this.#grant.path) return this.#grant.capacity;
+    return path === "" ? 0 : statSync(path).size;
   }
 
   #takeWord(): number {

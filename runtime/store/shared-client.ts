@@ -17,6 +17,7 @@ import {
   MAGIC,
   PAGE,
   PID,
+  PINS,
   RECALL,
   RETURNED,
   SIZE_CLASSES,
@@ -25,6 +26,7 @@ import {
 } from "./layout.ts";
 import { type Kept, KeptMappings } from "./kept-mappings.ts";
 import { Pins } from "./pins.ts";
+import { placeOf } from "./overflow-place.ts";
 import { startedAt } from "./process-age.ts";
 import type { ObjectHandle, ReadableObject, StoreBroker, StoreClient, StoreGrant, WritableObject } from "./store.ts";
 
@@ -84,7 +86,7 @@ export class SharedClient implements StoreClient {
       hold: (slot) => this.#pins.hold(slot),
       ended: (object, kept) => {
         this.#open.delete(object);
-        if (kept !== undefined && !this.#closed) this.#kept.give(kept);
+        if (kept !== undefined && !this.#closed && object.isInMemory) this.#kept.give(kept);
       },
     };
     const at = clientAt(grant.client);
@@ -130,8 +132,9 @@ export class SharedClient implements StoreClient {
     return this.#closed ? undefined : this.#pins.open(handle);
   }
 
-  pinned(): { objects: number; bytes: number } {
-    return { objects: this.#pins.objects, bytes: this.#pins.bytes };
+  pinned(): { objects: number; bytes: number; share: number } {
+    const { objects, bytes } = this.#pins;
+    return { objects, bytes, share: Math.max(objects / PINS, bytes / this.#grant.capacity) };
   }
 
   /** What is still viewed stays pinned, and valid, until it is collected or this process ends. */
@@ -179,15 +182,16 @@ export class SharedClient implements StoreClient {
   }
 
   async #createLarge(size: number): Promise<WritableObject> {
-    const { path } = this.#grant;
     const allocation = await this.#broker.allocate(size);
-    const { offset, bytes } = allocation;
-    this.#words[descriptorAt(allocation.slot) + FIRST_PAGE] = offset / PAGE + 1;
+    const { bytes } = allocation;
+    this.#words[descriptorAt(allocation.slot) + FIRST_PAGE] = allocation.offset / PAGE + 1;
+    const { path, offset } = placeOf(this.#grant, allocation.offset);
     if (size > WHOLE_MAX_BYTES) return this.#begin(new CreatedObject(this.#created, allocation, size, { path, offset }));
-    const known = this.#kept.take(offset, bytes);
+    const known = path === this.#grant.path ? this.#kept.take(offset, bytes) : undefined;
     const kept: Kept = known ?? { mapping: this.#native.mapRange(path, offset, bytes, true), offset, bytes };
     const whole = this.#native.view(kept.mapping, offset - kept.offset, Math.min(bytes, WHOLE_MAX_BYTES));
-    const object = this.#begin(new CreatedObject(this.#created, allocation, size, { whole, kept }));
+    const isInMemory = path === this.#grant.path;
+    const object = this.#begin(new CreatedObject(this.#created, allocation, size, { whole, kept, isInMemory }));
     if (known !== undefined) return object;
     try {
       await object.populate();
@@ -220,7 +224,8 @@ export class SharedClient implements StoreClient {
   async #openSlab(sizeClass: number): Promise<void> {
     const lease = await this.#broker.slab(sizeClass);
     this.#newestSlab = Math.max(this.#newestSlab, lease.slab);
-    const mapping = this.#native.mapRange(this.#grant.path, lease.offset, lease.bytes, true);
+    const place = placeOf(this.#grant, lease.offset);
+    const mapping = this.#native.mapRange(place.path, place.offset, lease.bytes, true);
     const whole = this.#native.view(mapping, 0, lease.bytes);
     try {
       await this.#native.populate(whole, 0, whole.byteLength);

@@ -7,13 +7,13 @@ import { ObjectStoreFullError } from "../errors.ts";
 import {
   ABORTED,
   ABORTS,
-  CLIENT_WORDS,
   CLIENTS,
   CONTROL_BYTES,
   clientAt,
   DESCRIPTORS,
   DESCRIPTOR_WORDS,
   descriptorAt,
+  EVICTED,
   FIRST_PAGE,
   FIRST_PIN,
   FREE,
@@ -26,6 +26,8 @@ import {
   OWNER_NODE,
   OWNER_PROCESS,
   ownerWords,
+  PAGE,
+  pagesOf,
   PID,
   PINS,
   PINS_USED,
@@ -37,18 +39,25 @@ import {
   STARTED,
   STATE,
 } from "./layout.ts";
+import { HostRange } from "./host-range.ts";
+import { placeOf } from "./overflow-place.ts";
 import { isAlive } from "./process-age.ts";
-import type { Allocation, ObjectHandle, SlabLease, StoreGrant, StoreHost, StoreStats } from "./store.ts";
+import type {
+  Allocation, ObjectHandle, Overflow, Restoration, SealedBytes, SealedObject, SlabLease, StoreGrant, StoreHolder, StoreHost,
+  StoreMap, StoreStats, StoreUnit,
+} from "./store.ts";
 import { StoreBooks } from "./store-books.ts";
 
 const NEVER_MS = Number.MAX_SAFE_INTEGER;
 const CLOCK_MASK = 0x7fffffff;
 
-export function createSharedStore(native: Native, capacity: number): StoreHost {
+export function createSharedStore(native: Native, capacity: number, overflow: Overflow = NO_OVERFLOW): StoreHost {
   const data = native.createMemory(capacity);
   const control = native.createMemory(CONTROL_BYTES);
-  return new SharedHost(native, capacity, data, control);
+  return new SharedHost(native, capacity, overflow, [data, control]);
 }
+
+export const NO_OVERFLOW: Overflow = { path: "", freed: () => {} };
 
 /** Readable by processes of the same user while this process lives; there is no name to guess and none to leave behind. */
 function pathOf(fd: number): string {
@@ -60,22 +69,26 @@ class SharedHost implements StoreHost {
   readonly #capacity: number;
   readonly #memories: readonly number[];
   readonly #dataPath: string;
+  readonly #place: Pick<StoreGrant, "path" | "capacity" | "overflow">;
   readonly #controlPath: string;
   readonly #words: Int32Array;
   readonly #books: StoreBooks;
   readonly #clients: (Client | undefined)[] = [];
+  /** Slots whose ranges this process works on: freed meanwhile, they are reused by nobody yet. */
+  readonly #busy = new Set<number>();
   #closed = false;
 
-  constructor(native: Native, capacity: number, data: number, control: number) {
+  constructor(native: Native, capacity: number, overflow: Overflow, [data, control]: readonly [number, number]) {
     this.#native = native;
     this.#capacity = capacity;
     this.#memories = [data, control];
     this.#dataPath = pathOf(data);
+    this.#place = { path: this.#dataPath, capacity, overflow: overflow.path };
     this.#controlPath = pathOf(control);
     this.#words = new Int32Array(native.mapShared(this.#controlPath, 0, CONTROL_BYTES));
     this.#words[0] = MAGIC;
     this.#words[1] = LAYOUT_VERSION;
-    this.#books = new StoreBooks(capacity);
+    this.#books = new StoreBooks(capacity, (page, pages) => overflow.freed(page, pages));
   }
 
   admit(owner: string): StoreGrant {
@@ -84,7 +97,7 @@ class SharedHost implements StoreHost {
     if (client >= CLIENTS) throw new ObjectStoreFullError(`the object store has ${CLIENTS} clients, which is the most it can`);
     this.#clients[client] = { owner, departed: false, aborts: 0, returned: 0 };
     this.#clearBlock(client);
-    return { path: this.#dataPath, capacity: this.#capacity, client, layout: Buffer.from(this.#controlPath) };
+    return { ...this.#place, client, layout: Buffer.from(this.#controlPath) };
   }
 
   expel(client: number, heir: number): void {
@@ -93,7 +106,7 @@ class SharedHost implements StoreHost {
     this.#noteChunks(client);
     for (const slot of this.#books.slotsOf(client)) {
       // What it sealed belongs to the owner; what it did not is nobody's.
-      if (this.#words[descriptorAt(slot) + STATE] !== SEALED) this.#condemn(slot, this.#books.generationOf(slot) as number);
+      if (!this.#isWhole(slot)) this.#condemn(slot, this.#books.generationOf(slot) as number);
     }
     this.#books.letGoAll(client);
     this.#books.bequeath(client, heir);
@@ -103,18 +116,17 @@ class SharedHost implements StoreHost {
   }
 
   give({ slot, generation }: ObjectHandle, heir: number): boolean {
-    if (!Number.isInteger(slot) || slot < 0 || slot >= DESCRIPTORS) return false;
+    if (!isSlot(slot) || !this.#isWhole(slot)) return false;
     const at = descriptorAt(slot);
-    if (Atomics.load(this.#words, at + STATE) !== SEALED) return false;
     const first = this.#words[at + FIRST_PAGE];
     if (first > 0) this.#books.note(slot, first - 1);
     return this.#books.give(slot, generation, heir);
   }
 
-  slab(client: number, sizeClass: number): SlabLease | undefined {
+  slab(client: number, sizeClass: number, overflow?: number): SlabLease | undefined {
     this.#noteChunks(client);
     this.#takeReturned(client);
-    const lease = this.#books.leaseSlab(client, sizeClass);
+    const lease = this.#books.leaseSlab(client, sizeClass, overflow);
     if (lease === undefined) this.#recallSlabs();
     return lease;
   }
@@ -125,14 +137,105 @@ class SharedHost implements StoreHost {
     return handles;
   }
 
-  allocate(client: number, bytes: number): Allocation | undefined {
-    const allocation = this.#books.allocate(client, bytes);
+  allocate(client: number, bytes: number, overflow?: number): Allocation | undefined {
+    const allocation = this.#books.allocate(client, bytes, overflow);
     if (allocation === undefined) {
       this.#recallSlabs();
       return undefined;
     }
     this.#lease(allocation);
     return allocation;
+  }
+
+  map(): StoreMap {
+    for (let client = 0; client < this.#clients.length; client += 1) this.#noteChunks(client);
+    const pinned = this.#pinned();
+    for (const slot of pinned) this.#books.used(slot);
+    const units = this.#books.units().map(({ firstPage, pages, usedAt, slots }): StoreUnit => {
+      const isMovable = slots?.every((slot) => !pinned.has(slot) && this.#words[descriptorAt(slot) + STATE] === SEALED);
+      return { firstPage, pages, usedAt, objects: isMovable ? slots?.map((slot) => this.#sealedObject(slot)) : undefined };
+    });
+    return { pages: Math.floor(this.#capacity / PAGE), units, gaps: this.#books.gaps() };
+  }
+
+  whereabouts({ slot, generation }: ObjectHandle): "here" | "evicted" | "gone" {
+    if (!isSlot(slot) || this.#books.generationOf(slot) !== generation) return "gone";
+    if (this.#books.isEvicted(slot, generation) || this.#busy.has(slot)) return "evicted";
+    return Atomics.load(this.#words, descriptorAt(slot) + STATE) === SEALED ? "here" : "gone";
+  }
+
+  /** First the state changes, then the pins are looked at: a reader that pinned before is seen, one that pins later backs off. */
+  evict(handle: ObjectHandle): boolean {
+    if (this.whereabouts(handle) !== "here") return false;
+    const { slot } = handle;
+    const at = descriptorAt(slot);
+    this.#books.note(slot, this.#words[at + FIRST_PAGE] - 1);
+    Atomics.store(this.#words, at + STATE, EVICTED);
+    if (this.#pinned().has(slot)) {
+      Atomics.store(this.#words, at + STATE, SEALED);
+      return false;
+    }
+    this.#words[at + FIRST_PAGE] = 0;
+    this.#books.evict(slot);
+    return true;
+  }
+
+  restore({ slot, generation, size }: SealedObject, overflow?: number): Restoration | undefined {
+    if (!this.#books.isEvicted(slot, generation)) return undefined;
+    const range = this.#books.restore(slot, size, overflow);
+    if (range === undefined) {
+      this.#recallSlabs();
+      return undefined;
+    }
+    const memory = this.#rangeAt(range.firstPage, range.pages);
+    this.#busy.add(slot);
+    const end = () => {
+      memory.end();
+      this.#busy.delete(slot);
+      return this.#books.generationOf(slot) === generation;
+    };
+    return {
+      chunk: (offset, length) => memory.chunk(offset, length),
+      populate: () => memory.populate(),
+      commit: () => {
+        if (!end()) return false;
+        this.#words[descriptorAt(slot) + FIRST_PAGE] = range.firstPage + 1;
+        Atomics.store(this.#words, descriptorAt(slot) + STATE, SEALED);
+        return true;
+      },
+      abort: () => {
+        if (end()) this.#books.evict(slot);
+      },
+    };
+  }
+
+  bytesOf(object: SealedObject): SealedBytes | undefined {
+    const { slot, size } = object;
+    const firstPage = this.whereabouts(object) === "here" ? this.#words[descriptorAt(slot) + FIRST_PAGE] - 1 : -1;
+    const place = placeOf(this.#place, firstPage * PAGE);
+    // What is in the overflow is on disk already.
+    if (firstPage < 0 || place.path !== this.#dataPath || place.offset + size > this.#capacity) return undefined;
+    const memory = this.#rangeAt(firstPage, pagesOf(size));
+    this.#busy.add(slot);
+    return {
+      chunk: (offset, length) => memory.chunk(offset, length),
+      end: () => {
+        memory.end();
+        this.#busy.delete(slot);
+      },
+    };
+  }
+
+  holders(): StoreHolder[] {
+    const holders = new Map<string, StoreHolder>();
+    this.#clients.forEach((known, client) => known !== undefined && holders.set(known.owner, this.#holderOf(known, client)));
+    for (const [client, { objects, bytes }] of this.#books.holdings()) {
+      const process = this.#clients[client]?.owner ?? "";
+      const known = holders.get(process) ?? { process, pid: 0, objects: 0, bytes: 0, pinnedObjects: 0, pinnedBytes: 0 };
+      holders.set(process, { ...known, objects: known.objects + objects, bytes: known.bytes + bytes });
+    }
+    const weight = ({ bytes, pinnedBytes }: StoreHolder) => bytes + pinnedBytes;
+    return [...holders.values()].filter(weight).sort((one, other) => weight(other) - weight(one));
   }
 
   free({ slot, generation }: ObjectHandle): boolean {
@@ -165,7 +268,7 @@ class SharedHost implements StoreHost {
     const found: ObjectHandle[] = [];
     for (const slot of this.#books.slots()) {
       const at = descriptorAt(slot);
-      if (words[at + STATE] !== SEALED || !isOf(at)) continue;
+      if (!this.#isWhole(slot) || !isOf(at)) continue;
       found.push({ slot, generation: this.#books.generationOf(slot) as number });
     }
     return found;
@@ -193,6 +296,8 @@ class SharedHost implements StoreHost {
       freedAndPinned: this.#books.condemned.size,
       ...this.#books.made,
       clients: this.#clients.filter((one) => one !== undefined && !one.departed).length,
+      evicted: this.#books.evicted,
+      overflow: this.#books.overflowBytes,
     };
   }
 
@@ -208,7 +313,7 @@ class SharedHost implements StoreHost {
    * that pinned before will be seen, one that pins later backs off.
    */
   #condemn(slot: number, generation: number): boolean {
-    if (!Number.isInteger(slot) || slot < 0 || slot >= DESCRIPTORS) return false;
+    if (!isSlot(slot)) return false;
     const at = descriptorAt(slot);
     const first = this.#words[at + FIRST_PAGE];
     if (first > 0) this.#books.note(slot, first - 1);
@@ -216,6 +321,18 @@ class SharedHost implements StoreHost {
     Atomics.store(this.#words, at + GENERATION, this.#books.generationOf(slot) as number);
     Atomics.store(this.#words, at + STATE, FREE);
     return true;
+  }
+
+  /** Sealed, here or elsewhere. */
+  #isWhole(slot: number): boolean {
+    const state = Atomics.load(this.#words, descriptorAt(slot) + STATE);
+    return state === SEALED || state === EVICTED;
+  }
+
+  #sealedObject(slot: number): SealedObject {
+    const at = descriptorAt(slot);
+    const size = (this.#words[at + SIZE_LOW] >>> 0) + this.#words[at + SIZE_HIGH] * 2 ** 32;
+    return { slot, generation: this.#books.generationOf(slot) as number, size };
   }
 
   /** Objects that their creators gave up, as those say themselves. */
@@ -267,7 +384,22 @@ class SharedHost implements StoreHost {
   }
 
   #clearBlock(client: number): void {
-    this.#words.fill(0, clientAt(client), clientAt(client) + CLIENT_WORDS);
+    const { end } = this.#pinRange(client);
+    this.#words.fill(0, clientAt(client), end);
+  }
+
+  #rangeAt(firstPage: number, pages: number): HostRange {
+    return new HostRange(this.#native, placeOf(this.#place, firstPage * PAGE), pages);
+  }
+
+  #holderOf({ owner }: Client, client: number): StoreHolder {
+    const { from, end } = this.#pinRange(client);
+    const pinned = new Set(this.#words.subarray(from, end));
+    pinned.delete(0);
+    let pinnedBytes = 0;
+    for (const pin of pinned) if (isSlot(pin - 1)) pinnedBytes += this.#sealedObject(pin - 1).size;
+    const pid = this.#words[clientAt(client) + PID];
+    return { process: owner, pid, objects: 0, bytes: 0, pinnedObjects: pinned.size, pinnedBytes };
   }
 
   #hasPins(client: number): boolean {
@@ -301,7 +433,7 @@ class SharedHost implements StoreHost {
   }
 
   #pinned(): Set<number> {
-    const pinned = new Set<number>();
+    const pinned = new Set(this.#busy);
     for (let client = 0; client < this.#clients.length; client += 1) {
       if (this.#clients[client] === undefined) continue;
       const { from, end } = this.#pinRange(client);
@@ -312,6 +444,10 @@ class SharedHost implements StoreHost {
     }
     return pinned;
   }
+}
+
+function isSlot(slot: number): boolean {
+  return Number.isInteger(slot) && slot >= 0 && slot < DESCRIPTORS;
 }
 
 interface Client {

@@ -69,9 +69,63 @@ export interface StoreClient {
   create(size: number): Promise<WritableObject>;
   /** Pins a sealed object; undefined when that generation is gone or not sealed. Never waits. */
   open(handle: ObjectHandle): ReadableObject | undefined;
-  /** Objects this client has pinned now, and their bytes. */
-  pinned(): { readonly objects: number; readonly bytes: number };
+  /** Objects this client has pinned now, their bytes, and how much of what it could pin at all that is, from 0 to 1. */
+  pinned(): { readonly objects: number; readonly bytes: number; readonly share: number };
   close(): void;
+}
+
+/** A part of the memory that is given back as a whole: a slab, or a large object. */
+export interface StoreUnit {
+  readonly firstPage: number;
+  readonly pages: number;
+  /** Larger is later. */
+  readonly usedAt: number;
+  /** Sealed objects that nobody reads; undefined when there is something else in it too. */
+  readonly objects: readonly SealedObject[] | undefined;
+}
+export interface SealedObject extends ObjectHandle {
+  readonly size: number;
+}
+/** All units and free ranges, by address. */
+export interface StoreMap {
+  readonly pages: number;
+  readonly units: readonly StoreUnit[];
+  readonly gaps: readonly { readonly start: number; readonly pages: number }[];
+}
+
+/** Bytes of a sealed object for the host's own process, past all pins: its range stays until `end`. */
+export interface SealedBytes {
+  /** Of one block, at most. */
+  chunk(offset: number, length: number): Uint8Array;
+  end(): void;
+}
+
+/** What a client made, and what it reads. */
+export interface StoreHolder {
+  /** Its process; "" for objects of processes that ended. */
+  readonly process: string;
+  readonly pid: number;
+  readonly objects: number;
+  readonly bytes: number;
+  readonly pinnedObjects: number;
+  readonly pinnedBytes: number;
+}
+
+/** A range for an evicted object, to be written. Exactly one of `commit` and `abort` ends it. */
+export interface Restoration {
+  chunk(offset: number, length: number): Uint8Array;
+  /** Makes the pages; rejects when there is no memory. */
+  populate(): Promise<void>;
+  /** The object can be read again. False when it was freed meanwhile. */
+  commit(): boolean;
+  abort(): void;
+}
+
+/** Pages in a file on disk for what must be kept though the memory is full. Its bytes are there before it is granted. */
+export interface Overflow {
+  /** Where clients map the file; "" for none. */
+  readonly path: string;
+  freed(page: number, pages: number): void;
 }
 
 export interface StoreStats {
@@ -84,6 +138,9 @@ export interface StoreStats {
   readonly made: number;
   readonly madeBytes: number;
   readonly clients: number;
+  /** Objects whose bytes are not here, and bytes of those that lie in the overflow. */
+  readonly evicted: number;
+  readonly overflow: number;
 }
 
 /** What a client process needs to map the store: travels in its welcome. */
@@ -92,6 +149,7 @@ export interface StoreGrant {
   readonly capacity: number;
   readonly client: number;
   readonly layout: Uint8Array;
+  readonly overflow: string;
 }
 
 /** The agent's side. Synchronous: the shell queues what cannot be granted now and retries after a free. */
@@ -105,9 +163,21 @@ export interface StoreHost {
   expel(client: number, heir: number): void;
   /** A sealed object passes to `heir`, as if its creator had ended. False when it is gone. */
   give(handle: ObjectHandle, heir: number): boolean;
-  slab(client: number, sizeClass: number): SlabLease | undefined;
+  /** With `overflow`, at that page there: the caller has reserved it. */
+  slab(client: number, sizeClass: number, overflow?: number): SlabLease | undefined;
   descriptors(client: number, count: number): readonly ObjectHandle[] | undefined;
-  allocate(client: number, bytes: number): Allocation | undefined;
+  allocate(client: number, bytes: number, overflow?: number): Allocation | undefined;
+  map(): StoreMap;
+  /** Whether the bytes of the object are here, elsewhere, or gone for good. */
+  whereabouts(handle: ObjectHandle): "here" | "evicted" | "gone";
+  /** Undefined when it is not here. */
+  bytesOf(object: SealedObject): SealedBytes | undefined;
+  /** Those with the most bytes first. */
+  holders(): StoreHolder[];
+  /** The object's bytes go, the object stays. False when it is being read, or is not here. */
+  evict(handle: ObjectHandle): boolean;
+  /** Undefined when there is no room, or the object is not evicted. */
+  restore(object: SealedObject, overflow?: number): Restoration | undefined;
   /** Ends an object: readers that come later miss it; its range is reused once no pin is left. False when it was gone already. */
   free(handle: ObjectHandle): boolean;
   /** Sealed objects of a process, or of all processes of a node. */

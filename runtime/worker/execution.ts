@@ -7,8 +7,9 @@ import type { Attempt, Link, ObjectEntry, Session, WireValue } from "../owner/in
 import { heldRef } from "../owner/index.ts";
 import { failureOf, InvalidArgumentError, SerializationError, TroupeError } from "../errors.ts";
 import type { StreamPosition } from "../core/index.ts";
+import type { ReadableObject } from "../store/index.ts";
 import { encodeThrown } from "../serialize/index.ts";
-import type { BoundArg, Code, HeldRef, SendOf, Stored, Strategy, Template } from "../transport/index.ts";
+import type { BoundArg, Code, HeldRef, SendOf, Strategy, Template } from "../transport/index.ts";
 import { Production } from "./production.ts";
 
 export interface Invocation {
@@ -65,16 +66,24 @@ export class Execution {
     if (!values.isDecodable(call.codes)) return undefined;
     for (const { value } of call.bound) {
       if (!values.isDecodable(value?.codes)) return undefined;
-      if (value?.stored && value.stored.node !== this.#session.parts.identity.nodeId) return undefined;
     }
-    return this.#decode(call, call.bound);
+    const opened: (ReadableObject | undefined)[] = [];
+    for (const { value } of call.bound) {
+      const object = value?.stored && this.#session.stored.now(value.stored);
+      if (value?.stored && object === undefined) {
+        for (const other of opened) other?.release();
+        return undefined;
+      }
+      opened.push(object ?? undefined);
+    }
+    return this.#decode(call, opened);
   }
 
   async argumentsLater(call: Invocation): Promise<Arguments> {
     const { values } = this.#session;
     await values.revive(call.codes);
-    const bound = await Promise.all(call.bound.map((one) => this.#bringHere(one)));
-    return this.#decode(call, bound);
+    const opened = await Promise.all(call.bound.map((one) => this.#bringHere(one)));
+    return this.#decode(call, opened);
   }
 
   /** Calls `code` as `attempt` and gives the reply to `done`, in the same turn when the code is synchronous. */
@@ -133,28 +142,23 @@ export class Execution {
     });
   }
 
-  #decode(call: Invocation, bound: readonly BoundArg[]): Arguments {
+  /** `opened`: the objects of bound arguments that lie in the store. */
+  #decode(call: Invocation, opened: readonly (ReadableObject | undefined)[]): Arguments {
     const { values } = this.#session;
     const { result, entries } = this.#session.collecting(() => {
       const decoded = values.decode(call.args) as unknown[];
-      for (const one of bound) {
-        const value = one.value as WireValue;
-        const { stored } = value;
-        decoded[one.index] = stored
-          ? values.readStored(stored.slot ?? 0, stored.generation ?? 0, `${one.owner}.${one.object.toString(36)}`)
-          : values.decode(value.value as Uint8Array);
-      }
+      call.bound.forEach(({ index, value }, at) => {
+        const object = opened[at];
+        decoded[index] = object ? values.decodeStored(object) : values.decode((value as WireValue).value as Uint8Array);
+      });
       return decoded;
     });
     return { values: result, entries };
   }
 
-  async #bringHere(bound: BoundArg): Promise<BoundArg> {
-    const { value } = bound;
+  async #bringHere({ owner, object, value }: BoundArg): Promise<ReadableObject | undefined> {
     await this.#session.values.revive(value?.codes ?? []);
-    if (!value?.stored || value.stored.node === this.#session.parts.identity.nodeId) return bound;
-    const stored = await this.#session.fetchStored(bound.owner, bound.object, value.stored as Stored);
-    return { ...bound, value: { ...value, stored } };
+    return value?.stored ? this.#session.stored.open(owner, object, value.stored) : undefined;
   }
 
   #returned(call: Invocation, result: unknown, finish: (reply: Reply) => void, failed: (error: unknown) => void): void {

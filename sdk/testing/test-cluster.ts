@@ -17,6 +17,7 @@ export interface TestNode {
   resources?: Readonly<Record<string, number>> | undefined;
   labels?: Readonly<Record<string, string>> | undefined;
   objectStoreMemory?: number | string | undefined;
+  spillFolder?: string | false | undefined;
   memory?: number | string | undefined;
 }
 export interface TestClusterOptions {

@@ -196,7 +196,7 @@ describe.each(STORE_KINDS)("the edges of a store: %s", (kind) => {
       const objects = Array.from({ length: 3000 }, () => opened(reader, handle));
       for (const object of objects) expect(new Uint8Array(object.buffer())[4999]).toBe(patternOf(1, 5000)[4999]);
       for (const object of objects) object.release();
-      expect(reader.pinned()).toEqual({ objects: 0, bytes: 0 });
+      expect(reader.pinned()).toEqual({ objects: 0, bytes: 0, share: 0 });
     });
 
     it("that forgets what it reads holds nothing back after a collection", async () => {

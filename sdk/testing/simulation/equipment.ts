@@ -74,6 +74,7 @@ export function equipmentOf(memory: NodeMemory, code: SharedCode): Equipment {
     }),
     // When the collector runs is not for a seed to say: handles live until they are released.
     liveEntries: () => undefined,
+    garbage: undefined,
     finalizers: () => ({ register: () => {}, unregister: () => false }),
   };
 }

@@ -1,0 +1,75 @@
+// Opens objects of stores: those in this node's memory at once, spilled ones and those of other nodes through the agent.
+//
+// What no store has room for, neither in memory nor on disk, is still read: as a copy, in this process's own memory.
+
+import { ConnectionError, ObjectLostError, ObjectStoreFullError, OutOfDiskError } from "../errors.ts";
+import type { ReadableObject } from "../store/index.ts";
+import type { Draft, Stored } from "../transport/index.ts";
+import type { Home } from "./home.ts";
+
+/** What the agent brought may have had to leave before this process came to look; rare, unless the loop was blocked. */
+const TRIES = 100;
+/** From this share of all it could pin a process looks whether some of it is garbage: sooner where the node is short of room. */
+const PINNED_SHARE = 0.5;
+const PINNED_SHARE_WHEN_SHORT = 0.1;
+
+export interface StoredObjectsParts {
+  readonly nodeId: string;
+  readonly home: Home;
+  /** Brings an object into this node's memory, and holds it until it is opened. */
+  readonly fetch: (owner: string, object: number, source: Stored) => Promise<Stored>;
+  /** Keeps the process alive until that is done. */
+  readonly holding: <T>(work: Promise<T>) => Promise<T>;
+}
+
+export class StoredObjects {
+  readonly #parts: StoredObjectsParts;
+
+  constructor(parts: StoredObjectsParts) {
+    this.#parts = parts;
+  }
+
+  /** Undefined when it has to be brought first. */
+  now({ node, slot, generation }: Draft<Stored>): ReadableObject | undefined {
+    if (node !== this.#parts.nodeId) return undefined;
+    return this.#parts.home.store?.open({ slot: slot ?? 0, generation: generation ?? 0 });
+  }
+
+  /** Rejects with ObjectLostError when it is nowhere. */
+  async open(owner: string, object: number, source: Draft<Stored>): Promise<ReadableObject> {
+    const { nodeId, home, fetch } = this.#parts;
+    if (home.far !== undefined) return this.#copy(source as Stored);
+    if (this.#pinnedShare() > PINNED_SHARE) await home.garbage?.relieve();
+    let opened = this.now(source);
+    for (let tries = 0; opened === undefined && tries < TRIES; tries += 1) {
+      if (source.node === nodeId && this.#pinnedShare() > PINNED_SHARE_WHEN_SHORT) await home.garbage?.relieve();
+      let place: Stored;
+      try {
+        place = await fetch(owner, object, source as Stored);
+      } catch (error) {
+        if (!(error instanceof ObjectStoreFullError || error instanceof OutOfDiskError)) throw error;
+        return this.#copy(source as Stored);
+      }
+      const { slot, generation } = place;
+      opened = home.store?.open({ slot, generation });
+      if (opened !== undefined && home.open) home.agent.send("objectsOpened", { slots: [slot], generations: [generation] });
+    }
+    if (opened !== undefined) return opened;
+    const objectId = `${owner}.${object.toString(36)}`;
+    throw new ObjectLostError(`object ${objectId} does not stay in the store of node ${this.#parts.nodeId}`, { objectId });
+  }
+
+  async #copy(source: Stored): Promise<ReadableObject> {
+    const { home, holding } = this.#parts;
+    if (home.chunks === undefined) throw new ConnectionError("this process has not joined its node yet");
+    const { slot, generation, size } = source;
+    const whole = (await holding(home.chunks.read(source))).buffer as ArrayBuffer;
+    const buffer = (offset = 0, length = size - offset) =>
+      offset === 0 && length === size ? whole : whole.slice(offset, offset + length);
+    return { slot, generation, size, buffer, release: () => {}, unreferenced: true };
+  }
+
+  #pinnedShare(): number {
+    return this.#parts.home.store?.pinned().share ?? 0;
+  }
+}
