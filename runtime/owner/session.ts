@@ -40,7 +40,7 @@ import { TaskHistory } from "./task-history.ts";
 import type { TaskTemplate } from "./task-record.ts";
 import { captureHooks, travelHooks } from "./travel.ts";
 import { Unfinished } from "./unfinished.ts";
-import { StoredObjects } from "./stored-objects.ts";
+import { StoredObjects, type StoredObjectsParts } from "./stored-objects.ts";
 import { Values, type DecodeGroup } from "./values.ts";
 import { Waiting } from "./waiting.ts";
 import type { WireValue } from "./wire-value.ts";
@@ -137,11 +137,8 @@ export class Session {
     });
     const travel = travelHooks(this.borrowing, this.actors, this);
     const hooks = captureHooks(travel, this.borrowing);
-    this.stored = new StoredObjects({
-      nodeId, home,
-      fetch: (owner, object, source) => this.ask("fetchObject", { owner, object, source }, "stored", FETCH_TIMEOUT_MS),
-      holding: (work) => this.holding(work),
-    });
+    const fetch: StoredObjectsParts["fetch"] = (body) => this.ask("fetchObject", body, "stored", FETCH_TIMEOUT_MS);
+    this.stored = new StoredObjects({ nodeId, home, fetch, holding: (work) => this.holding(work) });
     this.code = new CodeExchange({
       home, nodeId, stored: this.stored, createShipper: (data) => parts.createShipper({ ...hooks, data }),
       export: (item) => this.ask("exportCode", item, "done"),

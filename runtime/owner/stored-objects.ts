@@ -17,7 +17,7 @@ export interface StoredObjectsParts {
   readonly nodeId: string;
   readonly home: Home;
   /** Brings an object into this node's memory, and holds it until it is opened. */
-  readonly fetch: (owner: string, object: number, source: Stored) => Promise<Stored>;
+  readonly fetch: (body: { owner: string; object: number; source: Stored }) => Promise<Stored>;
   /** Keeps the process alive until that is done. */
   readonly holding: <T>(work: Promise<T>) => Promise<T>;
 }
@@ -45,7 +45,7 @@ export class StoredObjects {
       if (source.node === nodeId && this.#pinnedShare() > PINNED_SHARE_WHEN_SHORT) await home.garbage?.relieve();
       let place: Stored;
       try {
-        place = await fetch(owner, object, source as Stored);
+        place = await fetch({ owner, object, source: source as Stored });
       } catch (error) {
         if (!(error instanceof ObjectStoreFullError || error instanceof OutOfDiskError)) throw error;
         return this.#copy(source as Stored);
