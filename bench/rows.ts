@@ -2,6 +2,7 @@
 
 import { ownRows } from "./own-rows.ts";
 import { rateRows } from "./rate-rows.ts";
+import { schedulingRows } from "./scheduling-rows.ts";
 import type { Windows } from "./timing.ts";
 import { valueRows } from "./value-rows.ts";
 
@@ -15,7 +16,7 @@ export interface Row {
   measure(windows: Windows): Promise<number[]>;
 }
 
-export const rows: readonly Row[] = [...rateRows, ...ownRows, ...valueRows];
+export const rows: readonly Row[] = [...rateRows, ...ownRows, ...valueRows, ...schedulingRows];
 
 /** Rows whose name has the pattern in it; `^name$` is exactly one. */
 export function rowsLike(pattern: string): Row[] {

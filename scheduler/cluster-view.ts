@@ -14,6 +14,7 @@ interface MutableView extends NodeView {
 export class ClusterView {
   readonly #self: string;
   readonly #nodes = new Map<string, MutableView>();
+  #list: readonly NodeView[] = [];
   version = 0;
 
   constructor(self: string) {
@@ -32,16 +33,15 @@ export class ClusterView {
       const { id, state, total, available, labels, backlog } = node;
       this.#nodes.set(id, { id, state, total, available, labels, backlog });
     }
+    this.#list = [...this.#nodes.values()];
   }
 
   get(id: string): NodeView | undefined {
     return this.#nodes.get(id);
   }
 
-  others(except: ReadonlySet<string>): NodeView[] {
-    const nodes: NodeView[] = [];
-    for (const node of this.#nodes.values()) if (!except.has(node.id)) nodes.push(node);
-    return nodes;
+  others(except: ReadonlySet<string>): readonly NodeView[] {
+    return except.size === 0 ? this.#list : this.#list.filter(({ id }) => !except.has(id));
   }
 
   /** Books up to `unmet` leases on the node, until it is half full or has no room; at least one. */

@@ -42,6 +42,8 @@ export class NodeChooser {
   readonly #parts: ChooserParts;
   #spreadCursor: string;
   #reserved: Shape | undefined;
+  /** Whether another node had room for a shape, by the view. */
+  readonly #roomElsewhere = new WeakMap<Shape, { readonly version: number; readonly found: boolean }>();
   draining = false;
   /** Nodes looked at since the start. */
   examined = 0;
@@ -100,16 +102,26 @@ export class NodeChooser {
 
   /** What was asked for at that node has no room there, while this or another node has. */
   stuckAt(shape: Shape, node: NodeView): boolean {
-    const { pool, view } = this.#parts;
+    const { pool } = this.#parts;
     const { placement } = shape;
     if (node.state !== "ALIVE") return true;
     if (placement.kind === "node" || resourcesFit(placement.resources, node.available)) return false;
     // What is told of the preferred node may be older than the order.
     if (prefersNode(placement) && placement.node === node.id && node.backlog === 0) return false;
     if (nodeEligible(placement, this.#localView(pool.available)) && this.mayTake(shape)) return true;
-    this.examined += view.size;
-    const candidates = view.others(shape.shunned).filter((other) => nodeEligible(placement, other));
-    return candidates.some((other) => resourcesFit(placement.resources, other.available));
+    return this.#hasRoomElsewhere(shape);
+  }
+
+  /** Asked of every node that the shape waits at, and looked up once a view. */
+  #hasRoomElsewhere(shape: Shape): boolean {
+    const { view } = this.#parts;
+    const { placement } = shape;
+    if (this.#roomElsewhere.get(shape)?.version !== view.version) {
+      this.examined += view.size;
+      const isFree = (other: NodeView) => nodeEligible(placement, other) && resourcesFit(placement.resources, other.available);
+      this.#roomElsewhere.set(shape, { version: view.version, found: view.others(shape.shunned).some(isFree) });
+    }
+    return this.#roomElsewhere.get(shape)?.found === true;
   }
 
   /** The shape got a lease: its wait is over, and what was kept for it is free. */

@@ -125,7 +125,9 @@ export function plainResources(resources: Resources): Resources {
 }
 
 export function amountOf(resources: Resources, name: string): number {
-  return Object.hasOwn(resources, name) ? resources[name] : 0;
+  const amount: unknown = resources[name];
+  // Whatever a record inherits is no number.
+  return typeof amount === "number" ? amount : 0;
 }
 
 const BYTE_UNITS = ["B", "KiB", "MiB", "GiB", "TiB"] as const;

@@ -31,10 +31,9 @@ export function selectNode(selection: Selection): Choice {
   // Also when it has no room as far as is known: idle leases there come back when they are asked for.
   const near = prefersNode(placement) ? chooseNamed(placement, nodes) : undefined;
   if (near !== undefined && near !== "elsewhere") return { kind: near.available ? "node" : "wait", node: near.node };
-  const eligible = nodes.filter((node) => nodeEligible(placement, node));
   const chosen = placement.kind === "spread"
-    ? chooseSpread(placement, eligible, cursor)
-    : chooseHybrid(placement, eligible, local, random);
+    ? chooseSpread(placement, nodes.filter((node) => nodeEligible(placement, node)), cursor)
+    : chooseHybrid(placement, nodes, local, random);
   if (chosen === undefined) return { kind: "infeasible", text: infeasibleText(placement, nodes) };
   return { kind: chosen.available ? "node" : "wait", node: chosen.node };
 }
