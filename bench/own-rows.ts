@@ -55,6 +55,19 @@ async function idleWorker(): Promise<number> {
   return rss / MIB;
 }
 
+/** Actors a second, from the first creation until all have answered. They end with their handles. */
+async function actorsMade(count: number, isolation: "process" | "shared"): Promise<number> {
+  const type = RemoteServer.options({ isolation });
+  let actors: ReturnType<typeof type.remote>[] = [];
+  const took = await millis(async () => {
+    actors = Array.from({ length: count }, () => type.remote());
+    await get(actors.map((actor) => actor.smallValue.remote()));
+  });
+  for (const actor of actors) actor[Symbol.dispose]();
+  await delay(SETTLE_MS);
+  return (count * 1000) / took;
+}
+
 /** Of one core, over this process and all it started. */
 async function idleCpu(): Promise<number> {
   await get(smallValue.remote());
@@ -81,6 +94,8 @@ function own(name: string, unit: string, better: Row["better"], measure: Row["me
 export const ownRows: readonly Row[] = [
   own("init_to_first_result_ms", "ms", "lower", () => repeated(STARTS, coldStart), true),
   own("worker_ready_ms", "ms", "lower", () => repeated(STARTS, newActor)),
+  own("process_actors_made_of_100", "1/s", "higher", () => repeated(3, () => actorsMade(100, "process"))),
+  own("shared_actors_made_of_10k", "1/s", "higher", () => repeated(3, () => actorsMade(10_000, "shared"))),
   own("idle_worker_rss_mib", "MiB", "lower", async () => [await idleWorker()]),
   own("idle_cpu_percent", "% of a core", "lower", async () => [await idleCpu()]),
   own("task_us_of_1k", "µs a task", "lower", () => repeated(REPEATS, () => taskBurst(1000))),
