@@ -1,15 +1,20 @@
 // dag(): what users define, run and test.
 
 import { randomBytes } from "node:crypto";
-import { type DagOptions, type DagDefinition, checkParams, defineDag, type ParamNodes, type Result } from "./graph/dag.ts";
 import { Builder } from "./graph/builder.ts";
+import {
+  type DagDefinition, type DagOptions, type DagSchedule, defineDag, paramsOf, type ParamNodes, type Result,
+} from "./graph/dag.ts";
+import { mermaidOf } from "./graph/mermaid.ts";
 import type { In } from "./graph/node.ts";
+import { type Backfill, type BackfillOptions, planBackfill, type PlannedRun, startBackfill } from "./run/backfill.ts";
 import { ClusterRunner } from "./run/cluster-runner.ts";
 import { systemClock, VirtualClock } from "./run/clock.ts";
 import type { RunSummary } from "./run/context.ts";
 import { DagRun } from "./run/dag-run.ts";
 import { Engine } from "./run/engine.ts";
 import { LocalRunner } from "./run/local-runner.ts";
+import { runs } from "./run/run-registry.ts";
 
 export interface TestOptions {
   /** Where the clock stands at the start. Default the time. */
@@ -21,14 +26,23 @@ export interface Dag<P extends object, B> {
   (params?: { [K in keyof P]?: In<P[K]> }): B;
   readonly id: string;
   readonly options: DagOptions<P>;
+  readonly schedule: DagSchedule;
   /** What may be wrong with the graph, in words. */
   readonly warnings: readonly string[];
-  /** Starts a run on the cluster. */
+  /** Starts a run on the cluster. @throws InvalidArgumentError for parameters it does not have, or that its schema refuses. */
   run(params?: Partial<P>): Promise<DagRun<Result<B>>>;
   /** Runs it in this process, without a cluster; the clock jumps over waits. Gives the ended run. */
   test(params?: Partial<P>, options?: TestOptions): Promise<DagRun<Result<B>>>;
+  /** Runs on the cluster for times that have passed; with `dryRun` only what would be done. */
+  backfill(options: BackfillOptions & { readonly dryRun: true }): Promise<PlannedRun[]>;
+  backfill(options: BackfillOptions & { readonly dryRun?: false | undefined }): Promise<Backfill>;
+  /** The next times it is due. */
+  next(options?: { readonly after?: Date | string; readonly count?: number }): Date[];
+  /** As a flowchart. */
+  mermaid(): string;
 }
 
+type Definition = DagDefinition<object, unknown>;
 let clusterEngine: Engine | undefined;
 
 export function dag<P extends object, B>(id: string, options: DagOptions<P>, body: (params: ParamNodes<P>) => B): Dag<P, B>;
@@ -42,24 +56,56 @@ export function dag(id: string, options: unknown, body?: unknown): unknown {
     return definition.inline(params);
   };
   return Object.defineProperties(Object.assign(call, {
-    options: given, warnings: definition.graph.warnings,
-    run: async (params: object = {}) => runOnCluster(definition, params),
-    test: async (params: object = {}, { now }: TestOptions = {}) => runHere(definition, params, now),
+    options: given, warnings: definition.graph.warnings, schedule: definition.schedule,
+    run: (params: object = {}) => startRun(definition, "manual", params),
+    test: (params: object = {}, { now }: TestOptions = {}) => runHere(definition, params, now),
+    backfill: async (options: BackfillOptions & { dryRun?: boolean | undefined }) => {
+      if (options.dryRun === true) return planBackfill(definition, options);
+      return startBackfill(definition, options, (at, interval) => startRun(definition, "backfill", {}, at, interval));
+    },
+    next: (options: { after?: Date | string; count?: number } = {}) => nextTimes(definition, options),
+    mermaid: () => mermaidOf(definition.graph),
   }), { id: { value: id, enumerable: true } });
 }
 
-async function runOnCluster(definition: DagDefinition<object, unknown>, params: object): Promise<DagRun> {
+function nextTimes(
+  { schedule }: Definition,
+  { after = new Date(), count = 1 }: { after?: Date | string; count?: number },
+): Date[] {
+  const times: Date[] = [];
+  if (schedule.kind !== "times") return times;
+  const begins = schedule.startDate === undefined ? undefined : new Date(schedule.startDate.getTime() - 1);
+  const from = new Date(after);
+  let at = schedule.timetable.next(begins !== undefined && begins > from ? begins : from);
+  while (at !== undefined && times.length < count && (schedule.endDate === undefined || at <= schedule.endDate)) {
+    times.push(at);
+    at = schedule.timetable.next(at);
+  }
+  return times;
+}
+
+/** @internal Also for those who start runs at their times. */
+export async function startRun(
+  definition: Definition, type: RunSummary["type"], params: object, logicalDate = new Date(systemClock.now()),
+  dataInterval = { start: logicalDate, end: logicalDate },
+): Promise<DagRun> {
   clusterEngine ??= new Engine(systemClock, new ClusterRunner());
-  const run = runOf(clusterEngine, definition, params, "manual", new Date(systemClock.now()));
+  const run = await runOf(clusterEngine, definition, params, { type, logicalDate, dataInterval });
+  runs.add(run);
   run.begin();
   return run;
 }
 
-async function runHere(definition: DagDefinition<object, unknown>, params: object, now?: Date | string): Promise<DagRun> {
+async function runHere(definition: Definition, params: object, now?: Date | string): Promise<DagRun> {
   const start = now === undefined ? systemClock.now() : new Date(now).getTime();
   const clock = new VirtualClock(start);
   const runner = new LocalRunner(clock);
-  const run = runOf(new Engine(clock, runner), definition, params, "manual", new Date(start));
+  const [type, at] = ["manual" as const, new Date(start)];
+  const run = await runOf(new Engine(clock, runner), definition, params, {
+    type,
+    logicalDate: at,
+    dataInterval: { start: at, end: at },
+  });
   run.begin();
   let over = false;
   void run.done().then(() => { over = true; });
@@ -71,22 +117,19 @@ async function runHere(definition: DagDefinition<object, unknown>, params: objec
   return run;
 }
 
-function runOf(
+async function runOf(
   engine: Engine,
-  { id, options, graph }: DagDefinition<object, unknown>,
-  params: object,
-  type: RunSummary["type"],
-  logicalDate: Date,
-): DagRun {
-  checkParams(id, options.params, params);
-  const summary: RunSummary = {
-    id: `${type}__${logicalDate.toISOString()}__${randomBytes(3).toString("hex")}`,
-    dagId: id,
-    type,
-    logicalDate,
-    dataInterval: { start: logicalDate, end: logicalDate },
-    params: { ...options.params, ...params },
-  };
+  { id, options, graph }: Definition,
+  given: object,
+  when: Pick<RunSummary, "type" | "logicalDate" | "dataInterval">,
+): Promise<DagRun> {
+  const params = await paramsOf(id, options.params, given);
+  const runId = `${when.type}__${when.logicalDate.toISOString()}__${randomBytes(3).toString("hex")}`;
   const { maxActiveTasks, timeoutMs, onSuccess, onFailure } = options;
-  return new DagRun(engine, graph, summary, { maxActiveTasks, timeoutMs, onSuccess, onFailure });
+  return new DagRun(
+    engine,
+    graph,
+    { id: runId, dagId: id, ...when, params },
+    { maxActiveTasks, timeoutMs, onSuccess, onFailure },
+  );
 }

@@ -21,6 +21,8 @@ export class RunMachine {
   readonly #info: RunInfo;
   readonly #field: Field;
   #known: ReadonlyMap<string, KnownEnd>;
+  /** Starts of what is run anew. */
+  #starts = new Map<string, number>();
   #forced = new Map<string, string>();
   #blocked = new Set<number>();
   #effects: RunEffect[] = [];
@@ -88,8 +90,12 @@ export class RunMachine {
   // -- events ------------------------------------------------------------------------------------------------------------
 
   #restart(event: RunEvent): void {
-    if (event.type === "cleared") this.#known = this.known(this.#withLoops(event.tasks));
-    else if (event.type === "marked") {
+    if (event.type === "cleared") {
+      for (const { task, instances = [] } of this.#field.slots()) {
+        for (const { coords, starts } of instances) this.#starts.set(keyOf(task, coords), starts);
+      }
+      this.#known = this.known(this.#withLoops(event.tasks));
+    } else if (event.type === "marked") {
       const known = this.known();
       const before = known.get(keyOf(event.task, event.coords));
       const end = { starts: 1, tries: 0, ...before, state: event.state, reason: "marked by hand", endedAt: event.at };
@@ -250,7 +256,7 @@ export class RunMachine {
   #createInstance(slot: Slot, coords: Coords): Instance {
     const known = this.#known.get(keyOf(slot.task, coords));
     if (known !== undefined) return { ...known, slot, coords };
-    return { slot, coords, state: "none", starts: 0, tries: 0 };
+    return { slot, coords, state: "none", starts: this.#starts.get(keyOf(slot.task, coords)) ?? 0, tries: 0 };
   }
 
   #knownInstance(slot: Slot, coords: Coords): boolean {

@@ -6,11 +6,36 @@ import { Builder } from "./builder.ts";
 import { type Graph, graphOf } from "./graph.ts";
 import { type In, Node } from "./node.ts";
 import { type Callbacks, checkTaskOptions, type DagTaskOptions } from "./options.ts";
+import { all, type AssetExpression, isExpression } from "../time/assets.ts";
+import { type Timetable, timetableOf } from "../time/timetable.ts";
 import { checkId } from "./task.ts";
 
+/** Checks and completes what is given: zod, valibot, arktype and others are ones (standardschema.dev). */
+export interface StandardSchema<T> {
+  readonly "~standard": {
+    readonly version: 1;
+    readonly vendor: string;
+    validate(value: unknown): SchemaResult<T> | Promise<SchemaResult<T>>;
+    readonly types?: { readonly input: unknown; readonly output: T } | undefined;
+  };
+}
+type SchemaResult<T> =
+  | { readonly value: T; readonly issues?: undefined }
+  | { readonly issues: readonly { readonly message: string; readonly path?: readonly unknown[] | undefined }[] };
+
 export interface DagOptions<P extends object = Record<string, never>> {
-  /** Defaults; a run may give others. */
-  params?: P | undefined;
+  /** Defaults, of which a run may give others; or a schema. */
+  params?: P | StandardSchema<P> | undefined;
+  /** A cron expression (UTC, unless made with `cron()`), a preset, `every(ms)`, assets, '@continuous', or what has a `next`. */
+  schedule?: string | Timetable | AssetExpression | readonly AssetExpression[] | undefined;
+  /** Inclusive. */
+  startDate?: Date | string | undefined;
+  /** Inclusive. */
+  endDate?: Date | string | undefined;
+  /** Runs for all times since the start, not only for those to come. Default false. */
+  catchup?: boolean | undefined;
+  /** Default 16. */
+  maxActiveRuns?: number | undefined;
   defaultTask?: DagTaskOptions | undefined;
   /** Tasks at once in one run. */
   maxActiveTasks?: number | undefined;
@@ -33,11 +58,26 @@ export interface DagDefinition<P extends object, B> {
   readonly id: string;
   readonly options: DagOptions<P>;
   readonly graph: Graph;
+  readonly schedule: DagSchedule;
   /** Builds it into the graph that is being built, in the same run. */
   inline(params: { [K in keyof P]?: In<P[K]> }): B;
 }
 
-const OPTIONS = new Set(["params", "defaultTask", "maxActiveTasks", "timeoutMs", "tags", "doc", "onSuccess", "onFailure"]);
+const OPTIONS = new Set([
+  "schedule",
+  "startDate",
+  "endDate",
+  "catchup",
+  "maxActiveRuns",
+  "params",
+  "defaultTask",
+  "maxActiveTasks",
+  "timeoutMs",
+  "tags",
+  "doc",
+  "onSuccess",
+  "onFailure",
+]);
 
 export function defineDag<P extends object, B>(
   id: string, options: DagOptions<P>, body: (params: ParamNodes<P>) => B,
@@ -52,33 +92,92 @@ export function defineDag<P extends object, B>(
   const builder = new Builder(defaults);
   const result = builder.build(() => body(paramNodes(id, options.params)));
   const graph = graphOf(id, builder.tasks, result);
+  const schedule = scheduleOf(id, options);
   const inline = (params: { [K in keyof P]?: In<P[K]> }): B => {
-    checkParams(id, options.params, params);
-    const given = { ...options.params, ...params } as Record<string, unknown>;
+    checkNames(id, options.params, params);
+    const given = { ...defaultsOf(options.params), ...params } as Record<string, unknown>;
     const here = Builder.here(`dag ${id}`);
     return here.inGroup(here.uniqueId(id), () => body(given as ParamNodes<P>));
   };
-  return { id, options, graph, inline };
+  return { id, options, graph, schedule, inline };
+}
+
+export type DagSchedule =
+  | { readonly kind: "none" | "continuous" }
+  | {
+      readonly kind: "times";
+      readonly timetable: Timetable;
+      readonly startDate: Date | undefined;
+      readonly endDate: Date | undefined;
+    }
+  | { readonly kind: "assets"; readonly expression: AssetExpression };
+
+function scheduleOf(id: string, { schedule, startDate, endDate, catchup, maxActiveRuns }: DagOptions<object>): DagSchedule {
+  const [start, end] = [dateOf(id, "startDate", startDate), dateOf(id, "endDate", endDate)];
+  if (catchup !== undefined && typeof catchup !== "boolean")
+    throw new InvalidArgumentError(`dag ${id}: catchup must be true or false`);
+  if (maxActiveRuns !== undefined && !(Number.isSafeInteger(maxActiveRuns) && maxActiveRuns > 0)) {
+    throw new InvalidArgumentError(`dag ${id}: maxActiveRuns must be a whole number of 1 or more, not ${String(maxActiveRuns)}`);
+  }
+  if (schedule === undefined) return { kind: "none" };
+  if (schedule === "@continuous") return { kind: "continuous" };
+  if (isExpression(schedule)) return { kind: "assets", expression: schedule };
+  if (Array.isArray(schedule)) return { kind: "assets", expression: all(...(schedule as readonly AssetExpression[])) };
+  return { kind: "times", timetable: timetableOf(schedule as string | Timetable, start), startDate: start, endDate: end };
+}
+
+function dateOf(id: string, name: string, given: Date | string | undefined): Date | undefined {
+  if (given === undefined) return undefined;
+  const date = new Date(given);
+  if (!Number.isNaN(date.getTime())) return date;
+  throw new InvalidArgumentError(`dag ${id}: ${name} must be a Date or an ISO text, not ${String(given)}`);
+}
+
+const isSchema = (params: unknown): params is StandardSchema<object> => (
+  typeof params === "object" && params !== null && "~standard" in params
+);
+
+function defaultsOf(params: object | undefined): object {
+  return params === undefined || isSchema(params) ? {} : params;
 }
 
 /** @throws InvalidArgumentError for a name that the graph has no parameter of. */
-export function checkParams(id: string, defaults: object | undefined, given: unknown): void {
-  if (typeof given !== "object" || given === null)
+function checkNames(id: string, params: object | undefined, given: unknown): void {
+  if (typeof given !== "object" || given === null) {
     throw new InvalidArgumentError(`dag ${id}: params must be an object, not ${typeof given}`);
+  }
+  if (isSchema(params)) return;
   for (const name of Object.keys(given)) {
-    if (defaults !== undefined && Object.hasOwn(defaults, name)) continue;
-    const known = Object.keys(defaults ?? {}).join(", ") || "none";
+    if (params !== undefined && Object.hasOwn(params, name)) continue;
+    const known = Object.keys(params ?? {}).join(", ") || "none";
     throw new InvalidArgumentError(`dag ${id} has no parameter ${name}; it has ${known}`);
   }
 }
 
-function paramNodes<P extends object>(id: string, params: P | undefined): ParamNodes<P> {
-  const nodes = Object.fromEntries(Object.keys(params ?? {}).map((name) => [name, new Node({ kind: "param", name })]));
+/** What a run has as parameters. @throws InvalidArgumentError for what is not known, or what the schema refuses. */
+export async function paramsOf(id: string, params: object | undefined, given: object): Promise<Record<string, unknown>> {
+  checkNames(id, params, given);
+  if (!isSchema(params)) return { ...params, ...given };
+  const result = await params["~standard"].validate(given);
+  if (result.issues === undefined) return result.value as Record<string, unknown>;
+  const issues = result.issues.map(({ message, path = [] }) => `${path.map(segment).join(".") || "params"}: ${message}`);
+  throw new InvalidArgumentError(`dag ${id}: its parameters are refused: ${issues.join("; ")}`);
+}
+
+function segment(part: unknown): string {
+  return String(typeof part === "object" && part !== null && "key" in part ? part.key : part);
+}
+
+function paramNodes<P extends object>(id: string, params: P | StandardSchema<P> | undefined): ParamNodes<P> {
+  const names = Object.keys(defaultsOf(params));
+  const nodes: Record<string, Node<unknown>> = Object.fromEntries(names.map((name) => [name, new Node({ kind: "param", name })]));
   return new Proxy(nodes, {
     get(target, name) {
       if (typeof name === "string" && Object.hasOwn(target, name)) return target[name];
       if (name === "then" || name === "toJSON") return undefined;
       if (typeof name === "symbol") throw new GraphError(`dag ${id}: params are not there yet: give them to tasks`);
+      // Which names a schema has is told at run time.
+      if (isSchema(params)) return (target[name] = new Node({ kind: "param", name }));
       throw new GraphError(`dag ${id} has no parameter ${name}; it has ${Object.keys(target).join(", ") || "none"}`);
     },
   }) as ParamNodes<P>;

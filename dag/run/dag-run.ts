@@ -2,7 +2,7 @@
 // events.
 
 import type { RunEffect, RunEvent } from "../engine/events.ts";
-import { type Coords, keyOf, nameOf } from "../engine/plan.ts";
+import { type Coords, descendants, keyOf, nameOf } from "../engine/plan.ts";
 import { RunMachine } from "../engine/run-machine.ts";
 import { attemptOf, type Instance, type Slot } from "../engine/slots.ts";
 import { isOver, isTerminal, type RunState, type TaskState } from "../engine/states.ts";
@@ -55,7 +55,7 @@ export class DagRun<R = unknown> {
   readonly #ready = new Map<string, Waiting>();
   readonly #timers = new Map<string, Timer>();
   readonly #log = new EventLog();
-  #ended: Promise<void>;
+  #ended!: Promise<void>;
   #end!: () => void;
 
   constructor(engine: Engine, graph: Graph, summary: RunSummary, options: RunOptions) {
@@ -65,7 +65,7 @@ export class DagRun<R = unknown> {
     this.#options = options;
     this.#machine = new RunMachine(graph.plan, { logicalDate: summary.logicalDate });
     this.#resolver = new Resolver(this.#machine, summary.params, this.#results, this.#sizes);
-    this.#ended = new Promise((resolve) => { this.#end = resolve; });
+    this.#open();
   }
 
   get id(): string {
@@ -140,6 +140,53 @@ export class DagRun<R = unknown> {
     });
   }
 
+  /**
+   * Runs tasks again, and with `downstream` all that comes after them; everything else keeps its result. @throws
+   * NotFoundError.
+   */
+  async clear(taskIds: string | readonly string[], { downstream = true }: { downstream?: boolean } = {}): Promise<this> {
+    const tasks = [taskIds].flat().map((id) => this.#placeOf(id));
+    const after = downstream ? descendants(this.#graph.plan, tasks) : [];
+    await this.#restart({ type: "cleared", tasks: [...new Set([...tasks, ...after])], at: this.#engine.clock.now() });
+    return this;
+  }
+
+  /** Runs everything again that has not succeeded. */
+  async resume(): Promise<this> {
+    const ended = new Set<number>();
+    for (const { task, instances, state } of this.#machine.slots()) {
+      if ((instances ?? [{ state }]).some((at) => at.state !== "success")) ended.add(task);
+    }
+    if (ended.size > 0) await this.#restart({ type: "cleared", tasks: [...ended], at: this.#engine.clock.now() });
+    return this;
+  }
+
+  /** Gives a task another end by hand; nothing is run for it. Mapped tasks by their instances: `train[2]`. */
+  async mark(taskId: string, state: "success" | "failed" | "skipped"): Promise<this> {
+    const [, id, index] = /^(.*?)(?:\[([\d,]+)\])?$/.exec(taskId) ?? [];
+    const coords = index === undefined ? [] : index.split(",").map(Number);
+    await this.#restart({ type: "marked", task: this.#placeOf(id), coords, state, at: this.#engine.clock.now() });
+    return this;
+  }
+
+  #placeOf(id: string): number {
+    const draft = this.#graph.tasks.find((one) => one.id === id);
+    if (draft === undefined) throw new NotFoundError(`run ${this.id} has no task ${id}`);
+    return draft.place;
+  }
+
+  /** Only a run that is over begins again. */
+  async #restart(event: RunEvent): Promise<void> {
+    await this.#ended;
+    this.#open();
+    this.#log.reopen();
+    this.#step(event);
+  }
+
+  #open(): void {
+    this.#ended = new Promise((resolve) => { this.#end = resolve; });
+  }
+
   /** Begins it. Called once, by who made it. */
   begin(blocked: readonly number[] = []): void {
     const { clock } = this.#engine;
@@ -150,6 +197,12 @@ export class DagRun<R = unknown> {
       this.#timers.set("run", clock.at(clock.now() + timeoutMs, late));
     }
     this.#step({ type: "started", blocked, at: clock.now() });
+  }
+
+  /** Its results are not needed any more. */
+  forget(): void {
+    this.#engine.runner.release(this.#results.values());
+    this.#results.clear();
   }
 
   // -- events and effects ------------------------------------------------------------------------------------------------

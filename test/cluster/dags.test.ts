@@ -1,7 +1,7 @@
 // Graphs on a real cluster: results stay in the store, workers may die, failures say why.
 
 import { get, init, list, remote, shutdown } from "troupe";
-import { ctx, dag, DagRunFailedError, loop, task } from "troupe/dag";
+import { clear, ctx, dag, DagRunFailedError, loop, mark, resume, task } from "troupe/dag";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 beforeAll(() => init({ numCpus: 2 }));
@@ -70,5 +70,46 @@ describe("a run on the cluster", () => {
     await run.cancel();
     expect([run.state, (await run.tasks()).map(({ state }) => state)]).toEqual(["cancelled", ["failed", "skipped"]]);
     await expect(run.result()).rejects.toThrow(DagRunFailedError);
+  });
+
+  test("cleared, resumed and marked runs run what they must, and nothing else", async () => {
+    const counts = remote(class {
+      readonly #calls: string[] = [];
+      call(id: string): number { return this.#calls.push(id); }
+      all(): string[] { return this.#calls; }
+    }).remote();
+    const counted = (id: string) => task(id, async (v: number) => {
+      const calls = await get(counts.call.remote(id));
+      if (id === "second" && calls === 2) throw new Error("the first time");
+      return v + 1;
+    });
+    const [first, second, third] = ["first", "second", "third"].map(counted);
+    const run = await dag("again", () => third(second(first(0)))).run();
+    await expect(run.result()).rejects.toThrow(/the first time/);
+    await resume(run.id);
+    expect([await run.result(), await get(counts.all.remote())]).toEqual([3, ["first", "second", "second", "third"]]);
+    expect((await run.tasks()).map(({ id, attempt }) => [id, attempt])).toEqual([["first", 0], ["second", 1], ["third", 0]]);
+    await clear(run.id, { task: "third" });
+    expect([await run.result(), (await get(counts.all.remote())).length]).toEqual([3, 5]);
+    await mark(run.id, "third", "failed");
+    expect([run.state, (await get(counts.all.remote())).length]).toEqual(["failed", 5]);
+    await expect(resume("nowhere")).rejects.toThrow(/run nowhere is not known/);
+  });
+
+  test("backfill makes a run a time, oldest first, and none twice", async () => {
+    const date = task("date", () => ctx().run.logicalDate.toISOString());
+    const graph = dag("daily", { schedule: "@daily", startDate: "2026-01-01" }, () => date());
+    const span = { from: "2026-01-01", to: "2026-01-03" };
+    const filled = await graph.backfill({ ...span, maxActiveRuns: 1 });
+    await filled.done;
+    expect(await Promise.all(filled.runs.map((run) => run.result()))).toEqual(
+      ["2026-01-01T00:00:00.000Z", "2026-01-02T00:00:00.000Z", "2026-01-03T00:00:00.000Z"],
+    );
+    expect(filled.runs[1].dataInterval).toEqual({ start: new Date("2026-01-01"), end: new Date("2026-01-02") });
+    expect((await graph.backfill({ ...span, to: "2026-01-04", dryRun: true })).map(({ action }) => action))
+      .toEqual(["skip", "skip", "skip", "create"]);
+    expect((await graph.backfill({ ...span, reprocess: "completed", reverse: true, dryRun: true }))[0])
+      .toEqual({ logicalDate: new Date("2026-01-03"), action: "reprocess" });
+    await expect(dag("plain", () => add(1)).backfill(span)).rejects.toThrow(/no schedule of times/);
   });
 });

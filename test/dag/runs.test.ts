@@ -330,3 +330,35 @@ describe("limits and ends", () => {
     expect(events.at(-1)).toMatchObject({ type: "run", state: "success" });
   });
 });
+
+describe("graphs as data", () => {
+  test("a schema checks and completes parameters", async () => {
+    const schema: StandardSchema<{ n: number }> = {
+      "~standard": {
+        version: 1, vendor: "test",
+        validate: (value) => {
+          const { n } = value as { n?: unknown };
+          return typeof n === "string" ? { value: { n: Number(n) } } : { issues: [{ message: "must be a text", path: ["n"] }] };
+        },
+      },
+    };
+    const graph = dag("schema", { params: schema }, ({ n }) => add(n));
+    expect(await (await graph.test({ n: "4" as never })).result()).toBe(5);
+    await expect(graph.test({ n: 4 })).rejects.toThrow("dag schema: its parameters are refused: n: must be a text");
+  });
+
+  test("next times, and a flowchart", () => {
+    const graph = dag("charted", { schedule: "0 2 * * *", startDate: "2026-01-01", endDate: "2026-01-02T12:00Z" }, () => {
+      const ways = { a: noop("a"), b: group("g", () => add(add(1))) };
+      branch(function pick() { return "a"; }).to(ways);
+      sum(square.expand({ x: [1] }, ways.b as never));
+    });
+    expect(graph.next({ after: "2020-01-01", count: 5 }).map((at) => at.toISOString()))
+      .toEqual(["2026-01-01T02:00:00.000Z", "2026-01-02T02:00:00.000Z"]);
+    const chart = graph.mermaid();
+    const lines = ["flowchart LR", '(["a"])', '{"pick"}', 'subgraph g["g"]', '["square []"]', "t3_pick --> t0_a"];
+    for (const line of lines) expect(chart).toContain(line);
+    expect(() => dag("bad", { schedule: "never" }, () => noop("n"))).toThrow(/no cron expression/);
+    expect(() => dag("bad", { startDate: "soon" }, () => noop("n"))).toThrow(/startDate must be a Date or an ISO text, not soon/);
+  });
+});
