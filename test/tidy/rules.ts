@@ -105,8 +105,9 @@ export function anyProblems(file: SourceFile): Problem[] {
   return problems;
 }
 
+/** A list of names passes on what is declared, and looked at, elsewhere. */
 function exportKind(line: string): "all" | "members" | "head" | undefined {
-  if (!/^export\b/.test(line)) return undefined;
+  if (!/^export\b(?!\s*(?:type\s*)?\{)/.test(line)) return undefined;
   if (/^export\s+(declare\s+)?(interface|type)\b/.test(line)) return "all";
   return /^export\s+(abstract\s+)?class\b/.test(line) ? "members" : "head";
 }
