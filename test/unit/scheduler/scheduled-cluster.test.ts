@@ -12,9 +12,9 @@ describe("a cluster of queues", () => {
       const outcome = new ScheduledCluster({ nodes, cpus, tasks, jobs: 2, ownersOfJob: 2, seed }).run();
       expect([outcome.ran, outcome.heldAtEnd]).toEqual([tasks, 0]);
       // Virtual time: the same on every machine.
-      expect(outcome.makespanMs).toBeLessThan(2 * outcome.idealMs);
+      expect(outcome.makespanMs).toBeLessThan(1.5 * outcome.idealMs);
       const [earliest, latest] = [Math.min(...outcome.jobEndsMs), Math.max(...outcome.jobEndsMs)];
-      expect(latest).toBeLessThan(1.5 * earliest);
-    }), { numRuns: 25 });
+      expect(latest).toBeLessThan(1.4 * earliest);
+    }), { numRuns: 8 });
   });
 });
