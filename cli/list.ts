@@ -15,6 +15,7 @@ const COLUMNS: Readonly<Record<StateKind, readonly string[]>> = {
   objects: ["id", "size", "state", "ownerId", "locations", "localHandles", "borrowers"],
   workers: ["id", "state", "pid", "nodeId", "jobId"],
   stores: ["nodeId", "used", "capacity", "objects", "made", "madeBytes", "copiedBytes"],
+  events: ["at", "kind", "id", "text"],
   groups: ["id", "state", "strategy", "name", "namespace", "bundles", "lifetime", "jobId", "reason"],
   logs: ["id", "state", "pid", "nodeId", "bytes"],
   jobs: ["id", "state", "name", "namespace", "nodeId", "entry", "reason"],

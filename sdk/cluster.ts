@@ -1,13 +1,14 @@
 // The cluster this process is in, as its driver sees it.
 
-import { ConnectionError } from "../runtime/errors.ts";
-import type { PrivateCluster } from "../runtime/driver/index.ts";
+import { ConnectionError, InvalidArgumentError } from "../runtime/errors.ts";
+import { type PrivateCluster, readRecords } from "../runtime/driver/index.ts";
 import { type Staying, STAYS_BRAND } from "../runtime/serialize/index.ts";
 import { clearSession, type Session } from "../runtime/owner/index.ts";
-import { type NodeRow, shapeRow } from "./rows.ts";
+import { type EventRow, type NodeRow, shapeRow } from "./rows.ts";
 import { askRows } from "./state.ts";
 
 const NODES_MAX = 100_000;
+const EVENTS_MAX = 1000;
 
 /** Given by init(). `await using` or `shutdown()` leaves it; a private cluster then ends. */
 export class Cluster implements AsyncDisposable {
@@ -61,6 +62,29 @@ export class Cluster implements AsyncDisposable {
   /** What of it is free now, as last reported. */
   async availableResources(): Promise<Record<string, number>> {
     return sum((await this.nodes()).filter((node) => node.state === "ALIVE").map((node) => node.available));
+  }
+
+  /** What has happened to nodes, jobs, actors and groups lately, the newest first. */
+  async events(options: { readonly limit?: number } = {}): Promise<EventRow[]> {
+    const { json } = await askRows(this.session, { kind: "events", limit: options.limit ?? EVENTS_MAX });
+    return (JSON.parse(json) as object[]).map((row) => shapeRow("events", row));
+  }
+
+  /**
+   * The command that adds a node to this cluster; on another machine with a copy of the token file.
+   *
+   * @throws InvalidArgumentError for a private cluster, which takes no others.
+   */
+  async joinCommand(): Promise<string> {
+    const nodes = (await this.nodes()).filter(({ state, address }) => state !== "DEAD" && address !== "");
+    const node = nodes.find(({ isHead }) => isHead) ?? nodes.at(0);
+    if (node === undefined) {
+      throw new InvalidArgumentError("a private cluster takes no other nodes: start one with `troupe start --head`, " +
+        "and join that with init({ address: \"auto\" })");
+    }
+    const record = readRecords().running.find(({ nodeId }) => nodes.some(({ id }) => id === nodeId));
+    const insecure = record?.trustedNetwork ? " --insecure-i-understand" : "";
+    return `troupe start --address ${node.address} --token-file ${record?.tokenFile ?? "FILE"}${insecure}`;
   }
 
   /** @internal */

@@ -124,7 +124,20 @@ export interface LogRow {
   readonly state: "OPEN" | "ENDED";
 }
 
+/** What has happened in the cluster. */
+export interface EventRow {
+  /** Milliseconds since 1970. */
+  readonly at: number;
+  readonly kind:
+    | "node-joined" | "node-draining" | "node-died" | "job-started" | "job-ended" | "actor-restarting" | "actor-died"
+    | "group-created" | "group-rescheduling" | "group-removed";
+  /** Of the node, job, actor or group. */
+  readonly id: string;
+  readonly text: string;
+}
+
 export interface StateRows {
+  readonly events: EventRow;
   readonly groups: GroupRow;
   readonly nodes: NodeRow;
   readonly actors: ActorRow;

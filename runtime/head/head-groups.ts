@@ -8,6 +8,7 @@ import {
 import {
   ConnectionError, failureOf, InvalidArgumentError, NameTakenError, NotFoundError, PlacementGroupRemovedError,
 } from "../errors.ts";
+import type { EventKind } from "./head-events.ts";
 import type { Clock, Timer } from "../seams.ts";
 import type {
   AnswerBody, Caller, Channel, CreateGroup, Draft, FindGroup, GroupInfo, RemoveGroup, Strategy,
@@ -24,7 +25,13 @@ export interface HeadGroupsParts {
   readonly nodes: () => GroupNode[];
   /** Whether that job runs, or that detached actor lives. */
   readonly isAlive: (holder: string) => boolean;
+  /** It is whole, lost a bundle, or is gone. */
+  readonly changed: (kind: EventKind, group: string, text: string) => void;
 }
+
+const EVENTS: Readonly<Record<string, EventKind | undefined>> = {
+  CREATED: "group-created", RESCHEDULING: "group-rescheduling", REMOVED: "group-removed",
+};
 
 interface Waiter {
   readonly answer: () => void;
@@ -172,6 +179,8 @@ export class HeadGroups {
       if (channel === undefined) this.#concerned.get(id)?.delete(node);
       else channel.send("groupChanged", { group });
     }
+    const kind = EVENTS[String(group.state)];
+    if (kind !== undefined) this.#parts.changed(kind, id, group.reason || group.spec?.strategy || "");
     if (group.state === "REMOVED") this.#concerned.delete(id);
     if (this.#isSettled(id)) for (const waiter of [...(this.#waiters.get(id) ?? [])]) waiter.answer();
   }

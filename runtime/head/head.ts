@@ -15,6 +15,7 @@ import type { OpenStorage } from "../storage/index.ts";
 import type { GroupNode } from "../../scheduler/index.ts";
 import { HeadActors } from "./head-actors.ts";
 import { HeadCode, JOB_CODE_BYTES } from "./head-code.ts";
+import { HeadEvents } from "./head-events.ts";
 import { HeadGroups } from "./head-groups.ts";
 import { HeadJobs } from "./head-jobs.ts";
 import { HeadKeys } from "./head-keys.ts";
@@ -49,6 +50,7 @@ export class Head {
   readonly #jobs: HeadJobs;
   readonly #code: HeadCode;
   readonly #groups: HeadGroups;
+  readonly #events: HeadEvents;
   readonly #keys: HeadKeys;
   readonly #listeners: Listener[] = [];
   readonly #state: HeadState;
@@ -62,6 +64,7 @@ export class Head {
     this.#parts = parts;
     this.caller = new Caller(parts.seams.clock);
     this.#jobs = new HeadJobs();
+    this.#events = new HeadEvents(parts.seams.clock);
     this.#keys = new HeadKeys(parts.storage);
     this.#actors = new HeadActors({
       clock: parts.seams.clock,
@@ -72,12 +75,17 @@ export class Head {
       endOf: (strategy) => this.#groups.endOf(strategy),
       changed: (info, spec) => {
         this.#code.actorReported(info, spec);
-        if (info.state === "DEAD") this.#groups.holderGone(info.actor, "the actor that made it ended");
+        const { actor, className, failure } = info;
+        if (info.state === "RESTARTING") this.#events.tell("actor-restarting", actor, failure?.text ?? className);
+        if (info.state !== "DEAD") return;
+        this.#events.tell("actor-died", actor, failure?.text ?? className);
+        this.#groups.holderGone(info.actor, "the actor that made it ended");
       },
     });
     const isAlive = (holder: string) => this.#jobs.isRunning(holder) || this.#actors.isAlive(holder);
     this.#groups = new HeadGroups({
       clock: parts.seams.clock, caller: this.caller, isAlive,
+      changed: (kind, id, text) => this.#events.tell(kind, id, text),
       channelOf: (node) => this.#agents.get(node)?.channel,
       nodes: () => [...this.#agents.values()].map(({ node, info }) => ({ ...info, state: this.#stateOf(node) }) as GroupNode),
     });
@@ -91,6 +99,7 @@ export class Head {
       agents: () => [...this.#agents.values()].map(({ node, channel }) => [node, channel] as const),
       own: {
         actors: () => this.#actors.rows(), jobs: () => this.#jobs.rows(), groups: () => this.#groups.rows(),
+        events: () => this.#events.rows(),
         nodes: () => this.#view().nodes.map(nodeRow),
       },
     });
@@ -142,6 +151,7 @@ export class Head {
     if (details.isHead) this.#hub.connect(channel);
     for (const job of this.#jobs.running()) channel.send("adoptJob", job);
     this.#agents.set(peer.nodeId, { node: peer.nodeId, channel, info });
+    this.#events.tell("node-joined", peer.nodeId, details.address === "" ? details.host : details.address.replace(/^tcp:/, ""));
     this.#viewSoon();
   }
 
@@ -149,7 +159,9 @@ export class Head {
     const node = peer.nodeId;
     const callee = new Callee({
       registerJob: (body) => {
+        const isNew = !this.#jobs.isRunning(body.details?.jobId ?? "");
         const job = this.#jobs.register(body);
+        if (isNew) this.#events.tell("job-started", job.jobId, body.details?.entry ?? "");
         this.#broadcast((channel) => channel.send("adoptJob", job));
         return { registeredJob: { jobId: job.jobId, namespace: job.namespace } };
       },
@@ -205,6 +217,7 @@ export class Head {
   #nodeDied(node: string, reason: string): void {
     const agent = this.#agents.get(node);
     this.#agents.delete(node);
+    this.#events.tell("node-died", node, reason);
     if (agent !== undefined) this.#deadNodes.push({ ...agent.info, state: "DEAD", reason, available: {} });
     agent?.channel.close("declared dead");
     this.#broadcast((channel) => channel.send("nodeDied", { node, reason }));
@@ -229,6 +242,7 @@ export class Head {
 
   #jobEnded(jobId: string, reason: string): void {
     if (!this.#jobs.end(jobId, reason)) return;
+    this.#events.tell("job-ended", jobId, reason);
     this.#broadcast((channel) => channel.send("jobEnded", { jobId, reason }));
     this.#code.release(jobId);
     this.#groups.holderGone(jobId, `its job ended: ${reason}`);
@@ -238,6 +252,7 @@ export class Head {
   async #drain(node: string): Promise<AnswerBody> {
     const agent = this.#agents.get(node);
     if (agent === undefined) throw new NotFoundError(`node ${node} is not one of this cluster's`, { nodeId: node });
+    if (this.#stateOf(node) === "ALIVE") this.#events.tell("node-draining", node, "it gets no new work");
     this.#do(this.#membership.step({ kind: "draining", node }));
     this.#groups.nodeGone(node, "it is drained");
     return { done: await this.caller.call(agent.channel, "drainNode", { node }, "done", { timeoutMs: HEAD_CALL_TIMEOUT_MS }) };

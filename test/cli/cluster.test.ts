@@ -92,8 +92,10 @@ describe("start and stop", () => {
     const driver = await machine.driver(`
       const cluster = await init({ address: "${address}", tokenFile: "${tokenFileOf(head)}" });
       console.log(cluster.address);
+      console.log(await cluster.joinCommand());
       await shutdown();`);
-    expect([driver.stdout, driver.stderr]).toEqual([expect.stringMatching(/^unix:.*\/agent\.sock\n$/), ""]);
+    expect([driver.stdout, driver.stderr]).toEqual([expect.stringMatching(/^unix:.*\/agent\.sock\n/), ""]);
+    expect(driver.stdout).toContain(`\ntroupe start --address ${address} --token-file ${tokenFileOf(head)}\n`);
     const refused = await machine.driver(`
       const error = await init({ address: "${address}", token: "wrong" }).catch((thrown) => thrown);
       console.log(error instanceof AuthenticationError);`);
