@@ -6,7 +6,7 @@
 import type { BoundArg, Code } from "../transport/index.ts";
 import type { Borrowing } from "./borrowing.ts";
 import { entryOf, isRef, type ObjectEntry } from "./object-ref.ts";
-import type { Values } from "./values.ts";
+import { INLINE_TOTAL_BYTES, type Values } from "./values.ts";
 import { isError, type WireValue } from "./wire-value.ts";
 import { failureOf } from "../errors.ts";
 
@@ -17,7 +17,9 @@ export interface PreparedArguments {
   readonly bytes: Uint8Array;
   readonly codes: Code[];
   readonly bound: BoundArg[];
-  readonly kept: readonly ObjectEntry[];
+  readonly kept: ObjectEntry[];
+  /** Bytes of all that goes along in the message. */
+  inline: number;
   /** Bound arguments whose value is not known yet. */
   readonly unresolved: readonly { readonly bound: BoundArg; readonly entry: ObjectEntry }[];
 }
@@ -57,12 +59,13 @@ export class Arguments {
       kept.push(entry);
     }
     const encoded = this.#values.small(rest, true) ?? this.#large(rest.slice(), bound === NONE ? (bound = []) : bound, kept);
+    const inline = bound === NONE ? encoded.bytes.length : this.#withinMessage(encoded.bytes.length, bound, kept);
     for (const entry of kept) this.#borrowing.addLocal(entry);
     for (const entry of encoded.contained) {
       this.#borrowing.addLocal(entry);
       kept.push(entry);
     }
-    return { bytes: encoded.bytes, codes: encoded.codes, bound, kept, unresolved: unresolvedOf(bound, kept) };
+    return { bytes: encoded.bytes, codes: encoded.codes, bound, kept, inline, unresolved: unresolvedOf(bound, kept) };
   }
 
   /** Calls `ready` once for each unresolved argument that gets a value, or `failed` once. */
@@ -72,8 +75,23 @@ export class Arguments {
       const settled = () => {
         if (over) return;
         const value = entry.value as WireValue;
+        if (isError(value)) {
+          over = true;
+          return told.failed(value);
+        }
+        const size = value.value?.length ?? 0;
+        if (prepared.inline + size > INLINE_TOTAL_BYTES && size > 0) return this.#storeLate(prepared, entry, settledBy);
+        prepared.inline += size;
         (bound as MutableBound).value = value as BoundArg["value"];
-        if (!isError(value)) return told.ready();
+        told.ready();
+      };
+      const settledBy = (copy: ObjectEntry) => {
+        if (over) return;
+        const value = copy.value as WireValue;
+        if (!isError(value)) {
+          Object.assign(bound, { value, object: copy.number, owner: copy.owner });
+          return told.ready();
+        }
         over = true;
         told.failed(value);
       };
@@ -90,24 +108,64 @@ export class Arguments {
     return { index, value, owner: entry.owner, object: entry.number };
   }
 
+  /** Values beyond what a message holds are bound as copies in the store. The bytes of those that stay. */
+  #withinMessage(args: number, bound: BoundArg[], kept: ObjectEntry[]): number {
+    let inline = args;
+    for (let at = 0; at < bound.length; at += 1) {
+      const { value, index } = bound[at];
+      const size = value?.value?.length ?? 0;
+      if (size === 0 || inline + size <= INLINE_TOTAL_BYTES) {
+        inline += size;
+        continue;
+      }
+      const original = kept[at];
+      // What is inside it lives as long as the original does.
+      kept.push(original);
+      kept[at] = this.#copyInStore(original.value as WireValue);
+      bound[at] = this.#bind(index, kept[at]);
+    }
+    return inline;
+  }
+
+  #storeLate({ kept }: PreparedArguments, entry: ObjectEntry, settled: (copy: ObjectEntry) => void): void {
+    const copy = this.#copyInStore(entry.value as WireValue);
+    this.#borrowing.addLocal(copy);
+    kept.push(copy);
+    if (copy.state === "pending") (copy.waiters ??= []).push(settled);
+    else settled(copy);
+  }
+
+  #copyInStore(value: WireValue): ObjectEntry {
+    const copy = this.#newEntry();
+    this.#settleWith(copy, this.#values.stored(value));
+    return copy;
+  }
+
+  #settleWith(entry: ObjectEntry, placed: WireValue | Promise<WireValue>): void {
+    if (!(placed instanceof Promise)) return this.#borrowing.settle(entry, placed);
+    placed.then(
+      (value) => this.#borrowing.settle(entry, value),
+      (error: unknown) => this.#borrowing.settle(entry, { failure: failureOf(error) as never }),
+    );
+  }
+
   /** Parts that are too large for a message become objects of their own, bound like refs. */
   #large(
     rest: unknown[],
     bound: BoundArg[],
     kept: ObjectEntry[],
   ): { bytes: Uint8Array; codes: Code[]; contained: readonly ObjectEntry[] } {
+    let inline = 0;
     for (let index = 0; index < rest.length; index += 1) {
       const planned = this.#values.plan(rest[index], `args[${index}]`);
-      if (planned.encoded.size < OWN_OBJECT_BYTES) continue;
+      const { size } = planned.encoded;
+      if (size < OWN_OBJECT_BYTES && inline + size <= INLINE_TOTAL_BYTES) {
+        inline += size;
+        continue;
+      }
       const entry = this.#newEntry();
       this.#borrowing.contain(entry, planned.contained);
-      const placed = this.#values.placeSnapshot(planned);
-      if (placed instanceof Promise) {
-        placed.then(
-          (value) => this.#borrowing.settle(entry, value),
-          (error: unknown) => this.#borrowing.settle(entry, { failure: failureOf(error) as never }),
-        );
-      } else this.#borrowing.settle(entry, placed);
+      this.#settleWith(entry, this.#values.placeSnapshot(planned));
       rest[index] = HOLE;
       bound.push(this.#bind(index, entry));
       kept.push(entry);

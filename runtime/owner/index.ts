@@ -6,6 +6,7 @@ export {
   coreOf, factsOf, handleOf, HandleCore, isGenerator, methodsOf, optionsOf, RETRY_ALL, setCallCheck, streamsOf, type CallOptions,
   type HandleFacts, type HandleOptions,
 } from "./actor-handle.ts";
+export { INLINE_TOTAL_BYTES } from "./values.ts";
 export { heldRef } from "./borrowing.ts";
 export { isStream, type Made, ObjectRefStream } from "./object-ref-stream.ts";
 export { STREAM_AHEAD } from "./calling.ts";

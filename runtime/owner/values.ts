@@ -6,7 +6,7 @@
 
 import { errorOf, type FailureData, InvalidArgumentError } from "../errors.ts";
 import type { DecodeHooks, EncodeHooks, Encoded, ValueCodec } from "../serialize/index.ts";
-import { decodeThrown } from "../serialize/index.ts";
+import { decodeThrown, mayBeViewed } from "../serialize/index.ts";
 import type { ObjectOwner, ReadableObject, WritableObject } from "../store/index.ts";
 import { INLINE_LIMIT_BYTES } from "../store/index.ts";
 import type { Code, Draft } from "../transport/index.ts";
@@ -43,6 +43,8 @@ const NO_CODES: Code[] = [];
 
 /** As large as Node's pool: a small value that is kept for long keeps no more memory than it would there. */
 const SLAB_BYTES = 8192;
+/** Values in one message may have so much together; what goes beyond lies in the store. */
+export const INLINE_TOTAL_BYTES = 8 * 1024 * 1024;
 /** Left over at the end of a slab rather than tried. */
 const SLAB_REST_BYTES = 512;
 
@@ -160,6 +162,16 @@ export class Values {
     return this.#sealed(target, codes, owner);
   }
 
+  /** A small value that lies in the store all the same: one message can't hold thousands of them. */
+  stored(inline: WireValue, owner = this.#parts.owner): WireValue | Promise<WireValue> {
+    const bytes = inline.value as Uint8Array;
+    const codes = inline.codes as Code[];
+    const target = this.#parts.home.store?.tryCreate(bytes.length);
+    if (target === undefined) return this.#writeLater(bytes.length, [{ offset: 0, bytes }], codes, owner);
+    target.bytes.set(bytes);
+    return this.#sealed(target, codes, owner);
+  }
+
   /** For an argument: as `#place`, but the user's buffers are copied before it returns. */
   placeSnapshot(planned: PlannedValue): WireValue | Promise<WireValue> {
     const { encoded, codes } = planned;
@@ -216,7 +228,13 @@ export class Values {
 
   /** Decodes an object of the store. Large parts of the result are views that keep it pinned. */
   decodeStored(object: ReadableObject): unknown {
-    return this.decode(new Uint8Array(object.buffer()));
+    const block = new Uint8Array(object.buffer());
+    if (mayBeViewed(block)) return this.decode(block);
+    try {
+      return this.decode(block);
+    } finally {
+      object.release();
+    }
   }
 
   /** Runs one encoding with by-products of its own, also inside another. */

@@ -6,7 +6,7 @@ import { finish } from "./buffer-plan.ts";
 import type { DecodeHooks, EncodeHooks, Encoded, ValueCodec } from "./contract.ts";
 import { decodeBlock } from "./decoder.ts";
 import { Encoder } from "./encoder.ts";
-import { LARGE_HEADER_BYTES, MAGIC, PLAIN_BLOCK, SMALL_HEADER_BYTES } from "./format.ts";
+import { LARGE_HEADER_BYTES, MAGIC, PLAIN_BLOCK, SMALL_HEADER_BYTES, VIEW_BYTES } from "./format.ts";
 import { Refusal, messageOf, serializationError } from "./refusal.ts";
 
 const SCRATCH_BYTES = 64 * 1024;
@@ -68,6 +68,11 @@ class Codec implements ValueCodec {
   decode(block: Uint8Array, hooks: DecodeHooks): unknown {
     return decodeBlock(block, hooks);
   }
+}
+
+/** False when nothing of the decoded value can be a view of the block. */
+export function mayBeViewed(block: Uint8Array): boolean {
+  return block[1] !== PLAIN_BLOCK && block.length > VIEW_BYTES;
 }
 
 /** Refusals get their path; Troupe's own errors pass; what a getter threw is named as such. */

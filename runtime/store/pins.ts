@@ -48,6 +48,8 @@ export class Pins {
   /** Pages of these slots are being given back on a helper thread. */
   readonly #dropping = new Set<number>();
   readonly #freeWords: number[] = [];
+  /** For copies. */
+  #spare: number | undefined;
   #usedWords = 0;
   readonly #registry: FinalizationRegistry<Hold>;
   #objects = 0;
@@ -78,12 +80,30 @@ export class Pins {
     if (!(slot >= 0 && at + SIZE_HIGH < clientAt(0)) || Atomics.load(this.#words, at + GENERATION) !== generation)
       return undefined;
     const known = this.#pins.get(slot);
-    const pin = known?.generation === generation ? known : this.#pin(slot, generation);
+    const isKnown = known?.generation === generation;
+    if (!isKnown && !this.#hasWord) return this.#copy(slot, generation);
+    const pin = isKnown ? known : this.#pin(slot, generation, this.#takeWord());
     if (pin === undefined) return undefined;
     const reader = new PinnedObject(this, pin);
     pin.holders += 1;
     this.#registry.register(reader, { pin, views: undefined }, reader);
     return reader;
+  }
+
+  /** For a reader that gets no pin: its bytes, copied under one that is kept back for this. */
+  #copy(slot: number, generation: number): ReadableObject | undefined {
+    this.#spare ??= this.#nextWord();
+    const pin = this.#pin(slot, generation, this.#spare);
+    if (pin === undefined) return undefined;
+    const { size } = pin;
+    const view = this.#native.view(pin.mapping, pin.offset, size);
+    const whole = view.slice(0);
+    this.#native.detach(view);
+    this.#pins.delete(slot);
+    this.#native.dontNeed(pin.mapping, pin.offset, size);
+    this.#clear(pin);
+    const buffer = (offset = 0, length = size - offset) => length === size ? whole : whole.slice(offset, offset + length);
+    return { slot, generation, size, buffer, release: () => {}, unreferenced: true };
   }
 
   view(pin: Pin, offset: number, length: number, views: { alive: number }, reader: PinnedObject): ArrayBuffer {
@@ -103,10 +123,7 @@ export class Pins {
   hold(slot: number): () => void {
     const word = this.#takeWord();
     Atomics.store(this.#words, word, slot + 1);
-    return () => {
-      Atomics.store(this.#words, word, 0);
-      this.#freeWords.push(word);
-    };
+    return () => this.#giveBack(word);
   }
 
   /** The reader's buffers, as far as they exist and nobody else has them, are detached; nothing of it holds the pin any more. */
@@ -145,10 +162,9 @@ export class Pins {
 
   // -- inside ------------------------------------------------------------------------------------------------------
 
-  #pin(slot: number, generation: number): Pin | undefined {
+  #pin(slot: number, generation: number, word: number): Pin | undefined {
     const words = this.#words;
     const at = descriptorAt(slot);
-    const word = this.#takeWord();
     Atomics.store(words, word, slot + 1);
     // Pinned: if the object is still that generation now, its range stays until the pin is cleared.
     const state = Atomics.load(words, at + STATE);
@@ -157,8 +173,7 @@ export class Pins {
     const place = placeOf(this.#grant, first * PAGE);
     const inside = first >= 0 && size >= 0 && place.offset + size <= this.#lengthOf(place);
     if (Atomics.load(words, at + GENERATION) !== generation || state !== SEALED || !inside) {
-      Atomics.store(words, word, 0);
-      this.#freeWords.push(word);
+      this.#giveBack(word);
       return undefined;
     }
     // Pages on their way back would take writes of a new reader with them: it reads through a mapping of its own.
@@ -187,12 +202,19 @@ export class Pins {
     return path === "" ? 0 : statSync(path).size;
   }
 
+  /** One is kept back, for copies. */
+  get #hasWord(): boolean {
+    return this.#freeWords.length > 0 || this.#usedWords < PINS - 1;
+  }
+
   #takeWord(): number {
     const free = this.#freeWords.pop();
     if (free !== undefined) return free;
-    if (this.#usedWords >= PINS) {
-      throw new ObjectStoreFullError(`this process reads ${PINS} objects of the store at once, which is the most it can`);
-    }
+    if (this.#hasWord) return this.#nextWord();
+    throw new ObjectStoreFullError(`this process reads ${PINS - 1} objects of the store at once, which is the most it can`);
+  }
+
+  #nextWord(): number {
     const at = clientAt(this.#grant.client);
     const word = at + FIRST_PIN + this.#usedWords;
     this.#usedWords += 1;
@@ -201,9 +223,13 @@ export class Pins {
     return word;
   }
 
+  #giveBack(word: number): void {
+    Atomics.store(this.#words, word, 0);
+    if (word !== this.#spare) this.#freeWords.push(word);
+  }
+
   #clear(pin: Pin): void {
-    Atomics.store(this.#words, pin.word, 0);
-    this.#freeWords.push(pin.word);
+    this.#giveBack(pin.word);
     this.#objects -= 1;
     this.#bytes -= pin.size;
     if (this.#objects === 0) this.#emptied();

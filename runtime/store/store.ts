@@ -67,7 +67,10 @@ export interface StoreClient {
   /** The object at once when a leased slab and a descriptor are at hand, else undefined: then use `create`. */
   tryCreate(size: number): WritableObject | undefined;
   create(size: number): Promise<WritableObject>;
-  /** Pins a sealed object; undefined when that generation is gone or not sealed. Never waits. */
+  /**
+   * Pins a sealed object; undefined when that generation is gone or not sealed. Never waits. Who has as many pinned as it can
+   * gets a copy.
+   */
   open(handle: ObjectHandle): ReadableObject | undefined;
   /** Objects this client has pinned now, their bytes, and how much of what it could pin at all that is, from 0 to 1. */
   pinned(): { readonly objects: number; readonly bytes: number; readonly share: number };

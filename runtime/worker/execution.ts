@@ -4,7 +4,7 @@
 // has to be fetched, revived or awaited leaves it.
 
 import type { Attempt, Link, ObjectEntry, Session, WireValue } from "../owner/index.ts";
-import { heldRef } from "../owner/index.ts";
+import { heldRef, INLINE_TOTAL_BYTES } from "../owner/index.ts";
 import { failureOf, InvalidArgumentError, SerializationError, TroupeError } from "../errors.ts";
 import type { StreamPosition } from "../core/index.ts";
 import type { ReadableObject } from "../store/index.ts";
@@ -180,7 +180,23 @@ export class Execution {
       const found = Array.isArray(result) ? `an array of ${result.length}` : typeof result;
       throw new InvalidArgumentError(`task "${call.name}" has numReturns ${call.numReturns} but returned ${found}`);
     }
-    return result.slice(0, call.numReturns).map((value) => this.#result(call, value));
+    let inline = 0;
+    return result.slice(0, call.numReturns).map((value) => {
+      const encoded = this.#result(call, value);
+      const size = encoded instanceof Promise ? 0 : (encoded.value?.length ?? 0);
+      if (size === 0 || inline + size <= INLINE_TOTAL_BYTES) {
+        inline += size;
+        return encoded;
+      }
+      return this.#inStore(call, encoded as WireValue);
+    });
+  }
+
+  /** Beyond what a message holds. */
+  #inStore(call: Invocation, value: WireValue): WireValue | Promise<WireValue> {
+    const { contained } = value;
+    const stored = this.#session.values.stored(value, call.caller);
+    return stored instanceof Promise ? stored.then((one) => ({ ...one, contained })) : { ...stored, contained };
   }
 
   #result(call: Invocation, value: unknown): WireValue | Promise<WireValue> {

@@ -68,6 +68,25 @@ describe("many", () => {
     expect(await get(many.remote() as unknown as ObjectRef<number>[])).toEqual(numbers(3000));
   });
 
+  test("more than one message holds, and more than can be viewed at once", async () => {
+    await init({ numCpus: 2 });
+    const lengths = remote((...given: Uint8Array[]) => given.reduce((sum, { length }) => sum + length, 0));
+    const piece = remote((bytes: number) => new Uint8Array(bytes));
+    const large = numbers(10).map(() => new Uint8Array(1_000_000));
+    const little = numbers(7500).map(() => new Uint8Array(10_000));
+    expect(await get(lengths.remote(...large, ...little))).toBe(85_000_000);
+    const known = await Promise.all(numbers(1500).map(() => put(new Uint8Array(50_000))));
+    expect(await get(lengths.remote(...known))).toBe(75_000_000);
+    expect(await get(lengths.remote(...numbers(1500).map(() => piece.remote(50_000))))).toBe(75_000_000);
+    const results = remote(() => Array.from({ length: 1500 }, () => new Uint8Array(50_000)), { numReturns: 1500 });
+    const parts = await get(results.remote() as unknown as ObjectRef<Uint8Array>[]);
+    expect(parts.reduce((sum, { length }) => sum + length, 0)).toBe(75_000_000);
+    const tables = await Promise.all(numbers(2200).map((n) => put(new Float64Array(8200).fill(n))));
+    expect((await get(tables)).every((table, n) => table[8199] === n)).toBe(true);
+    const lists = await Promise.all(numbers(50).map((n) => put(new Array<number>(30_000).fill(n))));
+    expect((await get(lists)).map((list) => list[29_999])).toEqual(numbers(50));
+  }, 120_000);
+
   test("a hundred thousand queued tasks are cancelled, and none of them runs", async () => {
     await init({ numCpus: 1 });
     const blocks = remote(() => delay(600_000)).remote();
@@ -77,7 +96,7 @@ describe("many", () => {
     expect(settled.every((one) => one.status === "rejected" && one.reason instanceof TaskCancelledError)).toBe(true);
     await cancel(blocks, { force: true });
     expect(await run(add, 1, 2)).toBe(3);
-  });
+  }, 120_000);
 
   test("a million queued tasks fit in a gigabyte and a half", async () => {
     await init({ numCpus: 1 });

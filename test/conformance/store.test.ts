@@ -50,6 +50,22 @@ describe.each(STORE_KINDS)("store: %s", (kind) => {
     expect(world.host.stats().objects).toBe(SIZES.length);
   });
 
+  it("gives more objects to read at once than can be pinned", async () => {
+    const { store: writer } = start().client();
+    const { store: reader } = world.client();
+    const readers: { readonly bytes: Uint8Array; readonly n: number; release(): void }[] = [];
+    for (let n = 0; n < 2100; n += 1) {
+      const object = reader.open(await putBytes(writer, new Uint8Array(5000).fill(n)));
+      if (object === undefined) continue;
+      readers.push({ bytes: new Uint8Array(object.buffer()), n: n & 0xff, release: () => object.release() });
+    }
+    expect(readers).toHaveLength(2100);
+    expect(readers.every(({ bytes, n }) => bytes[0] === n && bytes[4999] === n)).toBe(true);
+    for (const one of readers) one.release();
+    expect(reader.pinned().objects).toBe(0);
+    expect(reader.open(await putBytes(writer, new Uint8Array(7)))?.size).toBe(7);
+  });
+
   it("shows nobody an object that is not sealed", async () => {
     const { store } = start().client();
     for (const size of [8192, MIB]) {
