@@ -8,6 +8,7 @@ import { RELEASE } from "../runtime/transport/index.ts";
 import { addBench } from "./bench.ts";
 import { addDrain } from "./drain.ts";
 import { addDoctor } from "./doctor.ts";
+import { addExplain } from "./explain.ts";
 import { FoundWrong } from "./failure.ts";
 import { addInspectClosure } from "./inspect-closure.ts";
 import { addGet, addList, addSummary } from "./list.ts";
@@ -67,7 +68,7 @@ Example:
   $ troupe stop
 Every command has --help with an example. Exit status: 0 done, 1 failed, 2 wrong usage.`);
   const commands = [
-    addStart, addStop, addStatus, addList, addGet, addSummary, addLogs, addStack, addDrain, addInspectClosure,
+    addStart, addStop, addStatus, addList, addGet, addSummary, addExplain, addLogs, addStack, addDrain, addInspectClosure,
     addTimeline, addBench, addDoctor,
   ];
   for (const add of commands) add(troupe);

@@ -58,7 +58,15 @@ async function rowsOf<K extends StateKind>(kind: K, options: ListOptions<StateRo
   return (JSON.parse(json) as object[]).map((row) => shapeRow(kind, row));
 }
 
-export function askRows(session: Session, query: { kind: string; limit?: number | undefined; filters?: Record<string, string> }) {
+interface RowsQuery {
+  readonly kind: string;
+  readonly limit?: number | undefined;
+  readonly filters?: Record<string, string>;
+  /** Of processes, only this one is asked. */
+  readonly process?: string;
+}
+
+export function askRows(session: Session, query: RowsQuery) {
   return session.ask("listState", query, "stateRows");
 }
 

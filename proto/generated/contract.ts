@@ -847,6 +847,7 @@ export interface ListState {
   readonly filters: Readonly<Record<string, string>>;
   readonly limit: number;
   readonly here: boolean;
+  readonly process: string;
 }
 export const ListState = v1.ListState as Codec<ListState>;
 

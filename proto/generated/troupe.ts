@@ -11237,6 +11237,7 @@ this.kind = "";
 this.filters = $Object.create(null);
 this.limit = 0;
 this.here = false;
+this.process = "";
 };
 ListState.encode = function (message, writer, _depth) {
 if (!writer)
@@ -11254,6 +11255,8 @@ if (message.limit != null && $Object.hasOwnProperty.call(message, "limit") && me
 writer.uint32(24).uint32(message.limit);
 if (message.here != null && $Object.hasOwnProperty.call(message, "here") && message.here !== false)
 writer.uint32(32).bool(message.here);
+if (message.process != null && $Object.hasOwnProperty.call(message, "process") && message.process !== "")
+writer.uint32(42).string(message.process);
 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
 for (let i = 0; i < message.$unknowns.length; ++i)
 writer.raw(message.$unknowns[i]);
@@ -11345,6 +11348,15 @@ if (value = reader.bool())
 message.here = value;
 else
 message.here = false;
+continue;
+}
+case 5: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.process = value;
+else
+message.process = "";
 continue;
 }
 }

@@ -21,7 +21,7 @@ import type {
   SendOf,
 } from "../transport/index.ts";
 import {
-  bundleOf, LeaseQueue, type LeaseEffect, type LeaseEvent, type RefusalCode, type Resources,
+  bundleOf, LeaseQueue, type LeaseEffect, type LeaseEvent, type RefusalCode, resourceAmounts, type Resources, resourcesFit,
 } from "../../scheduler/index.ts";
 import type { AgentEnvironments } from "./agent-environments.ts";
 import type { AgentGroups } from "./agent-groups.ts";
@@ -29,6 +29,8 @@ import type { LocalProcesses } from "./local-processes.ts";
 import type { WorkerPool } from "./worker-pool.ts";
 
 const ACTOR_ORIGIN = "actor:";
+/** Waiting orders that the state API is told of. */
+const ORDERS_TOLD = 10_000;
 /** "Wait for nodes to come" on the wire. */
 export const GRACE_ENDLESS = 0xffffffff;
 /** A worker with an environment is of use to few: it ends when nobody has wanted it for so long. */
@@ -255,6 +257,16 @@ export class AgentLeases {
   forwardRefused({ origin, schedulingClass, failure }: LeaseRefused, node: string): void {
     const setupFailure = failure?.code === RuntimeEnvSetupError.code ? failure.text : undefined;
     this.#step({ kind: "forwardRefused", node, origin, schedulingClass, setupFailure });
+  }
+
+  /** What waits here and why, for the state API. `isKept`: no task that ends makes room for it, only an actor or group does. */
+  orderRows(): object[] {
+    const { nodeId } = this.#parts;
+    const { total } = this.#queue.pool;
+    return this.#queue.waiting(ORDERS_TOLD).map(({ origin, schedulingClass, resources, unmet, reason, text, name }) => ({
+      id: `${origin}/${schedulingClass}`, nodeId, name, reason, text, unmet, resources: resourceAmounts(resources),
+      isKept: resourcesFit(resources, total) && !resourcesFit(resources, this.#queue.reclaimable),
+    }));
   }
 
   environmentReady(jobId: string, environment: string): void {

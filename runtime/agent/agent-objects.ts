@@ -161,6 +161,11 @@ export class AgentObjects {
     throw new ObjectLostError(`object ${from.slot}/${from.generation} of node ${from.node} can't be kept in this node's store`);
   }
 
+  /** What is on its way here, for the state API. */
+  copyRows(): object[] {
+    return [...this.#fetching.keys()].map((id) => ({ id, nodeId: this.#parts.nodeId, source: id.split("/")[0] }));
+  }
+
   /** Serves a part of a local object to another node, or to a driver that shares no memory. */
   async read(body: ReadChunk, toNode: string): Promise<AnswerBody> {
     const chunk = await this.#chunk(body);

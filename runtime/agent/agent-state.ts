@@ -17,6 +17,9 @@ export interface AgentStateParts {
   readonly store: StoreHost;
   readonly objects: () => object;
   readonly workers: () => object[];
+  /** What waits here for a worker, and objects on their way to this node. */
+  readonly orders: () => object[];
+  readonly copies: () => object[];
   readonly logs: () => object[];
   readonly processes: LocalProcesses;
 }
@@ -31,6 +34,8 @@ export class AgentState {
   async here(query: ListState): Promise<Draft<StateRows>> {
     if (query.kind === "workers") return answerOf(selectRows(this.#parts.workers(), query));
     if (query.kind === "logs") return answerOf(selectRows(this.#parts.logs(), query));
+    if (query.kind === "orders") return answerOf(selectRows(this.#parts.orders(), query));
+    if (query.kind === "copies") return answerOf(selectRows(this.#parts.copies(), query));
     if (query.kind === "stores") return answerOf(selectRows([this.#store()], query));
     return this.#ofProcesses(query);
   }
@@ -44,8 +49,9 @@ export class AgentState {
     const { nodeId, caller, processes } = this.#parts;
     const missing: string[] = [];
     const timeoutMs = query.kind === "objects" ? ASK_OBJECTS_TIMEOUT_MS : ASK_TIMEOUT_MS;
+    const asked = [...processes.values()].filter(({ peer }) => query.process === "" || peer.processId === query.process);
     const found = await Promise.all(
-      [...processes.values()].map(async ({ peer, channel }): Promise<StateRowsFound> => {
+      asked.map(async ({ peer, channel }): Promise<StateRowsFound> => {
         try {
           const { json, total } = await caller.call(channel, "listState", query, "stateRows", { timeoutMs });
           return { rows: JSON.parse(json) as object[], total };

@@ -176,6 +176,7 @@ export class Agent {
       nodeId: this.#nodeId, caller: this.caller, store: this.#parts.store, objects: () => this.#objects.stats(),
       workers: () => this.workers.rows((worker) => this.#leases.leaseOfWorker(worker) !== undefined),
       logs: () => this.#inspection.logRows(), processes: this.#processes,
+      orders: () => this.#leases.orderRows(), copies: () => this.#objects.copyRows(),
     });
   }
 

@@ -7,7 +7,7 @@ import type { Caller, Channel, Draft, ListState, NodeInfo, StateRows } from "../
 
 /** More than an agent waits for its processes. */
 const ASK_TIMEOUT_MS = 20_000;
-const GATHERED = new Set(["workers", "stores", "tasks", "objects", "logs"]);
+const GATHERED = new Set(["workers", "stores", "tasks", "objects", "logs", "waits", "orders", "copies"]);
 
 export interface HeadStateParts {
   readonly caller: Caller;

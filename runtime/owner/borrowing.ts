@@ -230,6 +230,11 @@ export class Borrowing {
     if (entry !== undefined) this.handOver(entry, borrower);
   }
 
+  /** An own object that others, or this process, still know by its number. */
+  find(number: number): ObjectEntry | undefined {
+    return this.#own.get(number);
+  }
+
   onBorrow(message: Borrow): void {
     for (const number of message.objects) {
       const entry = this.#own.get(number);

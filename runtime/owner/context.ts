@@ -115,6 +115,10 @@ export class RunningAttempts {
     return this.#storage.run(attempt, code);
   }
 
+  live(): Iterable<Attempt> {
+    return this.#live;
+  }
+
   /** The running attempt with this number as a caller. */
   ofCaller(caller: number): Attempt | undefined {
     for (const one of this.#live) if (one.caller === caller) return one;

@@ -3,8 +3,8 @@ export { Session, type SessionParts } from "./session.ts";
 export { Link, processSocket, TEMPLATES_A_LINK, type ProcessAddress } from "./links.ts";
 export { ObjectEntry, ObjectRef, entryOf, isRef, objectIdOf, type WaitOptions } from "./object-ref.ts";
 export {
-  coreOf, factsOf, handleOf, HandleCore, isGenerator, methodsOf, optionsOf, RETRY_ALL, setCallCheck, streamsOf, type CallOptions,
-  type HandleFacts, type HandleOptions,
+  coreOf, factsOf, handleOf, HandleCore, isGenerator, isHandle, methodsOf, optionsOf, RETRY_ALL, setCallCheck, streamsOf,
+  type CallOptions, type HandleFacts, type HandleOptions,
 } from "./actor-handle.ts";
 export { INLINE_TOTAL_BYTES } from "./values.ts";
 export { heldRef } from "./borrowing.ts";
@@ -14,6 +14,7 @@ export { AttemptEnding, type Attempt } from "./context.ts";
 export { NO_CHAIN } from "./limits.ts";
 export type { CancelOptions } from "./abandoned.ts";
 export { TaskRecord, type SchedulingClass, type TaskLease, type TaskTemplate } from "./task-record.ts";
+export { waitRows } from "./wait-rows.ts";
 export type { RetryOn } from "./outcome.ts";
 export type { WireValue } from "./wire-value.ts";
 export type { Equipment, Finalizers } from "./equipment.ts";

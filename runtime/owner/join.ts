@@ -105,7 +105,7 @@ async function enter(session: Session, hub: RelayHub, options: JoinOptions): Pro
   await session.listen();
   const callee = new Callee({
     listState: (query) => {
-      const { rows, total } = selectRows(stateRows(session, query.kind, equipment.liveEntries), query);
+      const { rows, total } = selectRows(stateRows(session, query, equipment.liveEntries), query);
       return { stateRows: { json: JSON.stringify(rows), total } };
     },
   });

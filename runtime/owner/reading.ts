@@ -6,6 +6,7 @@
 import { GetTimeoutError, InvalidArgumentError, ObjectFetchTimeoutError, ObjectLostError } from "../errors.ts";
 import type { Clock } from "../seams.ts";
 import type { Borrowing } from "./borrowing.ts";
+import type { Attempt } from "./context.ts";
 import { entryOf, isRef, type ObjectEntry, type ObjectRef, type WaitOptions } from "./object-ref.ts";
 import type { StoredObjects } from "./stored-objects.ts";
 import type { Values } from "./values.ts";
@@ -21,14 +22,23 @@ export interface ReadingParts {
   readonly borrowing: Borrowing;
   readonly stored: StoredObjects;
   readonly waiting: Waiting;
+  /** The running task attempt. */
+  readonly attempt: () => Attempt | undefined;
   /** The running task waits until all of these are settled; returns what ends that, or undefined when nobody cares. */
   readonly waitingFor: (entries: readonly ObjectEntry[]) => (() => void) | undefined;
+}
+
+/** A get or wait that has not ended. */
+interface OpenRead {
+  readonly attempt: Attempt | undefined;
+  readonly entries: readonly ObjectEntry[];
 }
 
 export class Reading {
   readonly #parts: ReadingParts;
   #readsInARow = 0;
   #stamp = 0;
+  readonly #open = new Set<OpenRead>();
 
   constructor(parts: ReadingParts) {
     this.#parts = parts;
@@ -69,6 +79,12 @@ export class Reading {
       ready = firstIndexes(entries, numReturns, isSettled);
     } else if (++this.#readsInARow >= READS_A_TURN) await this.#yieldTurn();
     return { ready: ready.map((index) => refs[index]), pending: without(refs, ready) };
+  }
+
+  /** What that attempt waits for now; without one, the main program. */
+  awaited(attempt: Attempt | undefined): ObjectEntry[] {
+    const reads = [...this.#open].filter((read) => read.attempt === attempt);
+    return reads.flatMap(({ entries }) => entries.filter((entry) => entry.state === "pending"));
   }
 
   // -- inside ------------------------------------------------------------------------------------------------------
@@ -120,16 +136,19 @@ export class Reading {
     timedOut: () => Error | undefined,
   ): Promise<void> {
     const { borrowing, waiting } = this.#parts;
+    const read: OpenRead = { attempt: this.#parts.attempt(), entries: pending };
     this.#readsInARow = 0;
     return waiting.until<undefined>(options, timedOut, (settle) => {
       const onSettled = (entry: ObjectEntry) => {
         if (done(entry)) settle(undefined);
       };
+      this.#open.add(read);
       for (const entry of pending) {
         (entry.waiters ??= []).push(onSettled);
         if (entry.shared) void borrowing.subscribe(entry);
       }
       return () => {
+        this.#open.delete(read);
         for (const entry of pending) forget(entry, onSettled);
       };
     });

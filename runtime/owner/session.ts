@@ -91,6 +91,8 @@ export class Session {
   readonly history = new TaskHistory();
   readonly unfinished = new Unfinished(() => this.submission.size + this.actors.size);
   readonly presence: Presence;
+  /** Of a worker: what it knows of a call that an actor here was sent. */
+  received: ((id: string) => object | undefined) | undefined;
   /** Job that this process works for; a worker adopts one. */
   jobId: string;
   namespace: string;
@@ -163,6 +165,7 @@ export class Session {
     this.reading = new Reading({
       clock: seams.clock, values: this.values, borrowing: this.borrowing, waiting: this.waiting, stored: this.stored,
       waitingFor: (entries) => this.#waitingFor(entries),
+      attempt: suspender,
     });
     // A setupHook runs in workers that have no job yet: it brings all it captured.
     const whole = parts.createShipper(hooks);

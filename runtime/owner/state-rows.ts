@@ -8,6 +8,7 @@ import { type ObjectEntry, objectIdOf } from "./object-ref.ts";
 import type { Session } from "./session.ts";
 import type { EndedTask } from "./task-history.ts";
 import { tagOf, type TaskRecord } from "./task-record.ts";
+import { waitRows } from "./wait-rows.ts";
 import { isError } from "./wire-value.ts";
 
 /** Names the process, and makes clock times wall times. */
@@ -20,7 +21,14 @@ interface StateView {
   readonly epoch: number;
 }
 
-export function* stateRows(session: Session, kind: string, live: () => ObjectEntry[] | undefined): Generator<object> {
+export interface RowsAsked {
+  readonly kind: string;
+  readonly filters: Readonly<Record<string, string>>;
+}
+
+export function* stateRows(
+  session: Session, { kind, filters }: RowsAsked, live: () => ObjectEntry[] | undefined,
+): Generator<object> {
   const { clock } = session.parts.seams;
   const { processId, nodeId } = session.parts.identity;
   const view: StateView = { processId, nodeId, pid: process.pid, jobId: session.jobId, epoch: clock.wallNow() - clock.now() };
@@ -34,7 +42,8 @@ export function* stateRows(session: Session, kind: string, live: () => ObjectEnt
       // A handle that was released may itself live on.
       if (isOwn && !isFree(entry.count) && session.borrowing.isValue(entry)) yield objectRow(view, entry);
     }
-  } else throw new InvalidArgumentError(`a process can't list ${kind}; it knows tasks and objects`);
+  } else if (kind === "waits") yield* waitRows(session, filters.id ?? "", live);
+  else throw new InvalidArgumentError(`a process can't list ${kind}; it knows tasks and objects`);
 }
 
 function pendingTaskRow(view: StateView, task: TaskRecord): object {
@@ -50,7 +59,7 @@ function pendingTaskRow(view: StateView, task: TaskRecord): object {
   };
 }
 
-function taskState(task: TaskRecord): string {
+export function taskState(task: TaskRecord): string {
   const { life, lease, slot } = task;
   if (life.state === "waiting") return "WAITING_FOR_ARGUMENTS";
   if (life.state === "queued") return "QUEUED";

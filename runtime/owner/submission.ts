@@ -199,6 +199,7 @@ export class Submission {
 
   #retryLater(task: TaskRecord, isForMemory = false): void {
     const delay = retryDelay(task.life, task.template.retryDelays, isForMemory);
+    task.retryAt = this.#parts.clock.now() + delay;
     this.#parts.clock.after(delay, () => this.#apply(task, { kind: "delayElapsed" }), true);
   }
 

@@ -83,6 +83,8 @@ export class TaskRecord implements PooledTask {
   unresolved = 0;
   lease: TaskLease | undefined;
   slot = 0;
+  /** When the delay before its next attempt ends. */
+  retryAt = 0;
   chargedMicros = 0;
 
   constructor(

@@ -24,6 +24,13 @@ export class ActorHost {
       stuck: (attempt, call) => this.#runnerOf(attempt)?.stuck(attempt, objectIdOf(call.process, call.task)),
       over: (attempt) => this.#runnerOf(attempt)?.unstuck(attempt),
     };
+    parts.session.received = (id) => {
+      for (const runner of this.#runners.values()) {
+        const place = runner.placeOf(id);
+        if (place !== undefined) return place;
+      }
+      return undefined;
+    };
   }
 
   get isEmpty(): boolean {

@@ -18,6 +18,8 @@ import type { Templates } from "./templates.ts";
 export const ENDING_MS = 30_000;
 /** Code that holds the loop of a process with many actors for so long is named. */
 const BLOCKED_MS = 1000;
+/** Names of running calls that are told to who asks why another one waits. */
+const RUNNING_TOLD = 5;
 /** Actors that a call tells it was made within. */
 const CHAIN_MAX = 32;
 
@@ -190,6 +192,20 @@ export class ActorRunner {
     for (const received of this.#open) this.#send(received, { skipped: true });
     this.#open.clear();
     this.#slots.drain();
+  }
+
+  /** Where a call is that came and is not answered: what runs, and how many came before it and wait too. */
+  placeOf(key: string): object | undefined {
+    const open = [...this.#open];
+    const place = open.findIndex((call) => call.key === key);
+    if (place < 0) return undefined;
+    const { running, arguments: args, group } = open[place];
+    const others = open.filter((call) => call.group === group);
+    return {
+      isRunning: running !== undefined, hasArguments: args !== undefined, isConstructed: this.#instance !== undefined,
+      ahead: others.filter((call, at) => call.running === undefined && at < others.indexOf(open[place])).length,
+      running: others.filter((call) => call.running !== undefined).slice(0, RUNNING_TOLD).map((call) => call.name),
+    };
   }
 
   callerGone(process: string): void {

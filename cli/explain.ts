@@ -1,0 +1,30 @@
+// `troupe explain ID`: what an object, task, call or actor waits for.
+
+import type { Command } from "commander";
+import { explainId, type Told } from "../sdk/contract.ts";
+import { withCluster } from "./cluster-link.ts";
+import { connecting, type ConnectOptions } from "./option-values.ts";
+import { print, printJson } from "./table.ts";
+
+export function addExplain(troupe: Command): void {
+  connecting(troupe.command("explain"))
+    .description("what an object, a task or an actor waits for, and where it runs")
+    .argument("<id>", "its id, as `troupe list tasks`, `objects` or `actors` shows it")
+    .option("--json", "print JSON")
+    .addHelpText("after", `
+Example:
+  $ troupe list tasks --filter state=QUEUED
+  $ troupe explain 3f2a9c01d4e5b687.1k`)
+    .action(explain);
+}
+
+async function explain(id: string, options: ConnectOptions & { readonly json?: boolean }): Promise<void> {
+  await withCluster(options, async ({ link }) => {
+    const found = await explainId(id, async (kind, about, process = ""): Promise<Told> => {
+      const { json, missing } = await link.ask("listState", { kind, filters: { id: about }, process }, "stateRows");
+      return { rows: JSON.parse(json) as Told["rows"], missing };
+    });
+    if (options.json) printJson(found);
+    else print(found.text);
+  });
+}

@@ -1,0 +1,35 @@
+// explain(): what an unfinished object waits for.
+
+import { InvalidArgumentError } from "../runtime/errors.ts";
+import {
+  coreOf, currentSession, isHandle, isRef, isStream, type ObjectRef, type ObjectRefStream, waitRows,
+} from "../runtime/owner/index.ts";
+import { type Explanation, explainId, type Told } from "./explanation.ts";
+import { askRows } from "./state.ts";
+
+/**
+ * Says in words and as data what an object, stream, or actor waits for: what runs it, since when and where, what it stands
+ * behind, what it lacks. It may be slow where a process that would have to tell does not answer.
+ *
+ * @param what a ref, a stream, an actor's handle, or the id of one.
+ */
+export async function explain(what: ObjectRef | ObjectRefStream | object | string): Promise<Explanation> {
+  const session = currentSession();
+  return explainId(idOf(what), async (kind, id, process = ""): Promise<Told> => {
+    if (kind === "waits" && process === session.parts.identity.processId) {
+      const known = isRef(what) ? [what.entry] : [];
+      return { rows: [...waitRows(session, id, () => known)], missing: [] };
+    }
+    const { json, missing } = await askRows(session, { kind, filters: { id }, process });
+    return { rows: JSON.parse(json) as Told["rows"], missing };
+  });
+}
+
+function idOf(what: unknown): string {
+  if (typeof what === "string" && /^[^.]+\.[0-9a-z]+$/.test(what)) return what;
+  if (isRef(what)) return what.id;
+  if (isStream(what)) return what.entry.id;
+  if (isHandle(what)) return coreOf(what).client.id;
+  const got = String(what).slice(0, 60);
+  throw new InvalidArgumentError(`explain: expected a ref, a stream, an actor's handle or an id, not ${got}`);
+}
