@@ -153,7 +153,10 @@ export class RunMachine {
       case "admitted":
         return this.#toState(instance, "queued");
       case "running":
-        instance.starts += 1;
+        // What goes on after a wait is the same attempt.
+        if (instance.hasDeferred !== true) instance.starts += 1;
+        instance.hasDeferred = false;
+        instance.since ??= event.at;
         instance.startedAt = event.at;
         return this.#toState(instance, "running");
       case "succeeded":
@@ -178,6 +181,7 @@ export class RunMachine {
         return void this.#effects.push({ kind: "wait", task, coords: instance.coords, until });
       }
       case "deferred":
+        instance.hasDeferred = true;
         this.#toState(instance, "deferred");
         return void this.#effects.push({ kind: "wait", task, coords: instance.coords, until: event.until });
       case "due":

@@ -15,6 +15,10 @@ export interface Instance {
   starts: number;
   /** Failures that counted against its retries. */
   tries: number;
+  /** It waits, or has waited, as a part of the attempt it is in. */
+  hasDeferred?: boolean | undefined;
+  /** When its code was first called. */
+  since?: number | undefined;
   startedAt?: number | undefined;
   endedAt?: number | undefined;
   reason?: string | undefined;

@@ -4,6 +4,7 @@
 import type { RetryExceptions } from "../../sdk/index.ts";
 import { DeferSignal, FailSignal, type RunSummary, type TaskContext, type Told, withContext } from "./context.ts";
 import { evaluate, SkipSignal } from "./inputs.ts";
+import { masked, maskError } from "./secrets.ts";
 
 export interface Order {
   /** Inputs, with handles that `valueOf` knows. */
@@ -11,6 +12,10 @@ export interface Order {
   readonly run: RunSummary;
   readonly task: TaskContext["task"];
   readonly attempt: number;
+  /** When the task was first started. */
+  readonly since: number;
+  /** It goes on after a wait. */
+  readonly resumed: boolean;
   /** Of a branch: the keys it may give. */
   readonly keys?: readonly string[] | undefined;
 }
@@ -36,9 +41,9 @@ export async function attempt(
   const told: Told[] = [];
   try {
     const args = (await Promise.all(order.args.map((arg) => evaluate(arg, valueOf)))) as never[];
-    const { run, task, attempt } = order;
-    const tell = (one: Told): void => void told.push(one);
-    const value = await withContext({ run, task, attempt, signal, now, tell }, () => fn(...args));
+    const { run, task, attempt, since, resumed } = order;
+    const tell = (one: Told): void => void told.push(one.type === "log" ? { ...one, value: masked(one.value) } : one);
+    const value = await withContext({ run, task, attempt, since, resumed, signal, now, tell }, () => fn(...args));
     if (kind === "branch") {
       const chosen = keysOf(value, order);
       return [{ outcome: "success", chosen, told }, chosen];
@@ -60,10 +65,10 @@ function keysOf(value: unknown, { keys = [], task }: Order): string[] {
 }
 
 function reportOf(error: unknown, retryOn: RetryExceptions | undefined, told: readonly Told[]): Report {
-  if (error instanceof SkipSignal) return { outcome: "skip", reason: error.reason, told };
+  if (error instanceof SkipSignal) return { outcome: "skip", reason: masked(error.reason), told };
   if (error instanceof DeferSignal) return { outcome: "defer", until: error.until, told };
-  if (error instanceof FailSignal) return { outcome: "error", error: new Error(error.reason), final: true, told };
-  return { outcome: "error", error, final: !retriable(error, retryOn), told };
+  if (error instanceof FailSignal) return { outcome: "error", error: new Error(masked(error.reason)), final: true, told };
+  return { outcome: "error", error: maskError(error), final: !retriable(error, retryOn), told };
 }
 
 export function retriable(error: unknown, retryOn: RetryExceptions | undefined): boolean {

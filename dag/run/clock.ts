@@ -30,14 +30,16 @@ export const systemClock: Clock = {
 interface Entry {
   readonly time: number;
   readonly order: number;
-  readonly act: () => void;
+  /** Undefined once it was cancelled. */
+  act: (() => void) | undefined;
 }
 
 /** Stands still until it is told to jump. Timers of one moment go off in the order in which they were set. */
 export class VirtualClock implements Clock {
   #now: number;
   #order = 0;
-  readonly #entries = new Set<Entry>();
+  /** A heap: each entry is before those at twice its place and the one after that. */
+  readonly #heap: Entry[] = [];
 
   constructor(start: number) {
     this.#now = start;
@@ -48,21 +50,59 @@ export class VirtualClock implements Clock {
   }
 
   at(time: number, act: () => void): Timer {
-    const entry = { time: Math.max(time, this.#now), order: this.#order++, act };
-    this.#entries.add(entry);
-    return { cancel: () => void this.#entries.delete(entry) };
+    const entry: Entry = { time: Math.max(time, this.#now), order: this.#order++, act };
+    this.#rise(this.#heap.push(entry) - 1);
+    return { cancel: () => { entry.act = undefined; } };
   }
 
   /** To the next timer; false when there is none. */
   jump(): boolean {
-    let next: Entry | undefined;
-    for (const entry of this.#entries) {
-      if (next === undefined || entry.time < next.time || (entry.time === next.time && entry.order < next.order)) next = entry;
+    for (let entry = this.#take(); entry !== undefined; entry = this.#take()) {
+      const { act, time } = entry;
+      if (act === undefined) continue;
+      this.#now = time;
+      act();
+      return true;
     }
-    if (next === undefined) return false;
-    this.#entries.delete(next);
-    this.#now = next.time;
-    next.act();
+    return false;
+  }
+
+  #take(): Entry | undefined {
+    const [first] = this.#heap;
+    const last = this.#heap.pop();
+    if (last !== undefined && this.#heap.length > 0) {
+      this.#heap[0] = last;
+      this.#sink(0);
+    }
+    return first;
+  }
+
+  #rise(place: number): void {
+    for (let at = place; at > 0;) {
+      const up = (at - 1) >> 1;
+      if (!this.#swapped(up, at)) return;
+      at = up;
+    }
+  }
+
+  #sink(place: number): void {
+    for (let at = place; 2 * at + 1 < this.#heap.length;) {
+      const [left, right] = [2 * at + 1, 2 * at + 2];
+      const least = right < this.#heap.length && isBefore(this.#heap[right], this.#heap[left]) ? right : left;
+      if (!this.#swapped(at, least)) return;
+      at = least;
+    }
+  }
+
+  /** Puts the two in order; whether they were not. */
+  #swapped(up: number, down: number): boolean {
+    const [a, b] = [this.#heap[up], this.#heap[down]];
+    if (!isBefore(b, a)) return false;
+    [this.#heap[up], this.#heap[down]] = [b, a];
     return true;
   }
+}
+
+function isBefore(a: Entry, b: Entry): boolean {
+  return a.time < b.time || (a.time === b.time && a.order < b.order);
 }

@@ -19,6 +19,12 @@ export interface TaskContext {
   readonly task: { readonly id: string; readonly mapIndex?: readonly number[] | undefined };
   /** 0 for the first; counts every start. */
   readonly attempt: number;
+  /** When the task was first started: waits and retries do not change it. */
+  readonly since: Date;
+  /** The attempt goes on after a wait: the code was called before. */
+  readonly resumed: boolean;
+  /** The time, as the run has it. */
+  now(): Date;
   readonly signal: AbortSignal;
   readonly logger: { info(text: string): void; warn(text: string): void; error(text: string): void };
   /** Ends the task as skipped. */
@@ -56,6 +62,8 @@ export interface ContextParts {
   readonly run: RunSummary;
   readonly task: TaskContext["task"];
   readonly attempt: number;
+  readonly since: number;
+  readonly resumed: boolean;
   readonly signal: AbortSignal;
   readonly now: () => number;
   readonly tell: (told: Told) => void;
@@ -74,10 +82,10 @@ export function withContext<T>(parts: ContextParts, act: () => T): T {
   return storage.run(contextOf(parts), act);
 }
 
-function contextOf({ run, task, attempt, signal, now, tell }: ContextParts): TaskContext {
+function contextOf({ run, task, attempt, since, resumed, signal, now, tell }: ContextParts): TaskContext {
   const log = (level: string) => (text: string): void => tell({ type: "log", name: level, value: String(text) });
   return {
-    run, params: run.params, task, attempt, signal,
+    run, params: run.params, task, attempt, since: new Date(since), resumed, now: () => new Date(now()), signal,
     logger: { info: log("info"), warn: log("warn"), error: log("error") },
     skip: (reason) => { throw new SkipSignal(reason); },
     fail: (reason) => { throw new FailSignal(reason); },

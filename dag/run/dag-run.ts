@@ -272,15 +272,23 @@ export class DagRun<R = unknown> {
     const key = keyOf(draft.place, coords);
     const of = { task: draft.place, coords };
     const { clock } = this.#engine;
+    const resumed = this.#machine.instance(draft.place, coords)?.hasDeferred === true;
     for (const effect of this.#machine.step({ type: "admitted", ...of, at: clock.now() })) this.#do(effect);
     for (const effect of this.#machine.step({ type: "running", ...of, at: clock.now() })) this.#do(effect);
     const instance = this.#machine.instance(draft.place, coords)!;
     this.#admitted.set(key, waiting);
-    const attempt = draft.kind === "latestOnly" ? this.#latestOnly() : this.#engine.runner.start(draft, {
-      args: this.#resolver.args(draft, coords), run: this.#summary, attempt: attemptOf(instance),
-      task: { id: draft.id, ...(coords.length === 0 ? {} : { mapIndex: coords }) },
-      ...(draft.kind === "branch" ? { keys: Object.keys(draft.choices) } : {}),
-    });
+    const attempt =
+      draft.kind === "latestOnly"
+        ? this.#latestOnly()
+        : this.#engine.runner.start(draft, {
+            args: this.#resolver.args(draft, coords),
+            run: this.#summary,
+            attempt: attemptOf(instance),
+            since: instance.since ?? clock.now(),
+            resumed,
+            task: { id: draft.id, ...(coords.length === 0 ? {} : { mapIndex: coords }) },
+            ...(draft.kind === "branch" ? { keys: Object.keys(draft.choices) } : {}),
+          });
     this.#attempts.set(key, attempt);
     void attempt.ended.then((ended) => this.#attemptEnded(draft, coords, ended));
   }

@@ -162,7 +162,7 @@ describe("a run", () => {
     expect([machine.state, ready.splice(0)]).toEqual(["failed", ["t1", "t2"]]);
     run({ type: "cleared", tasks: [2, 3], at: 1 });
     expect([machine.state, ready.splice(0)]).toEqual(["success", ["t2", "t3"]]);
-    expect(machine.instance(2, [])).toMatchObject({ starts: 1, state: "success" });
+    expect(machine.instance(2, [])).toMatchObject({ starts: 2, state: "success" });
     run({ type: "marked", task: 3, coords: [], state: "failed", at: 2 });
     expect([machine.state, ready]).toEqual(["failed", []]);
   });

@@ -1,0 +1,97 @@
+// Connections and variables: what graphs are told by name, not by value.
+
+import { InvalidArgumentError, kv, NotFoundError } from "../../sdk/index.ts";
+import { keepSecret } from "../run/secrets.ts";
+
+export interface Connection {
+  readonly uri: string;
+  readonly scheme: string;
+  readonly host: string;
+  readonly port: number | undefined;
+  readonly user: string;
+  readonly password: string;
+  readonly path: string;
+  /** What stands after the question mark. */
+  readonly extra: Readonly<Record<string, string>>;
+}
+
+const VARIABLES = "dag/variable/";
+const CONNECTIONS = "dag/connection/";
+
+/**
+ * By the environment variable `TROUPE_CONN_<NAME>` (a URI), then from the cluster. Its secrets are "***" in all that tasks tell.
+ *
+ * @throws NotFoundError.
+ */
+export async function connection(name: string): Promise<Connection> {
+  checkName("connection", name);
+  const uri =
+    process.env[`TROUPE_CONN_${name.toUpperCase().replaceAll(/[^A-Z0-9]/g, "_")}`] ??
+    (await kv.get<string>(CONNECTIONS + name));
+  if (uri === undefined) {
+    throw new NotFoundError(
+      `connection ${name} is not known: set TROUPE_CONN_${name.toUpperCase()}, or setConnection("${name}", uri)`,
+    );
+  }
+  return connectionOf(name, uri);
+}
+
+/** Keeps a connection in the cluster. */
+export async function setConnection(name: string, uri: string): Promise<void> {
+  checkName("connection", name);
+  connectionOf(name, uri);
+  await kv.set(CONNECTIONS + name, uri);
+}
+
+function connectionOf(name: string, uri: string): Connection {
+  let url: URL;
+  try {
+    url = new URL(uri);
+  } catch {
+    throw new InvalidArgumentError(`connection ${name} is no URI, such as postgres://user:password@host:5432/database`);
+  }
+  const [user, password] = [decodeURIComponent(url.username), decodeURIComponent(url.password)];
+  const extra = Object.fromEntries(url.searchParams);
+  if (password !== "") keepSecret(password);
+  for (const [key, value] of Object.entries(extra)) if (/secret|passw|token|key/i.test(key)) keepSecret(value);
+  return {
+    uri,
+    scheme: url.protocol.slice(0, -1),
+    host: url.hostname,
+    port: url.port === "" ? undefined : Number(url.port),
+    user,
+    password,
+    path: decodeURIComponent(url.pathname.replace(/^\//, "")),
+    extra,
+  };
+}
+
+export interface Variable<T> {
+  /** Undefined when it was never set. */
+  get(): Promise<T | undefined>;
+  set(value: T): Promise<void>;
+  /** Changes it by what it is; of several at once each sees what the one before made. Gives what it is now. */
+  update(change: (value: T | undefined) => T): Promise<T>;
+}
+
+/** A value that all runs of the cluster share, kept with its head. */
+export function variable<T = unknown>(name: string): Variable<T> {
+  checkName("variable", name);
+  const key = VARIABLES + name;
+  return {
+    get: () => kv.get<T>(key),
+    set: (value) => kv.set(key, value),
+    update: async (change) => {
+      for (;;) {
+        const before = await kv.get<T>(key);
+        const after = change(before);
+        if (await kv.cas(key, before, after)) return after;
+      }
+    },
+  };
+}
+
+function checkName(what: string, name: unknown): void {
+  if (typeof name === "string" && /^[\w.-]{1,200}$/.test(name)) return;
+  throw new InvalidArgumentError(`${what}: the name must be letters, digits, "_", "-" and ".", not ${String(name)}`);
+}

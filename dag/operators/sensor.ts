@@ -1,0 +1,72 @@
+// Sensors: tasks that wait for something outside, and hold no worker between two looks.
+
+import { access } from "node:fs/promises";
+import { InvalidArgumentError } from "../../sdk/index.ts";
+import type { Node } from "../graph/node.ts";
+import type { DagTaskOptions } from "../graph/options.ts";
+import { task } from "../graph/task.ts";
+import { ctx, DeferSignal, FailSignal } from "../run/context.ts";
+
+export interface SensorOptions extends Omit<DagTaskOptions, "timeoutMs"> {
+  /** Between two looks. Default 60000. */
+  readonly everyMs?: number | undefined;
+  /** Of all the waiting; it is not retried. Default a week. */
+  readonly timeoutMs?: number | undefined;
+  /** Skipped, not failed, when the time is over. */
+  readonly softFail?: boolean | undefined;
+}
+
+const EVERY_MS = 60_000;
+const WEEK_MS = 7 * 86_400_000;
+
+/** Looks until what it sees is truthy; that is its result. */
+export function sensor<T>(
+  id: string,
+  look: () => T | Promise<T>,
+  options: SensorOptions = {},
+): Node<Exclude<Awaited<T>, false | undefined | null>> {
+  const { everyMs = EVERY_MS, timeoutMs = WEEK_MS, softFail = false, ...rest } = options;
+  if (!(everyMs > 0)) throw new InvalidArgumentError(`sensor ${id}: everyMs must be above 0, not ${String(everyMs)}`);
+  if (!(timeoutMs > 0)) throw new InvalidArgumentError(`sensor ${id}: timeoutMs must be above 0, not ${String(timeoutMs)}`);
+  return task(
+    id,
+    async () => {
+      const seen = await look();
+      if (seen) return seen;
+      return waitOn(everyMs, timeoutMs, softFail);
+    },
+    rest,
+  )() as never;
+}
+
+export function waitOn(everyMs: number, timeoutMs: number, softFail: boolean): never {
+  const { now, since, skip } = ctx();
+  const [at, end] = [now().getTime(), since.getTime() + timeoutMs];
+  if (at >= end && softFail) skip(`nothing was seen within ${timeoutMs} ms`);
+  if (at >= end) throw new FailSignal(`nothing was seen within ${timeoutMs} ms`);
+  throw new DeferSignal(Math.min(at + everyMs, end));
+}
+
+/** Waits until there is a file, or folder, of this path on the worker's machine; gives the path. */
+export function fileSensor(id: string, path: string, options: SensorOptions = {}): Node<string> {
+  return sensor(id, async () => {
+    try {
+      await access(path);
+      return path;
+    } catch {
+      return undefined;
+    }
+  }, options);
+}
+
+/** Waits until a time. */
+export function timeSensor(id: string, at: Date | string, options: SensorOptions = {}): Node<Date> {
+  const time = new Date(at);
+  if (Number.isNaN(time.getTime()))
+    throw new InvalidArgumentError(`timeSensor ${id}: expected a Date or an ISO text, not ${String(at)}`);
+  const { everyMs: _everyMs, timeoutMs: _timeoutMs, softFail: _softFail, ...rest } = options;
+  return task(id, () => {
+    ctx().sleepUntil(time);
+    return time;
+  }, rest)();
+}
