@@ -9,7 +9,7 @@ import { print, printJson, shown, table } from "./table.ts";
 
 /** What people are shown of each kind; JSON has everything. */
 const COLUMNS: Readonly<Record<StateKind, readonly string[]>> = {
-  nodes: ["id", "state", "address", "host", "pid", "isHead", "resources", "available", "labels", "reason"],
+  nodes: ["id", "state", "address", "host", "pid", "metricsPort", "isHead", "resources", "available", "labels", "reason"],
   actors: ["id", "className", "state", "name", "namespace", "nodeId", "pid", "restarts", "jobId"],
   tasks: ["id", "name", "state", "attempt", "nodeId", "workerPid", "runMs", "errorCode"],
   objects: ["id", "size", "state", "ownerId", "locations", "localHandles", "borrowers"],

@@ -37,6 +37,7 @@ interface StartOptions {
   readonly objectStoreMemory?: string;
   readonly storage?: string;
   readonly spillFolder?: string;
+  readonly metricsPort?: number;
   readonly block?: boolean;
   readonly insecureIUnderstand?: boolean;
 }
@@ -71,6 +72,7 @@ export function addStart(troupe: Command): void {
       'with --head: where what outlives the head is kept, or "memory" (default: a folder of this user)',
     )
     .option("--spill-folder <path>", "where objects go that the store has no room for (default: the node's session folder)")
+    .option("--metrics-port <port>", "port of the node's metrics, on loopback (default: any free one)", portOf)
     .option("--block", "stay in the foreground; the node ends with this command")
     .option("--insecure-i-understand", "allow plain text beyond this machine: whoever reads it can run code in the cluster")
     .addHelpText(
@@ -96,6 +98,7 @@ async function start(options: StartOptions): Promise<void> {
     const attached = options.block === true;
     const started = await startDaemon({
       clusterId, token, nodeId, processId: hexOf(ID_BYTES), sessionDir, head, listen, storage, node, trustedNetwork,
+      metricsPort: options.metricsPort,
       lifeline: attached, reportsFailure: true,
     }, attached);
     const { pid, address } = started;

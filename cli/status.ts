@@ -31,7 +31,8 @@ async function status(options: ConnectOptions & { readonly json?: boolean }): Pr
     };
     if (options.json) return printJson(found);
     print(`cluster ${found.clusterId} at ${found.address}\n`);
-    print(table(["id", "state", "address", "host", "head", "available", "labels"], found.nodes.map((node) => shownNode(node))));
+    const columns = ["id", "state", "address", "host", "metrics", "head", "available", "labels"];
+    print(table(columns, found.nodes.map((node) => shownNode(node))));
     print("\nin use:");
     for (const [name, total] of Object.entries(found.resources)) {
       const show = name === "memory" ? shownBytes : String;
@@ -46,7 +47,8 @@ type Amounts = Readonly<Record<string, number>>;
 function shownNode(node: Row): Row {
   const { memory, ...available } = node.available as Amounts;
   const shown = memory === undefined ? available : { ...available, memory: shownBytes(memory) };
-  return { ...node, head: node.isHead ? "yes" : "", available: shown };
+  const metrics = node.metricsPort === 0 ? "" : `127.0.0.1:${String(node.metricsPort)}/metrics`;
+  return { ...node, metrics, head: node.isHead ? "yes" : "", available: shown };
 }
 
 function sum(rows: readonly Readonly<Record<string, number>>[]): Record<string, number> {

@@ -13,6 +13,7 @@ export { explain } from "./explain.ts";
 export type { Explanation, Reason, ReasonKind } from "./explanation.ts";
 export { list, summary, type ListOptions, type TaskSummary } from "./state.ts";
 export type { ActorRow, EventRow, GroupRow, JobRow, LogRow, NodeRow, ObjectRow, StoreRow, TaskRow, WorkerRow } from "./rows.ts";
+export { Counter, Gauge, Histogram, type HistogramOptions, type MetricOptions, type TagValues } from "./metrics.ts";
 export { timeline } from "./timeline.ts";
 export { remote } from "./remote.ts";
 export { Secret, secret } from "./secret.ts";

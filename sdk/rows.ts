@@ -11,6 +11,8 @@ export interface NodeRow {
   readonly available: Readonly<Record<string, number>>;
   readonly address: string;
   readonly host: string;
+  /** Its metrics are at `http://127.0.0.1:PORT/metrics` on its machine. */
+  readonly metricsPort: number;
   readonly isHead: boolean;
   /** Why it is dead; "" while it is not. */
   readonly reason: string;

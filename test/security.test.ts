@@ -50,12 +50,12 @@ function fieldsOf(file: string): string[][] {
 }
 
 describe("listening sockets", () => {
-  test("of TCP are on loopback, one for each agent", () => {
+  test("of TCP are on loopback, for each agent that of other nodes and that of its metrics", () => {
     const inodes = new Set(pids.flatMap((pid) => [...inodesOf(pid)]));
     // Fields of /proc/net/tcp: local address, state (0A: listening), inode.
     const listening = (file: string) => fieldsOf(file).filter((fields) => fields[3] === "0A" && inodes.has(fields[9]));
     const hosts = listening("/proc/net/tcp").map(([, local]) => local.split(":")[0]);
-    expect(hosts).toEqual(["0100007F", "0100007F"]);
+    expect(hosts).toEqual(["0100007F", "0100007F", "0100007F", "0100007F"]);
     expect(listening("/proc/net/tcp6")).toEqual([]);
   });
 

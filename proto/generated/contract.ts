@@ -88,6 +88,7 @@ export interface AgentDetails {
   readonly host: string;
   readonly socket: string;
   readonly isHead: boolean;
+  readonly metricsPort: number;
 }
 export const AgentDetails = v1.AgentDetails as Codec<AgentDetails>;
 

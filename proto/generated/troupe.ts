@@ -927,6 +927,7 @@ this.address = "";
 this.host = "";
 this.socket = "";
 this.isHead = false;
+this.metricsPort = 0;
 };
 AgentDetails.encode = function (message, writer, _depth) {
 if (!writer)
@@ -949,6 +950,8 @@ if (message.socket != null && $Object.hasOwnProperty.call(message, "socket") && 
 writer.uint32(42).string(message.socket);
 if (message.isHead != null && $Object.hasOwnProperty.call(message, "isHead") && message.isHead !== false)
 writer.uint32(48).bool(message.isHead);
+if (message.metricsPort != null && $Object.hasOwnProperty.call(message, "metricsPort") && message.metricsPort !== 0)
+writer.uint32(160).uint32(message.metricsPort);
 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
 for (let i = 0; i < message.$unknowns.length; ++i)
 writer.raw(message.$unknowns[i]);
@@ -1083,6 +1086,15 @@ if (value = reader.bool())
 message.isHead = value;
 else
 message.isHead = false;
+continue;
+}
+case 20: {
+if (wireType !== 0)
+break;
+if (value = reader.uint32())
+message.metricsPort = value;
+else
+message.metricsPort = 0;
 continue;
 }
 }

@@ -7,11 +7,13 @@ import type { Channel, LogLines } from "../transport/index.ts";
 import type { AgentJobs } from "./agent-jobs.ts";
 import type { LocalProcesses } from "./local-processes.ts";
 import type { LogFiles } from "./log-files.ts";
+import type { StackReader } from "./stack-reader.ts";
 
 const BACKLOG_BYTES = 4 * 1024 * 1024;
 
 export interface AgentLogsParts {
   readonly files: Pick<LogFiles, "write" | "ended"> | undefined;
+  readonly stacks: Pick<StackReader, "heard"> | undefined;
   readonly jobs: AgentJobs;
   readonly processes: LocalProcesses;
   readonly connect: (node: string) => Promise<Channel>;
@@ -28,7 +30,9 @@ export class AgentLogs {
 
   /** By a worker of this node. */
   printed(lines: LogLines): void {
-    const { files, jobs, connect } = this.#parts;
+    const { files, stacks, jobs, connect } = this.#parts;
+    // What an inspector says that was opened to read a stack is not the worker's.
+    if (lines.stderr && lines.lines.every((line) => stacks?.heard(lines.process, line))) return;
     files?.write(lines.process, lines.lines);
     this.arrived(lines);
     const node = jobs.elsewhere(lines);

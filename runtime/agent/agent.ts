@@ -10,8 +10,8 @@ import type { EnvironmentSite, WorkerEnvironment } from "../environment/index.ts
 import type { ClaimBook, StoreBroker, StoreClient, StoreGrant, StoreHost } from "../store/index.ts";
 import {
   AgentWelcome, Callee, Caller, ProcessWelcome, toBytes,
-  type Admission, type Channel, type ChannelHandler, type Draft, type Failure,
-  type Identity, type Listener, type LogLines, type MessageHandlers, type NodeInfo, type Peer,
+  type Admission, type AgentDetails, type Channel, type ChannelHandler, type Draft, type Failure,
+  type Identity, type Listener, type MessageHandlers, type NodeInfo, type Peer,
 } from "../transport/index.ts";
 import { wholeCpus, type Resources } from "../../scheduler/index.ts";
 import { ActorDesk } from "./actor-desk.ts";
@@ -32,11 +32,12 @@ import { Inspection } from "./inspection.ts";
 import { LocalProcesses } from "./local-processes.ts";
 import type { LogFiles } from "./log-files.ts";
 import { MemoryWatch, type NodeMemory } from "./memory-watch.ts";
+import { NodeMetrics } from "./node-metrics.ts";
 import { Peers } from "./peers.ts";
 import { ProcessServices } from "./process-services.ts";
 import { Relays, type RelayTarget } from "./relays.ts";
 import type { StackReader } from "./stack-reader.ts";
-import { type PooledWorker, WorkerPool } from "./worker-pool.ts";
+import { type PooledWorker, type WorkerFacts, WorkerPool } from "./worker-pool.ts";
 
 /** Freed ranges that were pinned are looked at again this often. */
 const SWEEP_EVERY_MS = 1000;
@@ -62,6 +63,8 @@ export interface AgentParts {
   readonly environments?: EnvironmentSite | undefined;
   /** Where what workers print is kept. */
   readonly logs: Pick<LogFiles, "write" | "ended" | "read" | "list"> | undefined;
+  /** Where this node's metrics are told, on loopback; 0: nowhere. */
+  readonly metricsPort?: number;
   /** How the stack of a worker is read; undefined where nothing is a process, the simulation. */
   readonly stacks?: StackReader | undefined;
   /** What can be known of the machine's memory; undefined where nobody watches it, the simulation. */
@@ -95,6 +98,7 @@ export class Agent {
   readonly #jobs: AgentJobs;
   readonly #logs: AgentLogs;
   readonly #inspection: Inspection;
+  readonly metrics: NodeMetrics;
   readonly #endings: Endings;
   #memory: MemoryWatch | undefined;
   readonly #listeners: Listener[] = [];
@@ -117,7 +121,7 @@ export class Agent {
       silenceMs: parts.workerSilenceMs, beatAgeMs: (client) => parts.store.health(client).beatAgeMs,
       ready: (worker) => this.#workerReady(worker),
       died: (worker, cause) => this.#endings.workerDied(worker, cause),
-      logs: (lines) => this.#printed(lines),
+      logs: (lines) => this.#logs.printed(lines),
     });
     const connect = (node: string) => this.#peers.connect(node);
     this.#environments = new AgentEnvironments({
@@ -126,10 +130,10 @@ export class Agent {
       ready: (jobId, environment) => this.#leases.environmentReady(jobId, environment),
       failed: (jobId, environment, text) => this.#leases.environmentFailed(jobId, environment, text),
     });
-    this.#logs = new AgentLogs({ files: parts.logs, jobs: this.#jobs, processes: this.#processes, connect });
-    this.#inspection = new Inspection({
-      nodeId, caller: this.caller, connect, workers: this.workers, logs: parts.logs, stacks: parts.stacks,
-    });
+    const { logs, stacks, store } = parts;
+    this.#logs = new AgentLogs({ files: logs, stacks, jobs: this.#jobs, processes: this.#processes, connect });
+    this.metrics = new NodeMetrics({ nodeId, store, leases: () => this.#leases, workers: () => this.#workerRows() });
+    this.#inspection = new Inspection({ nodeId, caller: this.caller, connect, workers: this.workers, logs, stacks });
     this.#relays = new Relays({ nodeId, gateways, connect, local: (process) => this.#relayTarget(process) });
     this.#groups = new AgentGroups({ clock, head: () => this.#head, step: (...news) => this.#leases.groupNews(...news) });
     this.#leases = new AgentLeases({
@@ -163,9 +167,7 @@ export class Agent {
       node: () => this.#nodeInfo(),
       view: ({ nodes }) => this.#viewChanged(nodes),
       lost: (reason) => this.end(reason),
-      details: () => ({
-        total: parts.total, labels: parts.labels, address: this.#address, host: parts.host, isHead: parts.isHead,
-      }),
+      details: () => this.#details(),
     });
     this.#services = this.#makeServices();
     this.#endings = this.#makeEndings();
@@ -174,10 +176,14 @@ export class Agent {
   #makeState(): AgentState {
     return new AgentState({
       nodeId: this.#nodeId, caller: this.caller, store: this.#parts.store, objects: () => this.#objects.stats(),
-      workers: () => this.workers.rows((worker) => this.#leases.leaseOfWorker(worker) !== undefined),
+      workers: () => this.#workerRows(),
       logs: () => this.#inspection.logRows(), processes: this.#processes,
       orders: () => this.#leases.orderRows(), copies: () => this.#objects.copyRows(),
     });
+  }
+
+  #workerRows(): WorkerFacts[] {
+    return this.workers.rows((worker) => this.#leases.leaseOfWorker(worker) !== undefined);
   }
 
   /** Threads are leased to nobody: each is for the actor that it was started for. */
@@ -191,6 +197,7 @@ export class Agent {
       nodeId: this.#nodeId, caller: this.caller, jobOf: (peer) => this.#jobOf(peer), jobs: this.#jobs, leases: this.#leases,
       holderOf: (peer) => this.#holderOf(peer), actors: this.#actors, objects: this.#objects, code: this.#code,
       environments: this.#environments, groups: this.#groups, state: this.#state, relays: this.#relays, head: this.#head,
+      metrics: this.metrics,
     });
   }
 
@@ -333,12 +340,6 @@ export class Agent {
   }
 
   /** A process that shares this node's memory. */
-  /** What an inspector says that was opened to read a stack is not the worker's. */
-  #printed(lines: LogLines): void {
-    const isOurs = lines.stderr && lines.lines.every((line) => this.#parts.stacks?.heard(lines.process, line));
-    if (!isOurs) this.#logs.printed(lines);
-  }
-
   #local(peer: Peer) {
     const { store, claims } = this.#parts;
     const grant = store.admit(peer.processId);
@@ -365,6 +366,7 @@ export class Agent {
   #left(peer: Peer, channel: Channel, failure: Failure | undefined): void {
     this.caller.closed(channel, failure);
     this.#processes.remove(peer.processId);
+    this.metrics.forget(peer.processId);
     this.#relays.processGone(peer.processId);
     if (peer.kind === "driver") this.#endings.driverGone(peer);
     else this.workers.left(peer.processId);
@@ -465,6 +467,11 @@ export class Agent {
   #viewChanged(nodes: readonly NodeInfo[]): void {
     this.#peers.viewChanged(nodes);
     this.#leases.viewChanged(nodes);
+  }
+
+  #details(): Draft<AgentDetails> {
+    const { total, labels, host, isHead, metricsPort } = this.#parts;
+    return { total, labels, address: this.#address, host, isHead, metricsPort };
   }
 
   #nodeInfo(): Draft<NodeInfo> {

@@ -9,22 +9,19 @@ const ANSWER_TIMEOUT_MS = 2000;
 const TEXT = 1;
 const CONTINUATION = 0;
 const KEY_BYTES = 16;
-/** A stack is some kilobytes, a list of scripts some hundreds. */
+/** A stack is some kilobytes. */
 const MESSAGE_MAX = 16 * 1024 * 1024;
 
 interface Told {
   readonly id?: number;
   readonly result?: unknown;
   readonly error?: { readonly message: string };
-  readonly method?: string;
-  readonly params?: unknown;
 }
 
 export class DebugSocket {
   readonly #socket: Socket;
   readonly #clock: Clock;
   readonly #waiting = new Map<number, (told: Told) => void>();
-  readonly #events = new Map<string, (params: unknown) => void>();
   #received = Buffer.alloc(0);
   #message = "";
   #next = 1;
@@ -66,16 +63,6 @@ export class DebugSocket {
     });
     this.#waiting.delete(id);
     return told?.error === undefined ? told?.result : undefined;
-  }
-
-  /** Events of that name go to `handle` from now on. */
-  on(method: string, handle: (params: unknown) => void): void {
-    this.#events.set(method, handle);
-  }
-
-  /** The next event of that name; undefined when none comes in time. To be called before what makes it come. */
-  event(method: string, timeoutMs: number): Promise<unknown> {
-    return this.#within(timeoutMs, (resolve) => this.on(method, resolve));
   }
 
   close(): void {
@@ -121,8 +108,8 @@ export class DebugSocket {
   }
 
   #told(told: Told): void {
+    // Events, which have no id, are not looked at.
     if (told.id !== undefined) this.#waiting.get(told.id)?.(told);
-    else if (told.method !== undefined) this.#events.get(told.method)?.(told.params);
   }
 
   #closed(): void {

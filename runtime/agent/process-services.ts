@@ -12,6 +12,7 @@ import type { AgentObjects } from "./agent-objects.ts";
 import type { AgentState } from "./agent-state.ts";
 import type { FarObjects } from "./far-objects.ts";
 import type { HeadLink } from "./head-link.ts";
+import type { NodeMetrics } from "./node-metrics.ts";
 import type { Relays } from "./relays.ts";
 
 export interface ProcessServicesParts {
@@ -28,6 +29,7 @@ export interface ProcessServicesParts {
   readonly environments: AgentEnvironments;
   readonly groups: AgentGroups;
   readonly state: AgentState;
+  readonly metrics: NodeMetrics;
   readonly relays: Relays;
   readonly head: HeadLink;
 }
@@ -40,7 +42,7 @@ export class ProcessServices {
   }
 
   messages(peer: Peer): MessageHandlers {
-    const { caller, leases, actors: { actors, threads }, objects, relays } = this.#parts;
+    const { caller, leases, actors: { actors, threads }, objects, relays, metrics } = this.#parts;
     const from = peer.processId;
     return {
       leaseRequest: (request) => leases.requested(request, from, ""),
@@ -56,6 +58,7 @@ export class ProcessServices {
       threadEnded: (message) => threads.ended(message),
       relay: (message) => relays.pass(message),
       relayClosed: (message) => relays.passClosed(message),
+      metrics: ({ json }) => metrics.received(from, json),
       answer: (answer) => caller.answered(answer),
       goodbye: () => {},
     };

@@ -17,6 +17,7 @@ import { Agent } from "./agent.ts";
 import type { AgentConfig, HeadConfig, WorkerConfig } from "./config.ts";
 import type { EarlyWorker } from "./early-worker.ts";
 import { boundOwnLog, LogFiles } from "./log-files.ts";
+import { serveMetrics } from "./metrics-server.ts";
 import { procMemory } from "./proc-memory.ts";
 import { StackReader } from "./stack-reader.ts";
 import { SILENCE_MS } from "./worker-pool.ts";
@@ -51,7 +52,8 @@ async function startAgent(config: AgentConfig, spawner: Spawner, early: readonly
   const install = npmInstaller({
     clock: systemClock, spawner, started: (pid) => lifeline.add(pid), ended: (pid) => lifeline.remove(pid),
   });
-  const agent = new Agent({
+  const metrics = await serveMetrics(config.metricsPort ?? 0, systemClock, () => agent.metrics.text());
+  const agent: Agent = new Agent({
     seams: head.transport === undefined ? seams : { ...seams, transport: withHead(seams.transport, head.transport) },
     identity, sessionDir,
     headAddress: head.address,
@@ -60,7 +62,8 @@ async function startAgent(config: AgentConfig, spawner: Spawner, early: readonly
     host: node.host,
     total: node.total,
     labels: node.labels,
-    store, spill, claims, logs, stacks, workerSilenceMs: workerSilenceOf(process.env.TROUPE_WORKER_SILENCE_MS),
+    store, spill, claims, logs, stacks, metricsPort: metrics.port,
+    workerSilenceMs: workerSilenceOf(process.env.TROUPE_WORKER_SILENCE_MS),
     memory: procMemory(workerMemoryOf(process.env.TROUPE_WORKER_MEMORY)),
     openStore: (grant, broker) => openStore(grant, broker),
     workerConfig: (worker, environment): WorkerConfig => ({
@@ -79,6 +82,7 @@ async function startAgent(config: AgentConfig, spawner: Spawner, early: readonly
 
   function end(reason: string): void {
     logs.close();
+    metrics.close();
     lifeline.cleanUp();
     if (!reason.startsWith("the agent received")) process.stderr.write(`troupe agent of node ${nodeId} ends: ${reason}\n`);
     process.exit(0);

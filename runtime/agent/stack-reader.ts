@@ -11,12 +11,22 @@ import type { Clock, Random } from "../seams.ts";
 import { DebugSocket } from "./debug-socket.ts";
 
 const OPEN_TIMEOUT_MS = 3000;
-/** Code that runs is stopped at its next call or turn of a loop. */
-const PAUSE_TIMEOUT_MS = 300;
 const CLOSE_TIMEOUT_MS = 200;
 /** What the inspector still says on standard error after it was closed. */
 const LAST_WORDS_MS = 1000;
-const FRAMES_MAX = 100;
+
+const OWN_SCRIPT = "troupe:stack";
+/** Evaluated on top of what runs, so that the stack it sees has that below its own frames. */
+const LOOK = `(() => {
+  const { prepareStackTrace, stackTraceLimit } = Error;
+  try {
+    Object.assign(Error, { prepareStackTrace: undefined, stackTraceLimit: 100 });
+    return JSON.stringify({ stack: new Error().stack, waits: process.getActiveResourcesInfo() });
+  } finally {
+    Object.assign(Error, { prepareStackTrace, stackTraceLimit });
+  }
+})()
+//# sourceURL=${OWN_SCRIPT}`;
 
 /** What Node says when its inspector opens, is used and closes. */
 const SAID = [
@@ -43,17 +53,6 @@ interface Reading {
   opensAgain: boolean;
   /** Told where the inspector listens. */
   listening: ((url: string) => void) | undefined;
-}
-
-interface Script {
-  readonly scriptId: string;
-  readonly url: string;
-}
-interface Paused {
-  readonly callFrames: readonly {
-    readonly functionName: string;
-    readonly location: { readonly scriptId: string; readonly lineNumber: number; readonly columnNumber?: number };
-  }[];
 }
 
 export class StackReader {
@@ -147,55 +146,26 @@ export class StackReader {
 
 interface Stack {
   readonly state: "running" | "idle";
-  /** Undefined when its JavaScript did not stop. */
+  /** Undefined when its JavaScript could not be interrupted. */
   readonly text: string | undefined;
 }
 
 async function stackOf(socket: DebugSocket): Promise<Stack> {
-  const scripts = new Map<string, string>();
-  socket.on("Debugger.scriptParsed", (script) => scripts.set((script as Script).scriptId, (script as Script).url));
-  const paused = socket.event("Debugger.paused", PAUSE_TIMEOUT_MS);
-  if (await socket.ask("Debugger.enable") === undefined) return { state: "running", text: undefined };
-  await socket.ask("Debugger.pause");
-  const found = (await paused) as Paused | undefined;
-  // Goes on with what was stopped, and takes back a stop that is still to come.
-  await socket.ask("Debugger.disable");
-  const places = found === undefined ? [] : placesOf(found, scripts);
-  // A loop that just woke up is stopped in Node's own code, before anybody's.
-  const isIdle = places.every((place) => /\(node:|^node:/.test(place));
-  return isIdle ? waitingFor(socket) : { state: "running", text: shown(places) };
-}
-
-function placesOf({ callFrames }: Paused, scripts: ReadonlyMap<string, string>): string[] {
-  return callFrames.map(({ functionName, location }) => {
-    const { scriptId, lineNumber, columnNumber = 0 } = location;
-    // Shipped code is compiled under the name of its file, with a mark.
-    const file = (scripts.get(scriptId) || "<anonymous>").replace(/\?troupe=\w+$/, "");
-    const place = `${file}:${lineNumber + 1}:${columnNumber + 1}`;
-    return functionName === "" ? place : `${functionName} (${place})`;
-  });
-}
-
-function shown(places: readonly string[]): string {
-  const lines = places.slice(0, FRAMES_MAX).map((place) => `    at ${place}`);
-  if (places.length > FRAMES_MAX) lines.push(`    … and ${places.length - FRAMES_MAX} more`);
-  return lines.join("\n");
-}
-
-/** Nothing was stopped within the time: its loop waits for something. */
-async function waitingFor(socket: DebugSocket): Promise<Stack> {
-  const question = { expression: "process.getActiveResourcesInfo()", returnByValue: true };
-  const answer = await socket.ask("Runtime.evaluate", question);
+  const answer = await socket.ask("Runtime.evaluate", { expression: LOOK, returnByValue: true });
   const { value } = (answer as { readonly result?: { readonly value?: unknown } } | undefined)?.result ?? {};
-  if (!Array.isArray(value)) return { state: "running", text: undefined };
-  const kinds = [...new Set(value as string[])].sort().join(", ");
+  if (typeof value !== "string") return { state: "running", text: undefined };
+  const { stack, waits } = JSON.parse(value) as { readonly stack: string; readonly waits: readonly string[] };
+  const frames = stack.split("\n").filter((line) => line.startsWith("    at ") && !line.includes(OWN_SCRIPT));
+  // Shipped code is compiled under the name of its file, with a mark.
+  if (frames.length > 0) return { state: "running", text: frames.join("\n").replaceAll(/\?troupe=\w+/g, "") };
+  const kinds = [...new Set(waits)].sort().join(", ");
   return { state: "idle", text: `no JavaScript is running: its event loop waits${kinds === "" ? "" : ` (${kinds})`}` };
 }
 
 function inSystem(pid: number): string {
   const { state, wait } = systemState(pid);
   const where = wait === "" || wait === "0" ? "" : `, in ${wait}`;
-  return `its JavaScript can't be stopped: it is in native code or a system call (state ${state}${where})`;
+  return `its JavaScript can't be interrupted: it is in native code or a system call (state ${state}${where})`;
 }
 
 function systemState(pid: number): { readonly state: string; readonly wait: string } {

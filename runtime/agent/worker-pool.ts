@@ -46,6 +46,15 @@ export interface PooledWorker {
   readonly host: string;
 }
 
+export interface WorkerFacts {
+  readonly id: string;
+  readonly pid: number;
+  readonly nodeId: string;
+  readonly jobId: string;
+  readonly environment: string;
+  readonly state: "STARTING" | "IDLE" | "LEASED" | "ACTOR";
+}
+
 export interface WorkerPoolParts {
   readonly clock: Clock;
   readonly random: Random;
@@ -94,7 +103,7 @@ export class WorkerPool {
   }
 
   /** For the state API. */
-  rows(leased: (process: string) => boolean): object[] {
+  rows(leased: (process: string) => boolean): WorkerFacts[] {
     return this.all().map(({ process, child, channel, actor, jobId, environment }) => ({
       id: process, pid: child.pid, nodeId: this.#parts.nodeId, jobId, environment,
       state: channel === undefined ? "STARTING" : actor !== undefined ? "ACTOR" : leased(process) ? "LEASED" : "IDLE",

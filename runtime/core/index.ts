@@ -22,3 +22,5 @@ export {
 export { CodeBook, type CodeDraft, type CodePlace, type KnownCode } from "./code-book.ts";
 export { Recent } from "./recent.ts";
 export { Gate } from "./gate.ts";
+export { MetricDeltas, type MetricChange, type MetricDefinition } from "./metric-deltas.ts";
+export { metricText, MetricTotals, type Labels } from "./metric-totals.ts";

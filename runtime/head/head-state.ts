@@ -55,9 +55,10 @@ function answerOf({ rows, total }: StateRowsFound, missing: string[]): Draft<Sta
   return { json: JSON.stringify(rows), total, missing };
 }
 
-export function nodeRow({ id, state, address, host, labels, isHead, pid, reason, total, available }: Draft<NodeInfo>): object {
+export function nodeRow(node: Draft<NodeInfo>): object {
+  const { id, state, address, host, labels, isHead, pid, reason, total, available, metricsPort } = node;
   return {
-    id, state, address: (address ?? "").replace(/^tcp:/, ""), host, pid, isHead: isHead === true, labels: labels ?? {},
-    reason: reason ?? "", total: plainResources(total ?? {}), available: plainResources(available ?? {}),
+    id, state, address: (address ?? "").replace(/^tcp:/, ""), host, pid, metricsPort, isHead: isHead === true,
+    labels: labels ?? {}, reason: reason ?? "", total: plainResources(total ?? {}), available: plainResources(available ?? {}),
   };
 }

@@ -147,6 +147,7 @@ export class Head {
     const info = {
       id: peer.nodeId, address: details.address, host: details.host, state: "ALIVE", total: details.total,
       available: details.total, reclaimable: details.total, labels: details.labels, isHead: details.isHead, pid: peer.pid,
+      metricsPort: details.metricsPort,
     };
     if (details.isHead) this.#hub.connect(channel);
     for (const job of this.#jobs.running()) channel.send("adoptJob", job);

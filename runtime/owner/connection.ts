@@ -47,6 +47,7 @@ export function setSession(session: Session): void {
     throw new AlreadyInitializedError("this process is in a cluster already: call shutdown(), or init({ ignoreReinit: true })");
   }
   found.session = session;
+  session.metrics.begin();
 }
 
 export function clearSession(session: Session): void {

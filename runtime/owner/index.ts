@@ -19,5 +19,6 @@ export type { RetryOn } from "./outcome.ts";
 export type { WireValue } from "./wire-value.ts";
 export type { Equipment, Finalizers } from "./equipment.ts";
 export type { EnvironmentRequest, EnvironmentUse } from "./environments.ts";
+export { metricDeltas } from "./metrics-report.ts";
 export { join, type JoinOptions } from "./join.ts";
 export { clearSession, currentSession, findSession, setAutoStart, setSession } from "./connection.ts";

@@ -29,6 +29,7 @@ import type { Finalizers } from "./equipment.ts";
 import { cancelChildren, cancelOwn } from "./cancelling.ts";
 import type { Home } from "./home.ts";
 import { Link, LinkTable, processSocket, type ProcessAddress } from "./links.ts";
+import { MetricsReport } from "./metrics-report.ts";
 import { entryOf, ObjectEntry, ObjectRef, objectIdOf, type WaitOptions } from "./object-ref.ts";
 import type { Made, ObjectRefStream } from "./object-ref-stream.ts";
 import { Presence } from "./presence.ts";
@@ -91,6 +92,7 @@ export class Session {
   readonly history = new TaskHistory();
   readonly unfinished = new Unfinished(() => this.submission.size + this.actors.size);
   readonly presence: Presence;
+  readonly metrics = new MetricsReport(this);
   /** Of a worker: what it knows of a call that an actor here was sent. */
   received: ((id: string) => object | undefined) | undefined;
   /** Job that this process works for; a worker adopts one. */
@@ -212,6 +214,7 @@ export class Session {
 
   submit(template: TaskTemplate, args: readonly unknown[]): Made {
     this.checkAlive();
+    this.metrics.touch();
     return this.#calling.submit(template, args);
   }
 
@@ -285,6 +288,7 @@ export class Session {
 
   callActor(core: HandleCore, method: string, args: readonly unknown[], options: CallOptions): Made {
     this.checkAlive();
+    this.metrics.touch();
     return this.#calling.call(core, method, args, options);
   }
 
@@ -336,6 +340,7 @@ export class Session {
   /** Ends the session: everything pending fails with `error`, refs and handles of it are dead from now on. */
   async close(error: Error): Promise<void> {
     if (this.#ended !== undefined) return;
+    this.metrics.close();
     this.#ended = failureOf(error) as Failure;
     this.submission.close(this.#ended);
     this.actors.close(this.#ended);

@@ -52,15 +52,26 @@ function pendingTaskRow(view: StateView, task: TaskRecord): object {
   // Pushed, and to nobody: this process runs it itself while the task that submitted it waits.
   const here = life.state === "pushed" && lease === undefined;
   return {
-    id: objectIdOf(processId, task.number), name: task.template.name, state: here ? "RUNNING" : taskState(task),
+    id: objectIdOf(processId, task.number), name: task.template.name, state: taskState(task),
     attempt: life.attempt, nodeId: here ? nodeId : (lease?.node ?? ""), workerId: here ? processId : (lease?.worker ?? ""),
     workerPid: here ? pid : (lease?.link.channel.peer.pid ?? 0), actorId: "", errorCode: "", jobId, ownerId: processId,
     submittedAt: epoch + task.submittedAt,
   };
 }
 
+/** How many that this process submitted are in which state, of those that have not ended. */
+export function pendingStates(session: Session): Map<string, number> {
+  const counts = new Map<string, number>();
+  const count = (state: string) => counts.set(state, (counts.get(state) ?? 0) + 1);
+  for (const task of session.submission.pending()) count(taskState(task));
+  for (const { client, call } of session.actors.pending()) count(callState(client, call));
+  return counts;
+}
+
 export function taskState(task: TaskRecord): string {
   const { life, lease, slot } = task;
+  // This process runs it itself: see pendingTaskRow.
+  if (life.state === "pushed" && lease === undefined) return "RUNNING";
   if (life.state === "waiting") return "WAITING_FOR_ARGUMENTS";
   if (life.state === "queued") return "QUEUED";
   if (life.state === "delayed") return "RETRYING";
@@ -70,13 +81,17 @@ export function taskState(task: TaskRecord): string {
 
 function pendingCallRow({ processId, jobId, epoch }: StateView, client: ActorClient, call: ActorCallRecord): object {
   const { link } = client;
-  const sent = call.order > 0 && link !== undefined;
   return {
     id: objectIdOf(processId, call.number), name: call.template.name,
-    state: !call.ready ? "WAITING_FOR_ARGUMENTS" : sent ? "SUBMITTED" : "QUEUED", attempt: call.attempt,
+    state: callState(client, call), attempt: call.attempt,
     nodeId: link?.node ?? "", workerId: link?.process ?? "", workerPid: link?.channel.peer.pid ?? 0, actorId: client.id,
     errorCode: "", jobId, ownerId: processId, submittedAt: epoch + call.submittedAt,
   };
+}
+
+function callState({ link }: ActorClient, { ready, order }: ActorCallRecord): string {
+  if (!ready) return "WAITING_FOR_ARGUMENTS";
+  return order > 0 && link !== undefined ? "SUBMITTED" : "QUEUED";
 }
 
 function endedTaskRow({ processId, jobId, epoch }: StateView, task: EndedTask): object {

@@ -34,6 +34,7 @@ export class TaskHistory {
   #size = KEPT_FIRST;
   #next = 0;
   #count = 0;
+  #ended = { FINISHED: 0, FAILED: 0 };
   /** number, attempt, submittedAt, endedAt, micros, pid, started. */
   #figures = new Float64Array(KEPT_FIRST * FIGURES);
   /** name, link, actor, errorCode: four a task. */
@@ -61,7 +62,15 @@ export class TaskHistory {
     facts[fact + 2] = actor;
     facts[fact + 3] = errorCode;
     this.#next += 1;
+    this.#ended[errorCode === "" ? "FINISHED" : "FAILED"] += 1;
     if (this.#count < this.#size) this.#count += 1;
+  }
+
+  /** How many ended since the last time, by state. */
+  takeEnded(): Readonly<Record<"FINISHED" | "FAILED", number>> {
+    const ended = this.#ended;
+    this.#ended = { FINISHED: 0, FAILED: 0 };
+    return ended;
   }
 
   /** Newest first. */

@@ -89,16 +89,18 @@ export function startWorker(parts: WorkerParts): Session {
 
   async function endGracefully(reason: string): Promise<void> {
     await actors.exit();
+    session.metrics.close();
     await sent(session);
     parts.exit(0, reason);
   }
   return session;
 }
 
-/** Answers leave before the process does. */
-async function sent({ links, parts: { seams: { clock } } }: Session): Promise<void> {
-  for (const { channel } of links.values()) channel.flush();
-  const waits = () => [...links.values()].some(({ channel }) => channel.open && channel.bufferedBytes > 0);
+/** Answers, and what this process counted, leave before it does. */
+async function sent({ links, parts: { home, seams: { clock } } }: Session): Promise<void> {
+  const channels = [home.agent, ...[...links.values()].map(({ channel }) => channel)];
+  for (const channel of channels) channel.flush();
+  const waits = () => channels.some((channel) => channel.open && channel.bufferedBytes > 0);
   await whileIt(waits, clock, SEND_MS, SEND_LOOK_MS);
 }
 

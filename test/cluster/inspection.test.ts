@@ -2,7 +2,7 @@
 // blocked.
 
 import { type ChildProcess, execFile, spawn } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -41,22 +41,26 @@ class Printer {
     console.log(line);
     return process.pid;
   }
-  sleepFor(ms: number): void {
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
-  }
-  spinFor(ms: number): number {
+  /** Until the file is there. */
+  spinUntil(file: string): number {
     console.log("spinning");
-    const spin = (until: number): number => {
+    const spin = (): number => {
       let turns = 0;
-      while (Date.now() < until) turns += 1;
+      while (!existsSync(file)) turns += 1;
       return turns;
     };
-    return spin(Date.now() + ms);
+    return spin();
   }
 }
 const RemotePrinter = remote(Printer);
 
-/** Names of what listens on TCP in a process. */
+let files = 0;
+function newFile(): string {
+  files += 1;
+  return join(folder, `release-${files}`);
+}
+
+/** How many sockets of a process listen on TCP. */
 function listening(pid: number): number {
   const inodes = readdirSync(`/proc/${pid}/fd`).map((fd) => {
     try {
@@ -76,16 +80,16 @@ test.each(NODES)("the log of a worker of %s, by every name it has", async (_, re
   const printer = RemotePrinter.options({ numCpus: 0, resources, name: "printer" }).remote();
   const pid = await get(printer.print.remote("hello there"));
   const actor = (await list.actors({ filters: { name: "printer", state: "ALIVE" } }))[0];
-  await expect.poll(() => troupe("logs", "printer"), { timeout: 10_000 }).toBe("hello there\n");
+  await expect.poll(() => troupe("logs", "printer"), { timeout: 30_000 }).toBe("hello there\n");
   expect(await troupe("logs", String(pid))).toBe("hello there\n");
   expect(await troupe("logs", actor.id)).toBe("hello there\n");
   const [row] = (await list.logs()).filter((log) => log.pid === pid);
   expect(row).toMatchObject({ bytes: 12, state: "OPEN", nodeId: actor.nodeId });
   expect(await troupe("logs")).toContain(row.id);
   await kill(printer);
-  await expect.poll(async () => (await list.logs({ filters: { id: row.id } }))[0]?.state, { timeout: 10_000 }).toBe("ENDED");
+  await expect.poll(async () => (await list.logs({ filters: { id: row.id } }))[0]?.state, { timeout: 30_000 }).toBe("ENDED");
   expect(await troupe("logs", row.id.slice(0, 10))).toBe("hello there\n");
-});
+}, 120_000);
 
 test("a log is followed until its worker ends", async () => {
   const printer = RemotePrinter.options({ numCpus: 0, name: "followed" }).remote();
@@ -95,57 +99,61 @@ test("a log is followed until its worker ends", async () => {
   let seen = "";
   follower.stdout.on("data", (bytes: Buffer) => (seen += bytes.toString()));
   const ended = new Promise((resolve) => follower.once("exit", resolve));
-  await expect.poll(() => seen, { timeout: 10_000 }).toBe("first\n");
+  await expect.poll(() => seen, { timeout: 30_000 }).toBe("first\n");
   await get(printer.print.remote("second"));
-  await expect.poll(() => seen, { timeout: 10_000 }).toBe("first\nsecond\n");
+  await expect.poll(() => seen, { timeout: 30_000 }).toBe("first\nsecond\n");
   await kill(printer);
   expect(await ended).toBe(0);
-});
+}, 120_000);
 
 test("what has no log is said", async () => {
   await expect(troupe("logs", "nobody")).rejects.toThrow(/nothing in this cluster is called nobody/);
-});
+}, 60_000);
 
 test.each(NODES)("the stack of a worker of %s that is stuck in a loop", async (_, resources) => {
   const printer = RemotePrinter.options({ numCpus: 0, resources, name: "stuck" }).remote();
   const pid = await get(printer.print.remote("begun"));
-  const stuck = printer.spinFor.remote(12_000);
-  await expect.poll(() => troupe("logs", "stuck"), { timeout: 10_000 }).toBe("begun\nspinning\n");
+  const release = newFile();
+  const stuck = printer.spinUntil.remote(release);
+  await expect.poll(() => troupe("logs", "stuck"), { timeout: 30_000 }).toBe("begun\nspinning\n");
   const stacks = await Promise.all([troupe("stack", "stuck"), troupe("stack", String(pid))]);
   for (const stack of stacks) {
     expect(stack).toMatch(new RegExp(`process ${pid}, ACTOR`));
     expect(stack).toMatch(/^ {4}at .*spin.*inspection\.test\.ts:\d+:\d+\)$/m);
-    expect(stack).toMatch(/^ {4}at .*spinFor/m);
+    expect(stack).toMatch(/^ {4}at .*spinUntil/m);
   }
-  expect(await troupe("stack")).toContain("spinFor");
-  // It went on, said nothing of it, and listens nowhere any more.
+  expect(await troupe("stack")).toContain("spinUntil");
+  // It goes on, says nothing of it, and listens nowhere any more.
+  writeFileSync(release, "");
   expect(await get(stuck)).toBeGreaterThan(0);
   expect(await troupe("logs", "stuck")).toBe("begun\nspinning\n");
-  await expect.poll(() => listening(pid), { timeout: 5000 }).toBe(0);
+  await expect.poll(() => listening(pid), { timeout: 30_000 }).toBe(0);
   expect(await troupe("stack", "stuck")).toMatch(/no JavaScript is running: its event loop waits/);
   await kill(await getActor("stuck"));
-}, 60_000);
+}, 120_000);
 
 test("a worker that sleeps in a system call is told with what it waits in", async () => {
   const Sleeper = remote(class {
     pid(): number {
       return process.pid;
     }
-    async sleep(): Promise<void> {
+    async sleepUntil(file: string): Promise<void> {
       const { execFileSync } = await import("node:child_process");
-      execFileSync("sleep", ["6"]);
+      execFileSync("sh", ["-c", `while [ ! -e ${file} ]; do sleep 0.1; done`]);
     }
   });
   const sleeper = Sleeper.options({ numCpus: 0 }).remote();
   const pid = await get(sleeper.pid.remote());
-  const asleep = sleeper.sleep.remote();
-  await expect.poll(() => readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8"), { timeout: 5000 }).not.toBe("");
+  const release = newFile();
+  const asleep = sleeper.sleepUntil.remote(release);
+  await expect.poll(() => readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8"), { timeout: 30_000 }).not.toBe("");
   expect(await troupe("stack", String(pid))).toMatch(/it is in native code or a system call \(state S/);
+  writeFileSync(release, "");
   await get(asleep);
   // The inspector that opens after all is closed.
   expect(await troupe("stack", String(pid))).toMatch(/its event loop waits/);
-  await expect.poll(() => listening(pid), { timeout: 5000 }).toBe(0);
-}, 60_000);
+  await expect.poll(() => listening(pid), { timeout: 30_000 }).toBe(0);
+}, 120_000);
 
 test("the timeline has what ran and what waits on every node, also while a worker is blocked", async () => {
   const work = remote(function work(ms: number) {
@@ -155,13 +163,17 @@ test("the timeline has what ran and what waits on every node, also while a worke
   const refs = [...Array.from({ length: 10 }, () => work.remote(20)), work.options(far).remote(20)];
   const printer = RemotePrinter.options({ numCpus: 0 }).remote();
   await get([...refs, printer.print.remote("in the timeline")]);
-  const blocked = work.options({ name: "blocked" }).remote(8000);
+  const release = newFile();
+  const block = remote((file: string) => {
+    while (!existsSync(file));
+  }, { name: "blocked" });
+  const blocked = block.remote(release);
   const running = () => list.tasks({ filters: { name: "blocked", state: "RUNNING" } });
-  await expect.poll(async () => (await running()).length, { timeout: 5000 }).toBe(1);
-  const files = [join(folder, "api.json"), join(folder, "command.json")];
-  await timeline(files[0]);
-  expect(await troupe("timeline", "-o", files[1])).toMatch(/^\d+ tasks and calls in /);
-  for (const file of files) {
+  await expect.poll(async () => (await running()).length, { timeout: 30_000 }).toBe(1);
+  const traces = [join(folder, "api.json"), join(folder, "command.json")];
+  await timeline(traces[0]);
+  expect(await troupe("timeline", "-o", traces[1])).toMatch(/^\d+ tasks and calls in /);
+  for (const file of traces) {
     const { traceEvents } = JSON.parse(readFileSync(file, "utf8")) as { traceEvents: Record<string, unknown>[] };
     const spans = traceEvents.filter(({ ph }) => ph === "X");
     const of = (name: string) => spans.filter((span) => span.name === name);
@@ -173,5 +185,6 @@ test("the timeline has what ran and what waits on every node, also while a worke
     expect(traceEvents.filter(({ ph, cat }) => ph === "b" && cat === "queue").length).toBeGreaterThanOrEqual(spans.length);
     for (const { ts, dur } of spans) expect([Number.isSafeInteger(ts), Number.isSafeInteger(dur)]).toEqual([true, true]);
   }
+  writeFileSync(release, "");
   await get(blocked);
-}, 60_000);
+}, 120_000);
