@@ -2,10 +2,17 @@
 //
 // Pure. Calls are numbered from 1 a (caller, incarnation). A call that comes early waits for the ones before it; a repeat of one
 // that runs is joined, of one that ended gets the first result again while it is kept. Results are kept until the caller
-// acknowledges them, at most WINDOW of them; a repeat from before that is known to have run and is never run again. A stream
-// whose caller was forgotten here goes on after what it says is acknowledged.
+// acknowledges them, at most WINDOW of them and KEPT_BYTES; a repeat from before that is known to have run and is never run
+// again. A stream whose caller was forgotten here goes on after what it says is acknowledged.
 
 export const WINDOW = 4096;
+/** Of results that one caller, and all callers of an actor, have not acknowledged. */
+export const KEPT_BYTES = { caller: 8 * 1024 * 1024, actor: 64 * 1024 * 1024 };
+
+/** Shared by all callers of an actor. */
+export interface KeptBytes {
+  bytes: number;
+}
 
 export type Arrival<R> =
   | { readonly kind: "start" }
@@ -22,10 +29,13 @@ export class CallOrder<C, R> {
   readonly #early = new Map<number, C>();
   readonly #running = new Set<number>();
   /** In the order in which they ended. */
-  readonly #results = new Map<number, R>();
+  readonly #results = new Map<number, { readonly result: R; readonly bytes: number }>();
+  readonly #kept: KeptBytes;
+  #bytes = 0;
 
-  constructor(acknowledged = 0) {
+  constructor(acknowledged = 0, kept: KeptBytes = { bytes: 0 }) {
     this.#started = acknowledged;
+    this.#kept = kept;
   }
 
   /** Nothing waits or runs: it may be forgotten. */
@@ -37,8 +47,8 @@ export class CallOrder<C, R> {
   arrived(order: number, call: C): Arrival<R> {
     if (order <= this.#started) {
       if (this.#running.has(order)) return { kind: "running" };
-      if (!this.#results.has(order)) return { kind: "forgotten" };
-      return { kind: "repeat", result: this.#results.get(order) as R };
+      const kept = this.#results.get(order);
+      return kept === undefined ? { kind: "forgotten" } : { kind: "repeat", result: kept.result };
     }
     if (order > this.#started + 1) {
       if (this.#early.size < WINDOW) this.#early.set(order, call);
@@ -58,17 +68,38 @@ export class CallOrder<C, R> {
     return call;
   }
 
-  ended(order: number, result: R): void {
+  /** `bytes`: what keeping the result takes. The oldest are forgotten when it is too much. */
+  ended(order: number, result: R, bytes = 0): void {
     if (!this.#running.delete(order)) return;
-    this.#results.set(order, result);
-    if (this.#results.size > WINDOW) this.#results.delete(this.#results.keys().next().value as number);
+    this.#results.set(order, { result, bytes });
+    this.#count(bytes);
+    for (const oldest of this.#results.keys()) {
+      const isWithin = this.#bytes <= KEPT_BYTES.caller && this.#kept.bytes <= KEPT_BYTES.actor;
+      if (isWithin && this.#results.size <= WINDOW) return;
+      this.#forget(oldest);
+    }
   }
 
   acknowledged(order: number): void {
     for (const kept of this.#results.keys()) {
       if (kept > order) break;
-      this.#results.delete(kept);
+      this.#forget(kept);
     }
+  }
+
+  /** The caller is gone: nothing is kept for it. */
+  drop(): void {
+    for (const kept of [...this.#results.keys()]) this.#forget(kept);
+  }
+
+  #forget(order: number): void {
+    this.#count(-(this.#results.get(order)?.bytes ?? 0));
+    this.#results.delete(order);
+  }
+
+  #count(bytes: number): void {
+    this.#bytes += bytes;
+    this.#kept.bytes += bytes;
   }
 
   #start(order: number): void {

@@ -17,6 +17,8 @@ import { codeOf, errorFor, isError, type WireValue } from "./wire-value.ts";
 
 /** A default limit on calls of one process that have not ended: "-1" is not endless (docs/architecture.md). */
 export const PENDING_CALLS_MAX = 1_000_000;
+/** And on the bytes of their encoded arguments. */
+export const PENDING_BYTES_MAX = 256 * 1024 * 1024;
 /** A question about an actor that is not there yet waits this long at the agent, then is asked again. */
 const LONG_POLL_MS = 10_000;
 /** Between a broken connection to an actor that is said to live and the next question about it. */
@@ -58,6 +60,8 @@ export class ActorClient {
   /** The actor itself, kept alive while calls of this process have not ended. */
   held: ObjectEntry | undefined;
   resolving = false;
+  /** Of encoded arguments of its calls that have not ended. */
+  pendingBytes = 0;
   /** Set when a creation found that the actor exists already: everything goes to that client from then on. */
   existing: ActorClient | undefined;
 
@@ -148,7 +152,7 @@ export class ActorClients {
     created.existing = existing;
     for (const call of created.calls.died()) {
       this.#pending.delete(call.number);
-      this.call(existing, call, undefined);
+      this.#take(existing, call, undefined);
     }
     this.#letGo(created);
     existing.waiters.push(...created.waiters);
@@ -179,8 +183,13 @@ export class ActorClients {
   /** `counted`: the handle's own entry, kept until the call has ended. */
   call(to: ActorClient, call: ActorCallRecord, counted: ObjectEntry | undefined): void {
     const client = to.existing ?? to;
-    this.#admit(client);
+    this.#admit(client, call);
+    this.#take(client, call, counted);
+  }
+
+  #take(client: ActorClient, call: ActorCallRecord, counted: ObjectEntry | undefined): void {
     this.#pending.set(call.number, { client, call });
+    client.pendingBytes += call.args.length;
     if (counted !== undefined && client.held === undefined && client.calls.state !== "dead") {
       client.held = counted;
       this.#parts.borrowing.addLocal(counted);
@@ -309,12 +318,13 @@ export class ActorClients {
 
   // -- inside ------------------------------------------------------------------------------------------------------
 
-  #admit(client: ActorClient): void {
-    const limit = client.maxPendingCalls < 0 ? PENDING_CALLS_MAX : client.maxPendingCalls;
-    if (client.calls.size < limit) return;
+  #admit({ maxPendingCalls, calls, pendingBytes, className, id }: ActorClient, { args }: ActorCallRecord): void {
+    const limit = maxPendingCalls < 0 ? PENDING_CALLS_MAX : maxPendingCalls;
+    const isWithin = maxPendingCalls >= 0 || pendingBytes === 0 || pendingBytes + args.length <= PENDING_BYTES_MAX;
+    if (calls.size < limit && isWithin) return;
+    const limits = isWithin ? `${limit}` : `${PENDING_BYTES_MAX} bytes of arguments, unless maxPendingCalls says how many calls`;
     throw new PendingCallsLimitExceededError(
-      `actor ${client.className} (${client.id}) has ${client.calls.size} calls pending from this process; the limit is ${limit}`,
-      { actorId: client.id },
+      `actor ${className} (${id}) has ${calls.size} calls pending from this process; the limit is ${limits}`, { actorId: id },
     );
   }
 
@@ -395,6 +405,7 @@ export class ActorClients {
     error: WireValue | undefined, valueOf: (index: number) => WireValue,
   ): void {
     this.#pending.delete(call.number);
+    client.pendingBytes -= call.args.length;
     this.#parts.ended();
     if (call.decided) this.#parts.discard(done?.results ?? []);
     else this.#settle(call, client.id, done, link, error, valueOf);

@@ -5,7 +5,7 @@
 // calls run is core/call-slots.ts. A repeat of a call never runs twice while this process lives.
 
 import { type Attempt, AttemptEnding, type Link, objectIdOf, type Session, type WireValue } from "../owner/index.ts";
-import { CallOrder, CallSlots, type Recent, WINDOW } from "../core/index.ts";
+import { CallOrder, CallSlots, type KeptBytes, type Recent, WINDOW } from "../core/index.ts";
 import {
   ActorDeadlockError, ActorDiedError, ActorUnavailableError, failureOf, InvalidArgumentError, type TroupeError,
 } from "../errors.ts";
@@ -62,6 +62,8 @@ export class ActorRunner {
   readonly incarnation: number;
   readonly #callers = new Map<string, Caller>();
   readonly #slots: CallSlots<Received>;
+  /** Bytes of results that callers have not acknowledged. */
+  readonly #kept: KeptBytes = { bytes: 0 };
   /** Calls that came and are not answered. */
   readonly #open = new Set<Received>();
   #constructing: Attempt | undefined;
@@ -209,7 +211,11 @@ export class ActorRunner {
   }
 
   callerGone(process: string): void {
-    for (const key of [...this.#callers.keys()]) if (key.startsWith(process)) this.#callers.delete(key);
+    for (const [key, { order }] of [...this.#callers]) {
+      if (!key.startsWith(process)) continue;
+      order.drop();
+      this.#callers.delete(key);
+    }
   }
 
   /** The running call of `attempt` waits until this actor has run call `key`. */
@@ -241,7 +247,7 @@ export class ActorRunner {
     const key = `${process}/${caller}`;
     const found = this.#callers.get(key);
     if (found !== undefined) return found;
-    const known: Caller = { order: new CallOrder(acknowledged), preparing: undefined };
+    const known: Caller = { order: new CallOrder(acknowledged, this.#kept), preparing: undefined };
     if (this.#callers.size >= WINDOW) this.#forgetCaller();
     this.#callers.set(key, known);
     return known;
@@ -252,7 +258,12 @@ export class ActorRunner {
    * still run.
    */
   #forgetCaller(): void {
-    for (const [key, { order }] of this.#callers) if (order.idle) return void this.#callers.delete(key);
+    for (const [key, { order }] of this.#callers) {
+      if (!order.idle) continue;
+      order.drop();
+      this.#callers.delete(key);
+      return;
+    }
   }
 
   /** Arguments at once or later, calls of one caller in order either way unless their order does not matter. */
@@ -341,7 +352,7 @@ export class ActorRunner {
   #finish(received: Received, reply: Reply): void {
     if (this.#isClosed) return this.#discard(reply);
     this.#open.delete(received);
-    received.from.order.ended(received.call.order, reply);
+    received.from.order.ended(received.call.order, reply, bytesOf(reply));
     this.#send(received, reply);
   }
 
@@ -455,6 +466,11 @@ export class ActorRunner {
       exitActor: () => this.#exitActor(call),
     };
   }
+}
+
+/** What keeping it takes, apart from small change. */
+function bytesOf({ results }: Reply): number {
+  return (results ?? []).reduce((sum, { value, error }) => sum + (value?.length ?? 0) + (error?.length ?? 0), 0);
 }
 
 /** An actor keeps what it holds for life: waiting gives nothing back. */

@@ -153,8 +153,15 @@ describe("order", () => {
 
 describe("a call within a call of the same actor", () => {
   class Node {
+    #running = 0;
     async self(me: ActorHandle<Node>): Promise<number> {
       return (await get(me.answer.remote())) + 1;
+    }
+    /** Two of these call when both run. */
+    async both(me: ActorHandle<Node>): Promise<number> {
+      this.#running += 1;
+      while (this.#running < 2) await new Promise((resolve) => setTimeout(resolve, 1));
+      return get(me.answer.remote());
     }
     async through(other: ActorHandle<Node>, me: ActorHandle<Node>): Promise<number> {
       return (await get(other.ask.remote(me))) + 1;
@@ -193,7 +200,7 @@ describe("a call within a call of the same actor", () => {
     expect(await get(one.notified.remote(two as never, one as never))).toBe(true);
     const wide = RemoteNode.options({ maxConcurrency: 2 }).remote();
     expect(await get(wide.self.remote(wide as never))).toBe(41);
-    await expect(get([wide.self.remote(wide as never), wide.self.remote(wide as never)])).rejects.toThrow(ActorDeadlockError);
+    await expect(get([wide.both.remote(wide as never), wide.both.remote(wide as never)])).rejects.toThrow(ActorDeadlockError);
   });
 
   test("runs beside it in a reentrant actor", async () => {

@@ -2,7 +2,7 @@
 
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { CallOrder, WINDOW } from "../../../runtime/core/index.ts";
+import { CallOrder, KEPT_BYTES, WINDOW } from "../../../runtime/core/index.ts";
 
 /** Lets calls arrive and notes which are started. */
 class Receiver {
@@ -99,4 +99,22 @@ test("any order of arrival, with repeats, ends and acknowledgements, starts each
       expect(receiver.started).toEqual(all);
     }),
   );
+});
+
+test("results are kept within bytes, of a caller and of all callers of an actor", () => {
+  const kept = { bytes: 0 };
+  const callers = Array.from({ length: 10 }, () => new CallOrder<number, string>(0, kept));
+  const third = Math.floor(KEPT_BYTES.caller / 3);
+  for (const order of callers) {
+    for (let number = 1; number <= 4; number += 1) {
+      order.arrived(number, number);
+      order.ended(number, `result ${number}`, third);
+    }
+  }
+  expect(kept.bytes).toBeLessThanOrEqual(KEPT_BYTES.actor);
+  const [first, last] = [callers[0], callers[9]];
+  expect([1, 2, 3, 4].map((number) => first.arrived(number, number).kind)).toEqual(["forgotten", "repeat", "repeat", "repeat"]);
+  expect([1, 2, 3, 4].map((number) => last.arrived(number, number).kind)).toEqual(Array(4).fill("forgotten"));
+  for (const order of callers) order.acknowledged(4);
+  expect(kept.bytes).toBe(0);
 });
