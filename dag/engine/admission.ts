@@ -30,6 +30,10 @@ const FAIR_EVERY = 8;
 export class Admission {
   readonly #parallelism: number;
   readonly #lines = new Map<string, Line>();
+  /** Lines that only the whole engine limits, by weight: first come, first served. */
+  readonly #free = new Map<number, Line[]>();
+  /** Lines with caps of their own: looked through. */
+  readonly #capped = new Set<Line>();
   readonly #active = new Map<string, number>();
   #orders = 0;
   #starts = 0;
@@ -40,10 +44,12 @@ export class Admission {
   }
 
   add(item: Waiting): void {
-    const key = `${item.runId}\n${item.taskId}`;
-    const line = this.#lines.get(key);
-    if (line === undefined) this.#lines.set(key, { first: item, items: [item], head: 0, order: this.#orders++ });
-    else line.items.push(item);
+    const key = keyOf(item);
+    const known = this.#lines.get(key);
+    if (known !== undefined) return void known.items.push(item);
+    const line = { first: item, items: [item], head: 0, order: this.#orders++ };
+    this.#lines.set(key, line);
+    this.#enqueue(line);
   }
 
   /** Starts what can be started. */
@@ -52,11 +58,30 @@ export class Admission {
       const item = line.items[line.head];
       line.head += 1;
       line.order = this.#orders++;
-      if (line.head === line.items.length) this.#lines.delete(`${item.runId}\n${item.taskId}`);
+      this.#dequeue(line);
+      if (line.head === line.items.length) this.#lines.delete(keyOf(item));
+      else this.#enqueue(line);
       this.#count(item, 1);
       this.#starts += 1;
       item.start();
     }
+  }
+
+  #enqueue(line: Line): void {
+    if (isCapped(line.first)) return void this.#capped.add(line);
+    const { weight } = line.first;
+    const same = this.#free.get(weight);
+    if (same === undefined) this.#free.set(weight, [line]);
+    else same.push(line);
+  }
+
+  /** Free lines are only taken from the front. */
+  #dequeue(line: Line): void {
+    if (this.#capped.delete(line)) return;
+    const { weight } = line.first;
+    const same = this.#free.get(weight);
+    same?.shift();
+    if (same?.length === 0) this.#free.delete(weight);
   }
 
   ended(item: Waiting): void {
@@ -65,7 +90,14 @@ export class Admission {
 
   /** What waits of a run is not started any more. */
   forget(runId: string): void {
-    for (const [key, { first }] of this.#lines) if (first.runId === runId) this.#lines.delete(key);
+    const isOf = ({ first }: Line): boolean => first.runId === runId;
+    for (const [key, line] of this.#lines) if (isOf(line)) this.#lines.delete(key);
+    for (const line of this.#capped) if (isOf(line)) this.#capped.delete(line);
+    for (const [weight, lines] of this.#free) {
+      const left = lines.filter((line) => !isOf(line));
+      if (left.length === 0) this.#free.delete(weight);
+      else this.#free.set(weight, left);
+    }
   }
 
   /** What keeps an instance of the task from being started; undefined when nothing does. */
@@ -78,13 +110,14 @@ export class Admission {
   }
 
   #next(): Line | undefined {
+    if (this.#lines.size === 0 || (this.#active.get("all") ?? 0) >= this.#parallelism) return undefined;
     const fair = this.#starts % FAIR_EVERY === FAIR_EVERY - 1;
     let best: Line | undefined;
-    for (const line of this.#lines.values()) {
-      if (this.blockOf(line.items[line.head]) !== undefined) continue;
-      if (best === undefined || (fair ? line.order < best.order : line.first.weight > best.first.weight)) best = line;
-      else if (!fair && line.first.weight === best.first.weight && line.order < best.order) best = line;
-    }
+    const look = (line: Line): void => {
+      if (best === undefined || (fair ? line.order < best.order : isBefore(line, best))) best = line;
+    };
+    for (const [line] of this.#free.values()) look(line);
+    for (const line of this.#capped) if (this.blockOf(line.items[line.head]) === undefined) look(line);
     return best;
   }
 
@@ -114,4 +147,16 @@ export class Admission {
       else this.#active.set(key, now);
     }
   }
+}
+
+function keyOf({ runId, taskId }: Waiting): string {
+  return `${runId}\n${taskId}`;
+}
+
+function isCapped({ pool, maxActive, maxActivePerRun, maxActiveTasks }: Waiting): boolean {
+  return pool !== undefined || maxActive !== undefined || maxActivePerRun !== undefined || maxActiveTasks !== undefined;
+}
+
+function isBefore(a: Line, b: Line): boolean {
+  return a.first.weight > b.first.weight || (a.first.weight === b.first.weight && a.order < b.order);
 }
