@@ -31,7 +31,8 @@ test("caps and pools hold after any sequence of starts and ends, and nothing is 
     for (const { run, task, weight, pool, poolSlots, maxActive, perRun, inRun } of wishes) {
       const item: Waiting = {
         // What a task says is the same for all its instances.
-        runId: `r${run}`, dagId: "d", taskId: `${task} ${weight} ${pool} ${poolSlots} ${maxActive} ${perRun} ${inRun}`, weight, poolSlots,
+        runId: `r${run}`, dagId: "d", weight, poolSlots,
+        taskId: [task, weight, pool, poolSlots, maxActive, perRun, inRun].join(" "),
         pool: pool ? { name: "p", slots: 3 } : undefined, maxActive, maxActivePerRun: perRun, maxActiveTasks: inRun,
         start: () => { active.push(item); started += 1; check(); },
       };
