@@ -1,5 +1,6 @@
 // The table of all rows, and what a row is.
 
+import { limitRows } from "./limit-rows.ts";
 import { ownRows } from "./own-rows.ts";
 import { rateRows } from "./rate-rows.ts";
 import { schedulingRows } from "./scheduling-rows.ts";
@@ -16,7 +17,7 @@ export interface Row {
   measure(windows: Windows): Promise<number[]>;
 }
 
-export const rows: readonly Row[] = [...rateRows, ...ownRows, ...valueRows, ...schedulingRows];
+export const rows: readonly Row[] = [...rateRows, ...ownRows, ...valueRows, ...schedulingRows, ...limitRows];
 
 /** Rows whose name has the pattern in it; `^name$` is exactly one. */
 export function rowsLike(pattern: string): Row[] {
