@@ -49,6 +49,8 @@ export class GroupTable {
   readonly #groups = new Map<string, GroupView>();
   readonly #removed: string[] = [];
   readonly #held = new Map<string, Map<number, Held>>();
+  /** Groups with bundles that are to go. */
+  readonly #leaving = new Set<string>();
   readonly #asked = new Set<string>();
   #effects: LeaseEffect[] = [];
 
@@ -125,9 +127,10 @@ export class GroupTable {
 
   /** After every step: bundles that are to go and that nothing uses any more. */
   dissolve(): void {
-    for (const [group, bundles] of this.#held) {
-      const leaving = [...bundles.values()].filter(({ state }) => state === "leaving");
-      if (leaving.length === 0 || !leaving.every((bundle) => this.#isUnused(bundle))) continue;
+    for (const group of [...this.#leaving]) {
+      const leaving = [...(this.#held.get(group)?.values() ?? [])].filter(({ state }) => state === "leaving");
+      if (!leaving.every((bundle) => this.#isUnused(bundle))) continue;
+      this.#leaving.delete(group);
       for (const { index, resources } of leaving) {
         this.#pool.retract(bundleOffer(resources, group, index));
         this.#drop(group, index);
@@ -161,7 +164,10 @@ export class GroupTable {
     }
     if (view.state !== "REMOVED" && view.epoch <= held.epoch) return;
     if (held.state === "held") this.#drop(held.group, held.index);
-    else held.state = "leaving";
+    else {
+      held.state = "leaving";
+      this.#leaving.add(held.group);
+    }
   }
 
   #isUnused({ group, index, resources }: Held): boolean {
