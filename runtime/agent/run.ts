@@ -2,7 +2,7 @@
 
 import { writeSync } from "node:fs";
 import { failureOf, InvalidArgumentError } from "../errors.ts";
-import { EnvironmentSite, npmInstaller } from "../environment/index.ts";
+import { EnvironmentSite, npmInstaller, unpackOffLoop } from "../environment/index.ts";
 import { codeLimitOf, Head } from "../head/index.ts";
 import { PACKAGE_ROOT } from "../programs.ts";
 import { LIFELINE_FD, signalProcess } from "../spawner.ts";
@@ -69,7 +69,9 @@ async function startAgent(config: AgentConfig, spawner: Spawner, early: readonly
     workerConfig: (worker, environment): WorkerConfig => ({
       clusterId, token, nodeId, sessionDir, processId: worker, environment,
     }),
-    environments: new EnvironmentSite({ folder: `${sessionDir}/environments`, packageRoot: PACKAGE_ROOT, install }),
+    environments: new EnvironmentSite({
+      folder: `${sessionDir}/environments`, packageRoot: PACKAGE_ROOT, install, unpack: unpackOffLoop(),
+    }),
     workerStarted: (pid) => lifeline.add(pid),
     workerEnded: (pid) => lifeline.remove(pid),
     ended: (reason) => void head.close().then(() => end(reason)),

@@ -9,5 +9,6 @@ export { nodeArgProblem } from "./node-args.ts";
 export {
   lockedSet, npmInstaller, packageProblem, packageSet, type Installer, type InstallerConfig, type NpmParts,
 } from "./packages.ts";
+export { unpackOffLoop } from "./off-loop.ts";
 export { FOLDER_BYTES_MAX, packFolder, type PackedFolder } from "./packing.ts";
 export { EnvironmentSite, type Launch, type WorkerEnvironment } from "./site.ts";

@@ -38,6 +38,8 @@ export interface SiteParts {
   /** Of this package, which code in the folders imports by its name. */
   readonly packageRoot: string;
   readonly install: Installer;
+  /** Default: on this process's own loop. */
+  readonly unpack?: typeof unpackFolder | undefined;
   /** Default 8 GiB. */
   readonly keptBytes?: number | undefined;
 }
@@ -47,17 +49,19 @@ export class EnvironmentSite {
   readonly #folder: string;
   readonly #packageRoot: string;
   readonly #install: Installer;
+  readonly #unpack: typeof unpackFolder;
   /** Environments that are there, and the keys of what each consists of. */
   readonly #made = new Map<BlobId, { readonly launch: Launch; readonly keys: readonly string[]; readonly archive: string }>();
   readonly #held: HeldFiles;
   /** Makings and removals of one thing, one after the other. */
   readonly #busy = new Map<string, Promise<unknown>>();
 
-  constructor({ folder, packageRoot, install, keptBytes = KEPT_BYTES_MAX }: SiteParts) {
+  constructor({ folder, packageRoot, install, unpack = unpackFolder, keptBytes = KEPT_BYTES_MAX }: SiteParts) {
     this.#held = new HeldFiles(keptBytes);
     this.#folder = folder;
     this.#packageRoot = packageRoot;
     this.#install = install;
+    this.#unpack = unpack;
     this.blobs = new BlobStore(join(folder, "blobs"));
   }
 
@@ -131,7 +135,7 @@ export class EnvironmentSite {
     await this.#linkPackage();
     await this.#whole(key, holder, async (folder) => {
       await this.#blob(blob, holder, fetch);
-      return unpackFolder(this.blobs.pathOf(blob), folder, { bytes });
+      return this.#unpack(this.blobs.pathOf(blob), folder, { bytes });
     });
     this.#held.hold(installed, key);
     return join(this.#folder, key);

@@ -115,6 +115,25 @@ describe("actors in threads", () => {
     await until(async () => (await list.actors()).some((row) => row.id === id && row.state === "DEAD"));
   });
 
+  test("run in their environment, and after its setupHook", async () => {
+    class Prepared {
+      what(): unknown[] {
+        return [process.env.GREETING, (globalThis as { prepared?: string }).prepared];
+      }
+    }
+    const runtimeEnv = {
+      envVars: { GREETING: "hello" },
+      setupHook: async () => {
+        await new Promise((resolve) => setTimeout(resolve, 50));
+        (globalThis as { prepared?: string }).prepared = "yes";
+      },
+    };
+    for (const isolation of ["thread", "shared"] as const) {
+      const prepared = remote(Prepared, { isolation, runtimeEnv }).remote();
+      expect(await get(prepared.what.remote())).toEqual(["hello", "yes"]);
+    }
+  });
+
   test("have their options checked", () => {
     expect(() => remote(Cell, { heapLimit: "1GiB" })).toThrow(InvalidArgumentError);
     expect(() => ThreadCell.options({ heapLimit: "much" })).toThrow(/heapLimit/);
