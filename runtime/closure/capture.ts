@@ -13,7 +13,7 @@ import type { FunctionView, Inspector, ScriptView } from "./inspector.ts";
 import { builtinOf, globalPathOf } from "./intrinsics.ts";
 import type { Modules, Reference } from "./modules.ts";
 import { resolveNames } from "./names.ts";
-import { joinViews, lockOf, objectNode } from "./objects.ts";
+import { joinViews, lockOf, objectNode, protoSlot } from "./objects.ts";
 import { takeWeakEntries, type WeakHolder } from "./weak-entries.ts";
 import type { ClassSerializer, DataHook, FunctionNode, PayloadNode, Property, Slot, TravelHook } from "./payload.ts";
 import { memberStep, refusal, type Trail, variableStep } from "./refusal.ts";
@@ -219,9 +219,9 @@ export class Capture {
   #shortcut(value: object | Function, trail: Trail): PayloadNode | undefined {
     const origin = this.parts.origins.get(value);
     if (origin !== undefined) return origin;
-    if (STAYS_BRAND in value) throw staysRefusal((value as Staying)[STAYS_BRAND], trail);
-    if (REF_BRAND in value) return this.#hooked("ref", value, trail);
-    if (HANDLE_BRAND in value) return this.#hooked("handle", value, trail);
+    if (has(value, STAYS_BRAND)) throw staysRefusal((value as Staying)[STAYS_BRAND], trail);
+    if (has(value, REF_BRAND)) return this.#hooked("ref", value, trail);
+    if (has(value, HANDLE_BRAND)) return this.#hooked("handle", value, trail);
     if (types.isProxy(value)) {
       throw refusal("CAPTURE_PROXY", "it captures a Proxy, whose handler can't be seen", trail,
         "make the Proxy inside the function.");
@@ -242,6 +242,7 @@ export class Capture {
 
   /** Whether something else than a copy of its properties makes the object again: its methods are those of that. */
   #isMadeElsewhere(value: object): boolean {
+    if (types.isProxy(value)) return has(value, HANDLE_BRAND);
     return REF_BRAND in value || REDUCE_BRAND in value || this.parts.origins.has(value) ||
       serializerOf(Object.getPrototypeOf(value) as object) !== undefined;
   }
@@ -335,7 +336,7 @@ export class Capture {
       name: nameOf(fn),
       ...(props.length === 0 ? {} : { props }),
       ...(prototype === undefined ? {} : { prototype: this.slot(prototype, memberStep(trail, "prototype")) }),
-      ...(usual ? {} : { proto: this.slot(proto, trail) }),
+      ...(usual ? {} : { proto: protoSlot(this, fn, trail) }),
       ...lockOf(fn),
     };
   }
@@ -354,6 +355,15 @@ export class Capture {
       self: this.slot(self, variableStep(trail, "this")),
       args: args.map((arg, at) => this.slot(arg, memberStep(trail, at))),
     };
+  }
+}
+
+/** Whether an object has a brand; a Proxy may be revoked, or throw whatever it is asked. */
+function has(value: object, brand: symbol): boolean {
+  try {
+    return brand in value;
+  } catch {
+    return false;
   }
 }
 

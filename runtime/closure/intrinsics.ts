@@ -32,8 +32,11 @@ const LAZY_GLOBALS: readonly (readonly [string, string])[] = [
   ["internal/abort_controller", "AbortController AbortSignal"],
   ["internal/encoding", "TextEncoder TextDecoder"],
 ];
-/** Members of Node's modules that some releases make when they are first read. */
-const LAZY_MEMBERS: Readonly<Record<string, readonly string[]>> = { async_hooks: ["AsyncLocalStorage"] };
+/** Members of Node's modules that some releases make when they are first read, and the module that has them by then. */
+const LAZY_MEMBERS: Readonly<Record<string, readonly [key: string, from: string]>> = {
+  async_hooks: ["AsyncLocalStorage", "async_hooks"], fs: ["promises", "internal/fs/promises"],
+  dns: ["promises", "internal/dns/promises"],
+};
 /** Objects in Node's modules whose members are values of their own. */
 const NESTED = new Set(["promises", "posix", "win32", "types"]);
 const PROMISIFIED = "nodejs.util.promisify.custom";
@@ -191,7 +194,8 @@ function buildBuiltins(): Map<object, BuiltinName> {
     const whole = require(module) as object;
     if (!found.has(whole)) found.set(whole, { module, path: ["default"] });
     const members = Object.entries(Object.getOwnPropertyDescriptors(whole));
-    for (const key of LAZY_MEMBERS[name] ?? []) members.push([key, { value: (whole as Record<string, unknown>)[key] }]);
+    const [key, from] = LAZY_MEMBERS[name] ?? [];
+    if (key !== undefined && loaded.has(from)) members.push([key, { value: (whole as Record<string, unknown>)[key] }]);
     for (const [key, descriptor] of members) addBuiltin(found, descriptor, module, key);
   }
   return found;

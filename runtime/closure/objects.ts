@@ -1,6 +1,7 @@
 // Values that functions capture, by kind. Objects with state that JavaScript can't see are refused by name, never copied as {}.
 
 import { types } from "node:util";
+import { isContext } from "node:vm";
 import { hasPrivateNames } from "./analyze.ts";
 import type { Capture } from "./capture.ts";
 import { builtinOf, globalPathOf } from "./intrinsics.ts";
@@ -73,6 +74,7 @@ function memoizedNode(capture: Capture, value: Memoized, trail: Trail): PayloadN
 /** Kinds of the language with contents that are no properties. */
 function buildOf(capture: Capture, value: object, trail: Trail): ObjectBuild | undefined {
   if (Array.isArray(value)) return { as: "array", length: value.length };
+  if (types.isArgumentsObject(value)) return { as: "arguments", length: (value as unknown as ArrayLike<unknown>).length };
   if (types.isDate(value) || types.isRegExp(value) || types.isBoxedPrimitive(value)) return { as: "data", v: value };
   if (types.isNativeError(value)) return { as: "error" };
   if (types.isMap(value)) {
@@ -93,6 +95,7 @@ function buildOf(capture: Capture, value: object, trail: Trail): ObjectBuild | u
 function isOfBuild(value: object, key: PropertyKey): boolean {
   if (key === "length") return Array.isArray(value) || types.isStringObject(value);
   if (key === "stack") return types.isNativeError(value);
+  if (key === "callee" || key === Symbol.iterator) return types.isArgumentsObject(value);
   return types.isStringObject(value) && typeof key === "string" && /^\d+$/.test(key);
 }
 
@@ -106,7 +109,8 @@ export function lockOf(value: object): { readonly lock?: number } {
   return Object.isExtensible(value) ? {} : { lock: Object.isFrozen(value) ? 3 : Object.isSealed(value) ? 2 : 1 };
 }
 
-function protoSlot(capture: Capture, value: object, trail: Trail): Slot {
+/** The prototype of an object or function. */
+export function protoSlot(capture: Capture, value: object, trail: Trail): Slot {
   const above = proto(value);
   if (above === null) return [null];
   const type: unknown = Object.getOwnPropertyDescriptor(above, "constructor")?.value;
@@ -171,7 +175,7 @@ function keptApart(capture: Capture, data: object): PayloadNode | undefined {
 /** What the engine's own clone keeps exactly: leaves without references to anything else. */
 function dataOf(capture: Capture, value: object, trail: Trail): object | undefined {
   if (ArrayBuffer.isView(value)) {
-    refuseShared(value.buffer, trail);
+    refuseBuffer(value.buffer, trail);
     capture.count(value.byteLength, trail);
     const usual = globalPathOf(proto(value) as object) !== undefined || Buffer.isBuffer(value);
     if (!usual) {
@@ -202,16 +206,16 @@ function dataOf(capture: Capture, value: object, trail: Trail): object | undefin
 
 /** Objects of the engine or of Node that hold what no copy can. */
 function refuseOpaque(capture: Capture, value: object, trail: Trail): void {
+  refuseBuffer(value, trail);
   if (types.isPromise(value)) {
     throw refusal("CAPTURE_PROMISE", "it captures a Promise", trail, "await it first, or pass the ObjectRef.");
   }
-  refuseShared(value, trail);
   const opaque = opaqueKind(value);
   if (opaque !== undefined) {
     throw refusal("CAPTURE_NATIVE", `it captures ${opaque}, whose contents can't be seen`, trail,
       "create it inside the function.");
   }
-  if (COPIED.some((isOne) => isOne(value))) return;
+  if (COPIED.some((isOne) => isOne(value)) && !(value instanceof DOMException)) return;
   for (let at = proto(value); at !== null; at = proto(at)) {
     const name = opaqueClass(capture, at, value);
     if (name !== undefined) {
@@ -227,10 +231,26 @@ function isIterator(value: object): boolean {
   return rest.length === 0 && /^%(?:Array|String|Map|Set)IteratorPrototype%$/.test(root ?? "");
 }
 
-function refuseShared(value: object, trail: Trail): void {
-  if (!types.isSharedArrayBuffer(value)) return;
-  throw refusal("CAPTURE_NATIVE", "it captures a SharedArrayBuffer, which processes can't share", trail,
-    "put() the data in the object store.");
+/** Memory that a copy would not be the same as. */
+function refuseBuffer(value: object, trail: Trail): void {
+  if (types.isSharedArrayBuffer(value)) {
+    throw refusal("CAPTURE_NATIVE", "it captures a SharedArrayBuffer, which processes can't share", trail,
+      "put() the data in the object store.");
+  }
+  if (!types.isArrayBuffer(value)) return;
+  const what = isDetached(value) ? "an ArrayBuffer that was transferred to somebody else"
+    : (value as { resizable?: boolean }).resizable === true ? "an ArrayBuffer that can be resized"
+    // Test runners have several globals, each with an ArrayBuffer of its own.
+    : Object.hasOwn(proto(value) ?? value, "byteLength") ? undefined : "an instance of a subclass of ArrayBuffer";
+  if (what !== undefined) throw refusal("CAPTURE_NATIVE", `it captures ${what}`, trail, "capture a plain copy of the data.");
+}
+
+function isDetached(buffer: ArrayBuffer): boolean {
+  try {
+    return new Uint8Array(buffer).byteLength !== buffer.byteLength;
+  } catch {
+    return true;
+  }
 }
 
 /** Typed arrays on one buffer stay on one buffer. Node's Buffers are not among them: many share a pool with strangers. */
@@ -260,6 +280,7 @@ function kindOf(view: ArrayBufferView): string {
 function opaqueKind(value: object): string | undefined {
   if (types.isGeneratorObject(value)) return "a running generator";
   if (isIterator(value)) return "an iterator";
+  if (isContext(value)) return "a context of node:vm";
   return types.isExternal(value) ? "a native pointer" : undefined;
 }
 
@@ -291,11 +312,11 @@ function isUrl(value: unknown): value is URL | URLSearchParams {
 }
 
 /** Classes of Node whose instances are plain objects, so that instances of their subclasses can be copied. */
-const PLAIN_BASES = new Set(["EventEmitter", "Object", "Module"]);
+const PLAIN_BASES = new Set(["EventEmitter", "Module"]);
 /** Classes of the language whose instances were told by their kind before: what only inherits from them is a plain object. */
 const TOLD = new Set((
   "Array ArrayBuffer BigInt BigInt64Array BigUint64Array Boolean DataView Date Error AggregateError EvalError Float16Array " +
-  "Float32Array Float64Array Int16Array Int32Array Int8Array Map Number Promise RangeError ReferenceError RegExp Set " +
+  "Float32Array Float64Array Int16Array Int32Array Int8Array Map Number Object Promise RangeError ReferenceError RegExp Set " +
   "SharedArrayBuffer String Symbol SyntaxError TypeError URIError Uint16Array Uint32Array Uint8Array Uint8ClampedArray " +
   "WeakMap WeakSet"
 ).split(" "));
@@ -303,11 +324,11 @@ const TOLD = new Set((
 /** The name of the class of a prototype when its instances have state inside the engine or belong to Node. */
 function opaqueClass(capture: Capture, above: object, value: object): string | undefined {
   const type: unknown = Object.getOwnPropertyDescriptor(above, "constructor")?.value;
-  if (typeof type !== "function" || PLAIN_BASES.has(type.name)) return undefined;
+  if (typeof type !== "function") return undefined;
   // A prototype itself is a plain object.
   if (Object.prototype.hasOwnProperty.call(value, "constructor")) return undefined;
   const path = globalPathOf(type);
-  if (path?.length === 1 && TOLD.has(path[0])) return undefined;
+  if (path?.length === 1 ? TOLD.has(path[0]) : path === undefined && PLAIN_BASES.has(type.name)) return undefined;
   if (path?.[0] === "Iterator" || path?.[0].startsWith("%") === true) return undefined;
   return path !== undefined || builtinOf(type) !== undefined || isOfNode(capture, type) ? type.name : undefined;
 }

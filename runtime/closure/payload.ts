@@ -107,7 +107,7 @@ export type PayloadNode =
   | { readonly k: "vite-import"; readonly url: string; readonly root: string };
 /** What an object is made from besides its properties. */
 export type ObjectBuild =
-  | { readonly as: "array"; readonly length: number }
+  | { readonly as: "array" | "arguments"; readonly length: number }
   | { readonly as: "map"; readonly entries: readonly (readonly [Slot, Slot])[] }
   | { readonly as: "set"; readonly entries: readonly Slot[] }
   /** Pairs whose keys are captured by others: nothing could look the rest up. A WeakSet's have no value. */

@@ -399,6 +399,7 @@ function resolveFrom(specifier: string, url: string): string {
 function emptyOf(build: ObjectBuild): object | undefined {
   switch (build.as) {
     case "array": return new Array<unknown>(build.length);
+    case "arguments": return argumentsOf(...new Array<unknown>(build.length));
     case "map": return new Map();
     case "set": return new Set();
     case "weakmap": return new WeakMap();
@@ -407,6 +408,10 @@ function emptyOf(build: ObjectBuild): object | undefined {
     case "data": return build.v;
     case "null": return undefined;
   }
+}
+
+function argumentsOf(..._values: unknown[]): object {
+  return arguments;
 }
 
 function viewOf(part: { type: string; buffer: ArrayBuffer; offset: number; length: number }): object {

@@ -16,7 +16,7 @@ const FIXTURES = join(ROOT, "test/closure/fixtures");
 const SHIPPER = pathToFileURL(join(ROOT, "dist/runtime/closure/index.js")).href;
 const PACKAGES = ["acorn", "apache-arrow", "tsx", "esbuild", "vitest"];
 const ENTRIES = ["cases.mjs", "values.mjs", "travel.mjs"];
-const RUN_TIMEOUT_MS = 180_000;
+const RUN_TIMEOUT_MS = 400_000;
 const run = promisify(execFile);
 
 export interface CaseLine {
