@@ -95,12 +95,18 @@ export class GroupBook {
   #lookArmed = false;
   #effects: GroupEffect[] = [];
 
-  step(event: GroupEvent, nodes: readonly GroupNode[]): GroupEffect[] {
+  /** `nodes` is asked only when there is something to plan: there may be thousands. */
+  step(event: GroupEvent, nodes: () => readonly GroupNode[]): GroupEffect[] {
     this.#apply(event);
-    if (this.#waiting.size > 0) this.#plan(nodes);
+    if (this.#isPlannable) this.#plan(nodes());
     const effects = this.#effects;
     this.#effects = [];
     return effects;
+  }
+
+  get #isPlannable(): boolean {
+    for (const { attempt, resting } of this.#waiting) if (attempt === undefined && !resting) return true;
+    return false;
   }
 
   get isWaiting(): boolean {

@@ -139,7 +139,7 @@ export class HeadGroups {
   }
 
   #step(event: GroupEvent): void {
-    for (const effect of this.#book.step(event, this.#parts.nodes())) this.#do(effect);
+    for (const effect of this.#book.step(event, this.#parts.nodes)) this.#do(effect);
   }
 
   #do(effect: GroupEffect): void {

@@ -100,6 +100,17 @@ describe("placement", () => {
     const ref = where.options({ resources: { late: 1 }, throwOnInfeasible: false }).remote();
     const added = await cluster.addNode({ numCpus: 1, resources: { late: 1 } });
     expect(await get(ref)).toBe(added);
+    class Late {
+      node() {
+        return getRuntimeContext().nodeId;
+      }
+    }
+    const actor = remote(Late, { resources: { later: 1 }, throwOnInfeasible: false }).remote();
+    const call = actor.node.remote();
+    const last = await cluster.addNode({ numCpus: 1, resources: { later: 1 } });
+    expect(await get(call)).toBe(last);
+    const never = remote(Late, { resources: { never: 1 }, infeasibleGraceMs: 50 }).remote();
+    await expect(get(never.node.remote())).rejects.toThrow(/\{CPU: 1, never: 1\}.*too little never/);
   });
 });
 

@@ -2,8 +2,8 @@
 
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import {
-  ActorDiedError, type Cluster, get, getPlacementGroup, getRuntimeContext, GetTimeoutError, init, inGroup, InvalidArgumentError,
-  list, NameTakenError, NotFoundError, placementGroup, type PlacementGroup, PlacementGroupRemovedError, ready, remote, run,
+  ActorDiedError, type Cluster, get, getActor, getPlacementGroup, getRuntimeContext, GetTimeoutError, init, inGroup, InvalidArgumentError,
+  kill, list, NameTakenError, NotFoundError, placementGroup, type PlacementGroup, PlacementGroupRemovedError, ready, remote, run,
   shutdown, wait,
 } from "troupe";
 import { testCluster, type TestCluster } from "troupe/testing";
@@ -263,6 +263,24 @@ describe("names and lifetimes", () => {
     await group.remove();
     await expect(getPlacementGroup("pool", { namespace: "shop" })).rejects.toBeInstanceOf(NotFoundError);
     await placementGroup([{ CPU: 1 }], { name: "pool", namespace: "shop" });
+  });
+
+  test("a group that a detached actor made ends with it, not with the job", async () => {
+    class Maker {
+      async make() {
+        const group = await placementGroup([{ CPU: 1 }]);
+        await group.ready();
+        return group;
+      }
+    }
+    const maker = remote(Maker, { name: "maker", namespace: "shop", lifetime: "detached" }).remote();
+    const group = await get(maker.make.remote());
+    await shutdown();
+    driver = await init({ address: cluster.socket, token: cluster.token });
+    expect(await run(where.options({ schedulingStrategy: inGroup(group) }))).toBe((await nodesOf(group))[0]);
+    await kill(await getActor("maker", { namespace: "shop" }));
+    await until(async () => (await stateOf(group)) === "REMOVED");
+    await shutdown();
   });
 
   test("a group ends with its job, a detached one does not", async () => {
