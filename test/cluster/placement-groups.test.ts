@@ -2,9 +2,9 @@
 
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import {
-  ActorDiedError, type Cluster, get, getActor, getPlacementGroup, getRuntimeContext, GetTimeoutError, init, inGroup, InvalidArgumentError,
-  kill, list, NameTakenError, NotFoundError, placementGroup, type PlacementGroup, PlacementGroupRemovedError, ready, remote, run,
-  shutdown, wait,
+  ActorDiedError, type Cluster, get, getActor, getPlacementGroup, getRuntimeContext, GetTimeoutError, init, inGroup,
+  InvalidArgumentError, kill, list, NameTakenError, NotFoundError, placementGroup, type PlacementGroup,
+  PlacementGroupRemovedError, ready, remote, run, shutdown, wait,
 } from "troupe";
 import { testCluster, type TestCluster } from "troupe/testing";
 

@@ -282,7 +282,8 @@ describe("a group", () => {
     book.step(spec("g", [1, 1], "STRICT_SPREAD"), () => view);
     for (const node of ["a", "b"]) book.step({ kind: "held", group: "g", epoch: 2, node }, () => view);
     book.step(spec("later", [9]), () => view);
-    expect(book.step({ kind: "nodeGone", node: "b", reason: "died" }, () => [view[0]])).toEqual([{ kind: "changed", group: "g" }]);
+    const lost = book.step({ kind: "nodeGone", node: "b", reason: "died" }, () => [view[0]]);
+    expect(lost).toEqual([{ kind: "changed", group: "g" }]);
     expect(book.view("g")).toMatchObject({ state: "RESCHEDULING", bundles: [{ node: "a" }, { node: "" }] });
     const more = head(["a", 2, 1], ["c", 2, 2]).view;
     const again = book.step({ kind: "viewChanged" }, () => more);
