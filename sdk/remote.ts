@@ -59,9 +59,6 @@ export function remote(target: unknown, options: TaskOptions | ActorOptions = {}
     throw new InvalidArgumentError(`remote: expected a function or a class, not ${target === null ? "null" : typeof target}`);
   }
   if (isClass(target)) return new ActorClass(target, checkActorOptions(options as ActorOptions));
-  if (isGenerator(target) && (options as TaskOptions).numReturns !== undefined) {
-    throw new InvalidArgumentError(`remote: "${target.name}" is a generator function: it has a stream, and no numReturns`);
-  }
   return new TaskFunction(target as (...args: never[]) => unknown, checkTaskOptions(options as TaskOptions));
 }
 
@@ -95,6 +92,8 @@ class TaskFunction {
     this.#options = options;
     // Resources are wrong at the door, not at the first call.
     resourcesOf(options, 1);
+    if (options.numReturns === undefined || !isGenerator(fn)) return;
+    throw new InvalidArgumentError(`remote: "${fn.name}" is a generator function: it has a stream, and no numReturns`);
   }
 
   remote(...args: unknown[]): Made {

@@ -53,6 +53,8 @@ export interface OwnStreamsParts {
   readonly borrowing: Borrowing;
   readonly waiting: Waiting;
   readonly session: StreamSession;
+  /** Tells that the running attempt waits for these, if that matters to somebody; returns what says that it is over. */
+  readonly waitingFor: (entries: readonly ObjectEntry[]) => (() => void) | undefined;
   readonly newEntry: () => ObjectEntry;
   readonly producer: (task: number) => Producer | undefined;
   /** For a generator that runs in this process. */
@@ -123,10 +125,12 @@ export class OwnStreams {
     const timedOut = () => new GetTimeoutError(
       `stream of "${name}": no item within ${options?.timeoutMs} ms (${entry.id})`, { objectIds: [entry.id] },
     );
-    const taken = await this.#parts.waiting.until<ObjectEntry | undefined>(options, timedOut, (settle) => {
+    const over = this.#parts.waitingFor([entry]);
+    const waits = this.#parts.waiting.until<ObjectEntry | undefined>(options, timedOut, (settle) => {
       takers.add(settle);
       return () => void takers.delete(settle);
     });
+    const taken = await (over === undefined ? waits : waits.finally(over));
     return taken === undefined ? undefined : new ObjectRef(taken);
   }
 

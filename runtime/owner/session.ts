@@ -166,7 +166,7 @@ export class Session {
     this.streams = new Streams(this, connect);
     this.reading = new Reading({
       clock: seams.clock, values: this.values, borrowing: this.borrowing, waiting: this.waiting, stored: this.stored,
-      waitingFor: (entries) => this.#waitingFor(entries),
+      waitingFor: (entries) => this.waitingFor(entries),
       attempt: suspender,
     });
     // A setupHook runs in workers that have no job yet: it brings all it captured.
@@ -400,7 +400,7 @@ export class Session {
     };
   }
 
-  #waitingFor(entries: readonly ObjectEntry[]): (() => void) | undefined {
+  waitingFor(entries: readonly ObjectEntry[]): (() => void) | undefined {
     const attempt = this.attempts.current();
     return attempt === undefined || attempt.chain.actors.length === 0 ? undefined : this.stuckCalls.waiting(attempt, entries);
   }

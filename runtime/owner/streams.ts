@@ -17,7 +17,8 @@ export class Streams {
   constructor(session: Session, connect: (address: ProcessAddress) => Promise<Link>) {
     const { borrowing, waiting, parts } = session;
     const newEntry = () => session.newEntry();
-    this.own = new OwnStreams({ borrowing, waiting, newEntry, session, ...producers(session) });
+    const waitingFor = (entries: readonly ObjectEntry[]) => session.waitingFor(entries);
+    this.own = new OwnStreams({ borrowing, waiting, newEntry, session, waitingFor, ...producers(session) });
     this.#borrowed = new BorrowedStreams({ borrowing, waiting, newEntry, connect });
     this.#processId = parts.identity.processId;
   }

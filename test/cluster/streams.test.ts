@@ -5,9 +5,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import {
-  ActorUnavailableError, cancel, get, getRuntimeContext, GetTimeoutError, init, InvalidArgumentError, isInitialized, list,
-  NotFoundError, ObjectFreedError, type ObjectRef, type ObjectRefStream, ready, remote, run, shutdown, TaskCancelledError,
-  TaskError, TaskTimeoutError, WorkerCrashedError,
+  ActorDeadlockError, ActorUnavailableError, cancel, get, getRuntimeContext, GetTimeoutError, init, InvalidArgumentError,
+  isInitialized, list, NotFoundError, ObjectFreedError, type ObjectRef, type ObjectRefStream, ready, remote, run, shutdown,
+  TaskCancelledError, TaskError, TaskTimeoutError, WorkerCrashedError,
 } from "troupe";
 import { afterAll, beforeEach, describe, expect, test } from "vitest";
 
@@ -81,6 +81,7 @@ describe("a generator function", () => {
 
   test("takes options of tasks, but not numReturns", async () => {
     expect(() => remote(function* () {}, { numReturns: 2 })).toThrow(InvalidArgumentError);
+    expect(() => count.options({ numReturns: 1 })).toThrow(/is a generator function/);
     expect(() => count.options({ streamBackpressure: 0 })).toThrow(/streamBackpressure must be a whole number of 1 or more/);
     expect(await all(count.options({ name: "numbers", streamBackpressure: 1 }).remote(5))).toEqual(numbers(5));
     await expect(get(count.remote(1) as never)).rejects.toThrow(/a stream \(read its refs with for await\)/);
@@ -394,6 +395,21 @@ describe("an actor's generator", () => {
     expect(await errorOf(refs.at(-1) as ObjectRef)).toBeInstanceOf(ActorUnavailableError);
     await ready(fragile);
   });
+});
+
+test("an actor that reads its own stream in a call that keeps it busy is told so", async () => {
+  const own = remote(class Own {
+    *items() {
+      yield 1;
+    }
+    async sum(box: { own: { items: { remote(): ObjectRefStream<number> } } }) {
+      return (await all(box.own.items.remote())).length;
+    }
+  });
+  const busy = own.remote();
+  await expect(get(busy.sum.remote({ own: busy }))).rejects.toThrow(ActorDeadlockError);
+  const open = own.options({ maxConcurrency: 2 }).remote();
+  expect(await get(open.sum.remote({ own: open }))).toBe(1);
 });
 
 describe("a stream that was sent", () => {
