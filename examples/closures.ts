@@ -50,3 +50,5 @@ const failing = remote((x: number) => {
 }, { maxRetries: 0 });
 const isHere = (error: Error): boolean => error instanceof RangeError && /closures\.js:\d+:\d+/.test(error.stack ?? "");
 await assert.rejects(run(failing, 7), isHere);
+
+console.log("state traveled with code, and what can't travel was refused");
