@@ -13,14 +13,15 @@ export interface NamedProcess {
 export async function findProcess(link: ClusterLink, name: string): Promise<NamedProcess> {
   const [logs, workers] = await Promise.all([link.rows("logs"), link.rows("workers")]);
   const known = new Map([...logs, ...workers].map((row) => [String(row.id), row]));
-  const found = ofRows([...known.values()], ({ id, pid }) => String(id).startsWith(name) || String(pid) === name, name);
+  const found = ofRows([...known.values()], ({ id, pid, threadOf }) => (
+    String(id).startsWith(name) || (String(pid) === name && (threadOf ?? "") === "")
+  ), name);
   if (found !== undefined) return { node: String(found.nodeId), process: String(found.id) };
   const actor = ofRows(await link.rows("actors"), ({ id, name: own, state }) => (
     id === name || (own === name && state !== "DEAD")
   ), name);
   if (actor !== undefined) {
-    const host = workers.find(({ pid, nodeId }) => pid === actor.pid && nodeId === actor.nodeId);
-    if (host !== undefined) return { node: String(host.nodeId), process: String(host.id) };
+    if (actor.workerId !== "") return { node: String(actor.nodeId), process: String(actor.workerId) };
     throw new NotFoundError(`actor ${name} has no worker: it is ${String(actor.state)}`);
   }
   const [task] = await link.rows("tasks", { id: name });

@@ -26,6 +26,8 @@ export interface ActorRow {
   readonly state: "PENDING" | "ALIVE" | "RESTARTING" | "DEAD";
   readonly pid: number;
   readonly nodeId: string;
+  /** Its worker; "" while it has none. */
+  readonly workerId: string;
   readonly restarts: number;
   readonly jobId: string;
 }
@@ -74,6 +76,8 @@ export interface WorkerRow {
   readonly nodeId: string;
   readonly state: "STARTING" | "IDLE" | "LEASED" | "ACTOR";
   readonly jobId: string;
+  /** The worker whose process it is a thread of; "" for one with a process of its own. */
+  readonly threadOf: string;
 }
 
 export interface JobRow {

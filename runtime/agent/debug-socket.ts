@@ -16,12 +16,15 @@ interface Told {
   readonly id?: number;
   readonly result?: unknown;
   readonly error?: { readonly message: string };
+  readonly method?: string;
+  readonly params?: unknown;
 }
 
 export class DebugSocket {
   readonly #socket: Socket;
   readonly #clock: Clock;
   readonly #waiting = new Map<number, (told: Told) => void>();
+  readonly #events = new Map<string, (params: unknown) => void>();
   #received = Buffer.alloc(0);
   #message = "";
   #next = 1;
@@ -46,7 +49,7 @@ export class DebugSocket {
       `GET ${pathname} HTTP/1.1\r\nHost: ${hostname}:${port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n` +
         `Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${key}\r\n\r\n`,
     );
-    const isOpen = await opened.#within(OPEN_TIMEOUT_MS, (resolve) => (opened.#opened = () => resolve(true)));
+    const isOpen = await opened.within(OPEN_TIMEOUT_MS, (resolve) => (opened.#opened = () => resolve(true)));
     if (isOpen === undefined) {
       socket.destroy();
       throw new ConnectionError(`the inspector at ${hostname}:${port} did not answer`);
@@ -57,7 +60,7 @@ export class DebugSocket {
   /** What a command gives; undefined when it fails or takes too long. */
   async ask(method: string, params: object = {}, timeoutMs = ANSWER_TIMEOUT_MS): Promise<unknown> {
     const id = this.#next++;
-    const told = await this.#within<Told>(timeoutMs, (resolve) => {
+    const told = await this.within<Told>(timeoutMs, (resolve) => {
       this.#waiting.set(id, resolve);
       this.#socket.write(frameOf(JSON.stringify({ id, method, params })));
     });
@@ -65,13 +68,13 @@ export class DebugSocket {
     return told?.error === undefined ? told?.result : undefined;
   }
 
-  close(): void {
-    this.#socket.destroy();
+  /** Events of that name go to `handle` from now on. */
+  on(event: string, handle: (params: unknown) => void): void {
+    this.#events.set(event, handle);
   }
 
-  // -- inside ------------------------------------------------------------------------------------------------------
-
-  #within<T>(ms: number, start: (resolve: (value: T | undefined) => void) => void): Promise<T | undefined> {
+  /** What `start` resolves with; undefined when that takes too long. */
+  within<T>(ms: number, start: (resolve: (value: T | undefined) => void) => void): Promise<T | undefined> {
     return new Promise((resolve) => {
       const timer = this.#clock.after(ms, () => resolve(undefined));
       start((value) => {
@@ -80,6 +83,12 @@ export class DebugSocket {
       });
     });
   }
+
+  close(): void {
+    this.#socket.destroy();
+  }
+
+  // -- inside ------------------------------------------------------------------------------------------------------
 
   #take(bytes: Buffer): void {
     this.#received = Buffer.concat([this.#received, bytes]);
@@ -108,8 +117,8 @@ export class DebugSocket {
   }
 
   #told(told: Told): void {
-    // Events, which have no id, are not looked at.
     if (told.id !== undefined) this.#waiting.get(told.id)?.(told);
+    else if (told.method !== undefined) this.#events.get(told.method)?.(told.params);
   }
 
   #closed(): void {

@@ -59,10 +59,12 @@ export class Inspection {
 
   #log({ process, offset, length }: CallOf<"readLog">): Draft<AnswerOf<"logPart">> {
     const { nodeId, logs, workers } = this.#parts;
-    const part = logs?.read(process, offset, length);
+    const worker = workers.get(process);
+    // What a thread prints is its process's.
+    const part = logs?.read(worker?.host || process, offset, length);
     if (part !== undefined) return part;
     // It has printed nothing so far.
-    if (workers.get(process) !== undefined) return { offset: 0, end: 0 };
+    if (worker !== undefined) return { offset: 0, end: 0 };
     const whose = process === "" ? "its agent" : `worker ${process}`;
     throw new NotFoundError(`node ${nodeId} has no log of ${whose}: it printed nothing, or its log is no longer kept`);
   }
@@ -71,6 +73,7 @@ export class Inspection {
     const { nodeId, stacks, workers } = this.#parts;
     const worker = workers.get(process);
     if (worker === undefined || stacks === undefined) throw new NotFoundError(`there is no worker ${process} on node ${nodeId}`);
-    return stacks.read(process, worker.child.pid);
+    const { pid } = worker.child;
+    return worker.host === "" ? stacks.read(process, pid) : stacks.read(worker.host, pid, process);
   }
 }

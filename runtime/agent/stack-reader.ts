@@ -9,6 +9,7 @@ import { readFileSync } from "node:fs";
 import { NotFoundError } from "../errors.ts";
 import type { Clock, Random } from "../seams.ts";
 import { DebugSocket } from "./debug-socket.ts";
+import { type Inspected, threadsOf } from "./debug-threads.ts";
 
 const OPEN_TIMEOUT_MS = 3000;
 const CLOSE_TIMEOUT_MS = 200;
@@ -21,7 +22,8 @@ const LOOK = `(() => {
   const { prepareStackTrace, stackTraceLimit } = Error;
   try {
     Object.assign(Error, { prepareStackTrace: undefined, stackTraceLimit: 100 });
-    return JSON.stringify({ stack: new Error().stack, waits: process.getActiveResourcesInfo() });
+    const id = globalThis[Symbol.for("troupe.core")]?.session?.parts.identity.processId;
+    return JSON.stringify({ id, stack: new Error().stack, waits: process.getActiveResourcesInfo() });
   } finally {
     Object.assign(Error, { prepareStackTrace, stackTraceLimit });
   }
@@ -45,6 +47,8 @@ export interface StackReaderParts {
 /** What is under way with one worker, until its inspector is closed. */
 interface Reading {
   readonly pid: number;
+  /** The thread whose stack is read now; undefined: the process's first. */
+  thread: string | undefined;
   /** For everybody who asks meanwhile. */
   text: Promise<string> | undefined;
   /** It was signalled, and has not opened its inspector yet. */
@@ -63,11 +67,14 @@ export class StackReader {
     this.#parts = parts;
   }
 
-  /** For people: `at` lines, or why there are none. */
-  read(process: string, pid: number): Promise<string> {
+  /** For people: `at` lines, or why there are none. `thread`: the worker that is a thread of this process. */
+  async read(process: string, pid: number, thread?: string): Promise<string> {
     let reading = this.#readings.get(process);
+    // One at a time.
+    while (reading?.text !== undefined && reading.thread !== thread) await reading.text.catch(() => {});
     if (reading?.text !== undefined) return reading.text;
-    reading ??= { pid, text: undefined, isOpening: false, opensAgain: false, listening: undefined };
+    reading ??= { pid, thread, text: undefined, isOpening: false, opensAgain: false, listening: undefined };
+    reading.thread = thread;
     this.#readings.set(process, reading);
     reading.text = this.#read(process, reading).finally(() => (reading.text = undefined));
     if (!reading.isOpening) this.#parts.interrupt(pid);
@@ -104,9 +111,10 @@ export class StackReader {
     if (url === undefined) return inSystem(reading.pid);
     const socket = await DebugSocket.open(url, this.#parts);
     try {
-      const stack = await stackOf(socket);
-      if (stack.state === "idle") reading.opensAgain = false;
-      return stack.text ?? inSystem(reading.pid);
+      const main = await stackOf(socket);
+      if (main?.isIdle) reading.opensAgain = false;
+      const wanted = reading.thread === undefined ? main : await threadStack(socket, reading.thread);
+      return wanted?.text ?? inSystem(reading.pid);
     } finally {
       await this.#closed(process, socket);
     }
@@ -145,21 +153,30 @@ export class StackReader {
 }
 
 interface Stack {
-  readonly state: "running" | "idle";
-  /** Undefined when its JavaScript could not be interrupted. */
-  readonly text: string | undefined;
+  /** Of the Troupe process. */
+  readonly id: string | undefined;
+  readonly isIdle: boolean;
+  readonly text: string;
 }
 
-async function stackOf(socket: DebugSocket): Promise<Stack> {
-  const answer = await socket.ask("Runtime.evaluate", { expression: LOOK, returnByValue: true });
+/** Undefined when its JavaScript could not be interrupted. */
+async function stackOf(inspected: Inspected): Promise<Stack | undefined> {
+  const answer = await inspected.ask("Runtime.evaluate", { expression: LOOK, returnByValue: true });
   const { value } = (answer as { readonly result?: { readonly value?: unknown } } | undefined)?.result ?? {};
-  if (typeof value !== "string") return { state: "running", text: undefined };
-  const { stack, waits } = JSON.parse(value) as { readonly stack: string; readonly waits: readonly string[] };
+  if (typeof value !== "string") return undefined;
+  const { id, stack, waits } = JSON.parse(value) as {
+    readonly id?: string; readonly stack: string; readonly waits: readonly string[];
+  };
   const frames = stack.split("\n").filter((line) => line.startsWith("    at ") && !line.includes(OWN_SCRIPT));
   // Shipped code is compiled under the name of its file, with a mark.
-  if (frames.length > 0) return { state: "running", text: frames.join("\n").replaceAll(/\?troupe=\w+/g, "") };
+  if (frames.length > 0) return { id, isIdle: false, text: frames.join("\n").replaceAll(/\?troupe=\w+/g, "") };
   const kinds = [...new Set(waits)].sort().join(", ");
-  return { state: "idle", text: `no JavaScript is running: its event loop waits${kinds === "" ? "" : ` (${kinds})`}` };
+  return { id, isIdle: true, text: `no JavaScript is running: its event loop waits${kinds === "" ? "" : ` (${kinds})`}` };
+}
+
+async function threadStack(socket: DebugSocket, thread: string): Promise<Stack | undefined> {
+  const stacks = await Promise.all((await threadsOf(socket)).map(stackOf));
+  return stacks.find((stack) => stack?.id === thread);
 }
 
 function inSystem(pid: number): string {

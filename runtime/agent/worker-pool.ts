@@ -52,6 +52,8 @@ export interface WorkerFacts {
   readonly nodeId: string;
   readonly jobId: string;
   readonly environment: string;
+  /** The worker whose process it is a thread of; "" for one with a process of its own. */
+  readonly threadOf: string;
   readonly state: "STARTING" | "IDLE" | "LEASED" | "ACTOR";
 }
 
@@ -104,8 +106,8 @@ export class WorkerPool {
 
   /** For the state API. */
   rows(leased: (process: string) => boolean): WorkerFacts[] {
-    return this.all().map(({ process, child, channel, actor, jobId, environment }) => ({
-      id: process, pid: child.pid, nodeId: this.#parts.nodeId, jobId, environment,
+    return this.all().map(({ process, child, channel, actor, jobId, environment, host }) => ({
+      id: process, pid: child.pid, nodeId: this.#parts.nodeId, jobId, environment, threadOf: host,
       state: channel === undefined ? "STARTING" : actor !== undefined ? "ACTOR" : leased(process) ? "LEASED" : "IDLE",
     }));
   }

@@ -123,8 +123,8 @@ export class HeadActors {
 
   /** For the state API. */
   rows(): object[] {
-    return [...this.#directory.all()].map(({ actor, name, namespace, className, state, pid, node, restarts, jobId }) => (
-      { id: actor, name, namespace, className, state, pid, nodeId: node, restarts, jobId }
+    return [...this.#directory.all()].map(({ actor, name, namespace, className, state, pid, node, worker, restarts, jobId }) => (
+      { id: actor, name, namespace, className, state, pid, nodeId: node, workerId: worker, restarts, jobId }
     ));
   }
 

@@ -23,7 +23,7 @@ describe("wrong usage ends with status 2 and a sentence", () => {
     [["status", "--address", "10.9.8.7:1", "--token-file", "package.json"], "--insecure-i-understand"],
     [["start", "--address", "127.0.0.1:1"], "needs its token"],
     [["start", "--address", "127.0.0.1:1", "--token-file", "absent"], "can't be read (ENOENT)"],
-    [["list", "clouds"], "Allowed choices are nodes, actors, tasks, objects, workers, stores, groups, jobs"],
+    [["list", "clouds"], "Allowed choices are nodes, actors, tasks, objects, workers, stores, events, groups, logs, jobs"],
     [["list"], "missing required argument 'kind'"],
     [["stop", "--hard"], "unknown option '--hard'"],
   ])("%j", async (args, text) => {

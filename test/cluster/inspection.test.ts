@@ -132,6 +132,19 @@ test.each(NODES)("the stack of a worker of %s that is stuck in a loop", async (_
   await kill(await getActor("stuck"));
 }, 120_000);
 
+test("the stack of an actor that is a thread is its own", async () => {
+  const printer = RemotePrinter.options({ numCpus: 0, isolation: "thread", name: "thread" }).remote();
+  await get(printer.print.remote("begun"));
+  const release = newFile();
+  const stuck = printer.spinUntil.remote(release);
+  await expect.poll(() => troupe("logs", "thread"), { timeout: 30_000 }).toContain("begun\nspinning\n");
+  await expect.poll(() => troupe("stack", "thread"), { timeout: 30_000 }).toMatch(/^ {4}at .*spinUntil/m);
+  writeFileSync(release, "");
+  await get(stuck);
+  expect(await troupe("stack", "thread")).toMatch(/its event loop waits/);
+  await kill(printer);
+}, 120_000);
+
 test("a worker that sleeps in a system call is told with what it waits in", async () => {
   const Sleeper = remote(class {
     pid(): number {
