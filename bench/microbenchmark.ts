@@ -28,6 +28,8 @@ export interface BenchmarkResult {
 
 /** Runs rows one after the other, each in a private cluster of its own: what a row leaves behind slows no other. */
 export async function runMicrobenchmark(options: BenchmarkOptions = {}): Promise<BenchmarkResult[]> {
+  // Rows are full of traps, on purpose.
+  process.env.TROUPE_WARNINGS ??= "off";
   const windows = { ...SHORT, seconds: options.seconds ?? SHORT.seconds };
   const results: BenchmarkResult[] = [];
   for (const row of rowsLike(options.only ?? "")) {

@@ -2,10 +2,8 @@
 
 import { InvalidArgumentError } from "../runtime/errors.ts";
 import {
-  coreOf, currentSession, isHandle, isRef, isStream, type ObjectRef, type ObjectRefStream, waitRows,
+  coreOf, currentSession, explainHere, type Explanation, isHandle, isRef, isStream, type ObjectRef, type ObjectRefStream,
 } from "../runtime/owner/index.ts";
-import { type Explanation, explainId, type Told } from "./explanation.ts";
-import { askRows } from "./state.ts";
 
 /**
  * Says in words and as data what an object, stream, or actor waits for: what runs it, since when and where, what it stands
@@ -14,15 +12,7 @@ import { askRows } from "./state.ts";
  * @param what a ref, a stream, an actor's handle, or the id of one.
  */
 export async function explain(what: ObjectRef | ObjectRefStream | object | string): Promise<Explanation> {
-  const session = currentSession();
-  return explainId(idOf(what), async (kind, id, process = ""): Promise<Told> => {
-    if (kind === "waits" && process === session.parts.identity.processId) {
-      const known = isRef(what) ? [what.entry] : [];
-      return { rows: [...waitRows(session, id, () => known)], missing: [] };
-    }
-    const { json, missing } = await askRows(session, { kind, filters: { id }, process });
-    return { rows: JSON.parse(json) as Told["rows"], missing };
-  });
+  return explainHere(currentSession(), idOf(what), isRef(what) ? [what.entry] : []);
 }
 
 function idOf(what: unknown): string {

@@ -10,7 +10,7 @@ export { submitCapacity } from "./submit-capacity.ts";
 export { mapAll, type Mapped, type MapOptions } from "./map-all.ts";
 export { perWorker, type PerWorker } from "./per-worker.ts";
 export { explain } from "./explain.ts";
-export type { Explanation, Reason, ReasonKind } from "./explanation.ts";
+export type { Explanation, Reason, ReasonKind } from "../runtime/owner/index.ts";
 export { list, summary, type ListOptions, type TaskSummary } from "./state.ts";
 export type { ActorRow, EventRow, GroupRow, JobRow, LogRow, NodeRow, ObjectRow, StoreRow, TaskRow, WorkerRow } from "./rows.ts";
 export { Counter, Gauge, Histogram, type HistogramOptions, type MetricOptions, type TagValues } from "./metrics.ts";

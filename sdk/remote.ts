@@ -149,6 +149,9 @@ export function taskTemplate(session: Session, fn: Function, options: TaskOption
     signal: options.signal,
     scheduling: schedulingClass(session, options, name, !options.exclusive && options.maxRetries !== 0 && !options.numGpus),
     expectedMicros: undefined,
+    calls: 0,
+    ended: 0,
+    site: undefined,
   };
 }
 

@@ -2,6 +2,7 @@
 
 import { Recent } from "../core/index.ts";
 import { CaptureError } from "../errors.ts";
+import { warn } from "../warnings.ts";
 import { warmParser } from "./analyze.ts";
 import { Capture } from "./capture.ts";
 import type { CapturedCode, CaptureOptions, CodeShipper as Contract } from "./contract.ts";
@@ -167,11 +168,9 @@ function canLook(): boolean {
     inspector = first;
   } catch (error) {
     isBlind = true;
-    process.emitWarning(
+    warn("TROUPE_REFERENCE_ONLY",
       "this process has no inspector, so only functions and classes that a module other than the program's entry exports can " +
-        `go to workers (${(error as Error).message.trim()}). --allow-inspector lifts this where Node.js has it.`,
-      { type: "TroupeWarning", code: "TROUPE_REFERENCE_ONLY" },
-    );
+        `go to workers (${(error as Error).message.trim()}). --allow-inspector lifts this where Node.js has it.`);
   }
   return !isBlind;
 }
@@ -216,7 +215,7 @@ function warnLarge(label: string, bytes: number, largest: ReturnType<Capture["la
   const most = largest === undefined ? "" : `, ${mebibytes(largest.bytes)} of it in "${largest.variable}"`;
   const text = `${label} takes ${mebibytes(bytes)} of captured data to its workers${most}: ` +
     "put() the data in the object store and capture or pass the ref.";
-  process.emitWarning(text, { type: "TroupeWarning", code: "TROUPE_LARGE_CAPTURE" });
+  warn("TROUPE_LARGE_CAPTURE", text);
 }
 
 function mebibytes(bytes: number): string {

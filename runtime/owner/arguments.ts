@@ -6,6 +6,7 @@
 import type { BoundArg, Code } from "../transport/index.ts";
 import type { Borrowing } from "./borrowing.ts";
 import { entryOf, isRef, type ObjectEntry } from "./object-ref.ts";
+import type { Traps } from "./traps.ts";
 import { INLINE_TOTAL_BYTES, type Values } from "./values.ts";
 import { isError, type WireValue } from "./wire-value.ts";
 import { failureOf } from "../errors.ts";
@@ -33,11 +34,13 @@ type MutableBound = { -readonly [K in keyof BoundArg]: BoundArg[K] };
 export class Arguments {
   readonly #values: Values;
   readonly #borrowing: Borrowing;
+  readonly #traps: Pick<Traps, "sends">;
   readonly #newEntry: () => ObjectEntry;
 
-  constructor(values: Values, borrowing: Borrowing, newEntry: () => ObjectEntry) {
+  constructor(values: Values, borrowing: Borrowing, traps: Pick<Traps, "sends">, newEntry: () => ObjectEntry) {
     this.#values = values;
     this.#borrowing = borrowing;
+    this.#traps = traps;
     this.#newEntry = newEntry;
   }
 
@@ -163,6 +166,7 @@ export class Arguments {
         inline += size;
         continue;
       }
+      this.#traps.sends(rest[index], size, index);
       const entry = this.#newEntry();
       this.#borrowing.contain(entry, planned.contained);
       this.#settleWith(entry, this.#values.placeSnapshot(planned));

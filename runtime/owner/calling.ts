@@ -25,6 +25,7 @@ export class Calling {
     const session = this.#session;
     const { submission } = session;
     const prepared = session.arguments.prepare(args);
+    session.traps.submits(template);
     session.code.publish(template.code);
     const { first, entries } = this.#results(template.numReturns);
     const stream = template.streamAhead > 0 ? session.streams.own.open(entries[0], template.name) : undefined;

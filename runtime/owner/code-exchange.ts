@@ -10,6 +10,7 @@ import { Gate, Recent } from "../core/index.ts";
 import { CodeStoreFullError, CodeUnavailableError, failureOf, ObjectLostError } from "../errors.ts";
 import { INLINE_LIMIT_BYTES, type WritableObject } from "../store/index.ts";
 import type { AnswerOf, Code, Draft, ExportCode, FetchCode, Stored } from "../transport/index.ts";
+import { warn } from "../warnings.ts";
 import type { Home } from "./home.ts";
 import type { StoredObjects } from "./stored-objects.ts";
 
@@ -70,7 +71,7 @@ export class CodeExchange {
     const { label } = this.shipper.capture(fn, options);
     const text = `${label} uses "${variable}", which has changed since its first .remote() call: workers go on with the ` +
       "value of that time. Pass it as an argument, or make a new remote function from a new function.";
-    process.emitWarning(text, { type: "TroupeWarning", code: "TROUPE_STALE_CAPTURE" });
+    warn("TROUPE_STALE_CAPTURE", text);
   }
 
   /** Resolves when whoever is told these ids can fetch them; undefined when that is so already. Rejects when it never will be. */

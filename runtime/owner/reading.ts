@@ -9,6 +9,7 @@ import type { Borrowing } from "./borrowing.ts";
 import type { Attempt } from "./context.ts";
 import { entryOf, isRef, type ObjectEntry, type ObjectRef, type WaitOptions } from "./object-ref.ts";
 import type { StoredObjects } from "./stored-objects.ts";
+import type { LongWait, Traps } from "./traps.ts";
 import type { Values } from "./values.ts";
 import type { Waiting } from "./waiting.ts";
 import { hasBytes, type WireValue } from "./wire-value.ts";
@@ -22,16 +23,15 @@ export interface ReadingParts {
   readonly borrowing: Borrowing;
   readonly stored: StoredObjects;
   readonly waiting: Waiting;
+  readonly traps: Pick<Traps, "getWaits" | "siteOfWait" | "watch">;
   /** The running task attempt. */
   readonly attempt: () => Attempt | undefined;
   /** The running task waits until all of these are settled; returns what ends that, or undefined when nobody cares. */
   readonly waitingFor: (entries: readonly ObjectEntry[]) => (() => void) | undefined;
 }
 
-/** A get or wait that has not ended. */
-interface OpenRead {
+interface OpenRead extends LongWait {
   readonly attempt: Attempt | undefined;
-  readonly entries: readonly ObjectEntry[];
 }
 
 export class Reading {
@@ -46,8 +46,10 @@ export class Reading {
 
   async one(entry: ObjectEntry, options: WaitOptions | undefined): Promise<unknown> {
     options?.signal?.throwIfAborted();
-    if (entry.state === "pending") await this.#settled([entry], options);
-    else if (++this.#readsInARow >= READS_A_TURN) await this.#yieldTurn();
+    if (entry.state === "pending") {
+      this.#parts.traps.getWaits();
+      await this.#settled([entry], options);
+    } else if (++this.#readsInARow >= READS_A_TURN) await this.#yieldTurn();
     return this.#read(entry);
   }
 
@@ -79,6 +81,11 @@ export class Reading {
       ready = firstIndexes(entries, numReturns, isSettled);
     } else if (++this.#readsInARow >= READS_A_TURN) await this.#yieldTurn();
     return { ready: ready.map((index) => refs[index]), pending: without(refs, ready) };
+  }
+
+  /** All gets and waits that have not ended. */
+  open(): Iterable<LongWait> {
+    return this.#open;
   }
 
   /** What that attempt waits for now; without one, the main program. */
@@ -136,7 +143,13 @@ export class Reading {
     timedOut: () => Error | undefined,
   ): Promise<void> {
     const { borrowing, waiting } = this.#parts;
-    const read: OpenRead = { attempt: this.#parts.attempt(), entries: pending };
+    const { clock, traps } = this.#parts;
+    const isBounded = options?.timeoutMs !== undefined;
+    const read: OpenRead = {
+      attempt: this.#parts.attempt(), entries: pending, since: clock.now(), isBounded,
+      site: isBounded ? undefined : traps.siteOfWait(),
+    };
+    if (!isBounded) traps.watch();
     this.#readsInARow = 0;
     return waiting.until<undefined>(options, timedOut, (settle) => {
       const onSettled = (entry: ObjectEntry) => {

@@ -40,6 +40,8 @@ import { Submission } from "./submission.ts";
 import { TaskHistory } from "./task-history.ts";
 import type { TaskTemplate } from "./task-record.ts";
 import { captureHooks, travelHooks } from "./travel.ts";
+import { Traps } from "./traps.ts";
+import { explainHere } from "./explain-here.ts";
 import { Unfinished } from "./unfinished.ts";
 import { StoredObjects, type StoredObjectsParts } from "./stored-objects.ts";
 import { Values, type DecodeGroup } from "./values.ts";
@@ -93,6 +95,7 @@ export class Session {
   readonly unfinished = new Unfinished(() => this.submission.size + this.actors.size);
   readonly presence: Presence;
   readonly metrics = new MetricsReport(this);
+  readonly traps: Traps;
   /** Of a worker: what it knows of a call that an actor here was sent. */
   received: ((id: string) => object | undefined) | undefined;
   /** Job that this process works for; a worker adopts one. */
@@ -124,15 +127,13 @@ export class Session {
       clock: seams.clock, finalizers: parts.finalizers, processId, nodeId, session: this, home, connect,
     });
     this.presence = new Presence(() => this.newEntry(), this.borrowing);
-    const outcomes: OutcomeParts = {
-      history: this.history,
-      settle: (entry, value) => this.borrowing.settle(entry, value),
-      discard: (values) => this.borrowing.discard(values),
-      ended: () => this.unfinished.ended(),
-      position: (number) => this.streams.position(number),
-      retriable: (retryOn, error) => this.#retriable(retryOn, error),
-      released: (ended, done, link) => this.#released(ended, done, link),
-    };
+    this.traps = new Traps({
+      clock: seams.clock,
+      unfinished: () => ({ tasks: this.submission.size, calls: this.actors.size }),
+      waits: () => this.reading.open(),
+      explain: (id) => explainHere(this, id, []),
+    });
+    const outcomes = this.#outcomes();
     this.actors = new ActorClients({
       clock: seams.clock, nodeId, connect,
       resolve: (actor, waitMs) => this.resolveActor({ actor }, waitMs),
@@ -154,7 +155,7 @@ export class Session {
       decoded: (group) => this.#decoded(group),
     });
     this.submission = new Submission({
-      clock: seams.clock, home, nodeId, connect,
+      clock: seams.clock, home, nodeId, connect, traps: this.traps,
       jobId: () => this.jobId, newShortId: () => this.newShortId(),
       ...outcomes,
       endHere: (task, reason, recursive) => {
@@ -167,12 +168,12 @@ export class Session {
     this.reading = new Reading({
       clock: seams.clock, values: this.values, borrowing: this.borrowing, waiting: this.waiting, stored: this.stored,
       waitingFor: (entries) => this.waitingFor(entries),
-      attempt: suspender,
+      attempt: suspender, traps: this.traps,
     });
     // A setupHook runs in workers that have no job yet: it brings all it captured.
     const whole = parts.createShipper(hooks);
     this.environments = new Environments(parts.environment, whole, (piece) => this.ask("writeChunk", piece, "chunk"));
-    this.arguments = new Arguments(this.values, this.borrowing, () => this.newEntry());
+    this.arguments = new Arguments(this.values, this.borrowing, this.traps, () => this.newEntry());
     this.stuckCalls = new StuckCalls(processId, (number) => this.#submitted(number), (...told) => this.#tellStuck(...told));
   }
 
@@ -342,6 +343,7 @@ export class Session {
     if (this.#ended !== undefined) return;
     this.metrics.close();
     this.#ended = failureOf(error) as Failure;
+    this.traps.close();
     this.submission.close(this.#ended);
     this.actors.close(this.#ended);
     this.borrowing.close(this.#ended);
@@ -383,6 +385,18 @@ export class Session {
   }
 
   // -- inside ------------------------------------------------------------------------------------------------------
+
+  #outcomes(): OutcomeParts {
+    return {
+      history: this.history,
+      settle: (entry, value) => this.borrowing.settle(entry, value),
+      discard: (values) => this.borrowing.discard(values),
+      ended: () => this.unfinished.ended(),
+      position: (number) => this.streams.position(number),
+      retriable: (retryOn, error) => this.#retriable(retryOn, error),
+      released: (ended, done, link) => this.#released(ended, done, link),
+    };
+  }
 
   #processMessages(): MessageHandlers {
     return {

@@ -18,6 +18,7 @@ import type { Link, ProcessAddress } from "./links.ts";
 import type { ObjectEntry } from "./object-ref.ts";
 import type { OutcomeParts } from "./outcome.ts";
 import { codeOf, errorFor, isError, type WireValue } from "./wire-value.ts";
+import type { Traps } from "./traps.ts";
 import { pushTo } from "./task-lease.ts";
 import { measured, tagOf, type SchedulingClass, type TaskLease, type TaskRecord } from "./task-record.ts";
 
@@ -27,6 +28,7 @@ export interface SubmissionParts extends OutcomeParts {
   readonly nodeId: string;
   readonly jobId: () => string;
   readonly newShortId: () => number;
+  readonly traps: Pick<Traps, "ends">;
   readonly connect: (address: ProcessAddress) => Promise<Link>;
   /** Ends the attempt of a task that this process runs itself while its parent waits. */
   readonly endHere: (task: TaskRecord, reason: Error, recursive: boolean) => void;
@@ -155,7 +157,10 @@ export class Submission {
     scheduling.pool.finished(lease, task, this.#parts.clock.now());
     // A worker that hands tasks back is waiting itself: it gets no more before it has finished one.
     lease.blocked = done.skipped;
-    if (!done.skipped) measured(task.template, done.micros);
+    if (!done.skipped) {
+      measured(task.template, done.micros);
+      this.#parts.traps.ends(task.template);
+    }
     this.#conclude(task, done, link);
     this.#pump(scheduling);
     this.leases.idled(scheduling, lease);

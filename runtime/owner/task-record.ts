@@ -10,6 +10,7 @@ import type { ObjectEntry } from "./object-ref.ts";
 import type { Attempt } from "./context.ts";
 import type { Limit } from "./limits.ts";
 import type { Link } from "./links.ts";
+import type { CallSite } from "../warnings.ts";
 
 /** What all calls of one function with one set of options have in common. */
 export interface TaskTemplate {
@@ -35,6 +36,10 @@ export interface TaskTemplate {
   readonly scheduling: SchedulingClass;
   /** Moving average of the time in user code; undefined before the first result. */
   expectedMicros: number | undefined;
+  /** For warnings (traps.ts). */
+  calls: number;
+  ended: number;
+  site: CallSite | undefined;
 }
 
 export interface TaskLease extends PooledLease<TaskRecord> {

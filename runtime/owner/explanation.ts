@@ -156,8 +156,10 @@ class Inquiry {
     const { rows } = await this.#ask("orders", order);
     for (const { reason, text, nodeId, resources, isKept } of rows) {
       const kept = isKept === true ? "; actors or placement groups hold what it needs, which no task gives back" : "";
-      const needs = Object.entries(resources as object).map(([key, amount]) => `${key} ${amount}`).join(", ");
-      this.#add(reason as ReasonKind, id, `${what} waits on node ${nodeId}: ${text}${needs === "" ? "" : ` (${needs})`}${kept}`,
+      const asked = Object.entries(resources as object).map(([key, amount]) => `${key} ${amount}`).join(", ");
+      // What says why nothing can hold it names it already.
+      const needs = reason === "infeasible" || asked === "" ? "" : ` (${asked})`;
+      this.#add(reason as ReasonKind, id, `${what} waits on node ${nodeId}: ${text}${needs}${kept}`,
         { ...about, nodeId: textOf(nodeId), resources: resources as Record<string, number>, isKept: isKept === true });
     }
     return rows.length > 0;
