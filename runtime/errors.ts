@@ -85,7 +85,7 @@ export class NodeDiedError extends TroupeError {
   static override readonly code: string = "NODE_DIED";
   declare readonly nodeId: string;
 }
-/** Memory ran out under the task: its node's, and the worker was ended to save it, or its process's own heap. */
+/** Memory ran out under the task: its node's, and its worker was ended by the agent or the kernel, or its process's own heap. */
 export class OutOfMemoryError extends TroupeError {
   static override readonly code: string = "OUT_OF_MEMORY";
   declare readonly kind: "node" | "heap";

@@ -118,7 +118,7 @@ export class Agent {
     this.workers = new WorkerPool({
       clock, random, spawner, nodeId, config: parts.workerConfig,
       launchOf: (environment) => this.#environments.launchOf(environment), started: parts.workerStarted,
-      silenceMs: parts.workerSilenceMs, beatAgeMs: (client) => parts.store.health(client).beatAgeMs,
+      memory: parts.memory, silenceMs: parts.workerSilenceMs, beatAgeMs: (client) => parts.store.health(client).beatAgeMs,
       ready: (worker) => this.#workerReady(worker),
       died: (worker, cause) => this.#endings.workerDied(worker, cause),
       logs: (lines) => this.#logs.printed(lines),

@@ -14,6 +14,8 @@ export interface NodeMemory {
   shortage(pids: readonly number[]): string | undefined;
   /** Memory that is a process's alone, in bytes: pages of the object store are not. */
   ownBytes(pid: number): number;
+  /** Processes that the kernel has ended for want of memory since it started. */
+  kernelKills(): number;
 }
 
 export interface MemoryWatchParts {

@@ -25,6 +25,7 @@ export function procMemory(workersMost: number | undefined): NodeMemory {
       return short && describe(short);
     },
     ownBytes,
+    kernelKills: () => Number(/^oom_kill (\d+)$/m.exec(read("/proc/vmstat"))?.[1] ?? 0),
   };
 }
 

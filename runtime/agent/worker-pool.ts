@@ -7,6 +7,7 @@
 import { Silence } from "../core/index.ts";
 import type { Launch, WorkerEnvironment } from "../environment/index.ts";
 import { OUT_OF_MEMORY } from "../errors.ts";
+import type { NodeMemory } from "./memory-watch.ts";
 import type { WorkerReport } from "./config.ts";
 import type { ChildExit, ChildProcess, Clock, Random, Spawner, Timer } from "../seams.ts";
 import type { Channel, DeathCause, LogLines } from "../transport/index.ts";
@@ -70,6 +71,7 @@ export interface WorkerPoolParts {
   readonly silenceMs: number;
   /** Milliseconds since the last heartbeat of a client of the store. */
   readonly beatAgeMs: (storeClient: number) => number;
+  readonly memory: NodeMemory | undefined;
   readonly started: (pid: number) => void;
   /** It can be given work. */
   readonly ready: (worker: PooledWorker) => void;
@@ -84,9 +86,12 @@ export class WorkerPool {
   readonly #silence: Silence;
   #lastLook = Number.NEGATIVE_INFINITY;
   #looks: Timer | undefined;
+  /** As they were when the last worker was killed. */
+  #kernelKills: number;
 
   constructor(parts: WorkerPoolParts) {
     this.#parts = parts;
+    this.#kernelKills = parts.memory?.kernelKills() ?? 0;
     this.#silence = new Silence({ limitMs: parts.silenceMs, lookEveryMs: LOOK_EVERY_MS });
     if (parts.silenceMs > 0) this.#scheduleLook();
   }
@@ -269,7 +274,17 @@ export class WorkerPool {
     this.#workers.delete(process);
     this.#silence.forget(process);
     this.#cancelTimer(process);
+    if (exit.signal === "SIGKILL" && worker.endReason === "" && this.#hasKernelKilled()) {
+      Object.assign(worker, { endReason: "the kernel had no memory left for it", endKind: OUT_OF_MEMORY });
+    }
     this.#parts.died(worker, causeOf(worker, exit));
+  }
+
+  /** Since it was asked last: the kernel counts, but does not say whom. */
+  #hasKernelKilled(): boolean {
+    const before = this.#kernelKills;
+    this.#kernelKills = this.#parts.memory?.kernelKills() ?? 0;
+    return this.#kernelKills > before;
   }
 
   #line(process: string, stderr: boolean, line: string): void {
