@@ -57,15 +57,17 @@ export function dag(id: string, options: unknown, body?: unknown): unknown {
   };
   return Object.defineProperties(Object.assign(call, {
     options: given, warnings: definition.graph.warnings, schedule: definition.schedule,
-    run: (params: object = {}) => startRun(definition, "manual", params),
+    run: (params: object = {}) => startRun(definition, params),
     test: (params: object = {}, { now }: TestOptions = {}) => runHere(definition, params, now),
     backfill: async (options: BackfillOptions & { dryRun?: boolean | undefined }) => {
       if (options.dryRun === true) return planBackfill(definition, options);
-      return startBackfill(definition, options, (at, interval) => startRun(definition, "backfill", {}, at, interval));
+      return startBackfill(definition, options, (logicalDate, dataInterval) => (
+        startRun(definition, {}, { type: "backfill", logicalDate, dataInterval })
+      ));
     },
     next: (options: { after?: Date | string; count?: number } = {}) => nextTimes(definition, options),
     mermaid: () => mermaidOf(definition.graph),
-  }), { id: { value: id, enumerable: true } });
+  }), { id: { value: id, enumerable: true }, definition: { value: definition } });
 }
 
 function nextTimes(
@@ -84,16 +86,23 @@ function nextTimes(
   return times;
 }
 
+type When = Pick<RunSummary, "type" | "logicalDate" | "dataInterval" | "assetEvents">;
+
+function byHand(): When {
+  const now = new Date(systemClock.now());
+  return { type: "manual", logicalDate: now, dataInterval: { start: now, end: now } };
+}
+
 /** @internal Also for those who start runs at their times. */
-export async function startRun(
-  definition: Definition, type: RunSummary["type"], params: object, logicalDate = new Date(systemClock.now()),
-  dataInterval = { start: logicalDate, end: logicalDate },
-): Promise<DagRun> {
-  clusterEngine ??= new Engine(systemClock, new ClusterRunner());
-  const run = await runOf(clusterEngine, definition, params, { type, logicalDate, dataInterval });
+export async function startRun(definition: Definition, params: object, when = byHand(), engine = onCluster()): Promise<DagRun> {
+  const run = await runOf(engine, definition, params, when);
   runs.add(run);
   run.begin();
   return run;
+}
+
+function onCluster(): Engine {
+  return (clusterEngine ??= new Engine(systemClock, new ClusterRunner()));
 }
 
 async function runHere(definition: Definition, params: object, now?: Date | string): Promise<DagRun> {

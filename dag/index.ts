@@ -23,5 +23,8 @@ export type { DagRun, TaskInstanceRow } from "./run/dag-run.ts";
 export type { DagEvent } from "./run/event-log.ts";
 export type { Reason, Why } from "./run/why.ts";
 export { clear, mark, resume } from "./run/run-registry.ts";
+export { VirtualClock } from "./run/clock.ts";
+export type { ServedDag } from "./serve/dag-server.ts";
+export { dagService, type DagService, serveDags, type ServeOptions } from "./serve/serve.ts";
 export { all, any, asset, type Asset, type AssetEvent, type AssetExpression } from "./time/assets.ts";
 export { cron, type CronOptions, every, type Timetable } from "./time/timetable.ts";

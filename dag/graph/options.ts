@@ -2,6 +2,7 @@
 
 import { InvalidArgumentError, remote, type RetryExceptions, type TaskOptions } from "../../sdk/index.ts";
 import { TRIGGER_RULES, type TriggerRule } from "../engine/trigger-rules.ts";
+import { Asset } from "../time/assets.ts";
 import type { Pool } from "./pool.ts";
 
 /** Told when something happens to a task; never changes its state. */
@@ -52,6 +53,8 @@ export interface DagTaskOptions extends RuntimeOptions {
   maxActive?: number | undefined;
   /** Instances at once, in one run. */
   maxActivePerRun?: number | undefined;
+  /** What it makes: its success is an event of each. */
+  outlets?: Asset | readonly Asset[] | undefined;
   onSuccess?: Callbacks | undefined;
   onFailure?: Callbacks | undefined;
   onRetry?: Callbacks | undefined;
@@ -78,13 +81,14 @@ const calls: Check = (value) => (
     ? undefined : "a function, or a list of functions"
 );
 const retryOn: Check = (value) => (typeof value === "boolean" ? undefined : calls(value));
+const assets: Check = (value) => ([value].flat().every((one) => one instanceof Asset) ? undefined : "assets");
 const poolName: Check = (value) => (typeof value === "object" && value !== null ? undefined : text(value));
 
 const CHECKS: Readonly<Record<string, Check>> = {
   id: text, retries: whole(0), retryDelayMs: amount, retryBackoff: amount, maxRetryDelayMs: amount, retryOn, timeoutMs: amount,
   triggerRule: oneOf(...TRIGGER_RULES), dependsOnPast: bool, pool: poolName, poolSlots: whole(1), priority: whole(-2147483648),
   weightRule: oneOf("downstream", "upstream", "absolute"), queue: text, maxActive: whole(1), maxActivePerRun: whole(1),
-  onSuccess: calls, onFailure: calls, onRetry: calls, onSkip: calls, doc: text,
+  onSuccess: calls, onFailure: calls, onRetry: calls, onSkip: calls, doc: text, outlets: assets,
   args: (value) => (Array.isArray(value) && value.every((one) => text(one) === undefined) ? undefined : "a list of names"),
 };
 

@@ -11,6 +11,7 @@ export interface Clock {
   at(time: number, act: () => void): Timer;
 }
 
+const TURNS = 10;
 const LONGEST_MS = 2_147_483_647;
 
 export const systemClock: Clock = {
@@ -40,6 +41,7 @@ export class VirtualClock implements Clock {
   #order = 0;
   /** A heap: each entry is before those at twice its place and the one after that. */
   readonly #heap: Entry[] = [];
+  readonly #workers: { readonly busy: boolean }[] = [];
 
   constructor(start: number) {
     this.#now = start;
@@ -65,6 +67,25 @@ export class VirtualClock implements Clock {
       return true;
     }
     return false;
+  }
+
+  /** The clock stands still while the worker is busy. */
+  waitFor(worker: { readonly busy: boolean }): void {
+    this.#workers.push(worker);
+  }
+
+  /** Goes on to a time, timer by timer. */
+  async advanceTo(time: Date | string | number): Promise<void> {
+    const end = new Date(time).getTime();
+    const isBusy = (): boolean => this.#workers.some(({ busy }) => busy);
+    for (;;) {
+      // What a timer began goes as far as it can.
+      for (let turns = 0; turns < TURNS || isBusy(); turns += 1) await new Promise((resolve) => setImmediate(resolve));
+      while (this.#heap.length > 0 && this.#heap[0].act === undefined) this.#take();
+      if (this.#heap.length === 0 || this.#heap[0].time > end) break;
+      this.jump();
+    }
+    this.#now = Math.max(this.#now, end);
   }
 
   #take(): Entry | undefined {

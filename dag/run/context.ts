@@ -2,6 +2,7 @@
 
 import { AsyncLocalStorage } from "node:async_hooks";
 import { NotFoundError } from "../../sdk/index.ts";
+import type { AssetEvent } from "../time/assets.ts";
 import { SkipSignal } from "./inputs.ts";
 
 export interface RunSummary {
@@ -11,6 +12,8 @@ export interface RunSummary {
   readonly logicalDate: Date;
   readonly dataInterval: { readonly start: Date; readonly end: Date };
   readonly params: Readonly<Record<string, unknown>>;
+  /** What it was made for, when that was assets. */
+  readonly assetEvents?: readonly AssetEvent[] | undefined;
 }
 
 export interface TaskContext {

@@ -12,6 +12,7 @@ import type { Draft } from "../graph/draft.ts";
 import type { Graph } from "../graph/graph.ts";
 import type { CallbackInfo, DagTaskOptions } from "../graph/options.ts";
 import { poolOf } from "../graph/pool.ts";
+import { assetMade } from "../time/assets.ts";
 import type { Timer } from "./clock.ts";
 import type { RunSummary, Told } from "./context.ts";
 import type { Engine } from "./engine.ts";
@@ -342,10 +343,24 @@ export class DagRun<R = unknown> {
       at: new Date(this.#engine.clock.now()), type: "task", taskId: draft.id, attempt, state,
       ...(coords.length === 0 ? {} : { mapIndex: coords }),
     });
+    if (state === "success") this.#emit(draft);
     const { onSuccess, onFailure, onSkip } = draft.options;
     const calls = { success: onSuccess, failed: onFailure, skipped: onSkip }[state as "success"];
     if (calls !== undefined && this.#machine.instance(task, coords) !== undefined)
       this.#call(calls, this.#callbackInfo(task, coords));
+  }
+
+  #emit({ id, options: { outlets = [] } }: Draft): void {
+    const source = { dagId: this.dagId, runId: this.id, taskId: id };
+    for (const { name } of [outlets].flat()) {
+      assetMade({ asset: name, at: new Date(this.#engine.clock.now()), extra: {}, source }).catch((error: unknown) => {
+        this.#say(id, `the event of asset ${name} was not delivered: ${messageOf(error)}`);
+      });
+    }
+  }
+
+  #say(taskId: string | undefined, text: string): void {
+    this.#log.add({ at: new Date(this.#engine.clock.now()), type: "log", taskId, name: "error", value: text });
   }
 
   #tellUser({ id }: Draft, coords: Coords, { type, name, value }: Told): void {

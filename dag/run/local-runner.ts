@@ -2,7 +2,7 @@
 
 import type { Draft } from "../graph/draft.ts";
 import { attempt, type Order, retriable } from "./attempt.ts";
-import type { Clock } from "./clock.ts";
+import { type Clock, VirtualClock } from "./clock.ts";
 import { evaluate } from "./inputs.ts";
 import { type Attempt, type Ended, lengthOfValue, type Runner } from "./runner.ts";
 
@@ -19,6 +19,7 @@ export class LocalRunner implements Runner {
 
   constructor(clock: Clock) {
     this.#clock = clock;
+    if (clock instanceof VirtualClock) clock.waitFor(this);
   }
 
   /** Whether code of a task is at work. */

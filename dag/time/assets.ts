@@ -12,15 +12,38 @@ export interface AssetEvent {
   readonly source?: { readonly dagId: string; readonly runId: string; readonly taskId: string } | undefined;
 }
 
-export interface Asset {
-  readonly kind: "asset";
+export class Asset {
+  readonly kind = "asset";
   readonly name: string;
+
+  constructor(name: string) {
+    this.name = name;
+  }
+
+  /** A word from outside: it has changed. Graphs that wait for it hear of it where `serveDags` runs. */
+  emit({ extra = {} }: { readonly extra?: Readonly<Record<string, unknown>> } = {}): Promise<void> {
+    return tellServers({ asset: this.name, at: new Date(), extra });
+  }
 }
+
+type Listener = (event: AssetEvent) => Promise<void>;
+let tellServers: Listener = async () => {};
+
+/** Set by what knows where graphs are served. */
+export function onAssetEvents(listener: Listener): void {
+  tellServers = listener;
+}
+
+/** A task that makes it has succeeded. */
+export function assetMade(event: AssetEvent): Promise<void> {
+  return tellServers(event);
+}
+
 export type AssetExpression = Asset | { readonly kind: "all" | "any"; readonly of: readonly AssetExpression[] };
 
 export function asset(name: string): Asset {
   if (typeof name !== "string" || name === "") throw new InvalidArgumentError("asset: the name must be a non-empty string");
-  return { kind: "asset", name };
+  return new Asset(name);
 }
 
 /** When each of them has had an event. */

@@ -33,17 +33,45 @@ const OVERLAP_MS = 3 * 3_600_000;
  * @throws InvalidArgumentError for what is no expression.
  */
 export function cron(expression: string, { timezone = "UTC" }: CronOptions = {}): Timetable {
-  const pattern = patternOf(expression);
-  const zone = new Zone(timezone);
-  const hours = expression.trim().split(/\s+/).at(-4) ?? "*";
-  const text = timezone === "UTC" ? expression.trim() : `${expression.trim()} (${timezone})`;
-  return hours.includes("*") ? byRealHours(pattern, zone, text) : byWall(pattern, zone, text);
+  patternOf(expression);
+  zoneOf(timezone);
+  return new CronTimetable(expression.trim(), timezone);
 }
 
+/** Plain data, so that it can be sent to other processes; what it is made of is kept by its text. */
+export class CronTimetable implements Timetable {
+  readonly expression: string;
+  readonly timezone: string;
+
+  constructor(expression: string, timezone: string) {
+    this.expression = expression;
+    this.timezone = timezone;
+  }
+
+  get text(): string {
+    return this.timezone === "UTC" ? this.expression : `${this.expression} (${this.timezone})`;
+  }
+
+  next(date: Date): Date | undefined {
+    const [pattern, zone] = [patternOf(this.expression), zoneOf(this.timezone)];
+    const hours = this.expression.split(/\s+/).at(-4) ?? "*";
+    return hours.includes("*") ? nextByRealHours(pattern, zone, date) : nextByWall(pattern, zone, date);
+  }
+}
+
+const patterns = new Map<string, Cron>();
+const zones = new Map<string, Zone>();
+const KEPT_MAX = 1000;
+
 function patternOf(expression: string): Cron {
+  const known = patterns.get(expression);
+  if (known !== undefined) return known;
   if (typeof expression === "string" && FIELDS.test(expression)) {
     try {
-      return new Cron(expression, { timezone: "UTC", paused: true, legacyMode: true });
+      const pattern = new Cron(expression, { timezone: "UTC", paused: true, legacyMode: true });
+      if (patterns.size >= KEPT_MAX) patterns.clear();
+      patterns.set(expression, pattern);
+      return pattern;
     } catch {
       // Said below.
     }
@@ -53,61 +81,78 @@ function patternOf(expression: string): Cron {
   );
 }
 
+function zoneOf(name: string): Zone {
+  const zone = zones.get(name) ?? new Zone(name);
+  zones.set(name, zone);
+  return zone;
+}
+
 function after(pattern: Cron, wall: number): number | undefined {
   return pattern.nextRun(new Date(wall))?.getTime();
 }
 
-function byWall(pattern: Cron, zone: Zone, text: string): Timetable {
-  return {
-    text,
-    next: (date) => {
-      const from = date.getTime();
-      // What is shown twice comes later than its wall time looks.
-      for (let wall = after(pattern, zone.wallOf(from) - OVERLAP_MS); wall !== undefined; wall = after(pattern, wall)) {
-        const moment = zone.momentOf(wall);
-        if (moment > from) return new Date(moment);
-      }
-      return undefined;
-    },
-  };
+function nextByWall(pattern: Cron, zone: Zone, date: Date): Date | undefined {
+  const from = date.getTime();
+  // What is shown twice comes later than its wall time looks.
+  for (let wall = after(pattern, zone.wallOf(from) - OVERLAP_MS); wall !== undefined; wall = after(pattern, wall)) {
+    const moment = zone.momentOf(wall);
+    if (moment > from) return new Date(moment);
+  }
+  return undefined;
 }
 
-function byRealHours(pattern: Cron, zone: Zone, text: string): Timetable {
-  return {
-    text,
-    next: (date) => {
-      const wall = zone.wallOf(date.getTime());
-      const next = after(pattern, wall);
-      if (next === undefined) return undefined;
-      // The days between are days of the wall; within one the hours are real.
-      if (next - wall > DAY_MS) return new Date(zone.momentOf(next));
-      return new Date(date.getTime() + next - wall);
-    },
-  };
+function nextByRealHours(pattern: Cron, zone: Zone, date: Date): Date | undefined {
+  const wall = zone.wallOf(date.getTime());
+  const next = after(pattern, wall);
+  if (next === undefined) return undefined;
+  // The days between are days of the wall; within one the hours are real.
+  if (next - wall > DAY_MS) return new Date(zone.momentOf(next));
+  return new Date(date.getTime() + next - wall);
 }
 
 /** Every so many milliseconds, counted from `start`; without it from the epoch. */
 export function every(ms: number, start: Date = new Date(0)): Timetable {
-  if (!Number.isSafeInteger(ms) || ms < 1)
+  if (!Number.isSafeInteger(ms) || ms < 1) {
     throw new InvalidArgumentError(`every: milliseconds must be a whole number of 1 or more, not ${ms}`);
-  const first = start.getTime();
-  return {
-    text: `every ${ms} ms`,
-    next: (date) => new Date(Math.max(first, first + (Math.floor((date.getTime() - first) / ms) + 1) * ms)),
-  };
+  }
+  return new IntervalTimetable(ms, start);
 }
 
-function once(start: Date | undefined): Timetable {
-  let over = false;
-  return {
-    text: "@once",
-    next: (date) => {
-      if (start !== undefined) return start > date ? start : undefined;
-      if (over) return undefined;
-      over = true;
-      return new Date(date.getTime() + 1);
-    },
-  };
+export class IntervalTimetable implements Timetable {
+  readonly ms: number;
+  readonly start: Date;
+
+  constructor(ms: number, start: Date) {
+    this.ms = ms;
+    this.start = start;
+  }
+
+  get text(): string {
+    return `every ${this.ms} ms`;
+  }
+
+  next(date: Date): Date {
+    const first = this.start.getTime();
+    return new Date(Math.max(first, first + (Math.floor((date.getTime() - first) / this.ms) + 1) * this.ms));
+  }
+}
+
+/** At its start date; without one the first time it is asked. */
+export class OnceTimetable implements Timetable {
+  readonly text = "@once";
+  readonly start: Date | undefined;
+  over = false;
+
+  constructor(start: Date | undefined) {
+    this.start = start;
+  }
+
+  next(date: Date): Date | undefined {
+    if (this.start !== undefined) return this.start > date ? this.start : undefined;
+    if (this.over) return undefined;
+    this.over = true;
+    return new Date(date.getTime() + 1);
+  }
 }
 
 /** What a schedule without assets comes to; undefined for graphs that only run by hand. */
@@ -116,11 +161,11 @@ export function timetableOf(schedule: string | Timetable, startDate: Date | unde
     if (typeof schedule?.next === "function") return schedule;
     throw new InvalidArgumentError("a schedule is a cron expression, a preset, every(ms), assets, or an object with next(after)");
   }
-  if (schedule === "@once") return once(startDate);
+  if (schedule === "@once") return new OnceTimetable(startDate);
   if (schedule.startsWith("@") && !Object.hasOwn(PRESETS, schedule)) {
     throw new InvalidArgumentError(
       `the schedule ${schedule} is not known; known are @once, ${Object.keys(PRESETS).join(", ")}, @continuous`,
     );
   }
-  return { ...cron(PRESETS[schedule] ?? schedule, { timezone }), text: schedule };
+  return cron(PRESETS[schedule] ?? schedule, { timezone });
 }

@@ -1,0 +1,209 @@
+// Serves graphs: makes their runs when they are due, or when the assets they wait for have changed.
+
+import { InvalidArgumentError, NotFoundError } from "../../sdk/index.ts";
+import type { DagDefinition } from "../graph/dag.ts";
+import type { Clock, Timer } from "../run/clock.ts";
+import type { RunSummary } from "../run/context.ts";
+import type { DagRun } from "../run/dag-run.ts";
+import { type AssetEvent, AssetQueue } from "../time/assets.ts";
+import { previousOf, Schedule } from "../time/schedule.ts";
+import type { Ticks } from "./ticks.ts";
+
+export type Definition = DagDefinition<object, unknown>;
+type When = Pick<RunSummary, "type" | "logicalDate" | "dataInterval" | "assetEvents">;
+
+export interface ServerParts {
+  readonly clock: Clock;
+  readonly ticks: Ticks;
+  readonly start: (definition: Definition, when: When) => Promise<DagRun>;
+}
+
+export interface ServedDag {
+  readonly id: string;
+  /** Grows with each graph of the same id. */
+  readonly version: number;
+  readonly paused: boolean;
+  readonly next: Date | undefined;
+  readonly activeRuns: number;
+  readonly runs: readonly { readonly id: string; readonly state: string; readonly logicalDate: Date }[];
+}
+
+interface Entry {
+  definition: Definition;
+  version: number;
+  paused: boolean;
+  schedule: Schedule | undefined;
+  queue: AssetQueue | undefined;
+  timer: Timer | undefined;
+  active: number;
+  runs: DagRun[];
+}
+
+const MAX_ACTIVE_RUNS = 16;
+/** Runs of a graph that are kept to be looked at. */
+const RUNS_KEPT = 100;
+/** Between a failed run of a continuous graph and the next. */
+const CONTINUOUS_PAUSE_MS = 1000;
+
+export class DagServer {
+  readonly #parts: ServerParts;
+  readonly #entries = new Map<string, Entry>();
+  #stopped = false;
+
+  constructor(parts: ServerParts) {
+    this.#parts = parts;
+  }
+
+  /** Serves them from now on; one of the same id is a newer version of it. Runs that did not end in an earlier life run again. */
+  async add(definitions: readonly Definition[], paused: boolean): Promise<void> {
+    for (const definition of definitions) {
+      const known = this.#entries.get(definition.id);
+      known?.timer?.cancel();
+      const entry: Entry = {
+        definition,
+        version: (known?.version ?? 0) + 1,
+        paused,
+        schedule: undefined,
+        queue: undefined,
+        timer: undefined,
+        active: 0,
+        runs: known?.runs ?? [],
+      };
+      this.#entries.set(definition.id, entry);
+      if (known === undefined) for (const at of await this.#parts.ticks.open(definition.id)) await this.#runFor(entry, at);
+      if (!paused) await this.#on(entry);
+    }
+  }
+
+  dags(): ServedDag[] {
+    return [...this.#entries.values()].map(({ definition: { id }, version, paused, schedule, active, runs }) => ({
+      id, version, paused, next: schedule?.next, activeRuns: active,
+      runs: runs.map((run) => ({ id: run.id, state: run.state, logicalDate: run.logicalDate })),
+    }));
+  }
+
+  async pause(id: string): Promise<void> {
+    const entry = this.#entry(id);
+    entry.paused = true;
+    entry.timer?.cancel();
+    [entry.timer, entry.schedule] = [undefined, undefined];
+  }
+
+  async unpause(id: string): Promise<void> {
+    const entry = this.#entry(id);
+    if (!entry.paused) return;
+    entry.paused = false;
+    await this.#on(entry);
+  }
+
+  /** A run by hand. */
+  async trigger(id: string): Promise<string> {
+    const { clock, start } = this.#parts;
+    const at = new Date(clock.now());
+    const entry = this.#entry(id);
+    return this.#watch(
+      entry,
+      await start(entry.definition, { type: "manual", logicalDate: at, dataInterval: { start: at, end: at } }),
+    ).id;
+  }
+
+  /** An asset has changed. */
+  async heard(event: AssetEvent): Promise<void> {
+    for (const entry of this.#entries.values()) {
+      const events = entry.paused ? undefined : entry.queue?.add(event);
+      if (events === undefined || this.#stopped) continue;
+      const logicalDate = new Date(this.#parts.clock.now());
+      const start = events.reduce((first, { at }) => (at < first ? at : first), logicalDate);
+      const when: When = { type: "asset", logicalDate, dataInterval: { start, end: logicalDate }, assetEvents: events };
+      this.#watch(entry, await this.#parts.start(entry.definition, when));
+    }
+  }
+
+  /** No more runs; those that are under way go on. */
+  stop(): void {
+    this.#stopped = true;
+    for (const { timer } of this.#entries.values()) timer?.cancel();
+  }
+
+  async #on(entry: Entry): Promise<void> {
+    const { id, schedule, options } = entry.definition;
+    const { clock, ticks } = this.#parts;
+    if (schedule.kind === "assets") entry.queue = new AssetQueue(schedule.expression);
+    else if (schedule.kind === "continuous") void this.#continuous(entry);
+    else if (schedule.kind === "times") {
+      const { timetable, startDate, endDate } = schedule;
+      const { catchup = false, maxActiveRuns = MAX_ACTIVE_RUNS } = options;
+      entry.schedule = new Schedule(
+        { timetable, startDate, endDate, catchup, maxActiveRuns },
+        new Date(clock.now()),
+        await ticks.last(id),
+      );
+      this.#arm(entry);
+    }
+  }
+
+  #arm(entry: Entry): void {
+    entry.timer?.cancel();
+    const next = entry.schedule?.next;
+    if (next === undefined || this.#stopped || entry.paused) return;
+    entry.timer = this.#parts.clock.at(next.getTime(), () => void this.#fire(entry));
+  }
+
+  async #fire(entry: Entry): Promise<void> {
+    const { schedule } = entry;
+    if (this.#stopped || entry.paused || schedule === undefined) return;
+    const { clock, ticks } = this.#parts;
+    for (let due = schedule.due(new Date(clock.now())); due.length > 0; due = schedule.due(new Date(clock.now()))) {
+      for (const { logicalDate } of due) {
+        const claimed = await ticks.claim(entry.definition.id, logicalDate);
+        if (claimed) await this.#runFor(entry, logicalDate, schedule);
+        else schedule.runEnded();
+      }
+    }
+    // What is due and may not be active yet is made when another run ends.
+    if (schedule.next !== undefined && schedule.next.getTime() > clock.now()) this.#arm(entry);
+  }
+
+  async #runFor(entry: Entry, logicalDate: Date, schedule?: Schedule): Promise<void> {
+    const { id, schedule: kind } = entry.definition;
+    const before = kind.kind === "times" ? previousOf(kind.timetable, logicalDate) : undefined;
+    const when: When = { type: "scheduled", logicalDate, dataInterval: { start: before ?? logicalDate, end: logicalDate } };
+    const run = this.#watch(entry, await this.#parts.start(entry.definition, when));
+    void run.done().then(async () => {
+      await this.#parts.ticks.ended(id, logicalDate, run.state);
+      schedule?.runEnded();
+      await this.#fire(entry);
+    }).catch((error: unknown) => process.emitWarning(`run ${run.id} of ${id} ended, which could not be kept: ${String(error)}`));
+  }
+
+  async #continuous(entry: Entry): Promise<void> {
+    while (!this.#stopped && !entry.paused && this.#entries.get(entry.definition.id) === entry) {
+      const at = new Date(this.#parts.clock.now());
+      const when: When = { type: "scheduled", logicalDate: at, dataInterval: { start: at, end: at } };
+      const run = await this.#watch(entry, await this.#parts.start(entry.definition, when)).done();
+      if (run.state === "success") continue;
+      await new Promise<void>((resolve) => this.#parts.clock.at(this.#parts.clock.now() + CONTINUOUS_PAUSE_MS, resolve));
+    }
+  }
+
+  #watch(entry: Entry, run: DagRun): DagRun {
+    entry.active += 1;
+    entry.runs.push(run);
+    if (entry.runs.length > RUNS_KEPT) entry.runs.shift()?.forget();
+    void run.done().then(() => { entry.active -= 1; });
+    return run;
+  }
+
+  #entry(id: string): Entry {
+    const entry = this.#entries.get(id);
+    if (entry === undefined) throw new NotFoundError(`dag ${id} is not served here`);
+    return entry;
+  }
+}
+
+/** @throws InvalidArgumentError for what is no graph. */
+export function definitionOf(dag: unknown): Definition {
+  const { definition } = (dag ?? {}) as { definition?: Definition };
+  if (definition === undefined) throw new InvalidArgumentError("serveDags: expected graphs made with dag()");
+  return definition;
+}

@@ -1,0 +1,144 @@
+// serveDags(): graphs are served by a detached actor of the cluster, one of a name. It survives who started it, and begins
+// anew when its process dies.
+
+import { getActor, InvalidArgumentError, kill, NotFoundError, remote } from "../../sdk/index.ts";
+import type { ActorHandle } from "../../sdk/index.ts";
+import { get } from "../../sdk/index.ts";
+import { startRun } from "../dag.ts";
+import { type Clock, systemClock, VirtualClock } from "../run/clock.ts";
+import { Engine } from "../run/engine.ts";
+import { LocalRunner } from "../run/local-runner.ts";
+import { type AssetEvent, onAssetEvents } from "../time/assets.ts";
+import { type Definition, DagServer, definitionOf, type ServedDag } from "./dag-server.ts";
+import { clusterTicks, MemoryTicks } from "./ticks.ts";
+
+export interface ServeOptions {
+  /** Default "default". */
+  readonly name?: string | undefined;
+  /** They run when they are unpaused, or triggered. Default false. */
+  readonly paused?: boolean | undefined;
+  /** Serves them in this process, with this clock and without a cluster: for tests. */
+  readonly clock?: VirtualClock | undefined;
+}
+
+export interface DagService {
+  readonly name: string;
+  dags(): Promise<ServedDag[]>;
+  pause(id: string): Promise<void>;
+  unpause(id: string): Promise<void>;
+  /** Starts a run; gives its id. */
+  trigger(id: string): Promise<string>;
+  /** Ends the service; runs that are under way end with it. */
+  stop(): Promise<void>;
+}
+
+const NAMESPACE = "troupe-dags";
+const actorName = (name: string): string => `dags:${name}`;
+
+/** The actor: one server, on the cluster's clock. */
+export class DagHost {
+  readonly #server = new DagServer({
+    clock: systemClock,
+    ticks: clusterTicks,
+    start: (definition, when) => startRun(definition, {}, when),
+  });
+
+  constructor(definitions: readonly Definition[], paused: boolean) {
+    onAssetEvents((event) => this.#server.heard(event));
+    void this.#server
+      .add(definitions, paused)
+      .catch((error: unknown) => process.emitWarning(`graphs can't be served: ${String(error)}`));
+  }
+
+  add(definitions: readonly Definition[], paused: boolean): Promise<void> {
+    return this.#server.add(definitions, paused);
+  }
+
+  async dags(): Promise<ServedDag[]> {
+    return this.#server.dags();
+  }
+
+  pause(id: string): Promise<void> {
+    return this.#server.pause(id);
+  }
+
+  unpause(id: string): Promise<void> {
+    return this.#server.unpause(id);
+  }
+
+  trigger(id: string): Promise<string> {
+    return this.#server.trigger(id);
+  }
+
+  heard(event: AssetEvent): Promise<void> {
+    return this.#server.heard(event);
+  }
+}
+
+/** Serves graphs until `stop()`; a second call of the same name adds its graphs to the same service. */
+export async function serveDags(
+  { dags }: { readonly dags: readonly unknown[] }, { name = "default", paused = false, clock }: ServeOptions = {},
+): Promise<DagService> {
+  if (!Array.isArray(dags)) throw new InvalidArgumentError("serveDags: expected { dags: [...] }");
+  const definitions = dags.map(definitionOf);
+  if (clock !== undefined) return serveHere(name, definitions, paused, clock);
+  const Host = remote(DagHost, {
+    name: actorName(name),
+    namespace: NAMESPACE,
+    lifetime: "detached",
+    getIfExists: true,
+    maxRestarts: -1,
+    numCpus: 0,
+    maxConcurrency: 100,
+  });
+  const host = Host.remote(definitions, paused);
+  // An actor that was there before has graphs of its own.
+  const known = new Set((await get(host.dags.remote())).map(({ id }) => id));
+  if (definitions.some(({ id }) => !known.has(id)) || known.size > definitions.length)
+    await get(host.add.remote(definitions, paused));
+  return serviceOf(name, host);
+}
+
+/** The service of a name. @throws NotFoundError. */
+export async function dagService(name = "default"): Promise<DagService> {
+  return serviceOf(name, await getActor<DagHost>(actorName(name), { namespace: NAMESPACE }));
+}
+
+function serviceOf(name: string, host: ActorHandle<DagHost>): DagService {
+  return {
+    name,
+    dags: () => get(host.dags.remote()), pause: (id) => get(host.pause.remote(id)), unpause: (id) => get(host.unpause.remote(id)),
+    trigger: (id) => get(host.trigger.remote(id)), stop: () => kill(host),
+  };
+}
+
+async function serveHere(
+  name: string,
+  definitions: readonly Definition[],
+  paused: boolean,
+  clock: VirtualClock,
+): Promise<DagService> {
+  const engine = new Engine(clock as Clock, new LocalRunner(clock));
+  const start = (definition: Definition, when: Parameters<typeof startRun>[2]) => startRun(definition, {}, when, engine);
+  const server = new DagServer({ clock, ticks: new MemoryTicks(), start });
+  onAssetEvents((event) => server.heard(event));
+  await server.add(definitions, paused);
+  return {
+    name,
+    dags: async () => server.dags(),
+    pause: (id) => server.pause(id),
+    unpause: (id) => server.unpause(id),
+    trigger: (id) => server.trigger(id),
+    stop: async () => server.stop(),
+  };
+}
+
+/** Tells the service of the cluster, if there is one: for runs that this process made itself. */
+onAssetEvents(async (event) => {
+  try {
+    const host = await getActor<DagHost>(actorName("default"), { namespace: NAMESPACE });
+    await get(host.heard.remote(event));
+  } catch (error) {
+    if (!(error instanceof NotFoundError)) throw error;
+  }
+});
