@@ -9,7 +9,7 @@ import { type ActorPlacement, AgentActors, SHARED } from "./agent-actors.ts";
 import type { AgentEnvironments } from "./agent-environments.ts";
 import type { AgentLeases } from "./agent-leases.ts";
 import type { AgentObjects } from "./agent-objects.ts";
-import type { WorkerPool } from "./worker-pool.ts";
+import type { PooledWorker, WorkerPool } from "./worker-pool.ts";
 
 const CALL_TIMEOUT_MS = 30_000;
 const SHARED_LIMITS = { actorsPerHost: 1000, actorsBeforeNext: 64 };
@@ -26,6 +26,8 @@ export interface ActorDeskParts {
   readonly leases: () => AgentLeases;
   readonly objects: () => AgentObjects;
   readonly connect: (node: string) => Promise<Channel>;
+  /** Milliseconds since the loop of a client of the store last turned. */
+  readonly turnAgeMs: (storeClient: number) => number;
   /** To the head. */
   readonly report: (info: Draft<ActorInfo>, spec: ActorSpec | undefined) => void;
 }
@@ -40,11 +42,11 @@ export class ActorDesk {
 
   constructor(parts: ActorDeskParts) {
     this.#parts = parts;
-    const { clock, random, nodeId, cpus, leases, workers, report, objects } = parts;
+    const { clock, random, nodeId, cpus, leases, workers, report, objects, turnAgeMs } = parts;
     this.#arguments = new ActorArguments(objects);
     const refused = (actor: string, error: Error) => this.actors.refused(actor, error);
     const granted = (actor: string, worker: string) => this.actors.granted(actor, worker);
-    const common = { clock, random, nodeId, leases, workers, refused };
+    const common = { clock, random, nodeId, leases, workers, refused, turnAgeMs };
     this.threads = new ActorThreads({ workers, granted });
     this.#hosts = new ActorHosts({ ...common, cpus, limits: SHARED_LIMITS, seated: ({ actor }, host) => granted(actor, host) });
     // Threads use all CPUs from one process.
@@ -94,11 +96,11 @@ export class ActorDesk {
 
   // -- ends --------------------------------------------------------------------------------------------------------
 
-  workerDied(process: string, cause: DeathCause): void {
+  workerDied({ process, lastRan }: PooledWorker, cause: DeathCause): void {
     this.#hosts.workerDied(process);
     this.#threadHosts.workerDied(process);
     this.threads.workerDied(process, cause.text);
-    this.actors.workerDied(process, cause);
+    this.actors.workerDied(process, cause, lastRan);
   }
 
   jobEnded(jobId: string): void {

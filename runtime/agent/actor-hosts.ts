@@ -8,6 +8,8 @@ import type { ActorSpec } from "../transport/index.ts";
 import type { AgentLeases, PlacedSpec } from "./agent-leases.ts";
 import type { WorkerPool } from "./worker-pool.ts";
 
+/** A host whose loop has not turned for so long is passed over. */
+const BLOCKED_MS = 10_000;
 /** A host that nobody is in ends after so long. */
 const EMPTY_MS = 10_000;
 /** The next host after one that died young waits, ever longer. */
@@ -22,6 +24,8 @@ export interface ActorHostsParts {
   readonly cpus: number;
   readonly leases: () => Pick<AgentLeases, "placeActor" | "actorPlaced" | "actorGone">;
   readonly workers: Pick<WorkerPool, "get" | "hosts" | "kill">;
+  /** Milliseconds since the loop of a client of the store last turned. */
+  readonly turnAgeMs: (storeClient: number) => number;
   readonly limits: Pick<HostLimits, "actorsPerHost" | "actorsBeforeNext">;
   /** The actor's host is there. */
   readonly seated: (spec: ActorSpec, worker: string) => void;
@@ -46,7 +50,7 @@ export class ActorHosts {
   seat(spec: ActorSpec): void {
     const { random, clock, seated } = this.#parts;
     const kind = JSON.stringify([spec.jobId, spec.environment, spec.detached]);
-    const { host, isNew } = this.#book.seat(spec.actor, kind, () => `host-${random.hex(8)}`);
+    const { host, isNew } = this.#book.seat(spec.actor, kind, () => `host-${random.hex(8)}`, (one) => this.#turns(one));
     if (host.worker !== undefined) {
       this.#mark(host, spec);
       return seated(spec, host.worker);
@@ -114,6 +118,14 @@ export class ActorHosts {
   }
 
   // -- inside ------------------------------------------------------------------------------------------------------
+
+  /** One whose loop is blocked takes no more actors. */
+  #turns({ worker }: Host): boolean {
+    const client = worker === undefined ? undefined : this.#parts.workers.get(worker)?.storeClient;
+    const ageMs = client === undefined ? 0 : this.#parts.turnAgeMs(client);
+    // It may not have opened the store yet.
+    return ageMs < BLOCKED_MS || ageMs === Number.MAX_SAFE_INTEGER;
+  }
 
   #start({ id }: Host, { jobId, environment, infeasibleGraceMs }: ActorSpec): void {
     if (!this.isHost(id)) return;

@@ -4,7 +4,7 @@
 // request to another node, that node's agent takes the actor over. The hosting agent restarts it in place after a crash and
 // reports every change to the head; the head starts it elsewhere when the node dies.
 
-import { newActorLife, stepActor, type ActorEffect, type ActorEvent, type ActorLife } from "../core/index.ts";
+import { actorTag, newActorLife, stepActor, type ActorEffect, type ActorEvent, type ActorLife } from "../core/index.ts";
 import { ActorDiedError, errorOf, failureOf, GROUP_REMOVED, PlacementGroupRemovedError } from "../errors.ts";
 import type { Clock, Timer } from "../seams.ts";
 import type {
@@ -136,7 +136,9 @@ export class AgentActors {
     this.#step(hosted, { kind: "constructorThrew", incarnation: message.incarnation });
   }
 
-  workerDied(process: string, cause: DeathCause): void {
+  /** `lastRan`: tag of the actor whose code ran then; 0 when that is not known. */
+  workerDied(process: string, cause: DeathCause, lastRan: number): void {
+    const culprit = lastRan === 0 ? undefined : this.#culpritIn(process, lastRan);
     for (const hosted of this.#hosted.values()) {
       if (hosted.worker !== process) continue;
       hosted.worker = "";
@@ -153,11 +155,13 @@ export class AgentActors {
       const isShared = isolation === SHARED || cause.reason === HOST_DIED;
       const fields = {
         actorId: actor, exitCode: cause.signal === "" ? cause.exitCode : undefined, signal: cause.signal || undefined,
-        stderrTail: cause.stderrTail, reason: isShared ? HOST_DIED : cause.reason,
+        stderrTail: cause.stderrTail, reason: isShared ? HOST_DIED : cause.reason, culprit: culprit?.spec.actor,
       };
-      const what = isShared ? `the process that it shared with other actors ended: ${cause.text}` : cause.text;
+      const who = culprit === undefined ? "" : `, in the code of actor ${culprit.spec.className} (${culprit.spec.actor})`;
+      const what = isShared ? `the process that it shared with other actors ended${who}: ${cause.text}` : cause.text;
       hosted.failure = failureOf(new ActorDiedError(`actor ${className} (${actor}) died: ${what}`, fields)) as Failure;
-      this.#step(hosted, isShared ? { kind: "hostDied", incarnation, charged: false } : { kind: "workerDied", incarnation });
+      if (isShared) this.#step(hosted, { kind: "hostDied", incarnation, charged: hosted === culprit });
+      else this.#step(hosted, { kind: "workerDied", incarnation });
     }
   }
 
@@ -256,6 +260,10 @@ export class AgentActors {
     }
     this.#parts.report(info, undefined);
     if (hosted.life.state !== "restarting") this.#answerWaiters(hosted);
+  }
+
+  #culpritIn(process: string, tag: number): Hosted | undefined {
+    return [...this.#hosted.values()].find(({ worker, spec }) => worker === process && actorTag(spec.actor) === tag);
   }
 
   #answerWaiters(hosted: Hosted): void {

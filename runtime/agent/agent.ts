@@ -150,6 +150,7 @@ export class Agent {
     this.#actors = new ActorDesk({
       clock, random, nodeId, cpus: wholeCpus(parts.total), caller: this.caller, workers: this.workers, connect,
       environments: this.#environments, leases: () => this.#leases, objects: () => this.#objects,
+      turnAgeMs: (client) => parts.store.health(client).turnAgeMs,
       report: (info, spec) => this.#head.send("actorReport", { info, spec }),
     });
     const grant = parts.store.admit(processId);
@@ -354,6 +355,7 @@ export class Agent {
       onTurn: (channel) => channel.flush(),
       onClose: (channel, failure) => {
         this.#objects.clientGone(grant.client);
+        this.workers.ran(peer.processId, store.health(grant.client).runs);
         store.expel(grant.client, this.#jobs.heirOf(this.#jobOf(peer)));
         this.#left(peer, channel, failure);
       },

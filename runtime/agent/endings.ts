@@ -54,7 +54,7 @@ export class Endings {
     this.#tell(died, worker.channel !== undefined);
     environments.workerDied(worker, cause);
     leases.workerDied(died);
-    desk.workerDied(process, cause);
+    desk.workerDied(worker, cause);
     this.#ended(process, `its creator, worker ${process}, died`);
   }
 

@@ -43,6 +43,8 @@ export interface PooledWorker {
   actor: string | undefined;
   /** Its actor outlives the job. */
   detachedActor: boolean;
+  /** Tag of the actor whose code ran when it left; 0 when that is not known. */
+  lastRan: number;
   /** The worker whose process it is a thread of; "" for one with a process of its own. */
   readonly host: string;
 }
@@ -170,6 +172,12 @@ export class WorkerPool {
     this.#killAfter(process, HOOK_TIMEOUT_MS, `its setupHook did not end within ${HOOK_TIMEOUT_MS} ms`);
   }
 
+  /** What it said that it runs, when it left. */
+  ran(process: string, tag: number): void {
+    const worker = this.#workers.get(process);
+    if (worker !== undefined) worker.lastRan = tag;
+  }
+
   /** Its channel is closed: it has ended, or is about to. */
   left(process: string): void {
     if (!this.#workers.has(process)) return;
@@ -217,6 +225,7 @@ export class WorkerPool {
       storeClient: undefined,
       actor: undefined,
       detachedActor: false,
+      lastRan: 0,
       host,
     };
     this.#workers.set(process, worker);

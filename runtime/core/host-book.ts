@@ -41,11 +41,13 @@ export class HostBook {
     return undefined;
   }
 
-  /** A seat in a host; `id` names a new one, if there has to be one. A repeat changes nothing. */
-  seat(actor: string, kind: string, id: () => string): { readonly host: Host; readonly isNew: boolean } {
+  /** A seat in a host that takes it; `id` names a new one, if there has to be one. A repeat changes nothing. */
+  seat(
+    actor: string, kind: string, id: () => string, takes: (host: Host) => boolean = () => true,
+  ): { readonly host: Host; readonly isNew: boolean } {
     const seated = this.#hostOf.get(actor);
     if (seated !== undefined) return { host: seated, isNew: false };
-    const found = this.#withRoom(kind);
+    const found = this.#withRoom(kind, takes);
     const host = found ?? { id: id(), kind, actors: new Set<string>(), worker: undefined };
     this.#hosts.set(host.id, host);
     host.actors.add(actor);
@@ -71,12 +73,12 @@ export class HostBook {
   }
 
   /** The one with the fewest actors; none when there is to be another. */
-  #withRoom(kind: string): Host | undefined {
+  #withRoom(kind: string, takes: (host: Host) => boolean): Host | undefined {
     const { actorsPerHost, actorsBeforeNext, cpus } = this.#limits;
     let least: Host | undefined;
     let count = 0;
     for (const host of this.#hosts.values()) {
-      if (host.kind !== kind) continue;
+      if (host.kind !== kind || !takes(host)) continue;
       count += 1;
       if (least === undefined || host.actors.size < least.actors.size) least = host;
     }

@@ -2,6 +2,7 @@
 export { ActorCalls, type ActorCallLife, type ActorClientState } from "./actor-calls.ts";
 export { ActorDirectory, type DirectoryInfo, type NodeLoss } from "./actor-directory.ts";
 export { newActorLife, stepActor, type ActorEffect, type ActorEvent, type ActorLife, type ActorState } from "./actor-life.ts";
+export { actorTag } from "./actor-tag.ts";
 export { CallOrder, KEPT_BYTES, WINDOW, type Arrival, type KeptBytes } from "./call-order.ts";
 export { CallSlots, type SlotCall, type SlotLimits } from "./call-slots.ts";
 export { Deque } from "./deque.ts";

@@ -18,7 +18,7 @@
 //                           2 first page + 1            4 pins from here on were never used: the host looks no further
 //                           3 size, low 32 bits         5 objects it aborted, ever
 //                           4 size, high bits           6 recalls of its open slabs, by the host; 7 it let go up to this slab
-//                           5, 6 owner's process,       8.. pins: slot + 1, or 0
+//                           5, 6 owner's process,       8 tag of the code that runs now; 9.. pins: slot + 1, or 0
 //                           7 owner's node (hashes)
 //
 // Who writes what: the host writes generations; the creator writes state, page, size and owner of a descriptor it leased, until
@@ -33,14 +33,14 @@
 export const PAGE = 4096;
 export const SLAB_BYTES = 2 * 1024 * 1024;
 export const MAGIC = 0x74727570;
-export const LAYOUT_VERSION = 4;
+export const LAYOUT_VERSION = 5;
 
 export const HEADER_WORDS = 1024;
 export const DESCRIPTOR_WORDS = 8;
 export const DESCRIPTORS = 1_048_576;
 export const CLIENTS = 512;
-export const PINS = 16_376;
-export const CLIENT_WORDS = 8 + PINS;
+export const PINS = 16_375;
+export const CLIENT_WORDS = 9 + PINS;
 
 export const DESCRIPTORS_AT = HEADER_WORDS;
 export const CLIENTS_AT = DESCRIPTORS_AT + DESCRIPTORS * DESCRIPTOR_WORDS;
@@ -71,7 +71,8 @@ export const PINS_USED = 4;
 export const ABORTS = 5;
 export const RECALL = 6;
 export const RETURNED = 7;
-export const FIRST_PIN = 8;
+export const RUNS = 8;
+export const FIRST_PIN = 9;
 
 export function descriptorAt(slot: number): number {
   return DESCRIPTORS_AT + slot * DESCRIPTOR_WORDS;

@@ -213,8 +213,8 @@ export class LocalHost implements StoreHost {
       if (object.client === client) this.free({ slot, generation: object.generation });
   }
 
-  health(): { beatAgeMs: number; turnAgeMs: number } {
-    return { beatAgeMs: 0, turnAgeMs: 0 };
+  health(): { beatAgeMs: number; turnAgeMs: number; runs: number } {
+    return { beatAgeMs: 0, turnAgeMs: 0, runs: 0 };
   }
 
   stats(): StoreStats {
@@ -254,6 +254,10 @@ export class LocalClient implements StoreClient {
     this.#host = host;
     this.#client = grant.client;
     this.#broker = broker;
+  }
+
+  runs(): number {
+    return 0;
   }
 
   tryCreate(size: number): WritableObject | undefined {

@@ -18,6 +18,7 @@ import {
   PAGE,
   PID,
   PINS,
+  RUNS,
   RECALL,
   RETURNED,
   SIZE_CLASSES,
@@ -95,6 +96,13 @@ export class SharedClient implements StoreClient {
     this.#block = native.joinBlock(controlPath, at * 4, CLIENT_WORDS * 4, FIRST_PIN * 4);
     this.#pins = new Pins(native, grant, this.#words, () => this.#leave());
     this.#turned();
+  }
+
+  runs(tag: number): number {
+    const at = clientAt(this.#grant.client) + RUNS;
+    const before = this.#words[at];
+    this.#words[at] = tag;
+    return before;
   }
 
   tryCreate(size: number): WritableObject | undefined {

@@ -30,6 +30,7 @@ import {
   pagesOf,
   PID,
   PINS,
+  RUNS,
   PINS_USED,
   RECALL,
   RETURNED,
@@ -280,11 +281,11 @@ class SharedHost implements StoreHost {
     this.sweep();
   }
 
-  health(client: number): { beatAgeMs: number; turnAgeMs: number } {
+  health(client: number): { beatAgeMs: number; turnAgeMs: number; runs: number } {
     const now = this.#native.monotonicMs();
     const age = (word: number) => (word === 0 ? NEVER_MS : (now - word) & CLOCK_MASK);
-    const at = clientAt(client);
-    return { beatAgeMs: age(this.#words[at + HEARTBEAT]), turnAgeMs: age(this.#words[at + LAST_TURN]) };
+    const [beat, turn] = [HEARTBEAT, LAST_TURN].map((word) => this.#words[clientAt(client) + word]);
+    return { beatAgeMs: age(beat), turnAgeMs: age(turn), runs: this.#words[clientAt(client) + RUNS] };
   }
 
   stats(): StoreStats {

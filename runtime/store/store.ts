@@ -72,6 +72,8 @@ export interface StoreClient {
    * gets a copy.
    */
   open(handle: ObjectHandle): ReadableObject | undefined;
+  /** Leaves word for the host of what runs here now, should this process end in the middle of it; returns the word before. */
+  runs(tag: number): number;
   /** Objects this client has pinned now, their bytes, and how much of what it could pin at all that is, from 0 to 1. */
   pinned(): { readonly objects: number; readonly bytes: number; readonly share: number };
   close(): void;
@@ -189,8 +191,11 @@ export interface StoreHost {
   freeAllOf(client: number): void;
   /** Reclaims ranges whose last pin has gone since; true when anything became free. */
   sweep(): boolean;
-  /** Milliseconds since the client's native thread last beat, and since its event loop last turned. */
-  health(client: number): { readonly beatAgeMs: number; readonly turnAgeMs: number };
+  /**
+   * Milliseconds since the client's native thread last beat, and since its event loop last turned, `Number.MAX_SAFE_INTEGER`
+   * while neither has; and what it says it runs.
+   */
+  health(client: number): { readonly beatAgeMs: number; readonly turnAgeMs: number; readonly runs: number };
   stats(): StoreStats;
   close(): void;
 }

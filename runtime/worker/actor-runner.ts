@@ -5,7 +5,7 @@
 // calls run is core/call-slots.ts. A repeat of a call never runs twice while this process lives.
 
 import { type Attempt, AttemptEnding, type Link, objectIdOf, type Session, type WireValue } from "../owner/index.ts";
-import { CallOrder, CallSlots, type KeptBytes, type Recent, WINDOW } from "../core/index.ts";
+import { actorTag, CallOrder, CallSlots, type KeptBytes, type Recent, WINDOW } from "../core/index.ts";
 import {
   ActorDeadlockError, ActorDiedError, ActorUnavailableError, failureOf, InvalidArgumentError, type TroupeError,
 } from "../errors.ts";
@@ -69,6 +69,7 @@ export class ActorRunner {
   #constructing: Attempt | undefined;
   /** It was ended at once: nothing of it counts any more. */
   #isClosed = false;
+  readonly #tag: number;
   #isConstructing = false;
   #instance: Instance | undefined;
   /** Why it takes no more calls. */
@@ -83,6 +84,7 @@ export class ActorRunner {
     this.#execution = new Execution(parts.session, parts.pid);
     this.#spec = spec;
     this.incarnation = incarnation;
+    this.#tag = actorTag(spec.actor);
     this.#slots = new CallSlots({
       slots: Math.max(1, spec.maxConcurrency), groups: spec.concurrencyGroups, reentrant: spec.reentrant,
     });
@@ -122,7 +124,7 @@ export class ActorRunner {
     Promise.all([session.code.revive(code), this.#execution.argumentsLater(call)]).then(
       ([type, args]) => {
         const construct = (...values: unknown[]) => {
-          this.#instance = new (type as new (...args: unknown[]) => never)(...values);
+          this.#instance = this.#marked(() => new (type as new (...args: unknown[]) => never)(...values));
         };
         if (this.#isClosed) return;
         this.#constructing = this.#attempt(call, undefined);
@@ -320,7 +322,7 @@ export class ActorRunner {
     const method = instance[received.method];
     const attempt = this.#attempt(received, received.call.chain);
     received.running = attempt;
-    const code = (...values: unknown[]) => method.apply(instance, values);
+    const code = (...values: unknown[]) => this.#marked(() => method.apply(instance, values));
     const started = this.#parts.session.parts.seams.clock.now();
     this.#execution.run(received, attempt, received.arguments as Arguments, code, (reply) => {
       received.running = undefined;
@@ -331,6 +333,18 @@ export class ActorRunner {
       this.#pump();
     });
     this.#warnOfBlocking(received.name, this.#parts.session.parts.seams.clock.now() - started);
+  }
+
+  /** Others share the process: should it end in the middle of this, it is known whose code that was. */
+  #marked<T>(code: () => T): T {
+    const { store } = this.#parts.session.parts.home;
+    if (store === undefined || this.#spec.isolation !== "shared") return code();
+    const before = store.runs(this.#tag);
+    try {
+      return code();
+    } finally {
+      store.runs(before);
+    }
   }
 
   /** Others share the process: who keeps them waiting is named. */

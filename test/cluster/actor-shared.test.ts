@@ -148,6 +148,19 @@ describe("shared actors", () => {
     expect((await get(other.add.remote(0))).filter((one) => one === 1).length).toBe(before);
   });
 
+  test("that end their process in their code are charged for it, and named", async () => {
+    const [culprit, other] = [SharedCell.options({ maxRestarts: 1 }).remote(), SharedCell.options({ maxRestarts: 1 }).remote()];
+    await get([culprit, other].map((cell) => cell.add.remote(1)));
+    const { id } = await actorState(culprit);
+    const waiting = other.late.remote(10_000);
+    await expect(get(culprit.die.remote())).rejects.toThrow(ActorUnavailableError);
+    await expect(get(waiting)).rejects.toThrow(new RegExp(`in the code of actor Cell \\(${id}\\)`));
+    await get([culprit, other].map((cell) => cell.add.options({ maxTaskRetries: 9 }).remote(1)));
+    expect(await actorState(culprit)).toMatchObject({ restarts: 1 });
+    expect(await actorState(other)).toMatchObject({ restarts: 0 });
+    await expect(get(culprit.die.remote())).rejects.toMatchObject({ code: "ACTOR_DIED", culprit: id });
+  });
+
   test("all end with their process; those with restarts live again and are not charged", async () => {
     const [once, again, named] = [
       SharedCell.remote(), SharedCell.options({ maxRestarts: 1 }).remote(),

@@ -32,6 +32,13 @@ test("what leaves makes room; a host that is gone is nobody's", () => {
   expect(seat("c")).toBe("h2");
 });
 
+test("a host that takes nobody is passed over", () => {
+  const { seat, of } = book();
+  seat("a");
+  expect(of.seat("b", "k", () => "new", ({ id }) => id !== "h1").host.id).toBe("new");
+  expect(seat("c")).toBe("h1");
+});
+
 test("in any history no host is over its limit, and every actor has one seat", () => {
   const what = fc.constantFrom("seat", "seat", "seat", "leave", "gone");
   const act = fc.record({ kind: fc.constantFrom("k", "l"), act: what, n: fc.nat(60) });
