@@ -1,7 +1,7 @@
 // Placement groups: resources reserved together, on one node or on several, all of them or none.
 
 import { GetTimeoutError, InvalidArgumentError, NotFoundError, PlacementGroupRemovedError } from "../runtime/errors.ts";
-import { currentSession, objectIdOf, type WaitOptions } from "../runtime/owner/index.ts";
+import { currentSession, objectIdOf, type Session, type WaitOptions } from "../runtime/owner/index.ts";
 import { REDUCE_BRAND } from "../runtime/serialize/index.ts";
 import type { GroupInfo } from "../runtime/transport/index.ts";
 import { GROUP_STRATEGIES, parseResources, resourceAmounts, type Resources } from "../scheduler/index.ts";
@@ -50,41 +50,13 @@ export class PlacementGroup {
    *
    * @throws GetTimeoutError after `timeoutMs`, with what the group waits for; PlacementGroupRemovedError when it is gone.
    */
-  async ready(options?: WaitOptions): Promise<void> {
-    const { signal } = checkWait("ready", options) ?? {};
-    if (signal?.aborted) throw signal.reason;
-    const session = currentSession();
-    let waitsFor = "the cluster did not answer";
-    const timedOut = () => {
-      const text = `placement group ${this.id} was not ready after ${options?.timeoutMs} ms: ${waitsFor}`;
-      return new GetTimeoutError(text, { groupId: this.id });
-    };
-    await session.waiting.until<undefined>(options, timedOut, (settle) => {
-      let over = false;
-      const look = (waitMs: number): void => {
-        session.ask("findGroup", { group: this.id, waitMs }, "group", ASK_MS + waitMs).then(
-          (info) => {
-            waitsFor = info.reason;
-            if (info.state === "CREATED") settle(undefined);
-            else if (info.state === "REMOVED") settle(this.#removed(info.reason));
-            else if (!over) look(ASK_MS);
-          },
-          (error: Error) => settle(error instanceof NotFoundError ? this.#removed(error.message) : error),
-        );
-      };
-      // The first answer says what it waits for.
-      look(0);
-      return () => void (over = true);
-    });
+  ready(options?: WaitOptions): Promise<void> {
+    return groupReady(currentSession(), this, options);
   }
 
   /** Gives its resources back. What runs in it is ended, and fails with PlacementGroupRemovedError like what is yet to run. */
-  async remove(): Promise<void> {
-    await currentSession().ask("removeGroup", { group: this.id, reason: "it was removed" }, "done");
-  }
-
-  #removed(reason: string): PlacementGroupRemovedError {
-    return new PlacementGroupRemovedError(`placement group ${this.id} was removed: ${reason}`, { groupId: this.id });
+  remove(): Promise<void> {
+    return removeGroup(currentSession(), this);
   }
 
   /** @internal */
@@ -105,15 +77,56 @@ export function restoreGroup(id: string, shape: readonly Resources[]): Placement
  * @throws InvalidArgumentError for bundles that are none; NameTakenError.
  */
 export async function placementGroup(bundles: readonly Bundle[], options: GroupOptions = {}): Promise<PlacementGroup> {
+  return createGroup(currentSession(), bundles, options);
+}
+
+/** @internal */
+export async function createGroup(session: Session, bundles: readonly Bundle[], options: GroupOptions): Promise<PlacementGroup> {
   const shape = shapeOf(bundles);
   const { strategy = "PACK", name = "", namespace, lifetime } = checkGroupOptions(options);
-  const session = currentSession();
   const spec = {
     group: objectIdOf(session.parts.identity.processId, session.newNumber()),
     name, namespace: namespace ?? session.namespace, strategy, detached: lifetime === "detached",
     bundles: shape.map((resources) => ({ resources: { ...resources } })),
   };
   return handleOf(await session.ask("createGroup", { spec }, "group"));
+}
+
+/** @internal */
+export async function groupReady(session: Session, { id }: PlacementGroup, options: WaitOptions | undefined): Promise<void> {
+  const { signal } = checkWait("ready", options) ?? {};
+  if (signal?.aborted) throw signal.reason;
+  let waitsFor = "the cluster did not answer";
+  const timedOut = () => {
+    const text = `placement group ${id} was not ready after ${options?.timeoutMs} ms: ${waitsFor}`;
+    return new GetTimeoutError(text, { groupId: id });
+  };
+  await session.waiting.until<undefined>(options, timedOut, (settle) => {
+    let over = false;
+    const look = (waitMs: number): void => {
+      session.ask("findGroup", { group: id, waitMs }, "group", ASK_MS + waitMs).then(
+        (info) => {
+          waitsFor = info.reason;
+          if (info.state === "CREATED") settle(undefined);
+          else if (info.state === "REMOVED") settle(removedError(id, info.reason));
+          else if (!over) look(ASK_MS);
+        },
+        (error: Error) => settle(error instanceof NotFoundError ? removedError(id, error.message) : error),
+      );
+    };
+    // The first answer says what it waits for.
+    look(0);
+    return () => void (over = true);
+  });
+}
+
+/** @internal */
+export async function removeGroup(session: Session, { id }: PlacementGroup): Promise<void> {
+  await session.ask("removeGroup", { group: id, reason: "it was removed" }, "done");
+}
+
+function removedError(id: string, reason: string): PlacementGroupRemovedError {
+  return new PlacementGroupRemovedError(`placement group ${id} was removed: ${reason}`, { groupId: id });
 }
 
 /** The living group of that name. NotFoundError when there is none. */

@@ -4,8 +4,11 @@
 // output inside it is found and refused, because it could not be repeated.
 
 import { DeadlineError, InvalidArgumentError } from "../../../runtime/errors.ts";
-import type { ObjectRef, Session } from "../../../runtime/owner/index.ts";
+import type { ObjectRef, Session, WaitOptions } from "../../../runtime/owner/index.ts";
 import type { ActorOptions, TaskOptions } from "../../options.ts";
+import {
+  type Bundle, createGroup, type GroupOptions, groupReady, type PlacementGroup, removeGroup,
+} from "../../placement-groups.ts";
 import { createActor, taskTemplate } from "../../remote.ts";
 import type { ActorHandle, RemoteArgs } from "../../types.ts";
 import { Machines, type SimulatedNode } from "./machines.ts";
@@ -127,6 +130,19 @@ export class Simulation {
     type: C, options: ActorOptions = {}, ...args: ConstructorParameters<C>
   ): ActorHandle<InstanceType<C>> {
     return createActor(this.#session(), type, options, args) as ActorHandle<InstanceType<C>>;
+  }
+
+  /** A placement group of the process that calls this. */
+  placementGroup(bundles: readonly Bundle[], options: GroupOptions = {}): Promise<PlacementGroup> {
+    return createGroup(this.#session(), bundles, options);
+  }
+
+  groupReady(group: PlacementGroup, options?: WaitOptions): Promise<void> {
+    return groupReady(this.#session(), group, options);
+  }
+
+  removeGroup(group: PlacementGroup): Promise<void> {
+    return removeGroup(this.#session(), group);
   }
 
   killWorker(name: string): void {
