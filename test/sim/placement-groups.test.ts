@@ -1,5 +1,5 @@
-// Placement groups of a whole cluster under seeds, in virtual time: bundles are reserved, used, lost with their nodes and removed,
-// in every order that the seeds come upon.
+// Placement groups of a whole cluster under seeds, in virtual time: bundles are reserved, used, lost with their nodes and
+// removed, in every order that the seeds come upon.
 
 import { describe, expect, test } from "vitest";
 import { simulate, type Simulation } from "../../sdk/testing/index.ts";
