@@ -172,6 +172,7 @@ export interface BoundArg {
   readonly value: Value | undefined;
   readonly owner: string;
   readonly object: number;
+  readonly ownerNode: string;
 }
 export const BoundArg = v1.BoundArg as Codec<BoundArg>;
 
@@ -209,6 +210,7 @@ export interface TaskDone {
   readonly skipped: boolean;
   readonly pid: number;
   readonly started: number;
+  readonly lost: readonly number[];
 }
 export const TaskDone = v1.TaskDone as Codec<TaskDone>;
 
@@ -337,6 +339,12 @@ export interface Resolved {
   readonly value: Value | undefined;
 }
 export const Resolved = v1.Resolved as Codec<Resolved>;
+
+export interface LostObject {
+  readonly object: number;
+  readonly place: Stored | undefined;
+}
+export const LostObject = v1.LostObject as Codec<LostObject>;
 
 export interface LeaseRequest {
   readonly schedulingClass: number;
@@ -726,7 +734,7 @@ export const RelayClosed = v1.RelayClosed as Codec<RelayClosed>;
 
 export interface Call {
   /** Which of them is set. Ignored when sent. */
-  readonly body?: "createActor" | "resolveActor" | "killActor" | "placeActor" | "registerNode" | "registerJob" | "listState" | "grantSlab" | "allocateObject" | "grantDescriptors" | "fetchObject" | "readChunk" | "writeChunk" | "describeProcess" | "lookUpProcess" | "exportCode" | "fetchCode" | "createGroup" | "findGroup" | "removeGroup" | "reserveBundles" | "drainNode" | "commitKeys" | "readKeys" | "readLog" | "readStack" | undefined;
+  readonly body?: "createActor" | "resolveActor" | "killActor" | "placeActor" | "registerNode" | "registerJob" | "listState" | "grantSlab" | "allocateObject" | "grantDescriptors" | "fetchObject" | "readChunk" | "writeChunk" | "describeProcess" | "lookUpProcess" | "exportCode" | "fetchCode" | "createGroup" | "findGroup" | "removeGroup" | "reserveBundles" | "drainNode" | "commitKeys" | "readKeys" | "readLog" | "readStack" | "findObjects" | undefined;
   readonly id: number;
   readonly attempt: number;
   readonly origin: string;
@@ -756,12 +764,13 @@ export interface Call {
   readonly readKeys: ReadKeys | undefined;
   readonly readLog: ReadLog | undefined;
   readonly readStack: ReadStack | undefined;
+  readonly findObjects: FindObjects | undefined;
 }
 export const Call = v1.Call as Codec<Call>;
 
 export interface Answer {
   /** Which of them is set. Ignored when sent. */
-  readonly body?: "actor" | "registeredNode" | "registeredJob" | "stateRows" | "slab" | "object" | "descriptors" | "stored" | "chunk" | "done" | "process" | "death" | "codeItem" | "group" | "committed" | "entries" | "logPart" | "stack" | undefined;
+  readonly body?: "actor" | "registeredNode" | "registeredJob" | "stateRows" | "slab" | "object" | "descriptors" | "stored" | "chunk" | "done" | "process" | "death" | "codeItem" | "group" | "committed" | "entries" | "logPart" | "stack" | "places" | undefined;
   readonly id: number;
   readonly failure: Failure | undefined;
   readonly actor: ActorInfo | undefined;
@@ -782,6 +791,7 @@ export interface Answer {
   readonly entries: KeyEntries | undefined;
   readonly logPart: LogPart | undefined;
   readonly stack: StackTold | undefined;
+  readonly places: ObjectPlaces | undefined;
 }
 export const Answer = v1.Answer as Codec<Answer>;
 
@@ -900,8 +910,22 @@ export interface FetchObject {
   readonly owner: string;
   readonly object: number;
   readonly source: Stored | undefined;
+  readonly ownerNode: string;
 }
 export const FetchObject = v1.FetchObject as Codec<FetchObject>;
+
+export interface FindObjects {
+  readonly places: readonly Stored[];
+  readonly owner: string;
+  readonly ownerNode: string;
+  readonly here: boolean;
+}
+export const FindObjects = v1.FindObjects as Codec<FindObjects>;
+
+export interface ObjectPlaces {
+  readonly places: readonly Stored[];
+}
+export const ObjectPlaces = v1.ObjectPlaces as Codec<ObjectPlaces>;
 
 export interface ReadChunk {
   readonly slot: number;
@@ -1065,6 +1089,7 @@ export const MESSAGES = {
   streamItem: { field: 22, codec: StreamItem },
   streamTaken: { field: 23, codec: StreamTaken },
   callStuck: { field: 12, codec: CallStuck },
+  lostObject: { field: 80, codec: LostObject },
   borrow: { field: 24, codec: Borrow },
   drop: { field: 25, codec: Drop },
   subscribe: { field: 26, codec: Subscribe },

@@ -2112,6 +2112,7 @@ this.index = 0;
 this.value = $undefined;
 this.owner = "";
 this.object = 0;
+this.ownerNode = "";
 };
 BoundArg.encode = function (message, writer, _depth) {
 if (!writer)
@@ -2128,6 +2129,8 @@ if (message.owner != null && $Object.hasOwnProperty.call(message, "owner") && me
 writer.uint32(26).string(message.owner);
 if (message.object != null && $Object.hasOwnProperty.call(message, "object") && (typeof message.object === "object" ? message.object.low || message.object.high : message.object !== 0))
 writer.uint32(32).uint64(message.object);
+if (message.ownerNode != null && $Object.hasOwnProperty.call(message, "ownerNode") && message.ownerNode !== "")
+writer.uint32(42).string(message.ownerNode);
 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
 for (let i = 0; i < message.$unknowns.length; ++i)
 writer.raw(message.$unknowns[i]);
@@ -2191,6 +2194,15 @@ if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : va
 message.object = value;
 else
 message.object = 0;
+continue;
+}
+case 5: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.ownerNode = value;
+else
+message.ownerNode = "";
 continue;
 }
 }
@@ -2528,6 +2540,7 @@ this.micros = 0;
 this.skipped = false;
 this.pid = 0;
 this.started = 0;
+this.lost = [];
 };
 TaskDone.encode = function (message, writer, _depth) {
 if (!writer)
@@ -2554,6 +2567,8 @@ if (message.skipped != null && $Object.hasOwnProperty.call(message, "skipped") &
 writer.uint32(56).bool(message.skipped);
 if (message.pid != null && $Object.hasOwnProperty.call(message, "pid") && message.pid !== 0)
 writer.uint32(64).uint32(message.pid);
+if (message.lost != null && message.lost.length)
+writer.uint32(74).uint32s(message.lost);
 if (message.started != null && $Object.hasOwnProperty.call(message, "started") && (typeof message.started === "object" ? message.started.low || message.started.high : message.started !== 0))
 writer.uint32(160).uint64(message.started);
 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
@@ -2665,6 +2680,20 @@ if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : va
 message.started = value;
 else
 message.started = 0;
+continue;
+}
+case 9: {
+if (wireType === 2) {
+if (!(message.lost && message.lost.length))
+message.lost = [];
+reader.uint32s(message.lost);
+continue;
+}
+if (wireType !== 0)
+break;
+if (!(message.lost && message.lost.length))
+message.lost = [];
+message.lost.push(reader.uint32());
 continue;
 }
 }
@@ -4390,6 +4419,87 @@ throw $Error("missing end group");
 return message;
 };
 return Resolved;
+})();
+v1.LostObject = (function() {
+const LostObject = function () {
+this.object = 0;
+this.place = $undefined;
+};
+LostObject.encode = function (message, writer, _depth) {
+if (!writer)
+writer = $Writer.create();
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $util.recursionLimit)
+throw $Error("max depth exceeded");
+if (message.object != null && $Object.hasOwnProperty.call(message, "object") && (typeof message.object === "object" ? message.object.low || message.object.high : message.object !== 0))
+writer.uint32(8).uint64(message.object);
+if (message.place != null && $Object.hasOwnProperty.call(message, "place"))
+v1.Stored.encode(message.place, writer.uint32(18).fork(), _depth + 1).ldelim();
+if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+for (let i = 0; i < message.$unknowns.length; ++i)
+writer.raw(message.$unknowns[i]);
+return writer;
+};
+LostObject.decode = function (reader, length, _end, _depth, _target) {
+if (!(reader instanceof $Reader))
+reader = $Reader.create(reader);
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $Reader.recursionLimit)
+throw $Error("max depth exceeded");
+let end, message, value;
+if (length === $undefined)
+end = reader.len;
+else {
+end = reader.pos + length;
+if (end > reader.len)
+throw $RangeError("index out of range");
+length = reader.len;
+reader.len = end;
+}
+message = _target || new v1.LostObject();
+while (reader.pos < end) {
+let start = reader.pos;
+let tag = reader.tag();
+if (tag === _end) {
+_end = $undefined;
+break;
+}
+let wireType = tag & 7;
+switch (tag >>>= 3) {
+case 1: {
+if (wireType !== 0)
+break;
+if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+message.object = value;
+else
+message.object = 0;
+continue;
+}
+case 2: {
+if (wireType !== 2)
+break;
+message.place = v1.Stored.decode(reader, reader.size(), $undefined, _depth + 1, message.place);
+continue;
+}
+}
+reader.skipType(wireType, _depth, tag);
+if (!reader.discardUnknown) {
+$util.makeProp(message, "$unknowns", false);
+(message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+}
+}
+if (length !== $undefined) {
+if (reader.pos !== end)
+throw $RangeError("index out of range");
+reader.len = length;
+}
+if (_end !== $undefined)
+throw $Error("missing end group");
+return message;
+};
+return LostObject;
 })();
 v1.LeaseRequest = (function() {
 const LeaseRequest = function () {
@@ -9866,6 +9976,7 @@ this.commitKeys = $undefined;
 this.readKeys = $undefined;
 this.readLog = $undefined;
 this.readStack = $undefined;
+this.findObjects = $undefined;
 this.body = $undefined;
 };
 Call.encode = function (message, writer, _depth) {
@@ -9915,6 +10026,8 @@ if (message.exportCode != null && $Object.hasOwnProperty.call(message, "exportCo
 v1.ExportCode.encode(message.exportCode, writer.uint32(266).fork(), _depth + 1).ldelim();
 if (message.fetchCode != null && $Object.hasOwnProperty.call(message, "fetchCode"))
 v1.FetchCode.encode(message.fetchCode, writer.uint32(274).fork(), _depth + 1).ldelim();
+if (message.findObjects != null && $Object.hasOwnProperty.call(message, "findObjects"))
+v1.FindObjects.encode(message.findObjects, writer.uint32(282).fork(), _depth + 1).ldelim();
 if (message.createGroup != null && $Object.hasOwnProperty.call(message, "createGroup"))
 v1.CreateGroup.encode(message.createGroup, writer.uint32(402).fork(), _depth + 1).ldelim();
 if (message.findGroup != null && $Object.hasOwnProperty.call(message, "findGroup"))
@@ -10174,6 +10287,13 @@ message.readStack = v1.ReadStack.decode(reader, reader.size(), $undefined, _dept
 message.body = "readStack";
 continue;
 }
+case 35: {
+if (wireType !== 2)
+break;
+message.findObjects = v1.FindObjects.decode(reader, reader.size(), $undefined, _depth + 1, message.findObjects);
+message.body = "findObjects";
+continue;
+}
 }
 reader.skipType(wireType, _depth, tag);
 if (!reader.discardUnknown) {
@@ -10214,6 +10334,7 @@ this.committed = $undefined;
 this.entries = $undefined;
 this.logPart = $undefined;
 this.stack = $undefined;
+this.places = $undefined;
 this.body = $undefined;
 };
 Answer.encode = function (message, writer, _depth) {
@@ -10253,6 +10374,8 @@ if (message.death != null && $Object.hasOwnProperty.call(message, "death"))
 v1.DeathCause.encode(message.death, writer.uint32(226).fork(), _depth + 1).ldelim();
 if (message.codeItem != null && $Object.hasOwnProperty.call(message, "codeItem"))
 v1.CodeItem.encode(message.codeItem, writer.uint32(234).fork(), _depth + 1).ldelim();
+if (message.places != null && $Object.hasOwnProperty.call(message, "places"))
+v1.ObjectPlaces.encode(message.places, writer.uint32(242).fork(), _depth + 1).ldelim();
 if (message.group != null && $Object.hasOwnProperty.call(message, "group"))
 v1.GroupInfo.encode(message.group, writer.uint32(402).fork(), _depth + 1).ldelim();
 if (message.committed != null && $Object.hasOwnProperty.call(message, "committed"))
@@ -10434,6 +10557,13 @@ if (wireType !== 2)
 break;
 message.stack = v1.StackTold.decode(reader, reader.size(), $undefined, _depth + 1, message.stack);
 message.body = "stack";
+continue;
+}
+case 30: {
+if (wireType !== 2)
+break;
+message.places = v1.ObjectPlaces.decode(reader, reader.size(), $undefined, _depth + 1, message.places);
+message.body = "places";
 continue;
 }
 }
@@ -12016,6 +12146,7 @@ const FetchObject = function () {
 this.owner = "";
 this.object = 0;
 this.source = $undefined;
+this.ownerNode = "";
 };
 FetchObject.encode = function (message, writer, _depth) {
 if (!writer)
@@ -12030,6 +12161,8 @@ if (message.object != null && $Object.hasOwnProperty.call(message, "object") && 
 writer.uint32(16).uint64(message.object);
 if (message.source != null && $Object.hasOwnProperty.call(message, "source"))
 v1.Stored.encode(message.source, writer.uint32(26).fork(), _depth + 1).ldelim();
+if (message.ownerNode != null && $Object.hasOwnProperty.call(message, "ownerNode") && message.ownerNode !== "")
+writer.uint32(34).string(message.ownerNode);
 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
 for (let i = 0; i < message.$unknowns.length; ++i)
 writer.raw(message.$unknowns[i]);
@@ -12086,6 +12219,15 @@ break;
 message.source = v1.Stored.decode(reader, reader.size(), $undefined, _depth + 1, message.source);
 continue;
 }
+case 4: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.ownerNode = value;
+else
+message.ownerNode = "";
+continue;
+}
 }
 reader.skipType(wireType, _depth, tag);
 if (!reader.discardUnknown) {
@@ -12103,6 +12245,186 @@ throw $Error("missing end group");
 return message;
 };
 return FetchObject;
+})();
+v1.FindObjects = (function() {
+const FindObjects = function () {
+this.places = [];
+this.owner = "";
+this.ownerNode = "";
+this.here = false;
+};
+FindObjects.encode = function (message, writer, _depth) {
+if (!writer)
+writer = $Writer.create();
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $util.recursionLimit)
+throw $Error("max depth exceeded");
+if (message.places != null && message.places.length)
+for (let i = 0; i < message.places.length; ++i)
+v1.Stored.encode(message.places[i], writer.uint32(10).fork(), _depth + 1).ldelim();
+if (message.owner != null && $Object.hasOwnProperty.call(message, "owner") && message.owner !== "")
+writer.uint32(18).string(message.owner);
+if (message.ownerNode != null && $Object.hasOwnProperty.call(message, "ownerNode") && message.ownerNode !== "")
+writer.uint32(26).string(message.ownerNode);
+if (message.here != null && $Object.hasOwnProperty.call(message, "here") && message.here !== false)
+writer.uint32(32).bool(message.here);
+if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+for (let i = 0; i < message.$unknowns.length; ++i)
+writer.raw(message.$unknowns[i]);
+return writer;
+};
+FindObjects.decode = function (reader, length, _end, _depth, _target) {
+if (!(reader instanceof $Reader))
+reader = $Reader.create(reader);
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $Reader.recursionLimit)
+throw $Error("max depth exceeded");
+let end, message, value;
+if (length === $undefined)
+end = reader.len;
+else {
+end = reader.pos + length;
+if (end > reader.len)
+throw $RangeError("index out of range");
+length = reader.len;
+reader.len = end;
+}
+message = _target || new v1.FindObjects();
+while (reader.pos < end) {
+let start = reader.pos;
+let tag = reader.tag();
+if (tag === _end) {
+_end = $undefined;
+break;
+}
+let wireType = tag & 7;
+switch (tag >>>= 3) {
+case 1: {
+if (wireType !== 2)
+break;
+if (!(message.places && message.places.length))
+message.places = [];
+message.places.push(v1.Stored.decode(reader, reader.size(), $undefined, _depth + 1));
+continue;
+}
+case 2: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.owner = value;
+else
+message.owner = "";
+continue;
+}
+case 3: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.ownerNode = value;
+else
+message.ownerNode = "";
+continue;
+}
+case 4: {
+if (wireType !== 0)
+break;
+if (value = reader.bool())
+message.here = value;
+else
+message.here = false;
+continue;
+}
+}
+reader.skipType(wireType, _depth, tag);
+if (!reader.discardUnknown) {
+$util.makeProp(message, "$unknowns", false);
+(message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+}
+}
+if (length !== $undefined) {
+if (reader.pos !== end)
+throw $RangeError("index out of range");
+reader.len = length;
+}
+if (_end !== $undefined)
+throw $Error("missing end group");
+return message;
+};
+return FindObjects;
+})();
+v1.ObjectPlaces = (function() {
+const ObjectPlaces = function () {
+this.places = [];
+};
+ObjectPlaces.encode = function (message, writer, _depth) {
+if (!writer)
+writer = $Writer.create();
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $util.recursionLimit)
+throw $Error("max depth exceeded");
+if (message.places != null && message.places.length)
+for (let i = 0; i < message.places.length; ++i)
+v1.Stored.encode(message.places[i], writer.uint32(10).fork(), _depth + 1).ldelim();
+if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+for (let i = 0; i < message.$unknowns.length; ++i)
+writer.raw(message.$unknowns[i]);
+return writer;
+};
+ObjectPlaces.decode = function (reader, length, _end, _depth, _target) {
+if (!(reader instanceof $Reader))
+reader = $Reader.create(reader);
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $Reader.recursionLimit)
+throw $Error("max depth exceeded");
+let end, message;
+if (length === $undefined)
+end = reader.len;
+else {
+end = reader.pos + length;
+if (end > reader.len)
+throw $RangeError("index out of range");
+length = reader.len;
+reader.len = end;
+}
+message = _target || new v1.ObjectPlaces();
+while (reader.pos < end) {
+let start = reader.pos;
+let tag = reader.tag();
+if (tag === _end) {
+_end = $undefined;
+break;
+}
+let wireType = tag & 7;
+switch (tag >>>= 3) {
+case 1: {
+if (wireType !== 2)
+break;
+if (!(message.places && message.places.length))
+message.places = [];
+message.places.push(v1.Stored.decode(reader, reader.size(), $undefined, _depth + 1));
+continue;
+}
+}
+reader.skipType(wireType, _depth, tag);
+if (!reader.discardUnknown) {
+$util.makeProp(message, "$unknowns", false);
+(message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+}
+}
+if (length !== $undefined) {
+if (reader.pos !== end)
+throw $RangeError("index out of range");
+reader.len = length;
+}
+if (_end !== $undefined)
+throw $Error("missing end group");
+return message;
+};
+return ObjectPlaces;
 })();
 v1.ReadChunk = (function() {
 const ReadChunk = function () {

@@ -5,15 +5,17 @@
 // that has the object, once however many ask. Who serves chunks remembers who took a copy and passes a later free on, so the
 // owner needs to know only where the object was made.
 
-import { ConnectionError, ObjectLostError, ObjectStoreFullError } from "../errors.ts";
+import {
+  ConnectionError, DeadlineError, NodeDiedError, ObjectFetchTimeoutError, ObjectLostError, ObjectStoreFullError,
+} from "../errors.ts";
 import type { Clock } from "../seams.ts";
 import { PAGE, pagesOf, SLAB_BYTES, sizeClassOf } from "../store/index.ts";
 import type {
   ObjectHandle, ObjectOwner, Restoration, RoomNeed, StoreBroker, StoreClient, StoreHost, WritableObject,
 } from "../store/index.ts";
 import type {
-  AllocateObject, AnswerBody, Caller, Channel, Draft, FetchObject, FreeObjects, GrantDescriptors, GrantSlab, ObjectsOpened,
-  ReadChunk, Stored,
+  AllocateObject, AnswerBody, Caller, Channel, Chunk, Draft, FetchObject, FindObjects, FreeObjects, GrantDescriptors, GrantSlab,
+  ObjectsOpened, ReadChunk, Stored,
 } from "../transport/index.ts";
 import { AgentRoom, RESTORE_WAIT_MS } from "./agent-room.ts";
 import { AgentSpilling, type SpillSpace } from "./agent-spilling.ts";
@@ -27,6 +29,11 @@ export const CHUNK_BYTES = 1024 * 1024;
 const CHUNK_WINDOW = 8;
 const CHUNK_TIMEOUT_MS = 30_000;
 const SLAB_PAGES = SLAB_BYTES / PAGE;
+/** A node that can't be reached is declared dead within this time, or can be reached again. */
+const VERDICT_WAIT_MS = 10_000;
+const RETRY_REACH_MS = 100;
+/** Copies of what lay on a node that died are kept so long for the owners that look for them. */
+const ORPHANED_COPY_MS = 30_000;
 
 export interface AgentObjectsParts {
   readonly clock: Clock;
@@ -36,7 +43,7 @@ export interface AgentObjectsParts {
   /** Number of `client`. */
   readonly clientNumber: number;
   readonly caller: Caller;
-  readonly peers: Pick<Peers, "connect" | "find">;
+  readonly peers: Pick<Peers, "connect" | "find" | "deathOf">;
   /** Undefined: nothing is spilled. */
   readonly spill: SpillSpace | undefined;
   /** Processes of this node are to collect garbage: it holds objects. */
@@ -150,10 +157,10 @@ export class AgentObjects {
   }
 
   /** An object in this node's memory, held for the reader: restored, or copied from its node. */
-  async fetch({ source }: FetchObject, reader: number): Promise<AnswerBody> {
+  async fetch({ source, owner, ownerNode }: FetchObject, reader: number): Promise<AnswerBody> {
     const from = source as Stored;
     for (let tries = 0; tries < FETCH_TRIES; tries += 1) {
-      const stored = from.node === this.#parts.nodeId ? from : await this.#copyOf(from);
+      const stored = from.node === this.#parts.nodeId ? from : await this.#copyOf(from, { process: owner, node: ownerNode });
       await this.#restored(stored, reader);
       // Between its coming and this moment there was a turn: it may have had to leave again.
       if (this.#held.hold(reader, stored)) return { stored };
@@ -193,13 +200,26 @@ export class AgentObjects {
   readAnywhere(body: ReadChunk): AnswerBody | Promise<AnswerBody> {
     const { nodeId, peers, caller } = this.#parts;
     if (body.node === nodeId || body.node === "") return this.read(body, "");
-    return peers.connect(body.node)
-      .then((channel) => caller.call(channel, "readChunk", body, "chunk", { timeoutMs: CHUNK_TIMEOUT_MS }))
-      .then((chunk) => ({ chunk }));
+    const ask = (channel: Channel) => caller.call(channel, "readChunk", body, "chunk", { timeoutMs: CHUNK_TIMEOUT_MS });
+    return this.#reaching<Chunk>(body.node, () => peers.connect(body.node).then(ask)).then((chunk) => ({ chunk }));
   }
 
-  /** A copy of an object of this or another node that does not end with it: whoever asked frees it. */
-  async replicate(source: Stored): Promise<Stored> {
+  /** Where these are in this node's store: there, or as copies, which are their owner's from now on, not their source's. */
+  findHere({ places }: Pick<FindObjects, "places">): Draft<Stored>[] {
+    return places.map((place) => {
+      const { node, slot, generation, size } = place;
+      if (node === this.#parts.nodeId) return this.#isHere({ slot, generation }) ? place : NOWHERE;
+      const key = placeKey(node, slot, generation);
+      const copy = this.#copies.get(key);
+      if (copy === undefined) return NOWHERE;
+      this.#copies.delete(key);
+      this.#copyKeys.delete(handleKey(copy));
+      return this.#isHere(copy) ? { ...copy, size } : NOWHERE;
+    });
+  }
+
+  /** A copy of an object of this or another node that does not end with it: its owner, or else whoever asked, frees it. */
+  async replicate(source: Stored, owner?: ObjectOwner): Promise<Stored> {
     const channel = source.node === this.#parts.nodeId ? undefined : await this.#parts.peers.connect(source.node);
     const target = await this.#parts.client.create(source.size);
     try {
@@ -208,7 +228,7 @@ export class AgentObjects {
       target.abort();
       throw error;
     }
-    const { slot, generation } = target.seal();
+    const { slot, generation } = target.seal(owner);
     return { node: this.#parts.nodeId, slot, generation, size: source.size };
   }
 
@@ -221,17 +241,17 @@ export class AgentObjects {
   nodeDied(node: string): void {
     this.ownerGone({ node });
     for (const holders of this.#holders.values()) holders.delete(node);
-    for (const [key, copy] of [...this.#copies]) {
-      if (key.startsWith(`${node}/`)) this.#dropCopy(key, copy);
-    }
+    this.#parts.clock.after(ORPHANED_COPY_MS, () => {
+      for (const [key, copy] of [...this.#copies]) if (key.startsWith(`${node}/`)) this.#dropCopy(key, copy);
+    });
   }
 
   // -- inside ------------------------------------------------------------------------------------------------------
 
-  #copyOf(from: Stored): Promise<Stored> {
+  #copyOf(from: Stored, owner: ObjectOwner): Promise<Stored> {
     const key = placeKey(from.node, from.slot, from.generation);
     const copy = this.#copies.get(key);
-    return copy !== undefined ? Promise.resolve(copy) : once(this.#fetching, key, () => this.#copy(from, key));
+    return copy !== undefined ? Promise.resolve(copy) : once(this.#fetching, key, () => this.#copy(from, key, owner));
   }
 
   /** Resolves when the object is in the memory. */
@@ -264,11 +284,34 @@ export class AgentObjects {
     return new ObjectLostError(`object ${slot}/${generation} is not in the store of node ${this.#parts.nodeId}`);
   }
 
-  async #copy(source: Stored, key: string): Promise<Stored> {
-    const stored = await this.replicate(source);
+  async #copy(source: Stored, key: string, owner: ObjectOwner): Promise<Stored> {
+    const stored = await this.#reaching(source.node, () => this.replicate(source, owner));
     this.#copies.set(key, stored);
     this.#copyKeys.set(handleKey(stored), key);
     return stored;
+  }
+
+  /** Tries until the node answers or is declared dead, and with it what it has. */
+  async #reaching<T>(node: string, attempt: () => Promise<T>): Promise<T> {
+    const { clock, peers } = this.#parts;
+    const until = clock.now() + VERDICT_WAIT_MS;
+    for (;;) {
+      try {
+        return await attempt();
+      } catch (error) {
+        const death = peers.deathOf(node);
+        if (death !== undefined) throw new ObjectLostError(`its copy lay in the store of a node that is gone: ${death.message}`);
+        if (!isOutOfReach(error)) throw error;
+        if (clock.now() >= until) {
+          throw new ObjectFetchTimeoutError(`node ${node}, which has the object, can't be reached`, {}, error);
+        }
+      }
+      await new Promise<void>((resolve) => void clock.after(RETRY_REACH_MS, resolve, true));
+    }
+  }
+
+  #isHere({ slot, generation }: ObjectHandle): boolean {
+    return this.#parts.host.whereabouts({ slot, generation }) !== "gone";
   }
 
   /** Over the channel to its node; undefined for this one. */
@@ -340,6 +383,12 @@ function once<T>(underway: Map<string, Promise<T>>, key: string, work: () => Pro
     underway.set(key, working);
   }
   return working;
+}
+
+const NOWHERE: Draft<Stored> = { node: "" };
+
+function isOutOfReach(error: unknown): boolean {
+  return error instanceof ConnectionError || error instanceof DeadlineError || error instanceof NodeDiedError;
 }
 
 function placeKey(node: string, slot: number, generation: number): string {

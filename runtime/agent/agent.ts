@@ -33,6 +33,7 @@ import { LocalProcesses } from "./local-processes.ts";
 import type { LogFiles } from "./log-files.ts";
 import { MemoryWatch, type NodeMemory } from "./memory-watch.ts";
 import { NodeMetrics } from "./node-metrics.ts";
+import { ObjectSearch } from "./object-search.ts";
 import { Peers } from "./peers.ts";
 import { ProcessServices } from "./process-services.ts";
 import { Relays, type RelayTarget } from "./relays.ts";
@@ -194,7 +195,9 @@ export class Agent {
   }
 
   #makeServices(): ProcessServices {
+    const [nodeId, objects, peers] = [this.#nodeId, this.#objects, this.#peers];
     return new ProcessServices({
+      search: new ObjectSearch({ nodeId, caller: this.caller, objects, peers }),
       nodeId: this.#nodeId, caller: this.caller, jobOf: (peer) => this.#jobOf(peer), jobs: this.#jobs, leases: this.#leases,
       holderOf: (peer) => this.#holderOf(peer), actors: this.#actors, objects: this.#objects, code: this.#code,
       environments: this.#environments, groups: this.#groups, state: this.#state, relays: this.#relays, head: this.#head,
@@ -377,6 +380,7 @@ export class Agent {
   #peerHandler(): ChannelHandler {
     const callee = new Callee({
       placeActor: (body) => this.#actors.create(body as ActorPlacement),
+      findObjects: (body) => ({ places: { places: this.#objects.findHere(body) } }),
       readChunk: (body, { channel }) => (
         body.blob === "" ? this.#objects.read(body, channel.peer.nodeId) : this.#environments.read(body)
       ),

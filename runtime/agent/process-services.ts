@@ -13,6 +13,7 @@ import type { AgentState } from "./agent-state.ts";
 import type { FarObjects } from "./far-objects.ts";
 import type { HeadLink } from "./head-link.ts";
 import type { NodeMetrics } from "./node-metrics.ts";
+import type { ObjectSearch } from "./object-search.ts";
 import type { Relays } from "./relays.ts";
 
 export interface ProcessServicesParts {
@@ -25,6 +26,7 @@ export interface ProcessServicesParts {
   readonly leases: AgentLeases;
   readonly actors: ActorDesk;
   readonly objects: AgentObjects;
+  readonly search: ObjectSearch;
   readonly code: AgentCode;
   readonly environments: AgentEnvironments;
   readonly groups: AgentGroups;
@@ -65,7 +67,8 @@ export class ProcessServices {
   }
 
   calls(peer: Peer): CallHandlers {
-    const { nodeId, jobOf, holderOf, jobs, actors: { actors }, objects, code, environments, groups, state, head } = this.#parts;
+    const { nodeId, jobOf, holderOf, jobs, actors: { actors }, code, environments, groups, state, head } = this.#parts;
+    const { objects, search } = this.#parts;
     return {
       registerJob: async ({ details }) => {
         const body = { details, processId: peer.processId, nodeId, driverNode: peer.nodeId };
@@ -86,6 +89,7 @@ export class ProcessServices {
       listState: async (body) => ({
         stateRows: await (body.here ? state.here(body) : head.ask("listState", body, "stateRows")),
       }),
+      findObjects: (body) => search.find(body),
       exportCode: (body) => code.export(body, holderOf(peer)),
       fetchCode: (body) => code.fetch(body, holderOf(peer)),
       readChunk: (body) => objects.readAnywhere(body),

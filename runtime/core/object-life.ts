@@ -1,11 +1,11 @@
-// Life of one object at its owner: pending -> ready | failed -> freed; ready -> lost when its last copy is gone.
+// Life of one object in a process that knows it: pending -> ready | failed -> freed; ready -> lost when its last copy is gone,
+// and pending again when somebody asks for it.
 //
-// Pure. An object becomes ready once and its value never changes; a repeat of its resolution is ignored, so a reply that
-// arrives twice cannot replace what readers have seen.
+// Pure. A repeat of its resolution is ignored, so a reply that arrives twice cannot replace what readers have seen.
 
 export type ObjectState = "pending" | "ready" | "failed" | "lost" | "freed";
 
-export type ObjectEvent = "resolved" | "rejected" | "copyLost" | "released";
+export type ObjectEvent = "resolved" | "rejected" | "copyLost" | "sought" | "released";
 export type ObjectEffect = "wakeReaders" | "freeCopies" | "none" | "ignore";
 
 export function stepObject(
@@ -20,6 +20,7 @@ const ENDED = (state: ObjectState) => ({
   resolved: IGNORED(state),
   rejected: IGNORED(state),
   copyLost: IGNORED(state),
+  sought: IGNORED(state),
   released: { state: "freed", effect: "none" } as const,
 });
 
@@ -28,6 +29,7 @@ const TABLE: Record<ObjectState, Record<ObjectEvent, { readonly state: ObjectSta
     resolved: { state: "ready", effect: "wakeReaders" },
     rejected: { state: "failed", effect: "wakeReaders" },
     copyLost: IGNORED("pending"),
+    sought: IGNORED("pending"),
     // Nobody waits: the task goes on, its result is freed on arrival.
     released: { state: "freed", effect: "none" },
   },
@@ -35,14 +37,23 @@ const TABLE: Record<ObjectState, Record<ObjectEvent, { readonly state: ObjectSta
     resolved: IGNORED("ready"),
     rejected: IGNORED("ready"),
     copyLost: { state: "lost", effect: "none" },
+    sought: IGNORED("ready"),
     released: { state: "freed", effect: "freeCopies" },
   },
   failed: ENDED("failed"),
-  lost: ENDED("lost"),
+  lost: {
+    // Another copy was found.
+    resolved: { state: "ready", effect: "wakeReaders" },
+    rejected: { state: "failed", effect: "wakeReaders" },
+    copyLost: IGNORED("lost"),
+    sought: { state: "pending", effect: "none" },
+    released: { state: "freed", effect: "none" },
+  },
   freed: {
     resolved: { state: "freed", effect: "freeCopies" },
     rejected: IGNORED("freed"),
     copyLost: IGNORED("freed"),
+    sought: IGNORED("freed"),
     released: IGNORED("freed"),
   },
 };

@@ -1,4 +1,5 @@
-// Life of one task at its owner: waiting -> queued -> pushed -> done | failed, with `delayed` between attempts.
+// Life of one task at its owner: waiting -> queued -> pushed -> done | failed, with `delayed` between attempts, and waiting again
+// when an argument is lost.
 //
 // Pure: one event in, one effect out, both shared constants, so that a step allocates nothing. The submission shell holds
 // the record, carries out the effect and is the only caller. A task is "started" when its worker won the claim
@@ -36,6 +37,8 @@ export type TaskEvent =
   | { readonly kind: "threw"; readonly attempt: number; readonly retriable: boolean }
   /** The worker lost the claim: recalled, or its lease ended before the start. */
   | { readonly kind: "unstarted"; readonly attempt: number }
+  /** Before the start: an argument's value is gone from where it lay. */
+  | { readonly kind: "argumentsLost"; readonly attempt: number }
   /** The worker or its node died after the claim, or nobody can tell. */
   | { readonly kind: "lost"; readonly attempt: number }
   /** The same for want of memory; `allowed` attempts may end so, -1 is endless. */
@@ -73,6 +76,8 @@ export function stepTask(task: TaskLife, event: TaskEvent): TaskEffect {
       return event.retriable ? charge(task) : move(task, "failed", "fail");
     case "unstarted":
       return isCurrent(task, event.attempt) ? move(task, "queued", "enqueue") : "ignore";
+    case "argumentsLost":
+      return isCurrent(task, event.attempt) ? move(task, "waiting", "none") : "ignore";
     case "lost":
       return isCurrent(task, event.attempt) ? charge(task) : "ignore";
     case "outOfMemory":

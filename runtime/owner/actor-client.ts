@@ -12,6 +12,7 @@ import type { Borrowing } from "./borrowing.ts";
 import { chainWithin, Limits } from "./limits.ts";
 import type { Link, ProcessAddress } from "./links.ts";
 import type { ObjectEntry } from "./object-ref.ts";
+import type { Recovery } from "./recovery.ts";
 import type { OutcomeParts } from "./outcome.ts";
 import { codeOf, errorFor, isError, type WireValue } from "./wire-value.ts";
 
@@ -30,6 +31,7 @@ export interface ActorClientsParts extends OutcomeParts {
   readonly connect: (address: ProcessAddress) => Promise<Link>;
   /** Asks the agent for the actor's state, waiting there until it is neither pending nor restarting, within the bound. */
   readonly resolve: (actor: string, waitMs: number) => Promise<ActorInfo>;
+  readonly recovery: Pick<Recovery, "callEnded">;
   readonly borrowing: Pick<Borrowing, "addLocal" | "dropLocal">;
 }
 
@@ -409,6 +411,7 @@ export class ActorClients {
     this.#parts.ended();
     if (call.decided) this.#parts.discard(done?.results ?? []);
     else this.#settle(call, client.id, done, link, error, valueOf);
+    if (!call.decided && error === undefined) this.#parts.recovery.callEnded(client, call);
     this.#parts.released(call, done, link);
     if (client.calls.size === 0) this.#letGo(client);
   }

@@ -5,7 +5,7 @@
 
 import type { BoundArg, Code } from "../transport/index.ts";
 import type { Borrowing } from "./borrowing.ts";
-import { entryOf, isRef, type ObjectEntry } from "./object-ref.ts";
+import { entryOf, isOpen, isRef, type ObjectEntry } from "./object-ref.ts";
 import type { Traps } from "./traps.ts";
 import { INLINE_TOTAL_BYTES, type Values } from "./values.ts";
 import { isError, type WireValue } from "./wire-value.ts";
@@ -24,6 +24,8 @@ export interface PreparedArguments {
   /** Bound arguments whose value is not known yet. */
   readonly unresolved: readonly { readonly bound: BoundArg; readonly entry: ObjectEntry }[];
 }
+
+export type AwaitedArguments = Pick<PreparedArguments, "unresolved" | "kept" | "inline">;
 
 const NONE: never[] = [];
 /** Stands in the encoded array where a bound argument goes. */
@@ -72,7 +74,7 @@ export class Arguments {
   }
 
   /** Calls `ready` once for each unresolved argument that gets a value, or `failed` once. */
-  await(prepared: PreparedArguments, told: { ready(): void; failed(error: WireValue): void }): void {
+  await(prepared: AwaitedArguments, told: { ready(): void; failed(error: WireValue): void }): void {
     let over = false;
     for (const { bound, entry } of prepared.unresolved) {
       const settled = () => {
@@ -92,23 +94,23 @@ export class Arguments {
         if (over) return;
         const value = copy.value as WireValue;
         if (!isError(value)) {
-          Object.assign(bound, { value, object: copy.number, owner: copy.owner });
+          Object.assign(bound, { value, object: copy.number, owner: copy.owner, ownerNode: copy.ownerNode });
           return told.ready();
         }
         over = true;
         told.failed(value);
       };
-      if (entry.state !== "pending") settled();
+      if (!isOpen(entry)) settled();
       else {
         (entry.waiters ??= []).push(settled);
-        if (entry.shared) void this.#borrowing.subscribe(entry);
+        this.#borrowing.want(entry);
       }
     }
   }
 
   #bind(index: number, entry: ObjectEntry): BoundArg {
     const value = entry.state === "ready" ? (entry.value as BoundArg["value"]) : undefined;
-    return { index, value, owner: entry.owner, object: entry.number };
+    return { index, value, owner: entry.owner, ownerNode: entry.ownerNode, object: entry.number };
   }
 
   /** Values beyond what a message holds are bound as copies in the store. The bytes of those that stay. */
@@ -130,7 +132,7 @@ export class Arguments {
     return inline;
   }
 
-  #storeLate({ kept }: PreparedArguments, entry: ObjectEntry, settled: (copy: ObjectEntry) => void): void {
+  #storeLate({ kept }: AwaitedArguments, entry: ObjectEntry, settled: (copy: ObjectEntry) => void): void {
     const copy = this.#copyInStore(entry.value as WireValue);
     this.#borrowing.addLocal(copy);
     kept.push(copy);

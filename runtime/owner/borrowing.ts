@@ -11,13 +11,15 @@ import { stepObject, type ObjectEvent } from "../core/index.ts";
 import { addLocal, changeBorrower, dropLocal, forgetBorrower, isFree } from "../core/index.ts";
 import { failureOf, ObjectFreedError, OwnerDiedError } from "../errors.ts";
 import type { Clock } from "../seams.ts";
-import type { Borrow, Draft, Drop, Failure, HeldRef, Resolved, Stored, Subscribe } from "../transport/index.ts";
+import type { Borrow, Draft, Drop, Failure, HeldRef, LostObject, Resolved, Stored, Subscribe } from "../transport/index.ts";
 import { isError, type WireValue } from "./wire-value.ts";
 import { HandleRegistry, type HandleGroup } from "./handle-registry.ts";
 import type { Finalizers } from "./equipment.ts";
+import { Holdings } from "./holdings.ts";
 import type { Home } from "./home.ts";
+import type { Recovery } from "./recovery.ts";
 import type { Link, ProcessAddress } from "./links.ts";
-import { ObjectEntry, objectIdOf, type ObjectRef, type RefSession } from "./object-ref.ts";
+import { isOpen, ObjectEntry, objectIdOf, type ObjectRef, type RefSession } from "./object-ref.ts";
 
 /** After a borrower's death its references stay this long: it may have handed one on in its last moment. */
 export const BORROW_GRACE_MS = 2000;
@@ -30,6 +32,7 @@ export interface BorrowingParts {
   readonly session: RefSession;
   readonly home: Home;
   readonly connect: (address: ProcessAddress) => Promise<Link>;
+  readonly recovery: Pick<Recovery, "seek" | "released">;
 }
 
 export class Borrowing {
@@ -41,15 +44,17 @@ export class Borrowing {
   /** Who asked to be told the value of a pending object. */
   readonly #subscribers = new Map<number, Link[]>();
   readonly #handles: HandleRegistry;
-  /** Store objects of private entries: freed when the entry itself is collected. */
-  readonly #privateStored: ReturnType<Finalizers>;
+  readonly holdings: Holdings;
   /** Told when the last reference here is gone: entries that stand for an actor or a stream. */
   readonly #onFreed = new Map<ObjectEntry, () => void>();
 
   constructor(parts: BorrowingParts) {
     this.#parts = parts;
     this.#handles = new HandleRegistry(parts.finalizers, (entry) => this.dropLocal(entry));
-    this.#privateStored = parts.finalizers((stored: Draft<Stored>) => this.#freeStored(stored));
+    this.holdings = new Holdings(parts.finalizers, (number, stored) => {
+      if (stored !== undefined) this.#freeStored(stored);
+      parts.recovery.released(number);
+    });
   }
 
   /** Shared objects that are alive, for the state API and for tests of leaks. */
@@ -142,13 +147,13 @@ export class Borrowing {
     const { contained, stored } = value;
     entry.value = value;
     if (contained && contained.length > 0) {
+      // Of the value that was lost before this one was made.
+      this.#dropContained(entry);
       this.#containReceived(entry, contained as readonly HeldRef[]);
       // Dependants fail with the same error: what came with it is counted here only.
       if (isError(value)) entry.value = { ...value, contained: [] };
     }
-    if (stored && !entry.shared && entry.owner === this.#parts.processId) {
-      this.#privateStored.register(entry, stored, entry);
-    }
+    if (stored && entry.owner === this.#parts.processId) this.holdings.placed(entry, stored);
     this.#wake(entry);
   }
 
@@ -179,6 +184,49 @@ export class Borrowing {
         this.dropLocal(inner);
       }
     }
+  }
+
+  /** Somebody waits for an entry that is pending or lost. */
+  want(entry: ObjectEntry): void {
+    if (entry.state === "lost") this.#parts.recovery.seek(entry);
+    else if (entry.shared) void this.subscribe(entry);
+  }
+
+  /** The entry's value is gone from where it lay. */
+  lost(entry: ObjectEntry): boolean {
+    if (this.#step(entry, "copyLost") === "ignore") return false;
+    entry.value = undefined;
+    if (entry.owner === this.#parts.processId) this.holdings.lost(entry);
+    return true;
+  }
+
+  /** What is lost is looked for, or made again. */
+  sought(entry: ObjectEntry): boolean {
+    return this.#step(entry, "sought") !== "ignore";
+  }
+
+  /** The entry of an own object that nobody held, lost until it is made again. It is freed when its count is 0 again. */
+  revived(number: number): ObjectEntry {
+    const { session, processId, nodeId, clock } = this.#parts;
+    const entry = new ObjectEntry(session, processId, nodeId, number, clock.now() | 0);
+    entry.count.local = 0;
+    entry.state = "lost";
+    entry.shared = true;
+    this.#own.set(number, entry);
+    return entry;
+  }
+
+  /** An object of this process, while anything reaches it. */
+  own(number: number): ObjectEntry | undefined {
+    return this.#own.get(number) ?? this.holdings.find(number);
+  }
+
+  /** A foreign object that is wanted again: counted for this process once more. */
+  borrowAgain({ owner, ownerNode, object }: HeldRef): ObjectEntry {
+    const entry = this.received(owner, ownerNode, object);
+    this.handOver(entry, { process: this.#parts.processId, node: this.#parts.nodeId });
+    entry.received += 1;
+    return entry;
   }
 
   /** Asks the owner of a foreign object for its value; the entry settles when it answers. */
@@ -258,9 +306,23 @@ export class Borrowing {
           new ObjectFreedError(`object ${objectId} was freed before it was read`, { objectId }),
         ) as Failure;
         this.#tell(link, number, { failure });
-      } else if (entry.value !== undefined) this.#tell(link, number, entry.value);
-      else this.#subscribers.set(number, [...(this.#subscribers.get(number) ?? []), link]);
+      } else this.#tellWhenSettled(entry, link);
     }
+  }
+
+  /** A borrower could not read it where it was said to be. */
+  onLost({ object, place }: LostObject, link: Link, reported: (entry: ObjectEntry, place: Stored) => void): void {
+    const entry = this.#own.get(object);
+    if (entry === undefined) return this.onSubscribe({ objects: [object] }, link);
+    reported(entry, place as Stored);
+    this.#tellWhenSettled(entry, link);
+  }
+
+  #tellWhenSettled(entry: ObjectEntry, link: Link): void {
+    const { number } = entry;
+    if (entry.value !== undefined) return this.#tell(link, number, entry.value);
+    this.#subscribers.set(number, [...(this.#subscribers.get(number) ?? []), link]);
+    this.want(entry);
   }
 
   onResolved(message: Resolved): void {
@@ -284,7 +346,7 @@ export class Borrowing {
     } catch (error) {
       this.#ownerDied(entry, `it can't be reached: ${(error as Error).message}`);
     }
-    return entry.state === "lost" ? entry.value : undefined;
+    return entry.state === "failed" ? entry.value : undefined;
   }
 
   /** Owners on that node are gone, and copies that lay there. */
@@ -296,7 +358,7 @@ export class Borrowing {
 
   /** The session ends: what is still pending fails, and nothing is given back: the agent knows that this process is gone. */
   close(failure: Failure): void {
-    for (const entry of this.entries()) if (entry.state === "pending") this.settle(entry, { failure });
+    for (const entry of this.entries()) if (isOpen(entry)) this.settle(entry, { failure });
     this.#own.clear();
     this.#foreign.clear();
     this.#subscribers.clear();
@@ -306,10 +368,11 @@ export class Borrowing {
 
   /** A value that came with its ref can be read on; one in a store goes with its owner. */
   #ownerDied(entry: ObjectEntry, text: string): void {
-    if (entry.state === "pending") return this.settle(entry, ownerDied(entry, text));
-    if (entry.state !== "ready" || !entry.value?.stored) return;
-    this.#step(entry, "copyLost");
-    entry.value = ownerDied(entry, text);
+    if (entry.state === "ready") {
+      if (!entry.value?.stored) return;
+      this.lost(entry);
+    }
+    this.settle(entry, ownerDied(entry, text));
   }
 
   #step(entry: ObjectEntry, event: ObjectEvent): string {
@@ -343,7 +406,7 @@ export class Borrowing {
   /** In the object table from now on. */
   #publish(entry: ObjectEntry): void {
     entry.shared = true;
-    this.#privateStored.unregister(entry);
+    this.holdings.shared(entry);
     this.#own.set(entry.number, entry);
   }
 
@@ -357,10 +420,11 @@ export class Borrowing {
     if (!isFree(entry.count)) return;
     this.#own.delete(entry.number);
     const stored = entry.value?.stored;
-    this.#privateStored.unregister(entry);
+    this.holdings.freed(entry);
     if (this.#step(entry, "released") === "freeCopies" && stored) this.#freeStored(stored);
     this.#dropContained(entry);
     this.#freed(entry);
+    this.#parts.recovery.released(entry.number);
   }
 
   #dropForeign(entry: ObjectEntry): void {

@@ -191,8 +191,7 @@ export class CodeExchange {
   async #read(place: Stored | undefined, { id, name }: Code): Promise<ArrayBuffer> {
     try {
       if (place === undefined) throw new ObjectLostError(`item ${id} is gone`);
-      // The node's own: no owner counts it.
-      return (await this.#parts.stored.open("", 0, place)).buffer();
+      return (await this.#parts.stored.open(NOBODYS, place)).buffer();
     } catch (error) {
       const text = `the code of "${name}" captured large data that is not in the store of node ${this.#parts.nodeId}`;
       throw new CodeUnavailableError(text, { codeId: id, functionName: name }, error);
@@ -217,3 +216,6 @@ function unavailable({ id, name }: Code, cause: unknown): unknown {
 
 /** A failed export is reported where its code is fetched, and by the values that name it. */
 function ignoreHere(): void {}
+
+/** The node's own: no owner counts it. */
+const NOBODYS = { owner: "", ownerNode: "", object: 0 };

@@ -130,6 +130,7 @@ function sessionMessages(session: Session, caller: Caller, callee: Callee, hub: 
     nodeDied: ({ node, reason }) => {
       session.submission.nodeDied(node, reason);
       session.borrowing.nodeDied(node, reason);
+      session.recovery.nodeDied(node, reason);
       session.actors.nodeDied(node);
     },
     relay: (message) => hub.deliver(message),

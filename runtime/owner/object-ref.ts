@@ -67,6 +67,11 @@ export class ObjectEntry {
   }
 }
 
+/** Its value is not there, and may come. */
+export function isOpen(entry: ObjectEntry): boolean {
+  return entry.state === "pending" || entry.state === "lost";
+}
+
 export function objectIdOf(owner: string, number: number): string {
   return `${owner}.${number.toString(36)}`;
 }

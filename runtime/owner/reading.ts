@@ -5,9 +5,10 @@
 
 import { GetTimeoutError, InvalidArgumentError, ObjectFetchTimeoutError, ObjectLostError } from "../errors.ts";
 import type { Clock } from "../seams.ts";
-import type { Borrowing } from "./borrowing.ts";
+import { heldRef, type Borrowing } from "./borrowing.ts";
 import type { Attempt } from "./context.ts";
-import { entryOf, isRef, type ObjectEntry, type ObjectRef, type WaitOptions } from "./object-ref.ts";
+import { entryOf, isOpen, isRef, type ObjectEntry, type ObjectRef, type WaitOptions } from "./object-ref.ts";
+import type { Recovery } from "./recovery.ts";
 import type { StoredObjects } from "./stored-objects.ts";
 import type { LongWait, Traps } from "./traps.ts";
 import type { Values } from "./values.ts";
@@ -16,6 +17,8 @@ import { hasBytes, type WireValue } from "./wire-value.ts";
 
 /** Local reads in a row before the loop gets a turn: else `for (;;) await get(local)` starves timers and finalizers. */
 const READS_A_TURN = 256;
+/** An object that is said to be there, and is not, so often is given up. */
+const LOSSES_MAX = 10;
 
 export interface ReadingParts {
   readonly clock: Clock;
@@ -26,6 +29,7 @@ export interface ReadingParts {
   readonly traps: Pick<Traps, "getWaits" | "siteOfWait" | "watch">;
   /** The running task attempt. */
   readonly attempt: () => Attempt | undefined;
+  readonly recovery: Pick<Recovery, "missing">;
   /** The running task waits until all of these are settled; returns what ends that, or undefined when nobody cares. */
   readonly waitingFor: (entries: readonly ObjectEntry[]) => (() => void) | undefined;
 }
@@ -46,23 +50,23 @@ export class Reading {
 
   async one(entry: ObjectEntry, options: WaitOptions | undefined): Promise<unknown> {
     options?.signal?.throwIfAborted();
-    if (entry.state === "pending") {
+    if (isOpen(entry)) {
       this.#parts.traps.getWaits();
       await this.#settled([entry], options);
     } else if (++this.#readsInARow >= READS_A_TURN) await this.#yieldTurn();
-    return this.#read(entry);
+    return this.#read(entry, options);
   }
 
   async all(entries: readonly ObjectEntry[], options: WaitOptions | undefined): Promise<unknown[]> {
     options?.signal?.throwIfAborted();
-    const pending = entries.filter((entry) => entry.state === "pending");
+    const pending = entries.filter(isOpen);
     if (pending.length > 0 && !entries.some(isFailed)) await this.#settled(pending, options);
     const failed = entries.find(isFailed);
-    if (failed !== undefined) return [await this.#read(failed)];
+    if (failed !== undefined) return [await this.#read(failed, options)];
     const values: unknown[] = new Array(entries.length);
     for (let index = 0; index < entries.length; index += 1) {
       const entry = entries[index];
-      values[index] = this.#readNow(entry) ?? (await this.#read(entry));
+      values[index] = this.#readNow(entry) ?? (await this.#read(entry, options));
     }
     return values.map((value) => (value instanceof Box ? value.value : value));
   }
@@ -106,7 +110,7 @@ export class Reading {
       const entry = entryOf(ref);
       if (entry.stamp === stamp) throw new InvalidArgumentError(`wait: ref ${ref.id} is given twice`);
       entry.stamp = stamp;
-      if (entry.state !== "pending" && settled.length < count) settled.push(index);
+      if (!isOpen(entry) && settled.length < count) settled.push(index);
     }
     return settled;
   }
@@ -116,7 +120,7 @@ export class Reading {
     let left = pending.length;
     const over = this.#parts.waitingFor(pending);
     const settled = this.#await(pending, options, (entry) => --left === 0 || isFailed(entry), () => {
-      const open = pending.filter((entry) => entry.state === "pending");
+      const open = pending.filter(isOpen);
       const names = open.slice(0, 3).map((entry) => entry.id).join(", ");
       return new GetTimeoutError(
         `get: ${open.length} of ${pending.length} object${pending.length === 1 ? "" : "s"} ` +
@@ -131,7 +135,7 @@ export class Reading {
   /** Resolves when `count` more of the entries are settled, or at the timeout. */
   #count(entries: readonly ObjectEntry[], count: number, options: WaitOptions | undefined): Promise<void> {
     let left = count;
-    const pending = entries.filter((entry) => entry.state === "pending");
+    const pending = entries.filter(isOpen);
     return this.#await(pending, options, () => --left === 0, () => undefined);
   }
 
@@ -158,7 +162,7 @@ export class Reading {
       this.#open.add(read);
       for (const entry of pending) {
         (entry.waiters ??= []).push(onSettled);
-        if (entry.shared) void borrowing.subscribe(entry);
+        borrowing.want(entry);
       }
       return () => {
         this.#open.delete(read);
@@ -175,23 +179,38 @@ export class Reading {
     return decoded === undefined || decoded instanceof Box ? new Box(decoded) : decoded;
   }
 
-  async #read(entry: ObjectEntry): Promise<unknown> {
+  async #read(entry: ObjectEntry, options: WaitOptions | undefined): Promise<unknown> {
+    const { clock } = this.#parts;
+    const until = options?.timeoutMs === undefined ? undefined : clock.now() + options.timeoutMs;
+    for (let losses = 0; ; losses += 1) {
+      const left = until === undefined ? options : { ...options, timeoutMs: Math.max(0, until - clock.now()) };
+      // It may be lost, and there again, any number of times.
+      if (isOpen(entry)) await this.#settled([entry], left);
+      const found = await this.#readOnce(entry, losses);
+      if (found !== undefined) return found.value;
+    }
+  }
+
+  /** Undefined when it is not where it should be, and is looked for now. */
+  async #readOnce(entry: ObjectEntry, losses: number): Promise<Box | undefined> {
     const value = entry.value as WireValue;
-    const { values } = this.#parts;
+    const { values, borrowing, recovery } = this.#parts;
     if (!values.isDecodable(value.codes as never)) await values.revive(value.codes as never);
-    if (hasBytes(value.value)) return values.decode(value.value as Uint8Array);
+    if (hasBytes(value.value)) return new Box(values.decode(value.value as Uint8Array));
     const { stored } = value;
     if (!stored) {
       throw values.errorIn(value) ?? new ObjectFetchTimeoutError(`object ${entry.id} has no value`, { objectId: entry.id });
     }
     try {
-      return values.decodeStored(await this.#parts.stored.open(entry.owner, entry.number, stored));
+      return new Box(values.decodeStored(await this.#parts.stored.open(heldRef(entry), stored)));
     } catch (error) {
-      if (!(error instanceof ObjectLostError)) throw error;
+      if (!(error instanceof ObjectLostError) || losses >= LOSSES_MAX) throw error;
       // Word of its owner's death may still be on its way.
       await this.#yieldTurn();
-      const loss = await this.#parts.borrowing.lossOf(entry);
-      throw (loss && values.errorIn(loss)) ?? error;
+      const loss = await borrowing.lossOf(entry);
+      if (loss !== undefined) throw values.errorIn(loss) ?? error;
+      recovery.missing(entry, stored, error.message);
+      return undefined;
     }
   }
 
@@ -201,7 +220,7 @@ export class Reading {
   }
 }
 
-/** Tells "undefined" from "not now" in #readNow. */
+/** Tells a value that is undefined from none. */
 class Box {
   readonly value: unknown;
   constructor(value: unknown) {
@@ -210,7 +229,7 @@ class Box {
 }
 
 function isSettled(entry: ObjectEntry): boolean {
-  return entry.state !== "pending";
+  return !isOpen(entry);
 }
 
 function firstIndexes<T>(list: readonly T[], count: number, fits: (one: T) => boolean): number[] {
@@ -233,7 +252,7 @@ function without<T>(list: readonly T[], indexes: readonly number[]): T[] {
 }
 
 function isFailed(entry: ObjectEntry): boolean {
-  return entry.state === "failed" || entry.state === "lost" || entry.state === "freed";
+  return entry.state === "failed" || entry.state === "freed";
 }
 
 function forget(entry: ObjectEntry, waiter: (entry: ObjectEntry) => void): void {

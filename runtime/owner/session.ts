@@ -34,6 +34,7 @@ import { entryOf, ObjectEntry, ObjectRef, objectIdOf, type WaitOptions } from ".
 import type { Made, ObjectRefStream } from "./object-ref-stream.ts";
 import { Presence } from "./presence.ts";
 import { Reading } from "./reading.ts";
+import { Recovery } from "./recovery.ts";
 import { streamMessages, Streams } from "./streams.ts";
 import { StuckCalls } from "./stuck-calls.ts";
 import { Submission } from "./submission.ts";
@@ -87,6 +88,7 @@ export class Session {
   readonly waiting: Waiting;
   readonly streams: Streams;
   readonly reading: Reading;
+  readonly recovery = new Recovery(this);
   readonly arguments: Arguments;
   readonly stuckCalls: StuckCalls;
   readonly #calling = new Calling(this);
@@ -119,12 +121,12 @@ export class Session {
     this.links = new LinkTable({
       identity, transport: seams.transport, sessionDir: parts.sessionDir, dialTimeoutMs: DIAL_TIMEOUT_MS,
       messages: { ...this.#processMessages(), ...streamMessages(this), ...parts.extraMessages },
-      relay: parts.openRelay,
-      onTurn: (link) => link.channel.flush(),
+      relay: parts.openRelay, onTurn: (link) => link.channel.flush(),
       onClosed: (link) => this.#linkClosed(link),
     });
     this.borrowing = new Borrowing({
       clock: seams.clock, finalizers: parts.finalizers, processId, nodeId, session: this, home, connect,
+      recovery: this.recovery,
     });
     this.presence = new Presence(() => this.newEntry(), this.borrowing);
     this.traps = new Traps({
@@ -138,7 +140,7 @@ export class Session {
       clock: seams.clock, nodeId, connect,
       resolve: (actor, waitMs) => this.resolveActor({ actor }, waitMs),
       ...outcomes,
-      borrowing: this.borrowing,
+      recovery: this.recovery, borrowing: this.borrowing,
     });
     const travel = travelHooks(this.borrowing, this.actors, this);
     const hooks = captureHooks(travel, this.borrowing);
@@ -158,6 +160,7 @@ export class Session {
       clock: seams.clock, home, nodeId, connect, traps: this.traps,
       jobId: () => this.jobId, newShortId: () => this.newShortId(),
       ...outcomes,
+      recovery: this.recovery,
       endHere: (task, reason, recursive) => {
         this.endAttempt(objectIdOf(processId, task.number), task.life.attempt, reason, recursive);
       },
@@ -167,8 +170,8 @@ export class Session {
     this.streams = new Streams(this, connect);
     this.reading = new Reading({
       clock: seams.clock, values: this.values, borrowing: this.borrowing, waiting: this.waiting, stored: this.stored,
+      recovery: this.recovery, attempt: suspender, traps: this.traps,
       waitingFor: (entries) => this.waitingFor(entries),
-      attempt: suspender, traps: this.traps,
     });
     // A setupHook runs in workers that have no job yet: it brings all it captured.
     const whole = parts.createShipper(hooks);
@@ -389,7 +392,7 @@ export class Session {
   #outcomes(): OutcomeParts {
     return {
       history: this.history,
-      settle: (entry, value) => this.borrowing.settle(entry, value),
+      settle: (entry, value) => this.recovery.settle(entry, value),
       discard: (values) => this.borrowing.discard(values),
       ended: () => this.unfinished.ended(),
       position: (number) => this.streams.position(number),
@@ -410,6 +413,9 @@ export class Session {
       borrow: (message) => this.borrowing.onBorrow(message),
       drop: (message, channel) => this.borrowing.onDrop(message, this.links.of(channel)),
       subscribe: (message, channel) => this.borrowing.onSubscribe(message, this.links.of(channel)),
+      lostObject: (message, channel) => this.borrowing.onLost(message, this.links.of(channel), (entry, place) => {
+        this.recovery.missing(entry, place, `a reader did not find it on node ${place.node}`);
+      }),
       resolved: (message) => this.borrowing.onResolved(message),
     };
   }

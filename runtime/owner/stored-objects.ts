@@ -4,7 +4,7 @@
 
 import { ConnectionError, ObjectLostError, ObjectStoreFullError, OutOfDiskError } from "../errors.ts";
 import type { ReadableObject } from "../store/index.ts";
-import type { Draft, Stored } from "../transport/index.ts";
+import type { Draft, HeldRef, Stored } from "../transport/index.ts";
 import type { Home } from "./home.ts";
 
 /** What the agent brought may have had to leave before this process came to look; rare, unless the loop was blocked. */
@@ -17,7 +17,7 @@ export interface StoredObjectsParts {
   readonly nodeId: string;
   readonly home: Home;
   /** Brings an object into this node's memory, and holds it until it is opened. */
-  readonly fetch: (body: { owner: string; object: number; source: Stored }) => Promise<Stored>;
+  readonly fetch: (body: HeldRef & { readonly source: Stored }) => Promise<Stored>;
   /** Keeps the process alive until that is done. */
   readonly holding: <T>(work: Promise<T>) => Promise<T>;
 }
@@ -36,7 +36,7 @@ export class StoredObjects {
   }
 
   /** Rejects with ObjectLostError when it is nowhere. */
-  async open(owner: string, object: number, source: Draft<Stored>): Promise<ReadableObject> {
+  async open({ owner, ownerNode, object }: HeldRef, source: Draft<Stored>): Promise<ReadableObject> {
     const { nodeId, home, fetch } = this.#parts;
     if (home.far !== undefined) return this.#copy(source as Stored);
     if (this.#pinnedShare() > PINNED_SHARE) await home.garbage?.relieve();
@@ -45,7 +45,7 @@ export class StoredObjects {
       if (source.node === nodeId && this.#pinnedShare() > PINNED_SHARE_WHEN_SHORT) await home.garbage?.relieve();
       let place: Stored;
       try {
-        place = await fetch({ owner, object, source: source as Stored });
+        place = await fetch({ owner, ownerNode, object, source: source as Stored });
       } catch (error) {
         if (!(error instanceof ObjectStoreFullError || error instanceof OutOfDiskError)) throw error;
         return this.#copy(source as Stored);

@@ -6,7 +6,7 @@
 import { isEnded, retryDelay, stepTask, type TaskEvent } from "../core/index.ts";
 import { failureOf, GROUP_REMOVED, OUT_OF_MEMORY, TaskTimeoutError } from "../errors.ts";
 import type { Clock } from "../seams.ts";
-import type { Failure, ProcessDied, TaskDone } from "../transport/index.ts";
+import type { Draft, Failure, ProcessDied, TaskDone } from "../transport/index.ts";
 import { AbandonedAttempts, type CancelOptions, watchAttempt } from "./abandoned.ts";
 import { Departures, type Departed } from "./departures.ts";
 import { crashFailure, nodeCause } from "./crash-failure.ts";
@@ -16,6 +16,7 @@ import { Locality } from "./locality.ts";
 import { Limits } from "./limits.ts";
 import type { Link, ProcessAddress } from "./links.ts";
 import type { ObjectEntry } from "./object-ref.ts";
+import type { Recovery } from "./recovery.ts";
 import type { OutcomeParts } from "./outcome.ts";
 import { codeOf, errorFor, isError, type WireValue } from "./wire-value.ts";
 import type { Traps } from "./traps.ts";
@@ -32,6 +33,7 @@ export interface SubmissionParts extends OutcomeParts {
   readonly connect: (address: ProcessAddress) => Promise<Link>;
   /** Ends the attempt of a task that this process runs itself while its parent waits. */
   readonly endHere: (task: TaskRecord, reason: Error, recursive: boolean) => void;
+  readonly recovery: Pick<Recovery, "argumentsLost" | "taskEnded">;
 }
 
 export class Submission {
@@ -156,7 +158,7 @@ export class Submission {
     const { scheduling } = task;
     scheduling.pool.finished(lease, task, this.#parts.clock.now());
     // A worker that hands tasks back is waiting itself: it gets no more before it has finished one.
-    lease.blocked = done.skipped;
+    lease.blocked = done.skipped && done.lost.length === 0;
     if (!done.skipped) {
       measured(task.template, done.micros);
       this.#parts.traps.ends(task.template);
@@ -228,7 +230,7 @@ export class Submission {
   }
 
   #conclude(task: TaskRecord, done: TaskDone, link: Link | undefined): void {
-    if (done.skipped) return this.#applyAgain(task, { kind: "unstarted", attempt: done.attempt });
+    if (done.skipped) return this.#unstarted(task, done);
     const first = done.results[0] as WireValue | undefined;
     if (first === undefined || !isError(first))
       return this.#outcome(task, done, link, { kind: "returned", attempt: done.attempt });
@@ -236,6 +238,13 @@ export class Submission {
     const retriable = this.#parts.retriable(task.template.retryOn, first);
     if (typeof retriable === "boolean") threw(retriable);
     else void retriable.then(threw);
+  }
+
+  #unstarted(task: TaskRecord, { attempt, lost = [] }: Draft<TaskDone>): void {
+    if (!lost?.length) return this.#applyAgain(task, { kind: "unstarted", attempt: attempt ?? 0 });
+    if (stepTask(task.life, { kind: "argumentsLost", attempt: attempt ?? 0 }) === "ignore") return;
+    task.lease = undefined;
+    this.#parts.recovery.argumentsLost(task, lost);
   }
 
   #outcome(task: TaskRecord, done: TaskDone, link: Link | undefined, event: TaskEvent): void {
@@ -247,6 +256,7 @@ export class Submission {
     this.#settle(task, done, link, threw ? codeOf(done.results[0]) : "", (entry, index) => {
       this.#parts.settle(entry, threw ? errorFor(index, done.results[0]) : done.results[index]);
     });
+    if (!threw) this.#parts.recovery.taskEnded(task);
     this.#parts.released(task, done, link);
   }
 

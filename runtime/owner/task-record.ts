@@ -78,7 +78,7 @@ export class TaskRecord implements PooledTask {
   readonly bound: BoundArg[];
   readonly results: readonly ObjectEntry[];
   /** Entries kept alive until the reply is handled: arguments and refs inside them. */
-  readonly kept: readonly ObjectEntry[];
+  readonly kept: ObjectEntry[];
   readonly chain: Chain;
   /** The task attempt of this process that submitted it: who may help with it while it waits. */
   readonly parent: Attempt | undefined;
@@ -86,6 +86,8 @@ export class TaskRecord implements PooledTask {
   /** The template's, or near its arguments. */
   scheduling: SchedulingClass;
   unresolved = 0;
+  /** How often arguments were not where they were said to lie. */
+  losses = 0;
   lease: TaskLease | undefined;
   slot = 0;
   /** When the delay before its next attempt ends. */
@@ -98,7 +100,7 @@ export class TaskRecord implements PooledTask {
     args: { bytes: Uint8Array; codes: Code[] },
     bound: BoundArg[],
     results: readonly ObjectEntry[],
-    kept: readonly ObjectEntry[],
+    kept: ObjectEntry[],
     chain: Chain,
     parent: Attempt | undefined,
     limit: Limit | undefined,

@@ -3,7 +3,7 @@
 
 import type { Clock, Timer } from "../seams.ts";
 import type { AttemptEnding } from "./context.ts";
-import type { WaitOptions } from "./object-ref.ts";
+import { isOpen, type ObjectEntry, type WaitOptions } from "./object-ref.ts";
 
 /** What the running task attempt does while it waits. */
 export interface Suspender {
@@ -26,6 +26,16 @@ export class Waiting {
     this.#parts = parts;
   }
 
+  /** Resolves when the entry has a value or an error; `want` asks for it. */
+  settled(entry: ObjectEntry, want: (entry: ObjectEntry) => void): Promise<void> {
+    if (!isOpen(entry)) return Promise.resolve();
+    return this.until<undefined>(undefined, () => undefined, (settle) => {
+      (entry.waiters ??= []).push(() => settle(undefined));
+      want(entry);
+      return () => {};
+    }) as Promise<void>;
+  }
+
   /**
    * Resolves with what `begin` is told, or at the timeout with what `timedOut` returns; an Error from either rejects. `begin`
    * returns what forgets the wait.
@@ -38,16 +48,18 @@ export class Waiting {
       const current = suspender();
       if (current?.ending.reason !== undefined) return reject(current.ending.reason);
       let timer: Timer | undefined;
+      let forget: (() => void) | undefined;
       let over = false;
+      let isSuspended = false;
       const end = (act: () => void) => {
         if (over) return;
         over = true;
         timer?.cancel();
         goOn?.();
         options?.signal?.removeEventListener("abort", abort);
-        forget();
+        forget?.();
         hold(-1);
-        current?.resume();
+        if (isSuspended) current?.resume();
         act();
       };
       const settle = (outcome: T | Error) => end(() => (outcome instanceof Error ? reject(outcome) : resolve(outcome)));
@@ -57,7 +69,10 @@ export class Waiting {
       hold(1);
       if (options?.timeoutMs !== undefined) timer = clock.after(options.timeoutMs, () => settle(timedOut()), true);
       options?.signal?.addEventListener("abort", abort);
-      const forget = begin(settle);
+      // What it is told in the same turn ends it before it began.
+      forget = begin(settle);
+      if (over) return forget();
+      isSuspended = true;
       current?.suspend();
     });
   }

@@ -121,7 +121,7 @@ export class ActorRunner {
       taskId: spec.actor,
     };
     const code = { id: spec.functionId, name: spec.className };
-    Promise.all([session.code.revive(code), this.#execution.argumentsLater(call)]).then(
+    Promise.all([session.code.revive(code), this.#execution.argumentsInPlace(call)]).then(
       ([type, args]) => {
         const construct = (...values: unknown[]) => {
           this.#instance = this.#marked(() => new (type as new (...args: unknown[]) => never)(...values));
@@ -275,7 +275,7 @@ export class ActorRunner {
     const args = mayPass ? this.#argumentsNow(received) : undefined;
     if (args !== undefined) return this.#enqueue(received, args);
     const earlier = mayPass ? Promise.resolve() : from.preparing;
-    const prepared = this.#execution.argumentsLater(received);
+    const prepared = this.#execution.argumentsInPlace(received);
     prepared.catch(reportedBelow);
     const preparing: Promise<void> = (earlier as Promise<void>).then(() =>
       prepared.then(

@@ -5,7 +5,7 @@
 
 import type { Attempt, Link, ObjectEntry, Session, WireValue } from "../owner/index.ts";
 import { heldRef, INLINE_TOTAL_BYTES } from "../owner/index.ts";
-import { failureOf, InvalidArgumentError, SerializationError, TroupeError } from "../errors.ts";
+import { failureOf, InvalidArgumentError, ObjectLostError, SerializationError, TroupeError } from "../errors.ts";
 import type { StreamPosition } from "../core/index.ts";
 import type { ReadableObject } from "../store/index.ts";
 import { encodeThrown } from "../serialize/index.ts";
@@ -45,7 +45,25 @@ export interface Arguments {
   readonly entries: readonly ObjectEntry[];
 }
 
+/** An argument that is said to be there, and is not, so often is given up. */
+const LOSSES_MAX = 10;
 const NO_HELD: HeldRef[] = [];
+
+/** A bound argument, and its object when it lies in a store. */
+interface Brought {
+  readonly bound: BoundArg;
+  readonly object: ReadableObject | undefined;
+}
+
+/** Bound arguments, by their indexes, that are not where they were said to lie. */
+export class LostArguments extends Error {
+  readonly indexes: readonly number[];
+
+  constructor(indexes: readonly number[], cause: unknown) {
+    super("arguments are lost", { cause });
+    this.indexes = indexes;
+  }
+}
 
 export class Execution {
   readonly #session: Session;
@@ -79,11 +97,28 @@ export class Execution {
     return this.#decode(call, opened);
   }
 
-  async argumentsLater(call: Invocation): Promise<Arguments> {
-    const { values } = this.#session;
-    await values.revive(call.codes);
-    const opened = await Promise.all(call.bound.map((one) => this.#bringHere(one)));
-    return this.#decode(call, opened);
+  /** Rejects with LostArguments when those are not where they should be. */
+  argumentsLater(call: Invocation): Promise<Arguments> {
+    return this.#arguments(call, (bound) => this.#bringHere(bound));
+  }
+
+  /** Those that are lost are waited for: nobody else can run the call. */
+  argumentsInPlace(call: Invocation): Promise<Arguments> {
+    return this.#arguments(call, (bound) => this.#bringBack(bound));
+  }
+
+  async #arguments(call: Invocation, bring: (bound: BoundArg) => Promise<Brought>): Promise<Arguments> {
+    await this.#session.values.revive(call.codes);
+    const found = await Promise.allSettled(call.bound.map(bring));
+    const isLost = (one: PromiseSettledResult<Brought>) => one.status === "rejected" && one.reason instanceof ObjectLostError;
+    const lost = found.flatMap((one, index) => (isLost(one) ? [index] : []));
+    const failed = found.find((one) => one.status === "rejected");
+    const brought = found.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
+    if (failed !== undefined) {
+      for (const { object } of brought) object?.release();
+      throw lost.length > 0 ? new LostArguments(lost, failed.reason) : failed.reason;
+    }
+    return this.#decode({ ...call, bound: brought.map(({ bound }) => bound) }, brought.map(({ object }) => object));
   }
 
   /** Calls `code` as `attempt` and gives the reply to `done`, in the same turn when the code is synchronous. */
@@ -156,9 +191,27 @@ export class Execution {
     return { values: result, entries };
   }
 
-  async #bringHere({ owner, object, value }: BoundArg): Promise<ReadableObject | undefined> {
-    await this.#session.values.revive(value?.codes ?? []);
-    return value?.stored ? this.#session.stored.open(owner, object, value.stored) : undefined;
+  async #bringHere(bound: BoundArg): Promise<Brought> {
+    const { values, stored } = this.#session;
+    const { value } = bound;
+    await values.revive(value?.codes ?? []);
+    return { bound, object: value?.stored ? await stored.open(bound, value.stored) : undefined };
+  }
+
+  /** One that is lost is looked for, or made again, as it is for any reader. */
+  async #bringBack(bound: BoundArg): Promise<Brought> {
+    const { values, recovery } = this.#session;
+    let { value } = bound;
+    for (let losses = 0; ; losses += 1) {
+      try {
+        return await this.#bringHere({ ...bound, value });
+      } catch (error) {
+        if (!(error instanceof ObjectLostError) || losses >= LOSSES_MAX) throw error;
+        value = (await recovery.again({ ...bound, value }, error.message)) as BoundArg["value"];
+        const failure = value && values.errorIn(value);
+        if (failure !== undefined) throw failure;
+      }
+    }
   }
 
   #returned(call: Invocation, result: unknown, finish: (reply: Reply) => void, failed: (error: unknown) => void): void {

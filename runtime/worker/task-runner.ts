@@ -15,7 +15,7 @@ import { ANY_BUNDLE } from "../../scheduler/index.ts";
 import { claimSalt, claimTag, type ClaimPage } from "../store/index.ts";
 import type { CancelTask, Chain, Channel, Failure, PushTask, SendOf, StreamItem } from "../transport/index.ts";
 import { CallLimits } from "./call-limits.ts";
-import { Execution, type Invocation, type Reply, type Streaming, streamOf } from "./execution.ts";
+import { Execution, type Invocation, LostArguments, type Reply, type Streaming, streamOf } from "./execution.ts";
 import type { Templates } from "./templates.ts";
 
 interface Pushed extends Invocation {
@@ -154,7 +154,10 @@ export class TaskRunner {
       },
       (error) => {
         this.#end();
-        this.#execution.fail(task, error, (reply) => this.#reply(task, reply));
+        const { link, push, page, tag } = task;
+        // Its owner has what is lost made again, and may send it to any worker then.
+        if (error instanceof LostArguments) handBack(link, push, page, tag, error.indexes);
+        else this.#execution.fail(task, error, (reply) => this.#reply(task, reply));
         this.#next();
       },
     );
@@ -318,7 +321,10 @@ export class TaskRunner {
         const attempt = this.#attempt(call, task.chain, task.limit?.deadline);
         this.#execution.run(call, attempt, args, fn as (...args: unknown[]) => unknown, done);
       },
-      (error) => this.#execution.fail(call, error, done),
+      (error) => {
+        if (!(error instanceof LostArguments)) return this.#execution.fail(call, error, done);
+        done({ task: call.task, attempt: call.attempt, skipped: true, lost: [...error.indexes] });
+      },
     );
   }
 
@@ -355,7 +361,9 @@ export class TaskRunner {
 }
 
 /** Unless its owner has taken it back already. */
-function handBack({ channel }: Link, { task, attempt, slot }: PushTask, page: ClaimPage | undefined, tag: number): void {
+function handBack(
+  { channel }: Link, { task, attempt, slot }: PushTask, page: ClaimPage | undefined, tag: number, lost: readonly number[] = [],
+): void {
   if (page?.recall(slot, tag) === false || !channel.open) return;
-  channel.send("taskDone", { task, attempt, skipped: true });
+  channel.send("taskDone", { task, attempt, skipped: true, lost: [...lost] });
 }

@@ -19,6 +19,7 @@ const EVENTS: Readonly<Record<string, TaskEvent>> = {
   threw: { kind: "threw", attempt: 1, retriable: false },
   threwRetriable: { kind: "threw", attempt: 1, retriable: true },
   unstarted: { kind: "unstarted", attempt: 1 },
+  argumentsLost: { kind: "argumentsLost", attempt: 1 },
   lost: { kind: "lost", attempt: 1 },
   outOfMemory: { kind: "outOfMemory", attempt: 1, allowed: 1 },
   delayElapsed: { kind: "delayElapsed" },
@@ -26,6 +27,7 @@ const EVENTS: Readonly<Record<string, TaskEvent>> = {
   returnedLate: { kind: "returned", attempt: 0 },
   threwLate: { kind: "threw", attempt: 0, retriable: true },
   unstartedLate: { kind: "unstarted", attempt: 0 },
+  argumentsLostLate: { kind: "argumentsLost", attempt: 0 },
   lostLate: { kind: "lost", attempt: 0 },
   outOfMemoryLate: { kind: "outOfMemory", attempt: 0, allowed: -1 },
 };
@@ -39,6 +41,7 @@ const TRANSITIONS: Readonly<Record<State, Readonly<Record<string, readonly [Stat
     threw: ["failed", "fail"],
     threwRetriable: ["delayed", "retry"],
     unstarted: ["queued", "enqueue"],
+    argumentsLost: ["waiting", "none"],
     lost: ["delayed", "retry"],
     outOfMemory: ["delayed", "retry"],
     refused: ["failed", "fail"],

@@ -140,7 +140,7 @@ describe("generated codecs", () => {
   });
 
   it("holds every field, also of a sender that writes defaults or leaves out those of a map's entry", () => {
-    const absent = { index: 0, value: undefined, owner: "", object: 0 };
+    const absent = { index: 0, value: undefined, owner: "", object: 0, ownerNode: "" };
     for (const bytes of [[], [8, 0, 26, 0, 32, 0]]) {
       const bound = fromBytes(contract.BoundArg, Buffer.from(bytes));
       expect({ ...bound }).toEqual(absent);

@@ -1,0 +1,299 @@
+// Objects whose copy is gone: looked for on other nodes first, then made again by running what made them.
+//
+// The shell of core/lineage.ts. When a node dies its objects are looked for at once, because copies are not kept for long; tasks
+// run again only when somebody asks for what they make. A task that runs again settles entries of its own, which stand in for
+// those that the program has. A foreign object is asked for at its owner, who does the same.
+
+import { Lineage, type Making } from "../core/index.ts";
+import { failureOf, ObjectFetchTimeoutError, ObjectFreedError, ReconstructionFailedError } from "../errors.ts";
+import type { BoundArg, Draft, Failure, Stored } from "../transport/index.ts";
+import type { ActorCallRecord } from "./actor-call.ts";
+import type { ActorClient } from "./actor-client.ts";
+import { lossOf } from "./loss-story.ts";
+import { isOpen, type ObjectEntry, objectIdOf } from "./object-ref.ts";
+import { callRun, type GivenAgain, type Run, sizeOf, taskRun } from "./reruns.ts";
+import type { Session } from "./session.ts";
+import type { TaskRecord } from "./task-record.ts";
+import { isError, type WireValue } from "./wire-value.ts";
+
+/** Of what tasks were given, kept so that they can run again. */
+const LINEAGE_BYTES_MAX = 256 * 1024 * 1024;
+/** Objects that one question to the agent is about. */
+const SEARCH_MAX = 1000;
+/** A task whose arguments are said to be there, and are not, so often is given up. */
+const LOSSES_MAX = 10;
+
+interface Loss {
+  readonly value: WireValue;
+  readonly reason: string;
+  /** No copy was found. */
+  isSearched: boolean;
+}
+
+export class Recovery {
+  readonly #session: Session;
+  readonly #lineage = new Lineage<Run>(LINEAGE_BYTES_MAX);
+  /** Own objects that are lost, until their value is there again. */
+  readonly #losses = new Map<number, Loss>();
+  /** Entries that wait for a run, or for the search before it. */
+  readonly #making = new Map<number, ObjectEntry>();
+  readonly #standIns = new Map<ObjectEntry, Run>();
+  /** Where a foreign object was not found. */
+  readonly #missed = new WeakMap<ObjectEntry, Draft<Stored>>();
+
+  constructor(session: Session) {
+    this.#session = session;
+  }
+
+  // -- what ends ---------------------------------------------------------------------------------------------------
+
+  taskEnded(task: TaskRecord): void {
+    if (this.#concerns(task)) this.#ended(task, taskRun(this.#session, task), task.life.retriesLeft);
+  }
+
+  callEnded(client: ActorClient, call: ActorCallRecord): void {
+    if (this.#concerns(call)) this.#ended(call, callRun(this.#session, client, call), call.retriesLeft);
+  }
+
+  /** Gives an entry of a task or call its outcome. */
+  settle(entry: ObjectEntry, value: WireValue): void {
+    const { borrowing } = this.#session;
+    const run = this.#standIns.get(entry);
+    if (run === undefined) return borrowing.settle(entry, value);
+    this.#standIns.delete(entry);
+    const { number } = entry;
+    const real = this.#making.get(number) ?? borrowing.own(number);
+    this.#making.delete(number);
+    const wanted = real !== undefined && isOpen(real) ? real : undefined;
+    if (isError(value)) {
+      this.#lineage.failed(run.number);
+      if (wanted !== undefined) void this.#failed(wanted, run, value);
+      return;
+    }
+    entry.value = value;
+    if (wanted === undefined) return borrowing.discard([value]);
+    this.#losses.delete(number);
+    borrowing.settle(wanted, value);
+  }
+
+  /** Nobody holds this object of this process any more. */
+  released(number: number): void {
+    this.#losses.delete(number);
+    this.#lineage.released(number);
+  }
+
+  // -- what is lost ------------------------------------------------------------------------------------------------
+
+  nodeDied(node: string, reason: string): void {
+    const lost = this.#session.borrowing.holdings.on(node).filter((entry) => this.#lose(entry, `node ${node} died: ${reason}`));
+    for (let from = 0; from < lost.length; from += SEARCH_MAX) void this.#search(lost.slice(from, from + SEARCH_MAX));
+  }
+
+  /** A reader could not read it where it is said to lie. */
+  missing(entry: ObjectEntry, place: Draft<Stored>, reason: string): void {
+    if (entry.state !== "ready" || !isSame(entry.value?.stored, place)) return;
+    if (entry.owner === this.#session.parts.identity.processId) {
+      if (this.#lose(entry, reason)) void this.#search([entry]);
+    } else if (this.#session.borrowing.lost(entry)) this.#missed.set(entry, place);
+  }
+
+  /** A worker did not find arguments of a task where they were said to lie: it waits for them anew. */
+  argumentsLost(task: TaskRecord, indexes: readonly number[]): void {
+    const { submission } = this.#session;
+    const lost = indexes.filter((index) => index < task.bound.length).map((index) => {
+      const { owner, object } = task.bound[index];
+      const entry = task.kept.find((one) => one.number === object && one.owner === owner) as ObjectEntry;
+      return { bound: task.bound[index], entry };
+    });
+    task.unresolved = lost.length;
+    task.losses += 1;
+    if (task.losses > LOSSES_MAX) {
+      const error = new ObjectFetchTimeoutError(`arguments of task "${task.template.name}" were not found ${task.losses} times`);
+      return submission.argumentFailed(task, { failure: failureOf(error) as Failure });
+    }
+    for (const { bound: { value }, entry } of lost) {
+      const stored = value?.stored;
+      if (stored) this.missing(entry, stored, `it was not found on node ${stored.node}`);
+    }
+    const inline = task.bound.reduce((sum, { value }) => sum + (value?.value?.length ?? 0), task.args.length);
+    this.#session.arguments.await({ unresolved: lost, kept: task.kept, inline }, {
+      ready: () => submission.argumentReady(task),
+      failed: (error) => submission.argumentFailed(task, error),
+    });
+  }
+
+  /** The value of an argument that was not found where it was said to lie, when it is known where it is now. */
+  async again({ owner, ownerNode, object, value }: BoundArg, reason: string): Promise<WireValue> {
+    const { borrowing, waiting } = this.#session;
+    const isOwn = owner === this.#session.parts.identity.processId;
+    const entry = isOwn ? borrowing.own(object) : borrowing.received(owner, ownerNode, object);
+    const objectId = objectIdOf(owner, object);
+    if (entry === undefined) throw new ObjectFreedError(`object ${objectId} was freed before it was read`, { objectId });
+    if (isOwn) borrowing.addLocal(entry);
+    try {
+      if (entry.state === "pending" && !entry.subscribed) borrowing.settle(entry, { ...value, contained: [] });
+      this.missing(entry, value?.stored as Stored, reason);
+      await waiting.settled(entry, (one) => borrowing.want(one));
+      return entry.value as WireValue;
+    } finally {
+      borrowing.dropLocal(entry);
+    }
+  }
+
+  /** Somebody asks for an entry that is lost. */
+  seek(entry: ObjectEntry): void {
+    const { borrowing, parts } = this.#session;
+    if (!borrowing.sought(entry)) return;
+    if (entry.owner !== parts.identity.processId) return this.#askOwner(entry);
+    this.#making.set(entry.number, entry);
+    if (this.#losses.get(entry.number)?.isSearched ?? true) this.#make(entry);
+  }
+
+  // -- inside ------------------------------------------------------------------------------------------------------
+
+  #concerns({ number, results }: TaskRecord | ActorCallRecord): boolean {
+    return results.some(isStored) || this.#lineage.isRunning(number);
+  }
+
+  #ended(record: TaskRecord | ActorCallRecord, run: Run, retriesLeft: number): void {
+    const { processId } = this.#session.parts.identity;
+    const results = record.results.filter(isStored).map(({ number }) => number);
+    const needs = run.given.filter(({ owner, value }) => owner === processId && value === undefined).map(({ object }) => object);
+    this.#lineage.ended({ number: run.number, spec: run, bytes: sizeOf(run), results, needs, retriesLeft });
+  }
+
+  #lose(entry: ObjectEntry, reason: string): boolean {
+    const value = entry.value as WireValue;
+    if (!this.#session.borrowing.lost(entry)) return false;
+    this.#losses.set(entry.number, { value, reason, isSearched: false });
+    return true;
+  }
+
+  async #search(entries: readonly ObjectEntry[]): Promise<void> {
+    const losses = entries.map(({ number }) => this.#losses.get(number) as Loss);
+    let places: readonly Stored[] = [];
+    try {
+      const { processId: owner, nodeId: ownerNode } = this.#session.parts.identity;
+      const wanted = losses.map(({ value }) => value.stored as Stored);
+      ({ places } = await this.#session.ask("findObjects", { places: wanted, owner, ownerNode }, "places"));
+    } catch {
+      // Nobody can be asked: then nothing was found.
+    }
+    entries.forEach((entry, index) => this.#searched(entry, losses[index], places[index]));
+  }
+
+  #searched(entry: ObjectEntry, loss: Loss, place: Stored | undefined): void {
+    const { borrowing } = this.#session;
+    const stored = place?.node ? place : undefined;
+    if (!isOpen(entry) || this.#losses.get(entry.number) !== loss) {
+      if (stored !== undefined) borrowing.discard([{ stored }]);
+      return;
+    }
+    if (stored === undefined) {
+      loss.isSearched = true;
+      this.#lineage.lost(entry.number);
+      if (entry.state === "pending") this.#make(entry);
+      return;
+    }
+    this.#losses.delete(entry.number);
+    this.#making.delete(entry.number);
+    // What is inside it is held still.
+    borrowing.settle(entry, { ...loss.value, contained: [], stored });
+  }
+
+  #make(entry: ObjectEntry): void {
+    const making = this.#lineage.wanted(entry.number);
+    if (making.kind === "lost") return this.#giveUp(entry, making);
+    for (const { spec, retriesLeft } of making.tasks) this.#runAgain(spec, retriesLeft);
+  }
+
+  #giveUp(entry: ObjectEntry, making: Extract<Making<Run>, { kind: "lost" }>): void {
+    const loss = this.#losses.get(entry.number);
+    this.#making.delete(entry.number);
+    this.#losses.delete(entry.number);
+    const error = lossOf(entry, making, loss?.reason ?? "it was given up before");
+    this.#session.borrowing.settle(entry, { failure: failureOf(error) as Failure });
+  }
+
+  #runAgain(run: Run, retriesLeft: number): void {
+    run.attempt += 1;
+    const results: ObjectEntry[] = [];
+    for (let index = 0; index < run.count; index += 1) {
+      const standIn = this.#session.newEntry(run.number + index);
+      this.#standIns.set(standIn, run);
+      results.push(standIn);
+    }
+    run.start(this.#given(run), { results, attempt: run.attempt, retriesLeft });
+  }
+
+  /** Its arguments, as they are now; those that are lost are made again when they are awaited. */
+  #given(run: Run): GivenAgain {
+    const kept: ObjectEntry[] = [];
+    const unresolved: { bound: GivenAgain["bound"][number]; entry: ObjectEntry }[] = [];
+    const bound = run.given.map(({ index, owner, ownerNode, object, value }): BoundArg => {
+      const one = { index, owner, ownerNode, object, value: value as BoundArg["value"] };
+      if (value !== undefined) return one;
+      const entry = this.#entryOf({ owner, ownerNode, object });
+      kept.push(entry);
+      if (entry.state === "ready") return { ...one, value: entry.value as BoundArg["value"] };
+      unresolved.push({ bound: one, entry });
+      return one;
+    });
+    const { processId } = this.#session.parts.identity;
+    for (const held of run.inside) {
+      const { borrowing } = this.#session;
+      const isGone = held.owner === processId && borrowing.own(held.object) === undefined;
+      if (!isGone || this.#lineage.isMakeable(held.object)) kept.push(this.#entryOf(held));
+    }
+    const inline = bound.reduce((sum, { value }) => sum + (value?.value?.length ?? 0), run.args.bytes.length);
+    return { args: run.args, bound, kept, unresolved, inline };
+  }
+
+  /** Counted for a run. */
+  #entryOf(held: Run["inside"][number]): ObjectEntry {
+    const { borrowing, parts } = this.#session;
+    if (held.owner !== parts.identity.processId) return borrowing.borrowAgain(held);
+    let entry = borrowing.own(held.object);
+    if (entry === undefined) {
+      // It may have been collected a moment ago, and nobody was told.
+      if (!this.#lineage.isMaking(held.object)) this.#lineage.released(held.object);
+      entry = borrowing.revived(held.object);
+    }
+    borrowing.addLocal(entry);
+    return entry;
+  }
+
+  async #failed(entry: ObjectEntry, run: Run, value: WireValue): Promise<void> {
+    const { values, borrowing } = this.#session;
+    const objectId = entry.id;
+    const reason = this.#losses.get(entry.number)?.reason ?? "it was given up before";
+    this.#losses.delete(entry.number);
+    const text = `object ${objectId} is lost (${reason}), and "${run.name}", run again to make it, failed`;
+    let failure: unknown;
+    try {
+      await values.revive((value.codes ?? []) as never);
+      failure = failureOf(new ReconstructionFailedError(text, { objectId }, values.errorIn(value)));
+    } catch (error) {
+      // The error can't be brought here, or not be told: its own words are lost.
+      failure = failureOf(new ReconstructionFailedError(text, { objectId }, error));
+    }
+    borrowing.settle(entry, { failure: failure as Failure });
+  }
+
+  #askOwner(entry: ObjectEntry): void {
+    const { links, borrowing } = this.#session;
+    const place = this.#missed.get(entry);
+    links.connect({ process: entry.owner, node: entry.ownerNode }).then(
+      (link) => link.channel.send("lostObject", { object: entry.number, place }),
+      () => borrowing.lossOf(entry),
+    );
+  }
+}
+
+function isStored(entry: ObjectEntry): boolean {
+  return entry.state !== "freed" && Boolean(entry.value?.stored);
+}
+
+function isSame(one: Draft<Stored> | null | undefined, other: Draft<Stored>): boolean {
+  return one?.node === other.node && one?.slot === other.slot && one?.generation === other.generation;
+}

@@ -1,0 +1,107 @@
+// What is kept of a task or call that ended well, so that it can be run again: what it was given, and how it is started.
+
+import type { BoundArg, Code, HeldRef } from "../transport/index.ts";
+import { ActorCallRecord } from "./actor-call.ts";
+import { heldRef } from "./borrowing.ts";
+import type { ActorClient } from "./actor-client.ts";
+import { limitOf } from "./limits.ts";
+import type { ObjectEntry } from "./object-ref.ts";
+import type { Session } from "./session.ts";
+import { TaskRecord } from "./task-record.ts";
+import type { WireValue } from "./wire-value.ts";
+
+/** An argument that was a ref: its value when that was small, else the object. */
+export interface GivenArg extends HeldRef {
+  readonly index: number;
+  readonly value: WireValue | undefined;
+}
+
+/** The arguments anew, bound to what their objects are now. */
+export interface GivenAgain {
+  readonly args: { readonly bytes: Uint8Array; readonly codes: Code[] };
+  readonly bound: BoundArg[];
+  readonly kept: ObjectEntry[];
+  inline: number;
+  readonly unresolved: readonly { readonly bound: BoundArg; readonly entry: ObjectEntry }[];
+}
+
+/** The entries of its results, and what it may still do. */
+export interface RunAgain {
+  readonly results: readonly ObjectEntry[];
+  readonly attempt: number;
+  readonly retriesLeft: number;
+}
+
+export interface Run {
+  /** Of its first result. */
+  readonly number: number;
+  readonly count: number;
+  readonly name: string;
+  readonly args: { readonly bytes: Uint8Array; readonly codes: Code[] };
+  readonly given: readonly GivenArg[];
+  /** Refs inside its arguments. */
+  readonly inside: readonly HeldRef[];
+  /** Of the run that ended last. */
+  attempt: number;
+  start(given: GivenAgain, again: RunAgain): void;
+}
+
+/** What a record costs beside its bytes. */
+const RECORD_BYTES = 512;
+
+export function sizeOf({ args, given }: Run): number {
+  return given.reduce((sum, { value }) => sum + (value?.value?.length ?? 0), RECORD_BYTES + args.bytes.length);
+}
+
+export function taskRun(session: Session, task: TaskRecord): Run {
+  const { template, chain } = task;
+  return {
+    ...runOf(task, template.name),
+    start(given, { results, attempt, retriesLeft }) {
+      const limit = limitOf(template, undefined, session.parts.seams.clock);
+      const again = new TaskRecord(
+        task.number, template, given.args, given.bound, results, given.kept, chain, undefined, limit,
+      );
+      again.life.attempt = attempt;
+      again.life.retriesLeft = retriesLeft;
+      again.unresolved = given.unresolved.length;
+      session.submission.submit(again);
+      session.arguments.await(given, {
+        ready: () => session.submission.argumentReady(again),
+        failed: (error) => session.submission.argumentFailed(again, error),
+      });
+    },
+  };
+}
+
+export function callRun(session: Session, client: ActorClient, call: ActorCallRecord): Run {
+  const { template, caller, chain, retryOn } = call;
+  return {
+    ...runOf(call, template.name),
+    start(given, { results, attempt, retriesLeft }) {
+      const again = new ActorCallRecord(
+        call.number, caller, template, given.args, given.bound, results, given.kept, chain, retriesLeft, retryOn, undefined,
+      );
+      again.attempt = attempt;
+      again.unresolved = given.unresolved.length;
+      again.ready = again.unresolved === 0;
+      session.actors.call(client, again, undefined);
+      session.arguments.await(given, {
+        ready: () => session.actors.argumentReady(again),
+        failed: (error) => session.actors.argumentFailed(again, error),
+      });
+    },
+  };
+}
+
+/** Bytes in a slab that they share with others are copied: they would keep all of it. */
+function runOf(record: TaskRecord | ActorCallRecord, name: string): Omit<Run, "start"> {
+  const { number, args, codes, bound, kept, results } = record;
+  const given = bound.map(({ index, value, owner, ownerNode, object }) => (
+    { index, owner, ownerNode, object, value: value?.stored ? undefined : value }
+  ));
+  const isGiven = ({ owner, number: object }: ObjectEntry) => bound.some((one) => one.owner === owner && one.object === object);
+  const inside = kept.filter((entry) => !isGiven(entry)).map(heldRef);
+  const attempt = "life" in record ? record.life.attempt : record.attempt;
+  return { number, count: results.length, name, args: { bytes: Uint8Array.from(args), codes }, given, inside, attempt };
+}
