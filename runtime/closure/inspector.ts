@@ -56,6 +56,17 @@ interface ScriptAnswer {
   readonly startColumn: number;
 }
 
+/** Of this package, as it was compiled: the user's own code may lie beside it. */
+const OWN_FOLDERS = ["runtime/", "sdk/", "scheduler/", "proto/", "native/"].map((folder) => (
+  new URL(`../../${folder}`, import.meta.url).href
+));
+
+/** Whether functions of the script may be captured. Those of packages are imported where they run. */
+function isLikely(url: string): boolean {
+  if (url === "" || url.startsWith("node:") || url.includes("/node_modules/")) return false;
+  return !OWN_FOLDERS.some((folder) => url.startsWith(folder));
+}
+
 export class Inspector {
   readonly #session: Session;
   /** The global object that the inspector evaluates in: a test runner may give programs another one. */
@@ -127,8 +138,7 @@ export class Inspector {
     try {
       for (const { scriptId, url } of this.#scripts.values()) {
         if (this.#sources.has(scriptId)) continue;
-        const likely = !url.startsWith("node:") && url !== "" && !url.includes("/node_modules/");
-        if (scriptId !== wanted && !likely) continue;
+        if (scriptId !== wanted && !isLikely(url)) continue;
         this.#sources.set(scriptId, this.#post<{ scriptSource: string }>("Debugger.getScriptSource", { scriptId }).scriptSource);
       }
     } finally {
