@@ -207,7 +207,9 @@ export class LeaseDesk {
     const wanted = scheduling.pool.order();
     if (wanted === undefined) return;
     const { home, jobId } = this.#parts;
-    const { id: schedulingClass, resources, strategy, infeasibleGraceMs, name, environment } = scheduling;
+    const { id: schedulingClass, resources, infeasibleGraceMs, name, environment } = scheduling;
+    // A group is known to agents by its id.
+    const strategy = { ...scheduling.strategy, bundles: [] };
     home.agent.send("leaseRequest", {
       schedulingClass, resources, wanted, strategy, jobId: jobId(), environment: environment.id, infeasibleGraceMs, name,
       origin: "", hops: 0,
