@@ -11,6 +11,7 @@ import { addDoctor } from "./doctor.ts";
 import { addExplain } from "./explain.ts";
 import { FoundWrong } from "./failure.ts";
 import { addInspectClosure } from "./inspect-closure.ts";
+import { addJob } from "./job.ts";
 import { addGet, addList, addSummary } from "./list.ts";
 import { addLogs } from "./logs.ts";
 import { addStack } from "./stack.ts";
@@ -68,7 +69,7 @@ Example:
   $ troupe stop
 Every command has --help with an example. Exit status: 0 done, 1 failed, 2 wrong usage.`);
   const commands = [
-    addStart, addStop, addStatus, addList, addGet, addSummary, addExplain, addLogs, addStack, addDrain, addInspectClosure,
+    addStart, addStop, addStatus, addList, addGet, addSummary, addExplain, addLogs, addJob, addStack, addDrain, addInspectClosure,
     addTimeline, addBench, addDoctor,
   ];
   for (const add of commands) add(troupe);

@@ -3,6 +3,7 @@
 export { init, isInitialized, shutdown, type InitOptions } from "./init.ts";
 export type { Cluster } from "./cluster.ts";
 export { ActorPool, type PoolCall } from "./actor-pool.ts";
+export { jobs, type JobRequest, type SubmittedJob } from "./submitted-jobs.ts";
 export { kv, type KvChange, type ScanOptions } from "./kv.ts";
 export { Queue, type QueueOptions } from "./queue.ts";
 export { type AcquireOptions, type Permit, Semaphore, type SemaphoreOptions } from "./semaphore.ts";
