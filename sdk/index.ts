@@ -27,6 +27,7 @@ export { getPlacementGroup, placementGroup, type Bundle, type GroupOptions, type
 export {
   type ActorOptions,
   type CallOptions,
+  type MethodOptions,
   type RetryExceptions,
   type TaskOptions,
 } from "./options.ts";

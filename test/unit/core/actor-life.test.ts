@@ -12,13 +12,16 @@ import {
 } from "../../../runtime/core/index.ts";
 
 /** Incarnation 2 with one restart left. */
-const inState = (state: ActorState): ActorLife => ({ state, incarnation: 2, restartsLeft: 1, restarts: 2 });
+const inState = (state: ActorState): ActorLife => ({ state, incarnation: 2, restartsLeft: 1, restarts: 2, mayRestart: true });
 
 const EVENTS: Readonly<Record<string, ActorEvent>> = {
   placed: { kind: "placed", incarnation: 2 },
   constructed: { kind: "constructed", incarnation: 2 },
   constructorThrew: { kind: "constructorThrew", incarnation: 2 },
   workerDied: { kind: "workerDied", incarnation: 2 },
+  hostDied: { kind: "hostDied", incarnation: 2, charged: false },
+  hostDiedOfIt: { kind: "hostDied", incarnation: 2, charged: true },
+  hostDiedLate: { kind: "hostDied", incarnation: 1, charged: true },
   kill: { kind: "kill", restart: false },
   killToRestart: { kind: "kill", restart: true },
   end: { kind: "end" },
@@ -36,6 +39,7 @@ const PLACED_ENDS: Row = {
   kill: ["dead", "endWorker", "release", "announce"], end: ["dead", "endWorker", "release", "announce"],
   refused: ["dead", "endWorker", "release", "announce"], workerDied: ["restarting", "release", "announce", "place"],
   killToRestart: ["restarting", "endWorker", "release", "announce", "place"],
+  hostDied: ["restarting", "release", "announce", "place"], hostDiedOfIt: ["restarting", "release", "announce", "place"],
 };
 
 /** What is not in here changes nothing. */
@@ -57,9 +61,19 @@ describe.each(Object.keys(TRANSITIONS) as ActorState[])("an actor that is %s", (
     const effects = stepActor(actor, EVENTS[name]);
     const [next, ...expected] = TRANSITIONS[state][name] ?? [state];
     expect([actor.state, ...effects]).toEqual([next, ...expected]);
-    const charged = next === "restarting" && state !== "restarting" ? 1 : 0;
-    expect(actor).toMatchObject({ incarnation: 2 + charged, restartsLeft: 1 - charged, restarts: 2 + charged });
+    const restarted = next === "restarting" && state !== "restarting" ? 1 : 0;
+    const charged = name === "hostDied" ? 0 : restarted;
+    expect(actor).toMatchObject({ incarnation: 2 + restarted, restartsLeft: 1 - charged, restarts: 2 + charged });
   });
+});
+
+test("what it did not do itself ends it only when it has no restarts at all", () => {
+  const spent: ActorLife = { ...inState("alive"), restartsLeft: 0 };
+  expect(stepActor(spent, EVENTS.hostDied)).toContain("place");
+  expect(spent).toMatchObject({ state: "restarting", restartsLeft: 0, restarts: 2 });
+  const without: ActorLife = { ...inState("alive"), restartsLeft: 0, mayRestart: false };
+  expect(stepActor(without, EVENTS.hostDied)).toEqual(["release", "announce"]);
+  expect(without.state).toBe("dead");
 });
 
 test("without restarts left the death of its worker is its own", () => {
@@ -74,6 +88,7 @@ test("in any history it holds a worker exactly while it is placed, and dies once
   const event = fc.oneof(
     fc.record({ kind: fc.constantFrom("placed", "constructed", "constructorThrew", "workerDied"), incarnation: fc.nat(4) }),
     fc.record({ kind: fc.constant("kill"), restart: fc.boolean() }),
+    fc.record({ kind: fc.constant("hostDied"), incarnation: fc.nat(4), charged: fc.boolean() }),
     fc.record({ kind: fc.constantFrom("end", "refused") }),
   ) as fc.Arbitrary<ActorEvent>;
   fc.assert(
@@ -89,7 +104,7 @@ test("in any history it holds a worker exactly while it is placed, and dies once
         }
         expect(held).toBe(actor.state === "starting" || actor.state === "alive" ? 1 : 0);
         if (actor.state !== "dead") expect(held + asked).toBe(1);
-        expect(actor.restarts).toBe(actor.incarnation);
+        expect(actor.restarts).toBeLessThanOrEqual(actor.incarnation);
         if (restarts >= 0) expect(actor.restarts + actor.restartsLeft).toBe(restarts);
       }
     }),
