@@ -19,6 +19,7 @@ export { timeline } from "./timeline.ts";
 export { remote } from "./remote.ts";
 export { Secret, secret } from "./secret.ts";
 export { asCompleted, cancel, first, get, getSettled, put, run, wait } from "./objects.ts";
+export { createBuffer, getRange } from "./buffers.ts";
 export { actorState, exitActor, getActor, kill, ready } from "./actors.ts";
 export type { RuntimeEnv } from "./runtime-env.ts";
 export { getRuntimeContext, type RuntimeContext } from "./runtime-context.ts";
@@ -32,7 +33,7 @@ export {
   type TaskOptions,
 } from "./options.ts";
 export type { ActorHandle, RefsOf, RemoteArgs, RemoteClass, RemoteFunction, RemoteMethod } from "./types.ts";
-export { ObjectRef, ObjectRefStream, type WaitOptions } from "../runtime/owner/index.ts";
+export { ObjectRef, ObjectRefStream, type StoreBuffer, type WaitOptions } from "../runtime/owner/index.ts";
 export { registerSerializer } from "../runtime/serialize/index.ts";
 export {
   ActorDeadlockError,

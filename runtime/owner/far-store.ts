@@ -39,10 +39,15 @@ export class FarStore {
   }
 
   /** Of an object of any node. */
-  async read({ node, slot, generation, size }: Stored): Promise<Uint8Array> {
+  read(source: Stored): Promise<Uint8Array> {
+    return this.readRange(source, 0, source.size);
+  }
+
+  async readRange({ node, slot, generation }: Stored, start: number, size: number): Promise<Uint8Array> {
     const whole = Buffer.allocUnsafeSlow(size);
     await windowed(rangesOf(size), async ({ offset, length }) => {
-      const { bytes } = await this.#ask("readChunk", { slot, generation, offset, length, node }, "chunk");
+      const body = { slot, generation, offset: start + offset, length, node };
+      const { bytes } = await this.#ask("readChunk", body, "chunk");
       if (bytes.length !== length) throw new ConnectionError(`node ${node} sent ${bytes.length} of ${length} bytes`);
       whole.set(bytes, offset);
     });

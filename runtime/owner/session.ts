@@ -33,6 +33,7 @@ import { MetricsReport } from "./metrics-report.ts";
 import { entryOf, ObjectEntry, ObjectRef, objectIdOf, type WaitOptions } from "./object-ref.ts";
 import type { Made, ObjectRefStream } from "./object-ref-stream.ts";
 import { Presence } from "./presence.ts";
+import { RawBuffers } from "./raw-buffers.ts";
 import { Reading } from "./reading.ts";
 import { Recovery } from "./recovery.ts";
 import { streamMessages, Streams } from "./streams.ts";
@@ -92,6 +93,7 @@ export class Session {
   readonly arguments: Arguments;
   readonly stuckCalls: StuckCalls;
   readonly #calling = new Calling(this);
+  readonly rawBuffers = new RawBuffers(this);
   readonly environments: Environments;
   readonly history = new TaskHistory();
   readonly unfinished = new Unfinished(() => this.submission.size + this.actors.size);

@@ -48,6 +48,9 @@ export const INLINE_TOTAL_BYTES = 8 * 1024 * 1024;
 /** Left over at the end of a slab rather than tried. */
 const SLAB_REST_BYTES = 512;
 
+/** The longest array of bytes on Node 20. */
+const WHOLE_BYTES_MAX = 2 ** 32 - 1;
+
 /** A value that is planned; the caller decides whether it goes inline or to the store. */
 export interface PlannedValue {
   readonly encoded: Encoded;
@@ -235,6 +238,9 @@ export class Values {
     } finally {
       object.release();
     }
+    if (object.size <= WHOLE_BYTES_MAX) return this.decode(new Uint8Array(object.buffer()));
+    const source = { size: object.size, part: (offset: number, length: number) => object.buffer(offset, length) };
+    return this.#decoding(() => this.#parts.codec.decodeParts(source, this.#decodeHooks));
   }
 
   /** Runs one encoding with by-products of its own, also inside another. */

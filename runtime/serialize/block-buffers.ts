@@ -5,6 +5,7 @@ import {
   BUFFER_ALIGNMENT, EXPOSED, LARGE_HEADER_BYTES, RESIZABLE_COUNT_MAX, SOURCE_AGAIN, SOURCE_INLINE, SOURCE_RESIZABLE, SOURCE_TABLE,
   TABLE_ENTRY_BYTES, VIEW_BYTES, align,
 } from "./format.ts";
+import type { BlockSource } from "./large-block.ts";
 import { resizableBuffer } from "./resizable.ts";
 
 /** Bytes of a buffer that a value had: `buffer[shift + i]` is byte `base + i` of the original. */
@@ -28,13 +29,16 @@ const VIEW_ALIGNMENT = 8;
 
 export class BlockBuffers {
   readonly #block: Uint8Array;
+  readonly #source: BlockSource | undefined;
   // Most values have neither.
   #entries: TableEntry[] | undefined;
   #inline: Region[] | undefined;
   #resizableCount = 0;
 
-  constructor(block: Uint8Array) {
+  /** `block`: all of it, or of one that is looked at in parts its head, and `source` the rest. */
+  constructor(block: Uint8Array, source?: BlockSource) {
     this.#block = block;
+    this.#source = source;
   }
 
   /** Reads the header and table of a large block; returns the end of the structure. */
@@ -46,6 +50,7 @@ export class BlockBuffers {
     const end = data.getFloat64(8, true);
     if (!isCount(end) || end < LARGE_HEADER_BYTES || end > block.length) throw badBytes("the structure is not in the block");
     const table = align(end, 8);
+    const size = this.#source?.size ?? block.length;
     let free = table + count * TABLE_ENTRY_BYTES;
     if (free > block.length) throw badBytes("the buffer table is not in the block");
     for (let i = 0; i < count; i++) {
@@ -54,7 +59,7 @@ export class BlockBuffers {
       const length = data.getFloat64(row + 8, true);
       const base = data.getFloat64(row + 16, true);
       const isSound = isCount(offset) && isCount(length) && isCount(base) && offset % BUFFER_ALIGNMENT === 0
-        && base % VIEW_ALIGNMENT === 0 && offset >= free && offset + length <= block.length;
+        && base % VIEW_ALIGNMENT === 0 && offset >= free && offset + length <= size;
       if (!isSound) throw badBytes("a buffer is not in the block");
       free = offset + length;
       const exposed = data.getUint32(row + 24, true) === EXPOSED;
@@ -95,6 +100,7 @@ export class BlockBuffers {
 
   #make({ offset, length, base, exposed }: TableEntry, max: number | undefined): Region {
     const block = this.#block;
+    if (this.#source !== undefined) return { buffer: this.#source.part(offset, length), shift: 0, base, length };
     const shift = block.byteOffset + offset;
     if (!exposed && length >= VIEW_BYTES && shift % VIEW_ALIGNMENT === 0 && block.buffer instanceof ArrayBuffer) {
       return { buffer: block.buffer, shift, base, length };

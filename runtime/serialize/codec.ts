@@ -7,6 +7,7 @@ import type { DecodeHooks, EncodeHooks, Encoded, ValueCodec } from "./contract.t
 import { decodeBlock } from "./decoder.ts";
 import { Encoder } from "./encoder.ts";
 import { LARGE_HEADER_BYTES, MAGIC, PLAIN_BLOCK, SMALL_HEADER_BYTES, VIEW_BYTES } from "./format.ts";
+import { type BlockSource, headBytes } from "./large-block.ts";
 import { Refusal, messageOf, serializationError } from "./refusal.ts";
 
 const SCRATCH_BYTES = 64 * 1024;
@@ -67,6 +68,11 @@ class Codec implements ValueCodec {
 
   decode(block: Uint8Array, hooks: DecodeHooks): unknown {
     return decodeBlock(block, hooks);
+  }
+
+  decodeParts(source: BlockSource, hooks: DecodeHooks): unknown {
+    const first = new Uint8Array(source.part(0, Math.min(LARGE_HEADER_BYTES, source.size)));
+    return decodeBlock(new Uint8Array(source.part(0, headBytes(first))), hooks, source);
   }
 }
 

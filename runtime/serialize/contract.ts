@@ -3,6 +3,8 @@
 // One encoded value is one block of bytes: a header, the in-band structure, then each out-of-band buffer at a 64-byte boundary.
 // The layout is known before a byte is written, so a large value is written straight into the object store.
 
+import type { BlockSource } from "./large-block.ts";
+
 /** What the encoder meets and the process around it must know: refs, handles and functions are the shell's business. */
 export interface EncodeHooks {
   /** An ObjectRef inside the value: returns the bytes that stand for it. */
@@ -45,4 +47,6 @@ export interface ValueCodec {
    * SerializationError on bad bytes, and passes on the TroupeErrors of hooks.
    */
   decode(block: Uint8Array, hooks: DecodeHooks): unknown;
+  /** The same for a block that is too large for one array. Its buffers are parts of it. */
+  decodeParts(source: BlockSource, hooks: DecodeHooks): unknown;
 }

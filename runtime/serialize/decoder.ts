@@ -1,14 +1,15 @@
 // Reads values. Bytes may come from anywhere: whatever they are, the result is a value or a SerializationError, memory stays in
 // proportion to the bytes, and nothing is touched that the decoder did not make itself.
 
-import { Buffer } from "node:buffer";
-import { TroupeError, errorClassOf } from "../errors.ts";
+import { Buffer, constants } from "node:buffer";
+import { errorClassOf, InvalidArgumentError, TroupeError } from "../errors.ts";
 import { decodeArrow } from "./arrow.ts";
 import { bareError, builtinPrototype, setHidden } from "./bare-error.ts";
 import { BlockBuffers } from "./block-buffers.ts";
 import { ByteReader, badBytes } from "./byte-reader.ts";
 import type { DecodeHooks } from "./contract.ts";
 import * as f from "./format.ts";
+import type { BlockSource } from "./large-block.ts";
 import { messageOf } from "./refusal.ts";
 import { isResizable } from "./resizable.ts";
 import { learnSerializer, type Serializer } from "./serializers.ts";
@@ -32,13 +33,14 @@ interface LateBody {
   readonly keys: readonly string[] | undefined;
 }
 
-export function decodeBlock(block: Uint8Array, hooks: DecodeHooks): unknown {
+/** `block`: all of it, or its head, and `source` the rest. */
+export function decodeBlock(block: Uint8Array, hooks: DecodeHooks, source?: BlockSource): unknown {
   try {
     if (block.length < f.SMALL_HEADER_BYTES) throw badBytes("they end too early");
     if (block[0] !== f.MAGIC) throw badBytes("they have another format or version");
     if (block[1] !== f.PLAIN_BLOCK && block[1] !== f.BUFFERS_BLOCK) throw badBytes("the kind of block is unknown");
     const isPlain = block[1] === f.PLAIN_BLOCK;
-    const buffers = new BlockBuffers(block);
+    const buffers = new BlockBuffers(block, source);
     const end = isPlain ? block.length : buffers.readTable();
     const reader = new ByteReader(block, isPlain ? f.SMALL_HEADER_BYTES : f.LARGE_HEADER_BYTES, end);
     const value = new Decoder(reader, buffers, hooks).root();
@@ -365,6 +367,10 @@ class Decoder {
     const length = this.#in.count();
     const isInside = start >= 0 && start + length * kind.unit <= available && (shift + start) % kind.unit === 0;
     if (!isInside) throw badBytes("a typed array is not in its buffer");
+    if (length > constants.MAX_LENGTH) {
+      const what = `an array of ${length} elements is longer than this release of Node.js allows`;
+      throw new InvalidArgumentError(`${what}: read parts of it with getRange(ref, offset, length)`);
+    }
     return kind.make(buffer, shift + start, length);
   }
 

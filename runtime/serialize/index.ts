@@ -6,3 +6,4 @@ export type { DecodeHooks, EncodeHooks, Encoded, ValueCodec } from "./contract.t
 export { learnSerializer, registerSerializer, serializerOf } from "./serializers.ts";
 export { decodeThrown, encodeThrown, type ReceivedContext, type ThrownContext } from "./errors.ts";
 export { preloadArrow } from "./arrow.ts";
+export { type BlockSource, bufferPlace, type BufferPlace, byteArrayHead, headBytes } from "./large-block.ts";

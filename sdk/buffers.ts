@@ -1,0 +1,30 @@
+// Bytes that are written in the object store itself, and read in parts.
+
+import { InvalidArgumentError } from "../runtime/errors.ts";
+import { currentSession, isRef, type ObjectRef, type StoreBuffer, type WaitOptions } from "../runtime/owner/index.ts";
+
+/**
+ * Room for `size` bytes in the object store, to be written in place: `seal()` makes an object of it without a copy. Waits while
+ * the store is full. `abort()`, or `using`, gives it back unsealed.
+ */
+export async function createBuffer(size: number): Promise<StoreBuffer> {
+  if (!Number.isSafeInteger(size) || size < 0) {
+    throw new InvalidArgumentError(`createBuffer: the size must be a whole number of 0 or more bytes, not ${String(size)}`);
+  }
+  return currentSession().rawBuffers.create(size);
+}
+
+/**
+ * `length` bytes from `offset` on of an object that is one buffer or typed array, whatever its size: a view when it lies in this
+ * machine's store, else only these bytes are fetched. At most 4 GiB on Node 20.
+ */
+export async function getRange(
+  ref: ObjectRef<ArrayBufferView | ArrayBufferLike>, offset: number, length: number, options?: WaitOptions,
+): Promise<Uint8Array> {
+  if (!isRef(ref)) throw new InvalidArgumentError("getRange: expected an ObjectRef");
+  for (const [name, value] of [["offset", offset], ["length", length]] as const) {
+    if (Number.isSafeInteger(value) && value >= 0) continue;
+    throw new InvalidArgumentError(`getRange: ${name} must be a whole number of 0 or more, not ${String(value)}`);
+  }
+  return currentSession().rawBuffers.range(ref, offset, length, options);
+}
