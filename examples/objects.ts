@@ -1,7 +1,7 @@
 // Objects: a value is put into shared memory once and read by every process of the machine where it lies, without a copy.
 
 import assert from "node:assert/strict";
-import { get, init, put, remote } from "troupe";
+import { createBuffer, get, getRange, init, put, remote } from "troupe";
 
 const LENGTH = 4_000_000;
 const PARTS = 4;
@@ -29,6 +29,12 @@ assert.equal(total, (LENGTH * (LENGTH - 1)) / 2);
 const squared = await get(squares.remote(ref));
 assert.equal(squared.length, LENGTH);
 assert.equal(squared[1000], 1_000_000);
+
+// Bytes that come from elsewhere (a file, a socket) are written in place, and are an object without a copy; parts are read alone.
+const buffer = await createBuffer(1_000_000);
+buffer.bytes.fill(7);
+const bytes = await buffer.seal();
+assert.deepEqual([...await getRange(bytes, 999_998, 2)], [7, 7]);
 
 // Dropping the handle is enough in the end; `release()` is prompt.
 ref.release();

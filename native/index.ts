@@ -36,6 +36,8 @@ export interface Native {
   dontNeed(mapping: Mapping, offset: number, length: number): void;
   /** The same off the event loop, for ranges that take long. */
   dropPages(mapping: Mapping, offset: number, length: number): Promise<void>;
+  /** Whether this process wrote to that range of a private mapping: then it has pages of its own there. */
+  isWritten(mapping: Mapping, offset: number, length: number): boolean;
   /** Length 0 from now on, for every view of it. */
   detach(buffer: ArrayBuffer): void;
   /** Off the event loop, on two threads. Neither buffer may be detached before it is done. */

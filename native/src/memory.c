@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -22,6 +23,7 @@
 #include <unistd.h>
 
 #define PATH_MAX_BYTES 512
+#define PAGEMAP_ENTRIES 4096
 // Node 20 aborts on external buffers that are larger; later ones take them.
 #define EXTERNAL_MAX ((double)4294967296.0)
 
@@ -189,6 +191,38 @@ static napi_value dont_need(napi_env env, napi_callback_info info) {
   return NULL;
 }
 
+// isWritten(handle, offset, length) -> whether this process has pages of its own there: bytes that it wrote to a private mapping. The page
+// map tells (Documentation/admin-guide/mm/pagemap.rst): bit 63 present, 62 swapped, 61 a page of the file.
+static napi_value is_written(napi_env env, napi_callback_info info) {
+  napi_value args[3], answer;
+  bridge_args(env, info, 3, args);
+  mapping *map;
+  char *start = memory_range(env, args[0], args[1], args[2], &map);
+  if (start == NULL) return bridge_throw(env, EINVAL, "a range beyond the store");
+  int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return bridge_throw(env, errno, "opening the page map");
+  size_t page = (size_t)sysconf(_SC_PAGESIZE);
+  size_t first = (size_t)start / page, count = ((size_t)bridge_number(env, args[2]) + page - 1) / page;
+  uint64_t entries[PAGEMAP_ENTRIES];
+  bool written = false;
+  while (count > 0 && !written) {
+    size_t wanted = count < PAGEMAP_ENTRIES ? count : PAGEMAP_ENTRIES;
+    ssize_t got = pread(fd, entries, wanted * sizeof entries[0], (off_t)(first * sizeof entries[0]));
+    if (got < (ssize_t)sizeof entries[0]) {
+      int error = got < 0 ? errno : EIO;
+      close(fd);
+      return bridge_throw(env, error, "reading the page map");
+    }
+    size_t read = (size_t)got / sizeof entries[0];
+    for (size_t at = 0; at < read && !written; at += 1) written = (entries[at] >> 62) != 0 && ((entries[at] >> 61) & 1) == 0;
+    first += read;
+    count -= read;
+  }
+  close(fd);
+  napi_get_boolean(env, written, &answer);
+  return answer;
+}
+
 static napi_value detach(napi_env env, napi_callback_info info) {
   napi_value args[1];
   bridge_args(env, info, 1, args);
@@ -207,5 +241,6 @@ void memory_exports(napi_env env, napi_value exports) {
   EXPORT(env, exports, "mapRange", map_range);
   EXPORT(env, exports, "view", view);
   EXPORT(env, exports, "dontNeed", dont_need);
+  EXPORT(env, exports, "isWritten", is_written);
   EXPORT(env, exports, "detach", detach);
 }

@@ -29,18 +29,18 @@ export class StoredObjects {
     this.#parts = parts;
   }
 
-  /** Undefined when it has to be brought first. */
-  now({ node, slot, generation }: Draft<Stored>): ReadableObject | undefined {
+  /** Undefined when it has to be brought first. `fresh`: nobody in this process wrote to what it shows. */
+  now({ node, slot, generation }: Draft<Stored>, fresh = false): ReadableObject | undefined {
     if (node !== this.#parts.nodeId) return undefined;
-    return this.#parts.home.store?.open({ slot: slot ?? 0, generation: generation ?? 0 });
+    return this.#parts.home.store?.open({ slot: slot ?? 0, generation: generation ?? 0 }, fresh);
   }
 
   /** Rejects with ObjectLostError when it is nowhere. */
-  async open({ owner, ownerNode, object }: HeldRef, source: Draft<Stored>): Promise<ReadableObject> {
+  async open({ owner, ownerNode, object }: HeldRef, source: Draft<Stored>, fresh = false): Promise<ReadableObject> {
     const { nodeId, home, fetch } = this.#parts;
     if (home.far !== undefined) return this.#copy(source as Stored);
     if (this.#pinnedShare() > PINNED_SHARE) await home.garbage?.relieve();
-    let opened = this.now(source);
+    let opened = this.now(source, fresh);
     for (let tries = 0; opened === undefined && tries < TRIES; tries += 1) {
       if (source.node === nodeId && this.#pinnedShare() > PINNED_SHARE_WHEN_SHORT) await home.garbage?.relieve();
       let place: Stored;
@@ -51,7 +51,7 @@ export class StoredObjects {
         return this.#copy(source as Stored);
       }
       const { slot, generation } = place;
-      opened = home.store?.open({ slot, generation });
+      opened = home.store?.open({ slot, generation }, fresh);
       if (opened !== undefined && home.open) home.agent.send("objectsOpened", { slots: [slot], generations: [generation] });
     }
     if (opened !== undefined) return opened;

@@ -1,10 +1,11 @@
-// Blocks that are looked at in parts: those too large for one array, and those of which only a range is wanted. And blocks that are
-// one array of bytes, whose header is made before there are any.
+// Blocks that are looked at in parts: those too large for one array, and those of which only a range is wanted. And blocks that
+// are one array of bytes, whose header is made before there are any.
 
 import { Buffer } from "node:buffer";
 import { badBytes, ByteReader } from "./byte-reader.ts";
 import {
-  align, ARRAY_BUFFER, BUFFER_ALIGNMENT, BUFFERS_BLOCK, LARGE_HEADER_BYTES, MAGIC, SOURCE_TABLE, TABLE_ENTRY_BYTES, VIEW, VIEW_KINDS,
+  align, ARRAY_BUFFER, BUFFER_ALIGNMENT, BUFFERS_BLOCK, LARGE_HEADER_BYTES, MAGIC, SOURCE_TABLE, TABLE_ENTRY_BYTES, VIEW,
+  VIEW_KINDS,
 } from "./format.ts";
 import { ByteWriter } from "./byte-writer.ts";
 
@@ -32,7 +33,8 @@ export function bufferPlace(head: Uint8Array): BufferPlace | undefined {
   if (head.length < LARGE_HEADER_BYTES || head[0] !== MAGIC || head[1] !== BUFFERS_BLOCK) return undefined;
   const data = new DataView(head.buffer, head.byteOffset, head.byteLength);
   const end = data.getFloat64(8, true);
-  if (data.getUint32(4, true) !== 1 || !(end > LARGE_HEADER_BYTES && align(end, 8) + TABLE_ENTRY_BYTES <= head.length)) return undefined;
+  const isWhole = end > LARGE_HEADER_BYTES && align(end, 8) + TABLE_ENTRY_BYTES <= head.length;
+  if (data.getUint32(4, true) !== 1 || !isWhole) return undefined;
   const reader = new ByteReader(head, LARGE_HEADER_BYTES, end);
   const tag = reader.byte();
   if (tag !== VIEW && tag !== ARRAY_BUFFER) return undefined;

@@ -18,6 +18,9 @@ const TWO_32 = 2 ** 32;
 /** Pages of longer objects are given back off the loop. */
 const DROP_OFF_LOOP_BYTES = 4 * 1024 * 1024;
 
+/** Whether longer objects were written to is not looked at. */
+const LOOKED_AT_BYTES = 16 * 1024 * 1024;
+
 interface Pin extends ObjectHandle {
   readonly word: number;
   readonly mapping: Mapping;
@@ -75,14 +78,15 @@ export class Pins {
     return this.#bytes;
   }
 
-  open({ slot, generation }: ObjectHandle): ReadableObject | undefined {
+  open({ slot, generation }: ObjectHandle, fresh: boolean): ReadableObject | undefined {
     const at = descriptorAt(slot);
     if (!(slot >= 0 && at + SIZE_HIGH < clientAt(0)) || Atomics.load(this.#words, at + GENERATION) !== generation)
       return undefined;
     const known = this.#pins.get(slot);
-    const isKnown = known?.generation === generation;
-    if (!isKnown && !this.#hasWord) return this.#copy(slot, generation);
-    const pin = isKnown ? known : this.#pin(slot, generation, this.#takeWord());
+    const isPinned = known?.generation === generation;
+    const isShared = isPinned && !(fresh && this.#mayBeWritten(known));
+    if (!isShared && !this.#hasWord) return this.#copy(slot, generation, isPinned);
+    const pin = isShared ? known : this.#pin({ slot, generation }, this.#takeWord(), isPinned);
     if (pin === undefined) return undefined;
     const reader = new PinnedObject(this, pin);
     pin.holders += 1;
@@ -91,9 +95,9 @@ export class Pins {
   }
 
   /** For a reader that gets no pin: its bytes, copied under one that is kept back for this. */
-  #copy(slot: number, generation: number): ReadableObject | undefined {
+  #copy(slot: number, generation: number, apart: boolean): ReadableObject | undefined {
     this.#spare ??= this.#nextWord();
-    const pin = this.#pin(slot, generation, this.#spare);
+    const pin = this.#pin({ slot, generation }, this.#spare, apart);
     if (pin === undefined) return undefined;
     const { size } = pin;
     const view = this.#native.view(pin.mapping, pin.offset, size);
@@ -162,7 +166,13 @@ export class Pins {
 
   // -- inside ------------------------------------------------------------------------------------------------------
 
-  #pin(slot: number, generation: number, word: number): Pin | undefined {
+  /** To look at the pages of a large object takes longer than to map it anew. */
+  #mayBeWritten({ mapping, offset, size }: Pin): boolean {
+    return size > LOOKED_AT_BYTES || this.#native.isWritten(mapping, offset, size);
+  }
+
+  /** `apart`: with a mapping of its own. */
+  #pin({ slot, generation }: ObjectHandle, word: number, apart: boolean): Pin | undefined {
     const words = this.#words;
     const at = descriptorAt(slot);
     Atomics.store(words, word, slot + 1);
@@ -178,7 +188,7 @@ export class Pins {
     }
     // Pages on their way back would take writes of a new reader with them: it reads through a mapping of its own.
     if (this.#dropping.has(slot)) this.#mapping = this.#native.mapRange(this.#grant.path, 0, this.#grant.capacity, false);
-    const isInMemory = place.path === this.#grant.path;
+    const isInMemory = place.path === this.#grant.path && !apart;
     const pin: Pin = {
       slot,
       generation,

@@ -136,8 +136,8 @@ export class SharedClient implements StoreClient {
     }
   }
 
-  open(handle: ObjectHandle): ReadableObject | undefined {
-    return this.#closed ? undefined : this.#pins.open(handle);
+  open(handle: ObjectHandle, fresh = false): ReadableObject | undefined {
+    return this.#closed ? undefined : this.#pins.open(handle, fresh);
   }
 
   pinned(): { objects: number; bytes: number; share: number } {

@@ -69,9 +69,9 @@ export interface StoreClient {
   create(size: number): Promise<WritableObject>;
   /**
    * Pins a sealed object; undefined when that generation is gone or not sealed. Never waits. Who has as many pinned as it can
-   * gets a copy.
+   * gets a copy. Readers of one process may see what each other writes, but a `fresh` one sees what was sealed.
    */
-  open(handle: ObjectHandle): ReadableObject | undefined;
+  open(handle: ObjectHandle, fresh?: boolean): ReadableObject | undefined;
   /** Leaves word for the host of what runs here now, should this process end in the middle of it; returns the word before. */
   runs(tag: number): number;
   /** Objects this client has pinned now, their bytes, and how much of what it could pin at all that is, from 0 to 1. */

@@ -87,7 +87,7 @@ export class Execution {
     }
     const opened: (ReadableObject | undefined)[] = [];
     for (const { value } of call.bound) {
-      const object = value?.stored && this.#session.stored.now(value.stored);
+      const object = value?.stored && this.#session.stored.now(value.stored, true);
       if (value?.stored && object === undefined) {
         for (const other of opened) other?.release();
         return undefined;
@@ -195,7 +195,7 @@ export class Execution {
     const { values, stored } = this.#session;
     const { value } = bound;
     await values.revive(value?.codes ?? []);
-    return { bound, object: value?.stored ? await stored.open(bound, value.stored) : undefined };
+    return { bound, object: value?.stored ? await stored.open(bound, value.stored, true) : undefined };
   }
 
   /** One that is lost is looked for, or made again, as it is for any reader. */

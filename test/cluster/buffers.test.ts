@@ -64,16 +64,18 @@ describe("createBuffer", () => {
   });
 
   test("refuses what is no size", async () => {
-    for (const size of [-1, 1.5, Number.NaN, "1" as never]) await expect(createBuffer(size)).rejects.toBeInstanceOf(InvalidArgumentError);
+    for (const size of [-1, 1.5, Number.NaN, "1" as never]) {
+      await expect(createBuffer(size)).rejects.toBeInstanceOf(InvalidArgumentError);
+    }
   });
 });
 
 describe("getRange", () => {
   test("gives bytes of an object here, spilled, or on another node, without the rest of it", async () => {
-    const make = remote((seed: number, size: number) => Float64Array.from({ length: size / 8 }, (_, at) => seed + at), { name: "make" });
-    const far = make.options({ resources: { far: 1 } });
     const size = 12 * MIB;
-    const refs = [make.remote(1, size), far.remote(2, size), far.remote(3, size), far.remote(4, size)];
+    const make = remote((seed: number) => Float64Array.from({ length: size / 8 }, (_, at) => seed + at), { name: "make" });
+    const far = make.options({ resources: { far: 1 } });
+    const refs = [make.remote(1), far.remote(2), far.remote(3), far.remote(4)];
     for (let round = 0; round < 2; round += 1) {
       for (const [index, ref] of refs.entries()) {
         const whole = new Uint8Array(Float64Array.from({ length: size / 8 }, (_, at) => index + 1 + at).buffer);
