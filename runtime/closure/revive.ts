@@ -11,6 +11,7 @@ import { compileFunction, constants } from "node:vm";
 import { NotFoundError, TroupeError } from "../errors.ts";
 import { knownClass, registerRevived } from "./identity.ts";
 import { builtinStep, globalAt } from "./intrinsics.ts";
+import { partsOf } from "./parts.ts";
 import { COMPILED_MARK, ownUrlOf } from "./modules.ts";
 import { compiledName } from "./stacks.ts";
 import {
@@ -26,6 +27,8 @@ interface TextRuntime {
   keys: unknown[];
   bind: (values: readonly unknown[]) => void;
   set: ((target: object, name: string, value: unknown) => void) | undefined;
+  /** WeakMaps and WeakSets of a class, by what it calls them: compilers keep private fields there. */
+  weak: Map<string, object>;
 }
 export interface ReviveParts {
   readonly ref: TravelHook | undefined;
@@ -89,6 +92,7 @@ export class Revival {
       if (node.k === "import" || node.k === "own") this.#namespaces.set(index, await this.#load(node));
       else if (node.k === "kept") this.#buffers.set(index, await this.#dataOf(node));
     }
+    this.#adoptWeak();
     const value = this.#at(root);
     const serializers = (this.#payload.serializers ?? []).map(({ type, serialize, deserialize }) => ({
       Class: this.#at(type) as Function,
@@ -121,6 +125,28 @@ export class Revival {
     }
     if ((typeof at === "object" && at !== null) || typeof at === "function") this.#parts.origins.set(at, node);
     return at;
+  }
+
+  /** Classes that are here already look their instances up in WeakMaps of their own. */
+  #adoptWeak(): void {
+    for (const node of this.#payload.nodes) {
+      const known = node.k === "class" ? (knownClass(node)?.runtime as TextRuntime | undefined) : undefined;
+      if (known === undefined) continue;
+      for (const [label, slot] of this.#weakOf(node)) {
+        const own = known.weak.get(label);
+        if (own === undefined || this.#isMade[slot]) continue;
+        this.#made[slot] = own;
+        this.#isMade[slot] = true;
+        this.#todo.push(slot);
+      }
+    }
+  }
+
+  #weakOf(node: PayloadNode): [label: string, slot: number][] {
+    return partsOf(node).edges.flatMap(([label, slot]): [string, number][] => {
+      const target = typeof slot === "number" ? this.#payload.nodes[slot] : undefined;
+      return target?.k === "object" && /^weak/.test(target.build?.as ?? "") ? [[label, slot as number]] : [];
+    });
   }
 
   #dataOf({ id }: PayloadNode & { k: "kept" }): Promise<ArrayBuffer> {
@@ -178,7 +204,7 @@ export class Revival {
     const all = names.join(",");
     const declare = names.length === 0 ? "" : `var ${all};${RUNTIME_NAME}.bind=(${values})=>{[${all}]=${values}};`;
     const head = `${COMPILED_MARK}${code.strict ? '"use strict";' : ""}${declare}return ${code.before}`;
-    const runtime: TextRuntime = { blank: false, parent: undefined, keys: [], bind: () => {}, set: undefined };
+    const runtime: TextRuntime = { blank: false, parent: undefined, keys: [], bind: () => {}, set: undefined, weak: new Map() };
     const node = this.#payload.nodes[index];
     if (node.k === "class") {
       if (node.parent !== undefined) runtime.parent = this.#at(node.parent);
@@ -220,7 +246,10 @@ export class Revival {
 
   /** A class of this process has no way in for private fields: instances need the class that the payload makes. */
   #hasPrivateInstances(index: number): boolean {
-    return this.#payload.nodes.some((node) => node.k === "object" && node.privates?.some(({ type }) => type === index));
+    const { nodes } = this.#payload;
+    const weak = this.#weakOf(nodes[index]).map(([, slot]) => nodes[slot] as PayloadNode & { k: "object" });
+    if (weak.some(({ build }) => (build as { entries: readonly unknown[] }).entries.length > 0)) return true;
+    return nodes.some((node) => node.k === "object" && node.privates?.some(({ type }) => type === index));
   }
 
   #makeObject(node: PayloadNode & { k: "object" }): object {
@@ -352,7 +381,8 @@ export class Revival {
   }
 
   #fillClass(index: number, node: ClassNode, type: Function): void {
-    const { set } = this.#bindNames(index, node);
+    const { set, weak } = this.#bindNames(index, node);
+    for (const [label, slot] of this.#weakOf(node)) weak.set(label, this.#at(slot) as object);
     this.#define(type, node.props);
     this.#define(type.prototype as object, node.shared);
     for (const [name, slot] of node.privates) set?.(type, name, this.#at(slot));
