@@ -6,6 +6,7 @@ import { Command, CommanderError } from "commander";
 import { InvalidArgumentError } from "../runtime/errors.ts";
 import { RELEASE } from "../runtime/transport/index.ts";
 import { addBench } from "./bench.ts";
+import { addDag, addInit } from "./dag.ts";
 import { addDrain } from "./drain.ts";
 import { addDoctor } from "./doctor.ts";
 import { addExplain } from "./explain.ts";
@@ -69,7 +70,8 @@ Example:
   $ troupe stop
 Every command has --help with an example. Exit status: 0 done, 1 failed, 2 wrong usage.`);
   const commands = [
-    addStart, addStop, addStatus, addList, addGet, addSummary, addExplain, addLogs, addJob, addStack, addDrain, addInspectClosure,
+    addStart, addStop, addStatus, addList, addGet, addSummary, addExplain, addLogs, addJob, addDag, addInit, addStack, addDrain,
+    addInspectClosure,
     addTimeline, addBench, addDoctor,
   ];
   for (const add of commands) add(troupe);
