@@ -40,7 +40,7 @@ export class AgentGroups {
 
   /** Answered when all of them are held. A newer epoch takes its place. */
   reserve({ group, epoch, indexes, bundles, jobId }: ReserveBundles): Promise<AnswerBody> {
-    this.#end(group, epoch, new PlacementGroupRemovedError(`epoch ${epoch} of placement group ${group} has begun`));
+    this.#endBefore(group, epoch, "its bundles are reserved anew");
     return new Promise((resolve, reject) => {
       const answer = (error?: Error) => {
         this.#reserving.delete(group);
@@ -58,7 +58,7 @@ export class AgentGroups {
   changed({ spec, epoch, state, reason }: GroupInfo): void {
     if (spec === undefined) return;
     const group: GroupView = { id: spec.group, epoch, state, reason, bundles: spec.bundles };
-    this.#end(group.id, epoch, new PlacementGroupRemovedError(`placement group ${group.id} is in epoch ${epoch}: ${reason}`));
+    this.#endBefore(group.id, epoch, reason);
     this.#parts.step({ kind: "groupChanged", group });
   }
 
@@ -90,8 +90,9 @@ export class AgentGroups {
   }
 
   /** What was to be held for an older epoch is wanted no more. */
-  #end(group: string, epoch: number, error: Error): void {
+  #endBefore(group: string, epoch: number, reason: string): void {
     const reserving = this.#reserving.get(group);
-    if (reserving !== undefined && reserving.epoch < epoch) reserving.answer(error);
+    if (reserving === undefined || reserving.epoch >= epoch) return;
+    reserving.answer(new PlacementGroupRemovedError(`placement group ${group} is in epoch ${epoch}: ${reason}`));
   }
 }
