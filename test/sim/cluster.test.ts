@@ -89,6 +89,41 @@ describe("a simulated cluster", () => {
     }
   });
 
+  test("gives each item of a stream once when workers are killed, under any seed, here and in a task", async () => {
+    const history = async (sim: Simulation) => {
+      const options = { maxRetries: 20, streamBackpressure: 3, numCpus: 0.5 };
+      const items = sim.remote(async function* (to: number) {
+        for (let n = 0; n < to; n += 1) {
+          await sim.sleep(n % 3);
+          yield n;
+        }
+      }, options);
+      const read = async (stream: ReturnType<typeof items.remote>) => {
+        const seen: number[] = [];
+        for await (const ref of stream) seen.push(await ref.value());
+        return seen;
+      };
+      const reads = sim.remote(read);
+      const kills = (async () => {
+        for (let count = 0; count < 5; count += 1) {
+          await sim.sleep(35);
+          const [victim] = sim.workers("node-2");
+          if (victim !== undefined) sim.killWorker(victim);
+        }
+      })();
+      const all = await Promise.all([read(items.remote(60)), reads.remote(items.remote(30)).value()]);
+      await kills;
+      return all.map((seen) => seen.join());
+    };
+    const upTo = (to: number) => Array.from({ length: to }, (_, n) => n).join();
+    for (const seed of SEEDS.slice(0, 20)) {
+      const { value } = await simulate({ seed, nodes: NODES }, history);
+      expect(value[0], `seed ${seed}`).toBe(upTo(60));
+      // A reader that is killed takes along what it had taken: the next one reads on.
+      expect(upTo(30).endsWith(value[1]), `seed ${seed}: ${value[1]}`).toBe(true);
+    }
+  });
+
   test("goes quiet when its work is done: each node tells every second that it lives, and no timer runs in vain", async () => {
     const idleFromMs = 5000;
     const { trace } = await simulate({ seed: 5, nodes: NODES }, async (sim) => {

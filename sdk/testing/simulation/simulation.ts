@@ -4,13 +4,13 @@
 // output inside it is found and refused, because it could not be repeated.
 
 import { DeadlineError, InvalidArgumentError } from "../../../runtime/errors.ts";
-import type { ObjectRef, Session, WaitOptions } from "../../../runtime/owner/index.ts";
+import type { Session, WaitOptions } from "../../../runtime/owner/index.ts";
 import type { ActorOptions, TaskOptions } from "../../options.ts";
 import {
   type Bundle, createGroup, type GroupOptions, groupReady, type PlacementGroup, removeGroup,
 } from "../../placement-groups.ts";
 import { createActor, taskTemplate } from "../../remote.ts";
-import type { ActorHandle, RemoteArgs } from "../../types.ts";
+import type { ActorHandle, RefsOf, RemoteArgs } from "../../types.ts";
 import { Machines, type SimulatedNode } from "./machines.ts";
 import { RealWork } from "./real-work.ts";
 import { World, type SimulatedProcess } from "./world.ts";
@@ -113,14 +113,14 @@ export class Simulation {
   /** A function as a task of the process that calls it. */
   remote<A extends readonly unknown[], R>(
     fn: (...args: A) => R, options: TaskOptions = {},
-  ): { remote(...args: RemoteArgs<A>): ObjectRef<Awaited<R>> } {
+  ): { remote(...args: RemoteArgs<A>): RefsOf<R> } {
     const templates = new Map<Session, ReturnType<typeof taskTemplate>>();
     return {
       remote: (...args) => {
         const session = this.#session();
         const template = templates.get(session) ?? taskTemplate(session, fn, options);
         templates.set(session, template);
-        return session.submit(template, args) as ObjectRef<Awaited<R>>;
+        return session.submit(template, args) as RefsOf<R>;
       },
     };
   }
