@@ -22,6 +22,7 @@ export { asCompleted, cancel, first, get, getSettled, put, run, wait } from "./o
 export { createBuffer, getRange } from "./buffers.ts";
 export { actorState, exitActor, getActor, kill, ready } from "./actors.ts";
 export type { RuntimeEnv } from "./runtime-env.ts";
+export type { Logger } from "./logger.ts";
 export { getRuntimeContext, type RuntimeContext } from "./runtime-context.ts";
 export { inGroup, onNode, type GroupStrategy, type NodeStrategy, type SchedulingStrategy } from "./strategies.ts";
 export { getPlacementGroup, placementGroup, type Bundle, type GroupOptions, type PlacementGroup } from "./placement-groups.ts";

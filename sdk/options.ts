@@ -55,6 +55,8 @@ export interface TaskOptions extends ResourceOptions {
   timeoutMs?: number | undefined;
   /** Milliseconds for one attempt; then TaskTimeoutError, which `retryExceptions` may retry. */
   attemptTimeoutMs?: number | undefined;
+  /** Between two heartbeats (getRuntimeContext().heartbeat()): an attempt that is silent for longer is lost like in a crash. */
+  heartbeatTimeoutMs?: number | undefined;
   /** Cancels the call when it aborts. */
   signal?: AbortSignal | undefined;
   /** Never shares its worker with another task, not even with its own children. */
@@ -185,7 +187,8 @@ const { signal: _ofOneCall, ...METHOD_CHECKS } = CALL_CHECKS;
 const TASK_CHECKS: Record<string, Check> = {
   ...RESOURCE_CHECKS, name: text, numReturns: integer(0, 10_000), streamBackpressure: integer(1, AHEAD_MAX),
   maxRetries: integer(-1), maxCalls: integer(0), retryExceptions, nonRetryable, retryDelayMs: millis, retryBackoff: amount,
-  maxRetryDelayMs: millis, timeoutMs: limit, attemptTimeoutMs: limit, signal: abortSignal, exclusive: bool,
+  maxRetryDelayMs: millis, timeoutMs: limit, attemptTimeoutMs: limit, heartbeatTimeoutMs: limit,
+  signal: abortSignal, exclusive: bool,
   capture: oneOf("auto", "value", "reference"),
 };
 const ACTOR_CHECKS: Record<string, Check> = {

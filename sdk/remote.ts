@@ -146,6 +146,7 @@ export function taskTemplate(session: Session, fn: Function, options: TaskOption
     maxCalls: options.maxCalls ?? 0,
     timeoutMs: options.timeoutMs,
     attemptTimeoutMs: options.attemptTimeoutMs,
+    heartbeatTimeoutMs: options.heartbeatTimeoutMs,
     signal: options.signal,
     scheduling: schedulingClass(session, options, name, !options.exclusive && options.maxRetries !== 0 && !options.numGpus),
     expectedMicros: undefined,

@@ -54,6 +54,8 @@ export interface TaskRow {
   readonly endedAt?: number;
   /** Time in user code. */
   readonly runMs?: number;
+  /** From 0 to 1, as its code told while it runs. */
+  readonly progress?: number;
 }
 
 export interface ObjectRow {

@@ -1,9 +1,10 @@
 // What running code can learn of itself.
 
-import { NotInitializedError } from "../runtime/errors.ts";
+import { InvalidArgumentError, NotInitializedError } from "../runtime/errors.ts";
 import { type PlacementGroup, restoreGroup } from "./placement-groups.ts";
 import { resourceAmounts } from "../scheduler/index.ts";
-import { findSession } from "../runtime/owner/index.ts";
+import { findSession, sendHeartbeat } from "../runtime/owner/index.ts";
+import { type Logger, loggerOf } from "./logger.ts";
 
 export interface RuntimeContext {
   readonly jobId: string;
@@ -25,6 +26,24 @@ export interface RuntimeContext {
   readonly placementGroup: PlacementGroup | undefined;
   /** True in an actor that lives again after a crash. */
   readonly restarted: boolean;
+  /** The same in all attempts of a task or call, and of no other: for systems that are to do a thing once. */
+  readonly idempotencyKey: string | undefined;
+  /**
+   * Larger in a later attempt of the same task, and in a later life of the same actor: a system that has seen a larger one is to
+   * refuse who comes with a smaller one, which is thought dead.
+   */
+  readonly fencingToken: number | undefined;
+  /** Writes one line of JSON, with where it comes from, to stderr: drivers show it, `troupe logs` keeps it. */
+  readonly logger: Logger;
+  /** Tells how far this is, from 0 to 1: `explain` and `troupe list tasks` show it. Counts as a heartbeat. */
+  progress(done: number): void;
+  /**
+   * Tells that this gets on (see heartbeatTimeoutMs). The detail, plain data of at most 64 KiB, is what the next attempt finds as
+   * `lastHeartbeat` when this one is lost.
+   */
+  heartbeat(detail?: unknown): void;
+  /** The detail of the last heartbeat, of this attempt or an earlier one. */
+  readonly lastHeartbeat: unknown;
 }
 
 const NEVER = new AbortController();
@@ -55,5 +74,24 @@ export function getRuntimeContext(): RuntimeContext {
     },
     resources: resourceAmounts(running?.resources ?? {}),
     restarted: running?.restarted ?? false,
+    idempotencyKey: running?.taskId,
+    fencingToken: running?.fencingToken,
+    get logger() {
+      const { taskId, name, actorId } = running ?? {};
+      return loggerOf(clock, { jobId: session.jobId, nodeId, taskId, name, actorId });
+    },
+    progress(done) {
+      if (!(done >= 0 && done <= 1)) {
+        throw new InvalidArgumentError(`progress: expected a number from 0 to 1, not ${String(done)}`);
+      }
+      if (running !== undefined) sendHeartbeat(session, running, { progress: done });
+    },
+    heartbeat(detail) {
+      if (running !== undefined) sendHeartbeat(session, running, { detail });
+    },
+    get lastHeartbeat() {
+      const detail = running?.lastHeartbeat;
+      return detail === undefined || detail.length === 0 ? undefined : session.values.decode(detail);
+    },
   };
 }

@@ -189,6 +189,7 @@ export interface PushTask {
   readonly codes: readonly Code[];
   readonly claimPage: number;
   readonly stream: StreamPosition | undefined;
+  readonly lastHeartbeat: Uint8Array;
 }
 export const PushTask = v1.PushTask as Codec<PushTask>;
 
@@ -221,6 +222,15 @@ export interface CancelTask {
   readonly recursive: boolean;
 }
 export const CancelTask = v1.CancelTask as Codec<CancelTask>;
+
+export interface Heartbeat {
+  readonly task: number;
+  readonly attempt: number;
+  readonly detail: Uint8Array;
+  readonly hasProgress: boolean;
+  readonly progress: number;
+}
+export const Heartbeat = v1.Heartbeat as Codec<Heartbeat>;
 
 export interface CancelObject {
   readonly object: number;
@@ -271,6 +281,7 @@ export interface ActorCall {
   readonly incarnation: number;
   readonly codes: readonly Code[];
   readonly stream: StreamPosition | undefined;
+  readonly lastHeartbeat: Uint8Array;
 }
 export const ActorCall = v1.ActorCall as Codec<ActorCall>;
 
@@ -1089,6 +1100,7 @@ export const MESSAGES = {
   streamItem: { field: 22, codec: StreamItem },
   streamTaken: { field: 23, codec: StreamTaken },
   callStuck: { field: 12, codec: CallStuck },
+  heartbeat: { field: 71, codec: Heartbeat },
   lostObject: { field: 80, codec: LostObject },
   borrow: { field: 24, codec: Borrow },
   drop: { field: 25, codec: Drop },

@@ -2237,6 +2237,7 @@ this.ownerNode = "";
 this.codes = [];
 this.claimPage = 0;
 this.stream = $undefined;
+this.lastHeartbeat = $none;
 };
 PushTask.encode = function (message, writer, _depth) {
 if (!writer)
@@ -2271,6 +2272,8 @@ if (message.claimPage != null && $Object.hasOwnProperty.call(message, "claimPage
 writer.uint32(88).uint32(message.claimPage);
 if (message.stream != null && $Object.hasOwnProperty.call(message, "stream"))
 v1.StreamPosition.encode(message.stream, writer.uint32(130).fork(), _depth + 1).ldelim();
+if (message.lastHeartbeat != null && $Object.hasOwnProperty.call(message, "lastHeartbeat") && message.lastHeartbeat.length)
+writer.uint32(138).bytes(message.lastHeartbeat);
 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
 for (let i = 0; i < message.$unknowns.length; ++i)
 writer.raw(message.$unknowns[i]);
@@ -2401,6 +2404,15 @@ case 16: {
 if (wireType !== 2)
 break;
 message.stream = v1.StreamPosition.decode(reader, reader.size(), $undefined, _depth + 1, message.stream);
+continue;
+}
+case 17: {
+if (wireType !== 2)
+break;
+if ((value = reader.bytes()).length)
+message.lastHeartbeat = value;
+else
+message.lastHeartbeat = $none;
 continue;
 }
 }
@@ -2818,6 +2830,126 @@ throw $Error("missing end group");
 return message;
 };
 return CancelTask;
+})();
+v1.Heartbeat = (function() {
+const Heartbeat = function () {
+this.task = 0;
+this.attempt = 0;
+this.detail = $none;
+this.hasProgress = false;
+this.progress = 0;
+};
+Heartbeat.encode = function (message, writer, _depth) {
+if (!writer)
+writer = $Writer.create();
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $util.recursionLimit)
+throw $Error("max depth exceeded");
+if (message.task != null && $Object.hasOwnProperty.call(message, "task") && (typeof message.task === "object" ? message.task.low || message.task.high : message.task !== 0))
+writer.uint32(8).uint64(message.task);
+if (message.attempt != null && $Object.hasOwnProperty.call(message, "attempt") && message.attempt !== 0)
+writer.uint32(16).uint32(message.attempt);
+if (message.detail != null && $Object.hasOwnProperty.call(message, "detail") && message.detail.length)
+writer.uint32(26).bytes(message.detail);
+if (message.hasProgress != null && $Object.hasOwnProperty.call(message, "hasProgress") && message.hasProgress !== false)
+writer.uint32(32).bool(message.hasProgress);
+if (message.progress != null && $Object.hasOwnProperty.call(message, "progress") && message.progress !== 0)
+writer.uint32(40).uint32(message.progress);
+if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+for (let i = 0; i < message.$unknowns.length; ++i)
+writer.raw(message.$unknowns[i]);
+return writer;
+};
+Heartbeat.decode = function (reader, length, _end, _depth, _target) {
+if (!(reader instanceof $Reader))
+reader = $Reader.create(reader);
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $Reader.recursionLimit)
+throw $Error("max depth exceeded");
+let end, message, value;
+if (length === $undefined)
+end = reader.len;
+else {
+end = reader.pos + length;
+if (end > reader.len)
+throw $RangeError("index out of range");
+length = reader.len;
+reader.len = end;
+}
+message = _target || new v1.Heartbeat();
+while (reader.pos < end) {
+let start = reader.pos;
+let tag = reader.tag();
+if (tag === _end) {
+_end = $undefined;
+break;
+}
+let wireType = tag & 7;
+switch (tag >>>= 3) {
+case 1: {
+if (wireType !== 0)
+break;
+if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+message.task = value;
+else
+message.task = 0;
+continue;
+}
+case 2: {
+if (wireType !== 0)
+break;
+if (value = reader.uint32())
+message.attempt = value;
+else
+message.attempt = 0;
+continue;
+}
+case 3: {
+if (wireType !== 2)
+break;
+if ((value = reader.bytes()).length)
+message.detail = value;
+else
+message.detail = $none;
+continue;
+}
+case 4: {
+if (wireType !== 0)
+break;
+if (value = reader.bool())
+message.hasProgress = value;
+else
+message.hasProgress = false;
+continue;
+}
+case 5: {
+if (wireType !== 0)
+break;
+if (value = reader.uint32())
+message.progress = value;
+else
+message.progress = 0;
+continue;
+}
+}
+reader.skipType(wireType, _depth, tag);
+if (!reader.discardUnknown) {
+$util.makeProp(message, "$unknowns", false);
+(message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+}
+}
+if (length !== $undefined) {
+if (reader.pos !== end)
+throw $RangeError("index out of range");
+reader.len = length;
+}
+if (_end !== $undefined)
+throw $Error("missing end group");
+return message;
+};
+return Heartbeat;
 })();
 v1.CancelObject = (function() {
 const CancelObject = function () {
@@ -3311,6 +3443,7 @@ this.acked = 0;
 this.incarnation = 0;
 this.codes = [];
 this.stream = $undefined;
+this.lastHeartbeat = $none;
 };
 ActorCall.encode = function (message, writer, _depth) {
 if (!writer)
@@ -3347,6 +3480,8 @@ for (let i = 0; i < message.codes.length; ++i)
 v1.Code.encode(message.codes[i], writer.uint32(98).fork(), _depth + 1).ldelim();
 if (message.stream != null && $Object.hasOwnProperty.call(message, "stream"))
 v1.StreamPosition.encode(message.stream, writer.uint32(162).fork(), _depth + 1).ldelim();
+if (message.lastHeartbeat != null && $Object.hasOwnProperty.call(message, "lastHeartbeat") && message.lastHeartbeat.length)
+writer.uint32(170).bytes(message.lastHeartbeat);
 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
 for (let i = 0; i < message.$unknowns.length; ++i)
 writer.raw(message.$unknowns[i]);
@@ -3486,6 +3621,15 @@ case 20: {
 if (wireType !== 2)
 break;
 message.stream = v1.StreamPosition.decode(reader, reader.size(), $undefined, _depth + 1, message.stream);
+continue;
+}
+case 21: {
+if (wireType !== 2)
+break;
+if ((value = reader.bytes()).length)
+message.lastHeartbeat = value;
+else
+message.lastHeartbeat = $none;
 continue;
 }
 }

@@ -80,8 +80,13 @@ export class AbandonedAttempts {
 /** Whether an attempt has started is looked at no more often than this. */
 const LOOK_MS = 5;
 
-/** Calls `over` when the attempt that was just pushed has run for so long; time in the queue does not count. */
-export function watchAttempt(clock: Clock, task: TaskRecord, lease: TaskLease, limitMs: number, over: () => void): void {
+/**
+ * Calls `over` when the attempt that was just pushed has run for so long; time in the queue does not count. `since` tells from
+ * when it is counted, given when it started.
+ */
+export function watchAttempt(
+  clock: Clock, task: TaskRecord, lease: TaskLease, limitMs: number, since: (startedAt: number) => number, over: () => void,
+): void {
   const { attempt } = task.life;
   const look = Math.min(limitMs, Math.max(LOOK_MS, limitMs / 8));
   let startedAt: number | undefined;
@@ -91,7 +96,7 @@ export function watchAttempt(clock: Clock, task: TaskRecord, lease: TaskLease, l
     // Only the agent of another machine sees its claim page: there the time begins when it is sent.
     const started = lease.page === undefined || lease.page.isClaimed(task.slot, tagOf(task, lease));
     if (started) startedAt ??= before;
-    if (startedAt !== undefined && now - startedAt >= limitMs) over();
+    if (startedAt !== undefined && now - since(startedAt) >= limitMs) over();
     else lookAgain(now);
   }, true);
   lookAgain(clock.now());

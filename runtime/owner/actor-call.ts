@@ -2,6 +2,7 @@
 
 import type { ActorCallLife } from "../core/index.ts";
 import type { BoundArg, Chain, Code } from "../transport/index.ts";
+import type { LastHeartbeat } from "./heartbeats.ts";
 import type { Limit } from "./limits.ts";
 import type { ObjectEntry } from "./object-ref.ts";
 import type { RetryOn } from "./outcome.ts";
@@ -32,6 +33,7 @@ export class ActorCallRecord implements ActorCallLife {
   /** Its outcome is decided and no reply changes it; it may still run. */
   decided = false;
   ready = true;
+  heartbeat: LastHeartbeat | undefined;
   stream = 0;
   order = 0;
   attempt = 0;

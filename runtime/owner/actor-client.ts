@@ -395,6 +395,7 @@ export class ActorClients {
       incarnation: client.calls.incarnation,
       codes: call.codes,
       stream: template.streamAhead > 0 ? this.#parts.position(call.number) : undefined,
+      lastHeartbeat: call.heartbeat?.detail,
     });
   }
 

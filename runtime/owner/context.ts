@@ -74,6 +74,10 @@ export interface Attempt {
   /** Time of the clock by which it must have ended, and all that it submits. */
   readonly deadline: number | undefined;
   readonly restarted: boolean;
+  /** Of the same task, a later attempt's is larger; of the same actor, a later life's. */
+  readonly fencingToken: number;
+  /** The detail of the last heartbeat, of this attempt or an earlier one; encoded. */
+  lastHeartbeat: Uint8Array | undefined;
   /** Of a generator: so many of its items were taken in all. */
   taken?: (count: number) => void;
   suspend(): void;

@@ -37,6 +37,8 @@ export interface Reason {
   readonly ageMs?: number;
   readonly attempt?: number;
   readonly retryInMs?: number;
+  /** From 0 to 1, as its code told. */
+  readonly progress?: number;
   /** Calls before it. */
   readonly ahead?: number;
   readonly errorCode?: string;
@@ -177,8 +179,12 @@ class Inquiry {
       return this.#add("pipeline", id, `${what} was sent to ${where}, and has not started there`, place);
     }
     const since = row.runningMs === undefined ? "" : `, for ${Math.round(Number(row.runningMs))} ms at most`;
-    this.#add("running", id, `${what} runs in ${where}${since} (attempt ${row.attempt})`,
-      { ...place, ...(row.runningMs === undefined ? {} : { ageMs: Number(row.runningMs) }) });
+    const done = row.progress === undefined ? "" : `, ${Math.round(Number(row.progress) * 100)} % done`;
+    const beat = row.heartbeatMs === undefined ? "" : `, last heartbeat ${Math.round(Number(row.heartbeatMs))} ms ago`;
+    this.#add("running", id, `${what} runs in ${where}${since} (attempt ${row.attempt}${done}${beat})`, {
+      ...place, ...(row.runningMs === undefined ? {} : { ageMs: Number(row.runningMs) }),
+      ...(row.progress === undefined ? {} : { progress: Number(row.progress) }),
+    });
     if (missing.length > 0) {
       return this.#add("blocked", id, `the event loop of ${where} does not turn: its code computes, or blocks`, place);
     }

@@ -16,6 +16,7 @@ export { NO_CHAIN } from "./limits.ts";
 export type { CancelOptions } from "./abandoned.ts";
 export { TaskRecord, type SchedulingClass, type TaskLease, type TaskTemplate } from "./task-record.ts";
 export { type Ask, type Explanation, explainId, type Reason, type ReasonKind, type Told } from "./explanation.ts";
+export { sendHeartbeat } from "./heartbeats.ts";
 export { explainHere } from "./explain-here.ts";
 export type { RetryOn } from "./outcome.ts";
 export type { WireValue } from "./wire-value.ts";

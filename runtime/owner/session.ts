@@ -27,6 +27,7 @@ import { type Attempt, RunningAttempts } from "./context.ts";
 import { Environments } from "./environments.ts";
 import type { Finalizers } from "./equipment.ts";
 import { cancelChildren, cancelOwn } from "./cancelling.ts";
+import { heartbeatHeard } from "./heartbeats.ts";
 import type { Home } from "./home.ts";
 import { Link, LinkTable, processSocket, type ProcessAddress } from "./links.ts";
 import { MetricsReport } from "./metrics-report.ts";
@@ -411,6 +412,7 @@ export class Session {
         else this.submission.taskDone(done, link);
       },
       cancelObject: ({ object, force, recursive }) => cancelOwn(this, object, { force, recursive }),
+      heartbeat: (message) => heartbeatHeard(this, message),
       callStuck: (message) => this.stuckCalls.told(message),
       borrow: (message) => this.borrowing.onBorrow(message),
       drop: (message, channel) => this.borrowing.onDrop(message, this.links.of(channel)),

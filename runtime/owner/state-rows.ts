@@ -55,7 +55,7 @@ function pendingTaskRow(view: StateView, task: TaskRecord): object {
     id: objectIdOf(processId, task.number), name: task.template.name, state: taskState(task),
     attempt: life.attempt, nodeId: here ? nodeId : (lease?.node ?? ""), workerId: here ? processId : (lease?.worker ?? ""),
     workerPid: here ? pid : (lease?.link.channel.peer.pid ?? 0), actorId: "", errorCode: "", jobId, ownerId: processId,
-    submittedAt: epoch + task.submittedAt,
+    submittedAt: epoch + task.submittedAt, progress: task.heartbeat?.progress,
   };
 }
 

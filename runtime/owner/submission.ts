@@ -226,7 +226,15 @@ export class Submission {
     const stream = task.template.streamAhead > 0 ? this.#parts.position(task.number) : undefined;
     pushTo(lease, task, this.#parts.nodeId, this.#parts.clock, stream);
     const limitMs = task.template.attemptTimeoutMs;
-    if (limitMs !== undefined) watchAttempt(this.#parts.clock, task, lease, limitMs, () => this.#attemptOver(task, limitMs));
+    if (limitMs !== undefined) {
+      const over = () => this.#attemptOver(task, `did not end within ${limitMs} ms`, limitMs, false);
+      watchAttempt(this.#parts.clock, task, lease, limitMs, (startedAt) => startedAt, over);
+    }
+    const silentMs = task.template.heartbeatTimeoutMs;
+    if (silentMs !== undefined) {
+      const over = () => this.#attemptOver(task, `gave no heartbeat for ${silentMs} ms`, silentMs, true);
+      watchAttempt(this.#parts.clock, task, lease, silentMs, (startedAt) => Math.max(startedAt, task.heartbeat?.at ?? 0), over);
+    }
   }
 
   #conclude(task: TaskRecord, done: TaskDone, link: Link | undefined): void {
@@ -316,12 +324,12 @@ export class Submission {
     this.leases.idled(scheduling, lease);
   }
 
-  #attemptOver(task: TaskRecord, limitMs: number): void {
+  /** `isLost`: it is tried again like an attempt whose worker died. */
+  #attemptOver(task: TaskRecord, why: string, timeoutMs: number, isLost: boolean): void {
     const { template, life } = task;
-    const text = `attempt ${life.attempt} of task "${template.name}" did not end within ${limitMs} ms`;
-    const error = new TaskTimeoutError(text, { timeoutMs: limitMs });
+    const error = new TaskTimeoutError(`attempt ${life.attempt} of task "${template.name}" ${why}`, { timeoutMs });
     const runsOn = this.#abandon(task, error, { force: false, recursive: true });
-    const retriable = template.retryOn?.(error) ?? false;
+    const retriable = isLost || (template.retryOn?.(error) ?? false);
     const effect = stepTask(life, { kind: "threw", attempt: life.attempt, retriable });
     task.lease = undefined;
     if (effect === "retry") this.#retryLater(task);

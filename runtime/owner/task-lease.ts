@@ -31,6 +31,7 @@ export function pushTo(
   link.channel.send("pushTask", {
     template: template.id, task: number, attempt: life.attempt, slot, lease: id, claimPage, args, bound,
     chain: chainWithin(task, clock), ownerNode, codes, stream,
+    lastHeartbeat: task.heartbeat?.detail,
   });
 }
 

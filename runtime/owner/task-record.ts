@@ -10,6 +10,7 @@ import type { ObjectEntry } from "./object-ref.ts";
 import type { Attempt } from "./context.ts";
 import type { Limit } from "./limits.ts";
 import type { Link } from "./links.ts";
+import type { LastHeartbeat } from "./heartbeats.ts";
 import type { CallSite } from "../warnings.ts";
 
 /** What all calls of one function with one set of options have in common. */
@@ -32,6 +33,8 @@ export interface TaskTemplate {
   readonly timeoutMs: number | undefined;
   /** Milliseconds for each attempt, from its start. */
   readonly attemptTimeoutMs: number | undefined;
+  /** Milliseconds that an attempt may go without a heartbeat. */
+  readonly heartbeatTimeoutMs: number | undefined;
   readonly signal: AbortSignal | undefined;
   readonly scheduling: SchedulingClass;
   /** Moving average of the time in user code; undefined before the first result. */
@@ -90,6 +93,7 @@ export class TaskRecord implements PooledTask {
   losses = 0;
   lease: TaskLease | undefined;
   slot = 0;
+  heartbeat: LastHeartbeat | undefined;
   /** When the delay before its next attempt ends. */
   retryAt = 0;
   chargedMicros = 0;

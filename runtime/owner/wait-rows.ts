@@ -54,7 +54,8 @@ function taskRow(session: Session, task: TaskRecord): object {
     workerPid: here ? process.pid : lease?.link.channel.peer.pid,
     // Of what is alone in its pipeline; else of the task before it that ended last.
     runningMs: lease === undefined ? undefined : now - lease.movedAt,
-    stream: streamOf(session, task.number, template.streamAhead),
+    progress: task.heartbeat?.progress,
+    heartbeatMs: task.heartbeat && now - task.heartbeat.at, stream: streamOf(session, task.number, template.streamAhead),
   };
 }
 

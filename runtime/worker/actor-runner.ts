@@ -18,6 +18,7 @@ import type { Templates } from "./templates.ts";
 export const ENDING_MS = 30_000;
 /** Code that holds the loop of a process with many actors for so long is named. */
 const BLOCKED_MS = 1000;
+const NO_HEARTBEAT = new Uint8Array(0);
 /** Names of running calls that are told to who asks why another one waits. */
 const RUNNING_TOLD = 5;
 /** Actors that a call tells it was made within. */
@@ -119,6 +120,7 @@ export class ActorRunner {
       strategy: spec.strategy,
       caller: { process: spec.owner, node: spec.ownerNode },
       taskId: spec.actor,
+      lastHeartbeat: NO_HEARTBEAT,
     };
     const code = { id: spec.functionId, name: spec.className };
     Promise.all([session.code.revive(code), this.#execution.argumentsInPlace(call)]).then(
@@ -159,6 +161,7 @@ export class ActorRunner {
       codes: call.codes,
       caller: { process: link.process, node: link.node },
       taskId,
+      lastHeartbeat: call.lastHeartbeat,
       arguments: undefined,
       running: undefined,
     };
@@ -475,6 +478,8 @@ export class ActorRunner {
       ending: new AttemptEnding(),
       deadline: remainingMs === 0 ? undefined : this.#parts.session.parts.seams.clock.now() + remainingMs,
       restarted: this.incarnation > 0,
+      fencingToken: this.incarnation + 1,
+      lastHeartbeat: call.lastHeartbeat,
       suspend: doNothing,
       resume: doNothing,
       exitActor: () => this.#exitActor(call),

@@ -28,6 +28,8 @@ export interface Invocation {
   /** What it holds while it runs, fixed point. */
   readonly resources: Readonly<Record<string, number>>;
   readonly strategy: Strategy | undefined;
+  /** Detail of the last heartbeat of an earlier attempt; empty without one. */
+  readonly lastHeartbeat: Uint8Array;
 }
 
 export interface Streaming {

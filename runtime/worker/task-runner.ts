@@ -37,6 +37,8 @@ interface Lease {
 /** A worker that has had nothing to do for so long lets go of its lease when it is asked to. */
 const IDLE_MS = 500;
 
+const NO_HEARTBEAT = new Uint8Array(0);
+
 /** Callers are numbered from 1; 0 is a driver's main program. */
 let nextCaller = 1;
 export function newCaller(): number {
@@ -108,6 +110,7 @@ export class TaskRunner {
       task: push.task, attempt: push.attempt, args: push.args, bound: push.bound, codes: push.codes,
       caller: { process: link.process, node: link.node },
       taskId: objectIdOf(link.process, push.task),
+      lastHeartbeat: push.lastHeartbeat,
       page, tag,
     });
     if (this.#mains === 0) this.#next();
@@ -236,6 +239,8 @@ export class TaskRunner {
       ending: new AttemptEnding(),
       deadline,
       restarted: false,
+      fencingToken: call.attempt + 1,
+      lastHeartbeat: call.lastHeartbeat,
       suspend: () => this.#suspend(),
       resume: () => this.#resume(),
     };
@@ -306,6 +311,7 @@ export class TaskRunner {
       stream: this.#streamHere(task),
       caller: { process: identity.processId, node: identity.nodeId },
       taskId: objectIdOf(identity.processId, task.number),
+      lastHeartbeat: task.heartbeat?.detail ?? NO_HEARTBEAT,
     };
     this.#active += 1;
     const done = (reply: Reply) => {
