@@ -132,6 +132,7 @@ export interface Stored {
   readonly slot: number;
   readonly generation: number;
   readonly size: number;
+  readonly sum: number;
 }
 export const Stored = v1.Stored as Codec<Stored>;
 

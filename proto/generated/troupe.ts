@@ -1592,6 +1592,7 @@ this.node = "";
 this.slot = 0;
 this.generation = 0;
 this.size = 0;
+this.sum = 0;
 };
 Stored.encode = function (message, writer, _depth) {
 if (!writer)
@@ -1608,6 +1609,8 @@ if (message.generation != null && $Object.hasOwnProperty.call(message, "generati
 writer.uint32(24).uint32(message.generation);
 if (message.size != null && $Object.hasOwnProperty.call(message, "size") && (typeof message.size === "object" ? message.size.low || message.size.high : message.size !== 0))
 writer.uint32(32).uint64(message.size);
+if (message.sum != null && $Object.hasOwnProperty.call(message, "sum") && message.sum !== 0)
+writer.uint32(40).uint32(message.sum);
 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
 for (let i = 0; i < message.$unknowns.length; ++i)
 writer.raw(message.$unknowns[i]);
@@ -1674,6 +1677,15 @@ if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : va
 message.size = value;
 else
 message.size = 0;
+continue;
+}
+case 5: {
+if (wireType !== 0)
+break;
+if (value = reader.uint32())
+message.sum = value;
+else
+message.sum = 0;
 continue;
 }
 }

@@ -229,7 +229,7 @@ export class AgentObjects {
       throw error;
     }
     const { slot, generation } = target.seal(owner);
-    return { node: this.#parts.nodeId, slot, generation, size: source.size };
+    return { node: this.#parts.nodeId, slot, generation, size: source.size, sum: source.sum };
   }
 
   /** An object of a local process is this agent's own from now on, and outlives its maker. False when it is gone. */

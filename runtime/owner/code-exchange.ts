@@ -164,7 +164,7 @@ export class CodeExchange {
       await fill(target, own);
     }
     const { slot, generation } = target.seal();
-    return { node: nodeId, slot, generation, size };
+    return { node: nodeId, slot, generation, size, sum: 0 };
   }
 
   async #revive({ id, name }: Code): Promise<Function> {

@@ -35,7 +35,7 @@ export class FarStore {
       this.#agent.send("freeObjects", { node: this.#node, slots: [slot], generations: [generation] });
       throw error;
     }
-    return { node: this.#node, ...place, size };
+    return { node: this.#node, ...place, size, sum: 0 };
   }
 
   /** Of an object of any node. */

@@ -7,6 +7,7 @@
 import { Lineage, type Making } from "../core/index.ts";
 import { failureOf, ObjectFetchTimeoutError, ObjectFreedError, ReconstructionFailedError } from "../errors.ts";
 import type { BoundArg, Draft, Failure, Stored } from "../transport/index.ts";
+import { warn } from "../warnings.ts";
 import type { ActorCallRecord } from "./actor-call.ts";
 import type { ActorClient } from "./actor-client.ts";
 import { lossOf } from "./loss-story.ts";
@@ -72,6 +73,8 @@ export class Recovery {
     }
     entry.value = value;
     if (wanted === undefined) return borrowing.discard([value]);
+    const before = this.#losses.get(number)?.value;
+    if (before !== undefined && isOther(before, value)) warnOnce(run.name, wanted.id);
     this.#losses.delete(number);
     borrowing.settle(wanted, value);
   }
@@ -288,6 +291,23 @@ export class Recovery {
       () => borrowing.lossOf(entry),
     );
   }
+}
+
+/** As far as samples of both tell. Refs inside a value are new each time. */
+function isOther(before: WireValue, after: WireValue): boolean {
+  const [one, other] = [before.stored, after.stored];
+  if (before.contained?.length || !one?.sum || (other && !other.sum)) return false;
+  return one.size !== other?.size || one.sum !== other?.sum;
+}
+
+const warned = new Set<string>();
+
+function warnOnce(name: string, objectId: string): void {
+  if (warned.has(name)) return;
+  warned.add(name);
+  const text = `"${name}" was run again to make object ${objectId}, which was lost, and made another value than before. ` +
+    "Who has read the first one has that still; let what may run again give the same result for the same arguments.";
+  warn("TROUPE_OTHER_RESULT", text);
 }
 
 function isStored(entry: ObjectEntry): boolean {

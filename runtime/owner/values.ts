@@ -13,6 +13,7 @@ import type { Code, Draft } from "../transport/index.ts";
 import type { CodeExchange } from "./code-exchange.ts";
 import type { Home } from "./home.ts";
 import type { ObjectEntry, ObjectRef } from "./object-ref.ts";
+import { sampleSum } from "./sampling.ts";
 import type { WireValue } from "./wire-value.ts";
 
 /** What the session does for refs and handles that travel inside values. */
@@ -160,9 +161,10 @@ export class Values {
     const { encoded, codes } = planned;
     if (encoded.size <= INLINE_LIMIT_BYTES) return this.#published({ value: encoded.toBytes(), codes });
     const target = this.#parts.home.store?.tryCreate(encoded.size);
-    if (target === undefined) return this.#writeLater(encoded.size, encoded.parts(), codes, owner);
+    const sum = sampleSum(encoded.size, encoded.parts());
+    if (target === undefined) return this.#writeLater(encoded.size, encoded.parts(), codes, owner, sum);
     encoded.writeTo(target.bytes);
-    return this.#sealed(target, codes, owner);
+    return this.#sealed(target, codes, owner, sum);
   }
 
   /** A small value that lies in the store all the same: one message can't hold thousands of them. */
@@ -283,7 +285,7 @@ export class Values {
   }
 
   async #writeLater(
-    size: number, parts: Iterable<{ offset: number; bytes: Uint8Array }>, codes: Code[], owner: ObjectOwner,
+    size: number, parts: Iterable<{ offset: number; bytes: Uint8Array }>, codes: Code[], owner: ObjectOwner, sum = 0,
   ): Promise<WireValue> {
     const { home } = this.#parts;
     await home.joined;
@@ -295,13 +297,13 @@ export class Values {
       target.abort();
       throw error;
     }
-    return this.#sealed(target, codes, owner);
+    return this.#sealed(target, codes, owner, sum);
   }
 
-  #sealed(target: WritableObject, codes: Code[], owner: ObjectOwner): WireValue | Promise<WireValue> {
+  #sealed(target: WritableObject, codes: Code[], owner: ObjectOwner, sum = 0): WireValue | Promise<WireValue> {
     const size = target.size;
     const { slot, generation } = target.seal(owner);
-    return this.#published({ stored: { node: this.#parts.nodeId, slot, generation, size }, codes });
+    return this.#published({ stored: { node: this.#parts.nodeId, slot, generation, size, sum }, codes });
   }
 
   /** A value is known to others only when they can fetch the code in it. */

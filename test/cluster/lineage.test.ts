@@ -147,6 +147,32 @@ describe("what tasks made", () => {
   });
 });
 
+test("what a task makes differently the second time is used, with a warning that names the task", async () => {
+  const file = log;
+  const different = remote(function different() {
+    appendFileSync(file, "x");
+    return new Uint8Array(300_000).fill(readFileSync(file, "utf8").length);
+  }, there());
+  const same = remote(function same() {
+    return new Uint8Array(300_000).fill(1);
+  }, there());
+  const refs = [different.remote(), same.remote()];
+  await wait(refs, { numReturns: 2 });
+  const warnings: Error[] = [];
+  const listen = (warning: Error) => {
+    if ((warning as Error & { code?: string }).code === "TROUPE_OTHER_RESULT") warnings.push(warning);
+  };
+  process.on("warning", listen);
+  try {
+    await kill();
+    expect((await get(refs)).map((value) => value[0])).toEqual([2, 1]);
+    await expect.poll(() => warnings).toHaveLength(1);
+    expect(warnings[0].message).toMatch(/^"different" was run again/);
+  } finally {
+    process.off("warning", listen);
+  }
+});
+
 describe("what can't be made again says why", () => {
   test("a put, and what was made from it", async () => {
     const { next } = tasks();
