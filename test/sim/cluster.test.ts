@@ -138,8 +138,9 @@ describe("a simulated cluster", () => {
     // The second node's word goes through the first one's agent.
     expect(aSecond("deliver", "")).toBeLessThan(3.1);
     for (const name of ["head-1", "agent-1", "agent-2"]) expect(aSecond("timer", name)).toBeLessThanOrEqual(4);
-    expect(aSecond("timer", "worker")).toBe(0);
-    expect(aSecond("timer", "driver")).toBe(0);
+    // One look, once, at whether something has waited for long.
+    expect(aSecond("timer", "worker")).toBeLessThan(0.03);
+    expect(aSecond("timer", "driver")).toBeLessThan(0.03);
   });
 
   test("tells why work is lost with its node", async () => {
