@@ -17,6 +17,7 @@ import { addGet, addList, addSummary } from "./list.ts";
 import { addLogs } from "./logs.ts";
 import { addStack } from "./stack.ts";
 import { addStart } from "./start.ts";
+import { addMemory } from "./memory.ts";
 import { addStatus } from "./status.ts";
 import { addStop } from "./stop.ts";
 import { addTimeline } from "./timeline.ts";
@@ -71,6 +72,7 @@ Example:
 Every command has --help with an example. Exit status: 0 done, 1 failed, 2 wrong usage.`);
   const commands = [
     addStart, addStop, addStatus, addList, addGet, addSummary, addExplain, addLogs, addJob, addDag, addInit, addStack, addDrain,
+    addStart, addStop, addStatus, addList, addGet, addSummary, addMemory, addExplain, addLogs, addJob, addStack, addDrain,
     addInspectClosure,
     addTimeline, addBench, addDoctor,
   ];

@@ -70,6 +70,8 @@ export interface ObjectRow {
   readonly createdAt: number;
   readonly localHandles: number;
   readonly borrowers: number;
+  /** The line of code that made it, when its process runs with TROUPE_CALL_SITES=1. */
+  readonly site?: string | undefined;
 }
 
 export interface WorkerRow {
@@ -104,6 +106,19 @@ export interface StoreRow {
   readonly madeBytes: number;
   /** Bytes of them that are copies of other nodes' objects. */
   readonly copiedBytes: number;
+  /** Objects whose bytes are on disk only, and bytes of the spill file. */
+  readonly evicted: number;
+  readonly spillFileBytes?: number | undefined;
+  /** Since the node started. */
+  readonly spilledBytes?: number | undefined;
+  readonly restoredBytes?: number | undefined;
+  /** Requests for room that wait now. */
+  readonly waiting: number;
+  /** Who made what is in the memory, and who reads it; those with the most bytes first. `process` is "" for those that ended. */
+  readonly holders: readonly {
+    readonly process: string; readonly pid: number;
+    readonly objects: number; readonly bytes: number; readonly pinnedObjects: number; readonly pinnedBytes: number;
+  }[];
 }
 
 export interface GroupRow {

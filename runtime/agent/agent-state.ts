@@ -42,7 +42,7 @@ export class AgentState {
 
   #store(): object {
     const { nodeId, store, objects } = this.#parts;
-    return { nodeId, ...store.stats(), ...objects() };
+    return { nodeId, ...store.stats(), ...objects(), holders: store.holders() };
   }
 
   async #ofProcesses(query: ListState): Promise<Draft<StateRows>> {

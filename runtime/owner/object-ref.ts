@@ -51,6 +51,8 @@ export class ObjectEntry {
   subscribed = false;
   /** Refs inside the stored value, held while it lives. */
   contained: readonly ObjectEntry[] | undefined;
+  /** The line of code that made it, where that is asked for. */
+  site: string | undefined;
   /** Mark of the last `wait` that saw it: finds duplicates without a set. */
   stamp = 0;
 

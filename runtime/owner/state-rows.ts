@@ -111,6 +111,6 @@ function objectRow({ processId, epoch }: StateView, entry: ObjectEntry): object 
   return {
     id: entry.id, size: stored?.size ?? value?.value?.length ?? 0, state, ownerId: processId,
     locations: stored === undefined || stored === null ? [] : [stored.node], createdAt: epoch + entry.madeAt,
-    localHandles: entry.count.local, borrowers: entry.count.borrowers?.size ?? 0,
+    localHandles: entry.count.local, borrowers: entry.count.borrowers?.size ?? 0, site: entry.site,
   };
 }

@@ -60,6 +60,9 @@ describe("start and stop", () => {
       console.log(await run(remote((a, b) => a + b), 20, 22));
       await shutdown();`);
     expect(driver).toEqual({ code: 0, stdout: "42\n", stderr: "" });
+    const told = await machine.troupe("memory");
+    expect([told.code, told.stderr]).toEqual([0, ""]);
+    expect(told.stdout).toMatch(/NODE +USED +CAPACITY +OBJECTS +SPILLED/);
     const jobs = JSON.parse((await machine.troupe("list", "jobs", "--json")).stdout) as { state: string }[];
     expect(jobs.map(({ state }) => state)).toEqual(["ENDED"]);
 

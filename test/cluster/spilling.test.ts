@@ -7,7 +7,7 @@ import { mkdtempSync, readdirSync, rmdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { get, getRuntimeContext, ObjectStoreFullError, OutOfDiskError, put, remote, type ObjectRef } from "troupe";
+import { get, getRuntimeContext, list, ObjectStoreFullError, OutOfDiskError, put, remote, type ObjectRef } from "troupe";
 import { testCluster, type TestCluster } from "troupe/testing";
 
 const MIB = 1024 * 1024;
@@ -49,6 +49,11 @@ describe("a store of 32 MiB", () => {
     }
     const order = refs.map((_, index) => refs[(index * 37) % refs.length]);
     expect(await get(order.map(({ ref }) => hash.remote(ref)))).toEqual(order.map((one) => one.hash));
+    const [store] = await list.stores();
+    expect(store).toMatchObject({ capacity: 32 * MIB, waiting: 0 });
+    expect(store.evicted).toBeGreaterThan(0);
+    expect(store.spillFileBytes).toBeGreaterThan(280 * MIB);
+    expect(store.holders.map((holder) => holder.pid)).toContain(process.pid);
     for (const one of order.slice(0, 20)) expect(hashOf(await get(one.ref))).toBe(one.hash);
     const pairs = order.slice(0, 40).map((one, index) => [one, order[(index * 11) % 40]] as const);
     expect(await get(pairs.map(([one, other]) => both.remote(one.ref, other.ref))))

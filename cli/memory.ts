@@ -1,0 +1,60 @@
+// `troupe memory`: how full the object stores are, who fills them, and the largest objects with where they were made.
+
+import type { Command } from "commander";
+import { type Row, withCluster } from "./cluster-link.ts";
+import { connecting, type ConnectOptions } from "./option-values.ts";
+import { print, printJson, shownBytes, table } from "./table.ts";
+
+const OBJECTS_SHOWN = 20;
+
+interface MemoryOptions extends ConnectOptions {
+  readonly json?: boolean;
+}
+
+export function addMemory(troupe: Command): void {
+  connecting(troupe.command("memory"))
+    .description("how full the object stores are, who fills them, and the largest objects")
+    .option("--json", "print JSON")
+    .addHelpText("after", `
+Processes that run with TROUPE_CALL_SITES=1 also tell the line of code that made each object.
+
+Example:
+  $ troupe memory`)
+    .action(memory);
+}
+
+async function memory(options: MemoryOptions): Promise<void> {
+  await withCluster(options, async ({ link }) => {
+    const [stores, objects] = await Promise.all([link.rows("stores"), link.rows("objects")]);
+    objects.sort((one, other) => Number(other.size) - Number(one.size));
+    if (options.json) return printJson({ stores, objects });
+    print(table(["node", "used", "capacity", "objects", "spilled", "on disk", "waiting"], stores.map(storeRow)));
+    const holders = stores.flatMap(({ nodeId, holders: told }) =>
+      (told as Row[]).map((holder) => ({ ...holder, node: nodeId })),
+    );
+    if (holders.length > 0) print(`\n${table(["node", "process", "pid", "made", "reads"], holders.map(holderRow))}`);
+    if (objects.length === 0) return;
+    const largest = objects.slice(0, OBJECTS_SHOWN).map(objectRow);
+    print(`\n${table(["id", "size", "state", "owner", "handles", "borrowers", "site"], largest)}`);
+    if (objects.length > OBJECTS_SHOWN) print(`and ${objects.length - OBJECTS_SHOWN} smaller ones: troupe list objects`);
+  });
+}
+
+function storeRow(store: Row): Row {
+  return {
+    node: store.nodeId, used: shownBytes(Number(store.used)), capacity: shownBytes(Number(store.capacity)),
+    objects: store.objects, spilled: store.evicted, "on disk": shownBytes(Number(store.spillFileBytes ?? 0)), waiting: store.waiting,
+  };
+}
+
+function holderRow({ node, process, pid, objects, bytes, pinnedObjects, pinnedBytes }: Row): Row {
+  return {
+    node, process: process === "" ? "ended ones" : process, pid: Number(pid) > 0 ? pid : "",
+    made: `${shownBytes(Number(bytes))} in ${String(objects)}`,
+    reads: `${shownBytes(Number(pinnedBytes))} in ${String(pinnedObjects)}`,
+  };
+}
+
+function objectRow({ id, size, state, ownerId, localHandles, borrowers, site }: Row): Row {
+  return { id, size: shownBytes(Number(size)), state, owner: ownerId, handles: localHandles, borrowers, site };
+}
