@@ -43,7 +43,8 @@ async function memory(options: MemoryOptions): Promise<void> {
 function storeRow(store: Row): Row {
   return {
     node: store.nodeId, used: shownBytes(Number(store.used)), capacity: shownBytes(Number(store.capacity)),
-    objects: store.objects, spilled: store.evicted, "on disk": shownBytes(Number(store.spillFileBytes ?? 0)), waiting: store.waiting,
+    objects: store.objects, spilled: store.evicted, waiting: store.waiting,
+    "on disk": shownBytes(Number(store.spillFileBytes ?? 0)),
   };
 }
 
