@@ -7,6 +7,7 @@
 import { ObjectFreedError, RefUsedAsValueError } from "../errors.ts";
 import type { ObjectState } from "../core/index.ts";
 import type { ReferenceCount } from "../core/index.ts";
+import { callSite } from "./call-site.ts";
 import type { WireValue } from "./wire-value.ts";
 import type { HandleGroup } from "./handle-registry.ts";
 
@@ -52,7 +53,7 @@ export class ObjectEntry {
   /** Refs inside the stored value, held while it lives. */
   contained: readonly ObjectEntry[] | undefined;
   /** The line of code that made it, where that is asked for. */
-  site: string | undefined;
+  readonly site = callSite();
   /** Mark of the last `wait` that saw it: finds duplicates without a set. */
   stamp = 0;
 

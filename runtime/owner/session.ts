@@ -18,7 +18,6 @@ import { ActorClients } from "./actor-client.ts";
 import type { Ended, OutcomeParts, RetryOn } from "./outcome.ts";
 import { type CreationOptions, type NewActor, startActor } from "./actor-creation.ts";
 import type { CallOptions, HandleCore } from "./actor-handle.ts";
-import { callSite } from "./call-site.ts";
 import { Arguments } from "./arguments.ts";
 import { Borrowing } from "./borrowing.ts";
 import { Calling } from "./calling.ts";
@@ -215,9 +214,7 @@ export class Session {
 
   newEntry(number = this.newNumber()): ObjectEntry {
     const { processId, nodeId } = this.parts.identity;
-    const entry = new ObjectEntry(this, processId, nodeId, number, this.parts.seams.clock.now() | 0);
-    entry.site = callSite();
-    return entry;
+    return new ObjectEntry(this, processId, nodeId, number, this.parts.seams.clock.now() | 0);
   }
 
   // -- tasks -------------------------------------------------------------------------------------------------------
