@@ -195,6 +195,23 @@ describe("the code of a job", () => {
   });
 });
 
+test("what a job shipped is collected when it ends, in the stores too", async () => {
+  const cluster = await testCluster({ head: { numCpus: 1 } });
+  try {
+    const used = async () => (await list.stores()).reduce((sum, row) => sum + row.used, 0);
+    await cluster.connect();
+    const before = await used();
+    const data = new Float64Array(1 << 20).fill(1);
+    expect(await run(remote(() => data.length))).toBe(1 << 20);
+    expect(await used()).toBeGreaterThan(before + data.byteLength / 2);
+    await shutdown();
+    await cluster.connect();
+    await until(async () => (await used()) < before + data.byteLength / 2);
+  } finally {
+    await cluster.stop();
+  }
+});
+
 describe("the death of who made it", () => {
   let cluster: TestCluster;
   let driver: Cluster;
