@@ -73,11 +73,7 @@ export class CallOrder<C, R> {
     if (!this.#running.delete(order)) return;
     this.#results.set(order, { result, bytes });
     this.#count(bytes);
-    for (const oldest of this.#results.keys()) {
-      const isWithin = this.#bytes <= KEPT_BYTES.caller && this.#kept.bytes <= KEPT_BYTES.actor;
-      if (isWithin && this.#results.size <= WINDOW) return;
-      this.#forget(oldest);
-    }
+    while (this.#keepsTooMuch) this.#forget(this.#results.keys().next().value as number);
   }
 
   acknowledged(order: number): void {
@@ -90,6 +86,11 @@ export class CallOrder<C, R> {
   /** The caller is gone: nothing is kept for it. */
   drop(): void {
     for (const kept of [...this.#results.keys()]) this.#forget(kept);
+  }
+
+  get #keepsTooMuch(): boolean {
+    if (this.#results.size > WINDOW) return true;
+    return this.#results.size > 0 && (this.#bytes > KEPT_BYTES.caller || this.#kept.bytes > KEPT_BYTES.actor);
   }
 
   #forget(order: number): void {

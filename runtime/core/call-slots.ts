@@ -24,11 +24,14 @@ export interface SlotLimits {
 interface Group<C> {
   readonly slots: number;
   readonly queue: Deque<C>;
-  readonly running: Set<string>;
+  /** Slots in use. */
+  running: number;
 }
 
 export class CallSlots<C extends SlotCall> {
   readonly #groups = new Map<string, Group<C>>();
+  /** The same, to go through for each call. */
+  readonly #all: readonly Group<C>[];
   readonly #isReentrant: boolean;
   readonly #reentering = new Deque<C>();
   /** Every call that runs, and the group whose slot it holds; none for one that re-entered. */
@@ -39,8 +42,9 @@ export class CallSlots<C extends SlotCall> {
   constructor({ slots, groups, reentrant }: SlotLimits) {
     this.#isReentrant = reentrant;
     for (const [name, count] of [["", slots], ...Object.entries(groups)] as const) {
-      this.#groups.set(name, { slots: count, queue: new Deque(), running: new Set() });
+      this.#groups.set(name, { slots: count, queue: new Deque(), running: 0 });
     }
+    this.#all = [...this.#groups.values()];
   }
 
   get running(): number {
@@ -64,10 +68,10 @@ export class CallSlots<C extends SlotCall> {
 
   /** A call that is to start now; it runs until `ended`. */
   next(): C | undefined {
-    const reentering = this.#reentering.popFront();
+    const reentering = this.#isReentrant ? this.#reentering.popFront() : undefined;
     if (reentering !== undefined) return this.#start(reentering, undefined);
-    for (const group of this.#groups.values()) {
-      if (group.running.size >= group.slots) continue;
+    for (const group of this.#all) {
+      if (group.running >= group.slots) continue;
       const call = group.queue.popFront();
       if (call !== undefined) return this.#start(call, group);
     }
@@ -75,9 +79,9 @@ export class CallSlots<C extends SlotCall> {
   }
 
   ended(call: C): void {
-    this.#running.get(call.key)?.running.delete(call.key);
-    this.#running.delete(call.key);
-    this.#waits.delete(call.key);
+    const group = this.#running.get(call.key);
+    if (this.#running.delete(call.key) && group !== undefined) group.running -= 1;
+    if (this.#waits.size > 0) this.#waits.delete(call.key);
   }
 
   /**
@@ -92,6 +96,7 @@ export class CallSlots<C extends SlotCall> {
 
   /** The call `key` has come, which calls here may be waiting for already: as `stuck`. */
   stuckOnArrival(key: string): C | undefined {
+    if (this.#waits.size === 0) return undefined;
     for (const waited of this.#waits.values()) if (waited === key) return this.#takeDeadlocked(key);
     return undefined;
   }
@@ -103,22 +108,23 @@ export class CallSlots<C extends SlotCall> {
 
   /** Everything that has not started, out of the queues. */
   drain(): C[] {
-    return [...this.#reentering.drain(), ...[...this.#groups.values()].flatMap(({ queue }) => queue.drain())];
+    return [...this.#reentering.drain(), ...this.#all.flatMap(({ queue }) => queue.drain())];
   }
 
   #start(call: C, group: Group<C> | undefined): C {
-    group?.running.add(call.key);
+    if (group !== undefined) group.running += 1;
     this.#running.set(call.key, group);
     return call;
   }
 
   /** Out of its queue, when no slot of its group comes free before it has run. */
   #takeDeadlocked(key: string): C | undefined {
-    for (const group of this.#groups.values()) {
-      if (group.running.size < group.slots) continue;
+    for (const group of this.#all) {
+      if (group.running < group.slots) continue;
+      const holders = [...this.#running].filter(([, held]) => held === group).map(([holder]) => holder);
       const queued = new Map(group.queue.drain().map((call) => [call.key, call]));
       const found = queued.get(key);
-      const isDeadlocked = found !== undefined && [...group.running].every((holder) => queued.has(this.#waits.get(holder) ?? ""));
+      const isDeadlocked = found !== undefined && holders.every((holder) => queued.has(this.#waits.get(holder) ?? ""));
       if (isDeadlocked) queued.delete(key);
       for (const call of queued.values()) group.queue.pushBack(call);
       if (isDeadlocked) return found;

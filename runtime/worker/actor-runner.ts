@@ -4,7 +4,7 @@
 // arguments are late holds back only its own caller, or nobody when the actor takes calls out of order. Which of the prepared
 // calls run is core/call-slots.ts. A repeat of a call never runs twice while this process lives.
 
-import { type Attempt, AttemptEnding, type Link, objectIdOf, type Session, type WireValue } from "../owner/index.ts";
+import { type Attempt, AttemptEnding, type Link, NO_CHAIN, objectIdOf, type Session, type WireValue } from "../owner/index.ts";
 import { actorTag, CallOrder, CallSlots, type KeptBytes, type Recent, WINDOW } from "../core/index.ts";
 import {
   ActorDeadlockError, ActorDiedError, ActorUnavailableError, failureOf, InvalidArgumentError, type TroupeError,
@@ -71,6 +71,8 @@ export class ActorRunner {
   /** It was ended at once: nothing of it counts any more. */
   #isClosed = false;
   readonly #tag: number;
+  /** What a call adds to the actors that it was made within: none before it. */
+  readonly #alone: readonly string[];
   #isConstructing = false;
   #instance: Instance | undefined;
   /** Why it takes no more calls. */
@@ -86,6 +88,7 @@ export class ActorRunner {
     this.#spec = spec;
     this.incarnation = incarnation;
     this.#tag = actorTag(spec.actor);
+    this.#alone = [spec.actor];
     this.#slots = new CallSlots({
       slots: Math.max(1, spec.maxConcurrency), groups: spec.concurrencyGroups, reentrant: spec.reentrant,
     });
@@ -459,10 +462,12 @@ export class ActorRunner {
 
   #attempt(call: Invocation, chain: ActorCall["chain"]): Attempt {
     const spec = this.#spec;
-    const { depth = 0, remainingMs = 0, actors = [], calls = [] } = chain ?? {};
+    const { depth, remainingMs, actors, calls } = chain ?? NO_CHAIN;
+    const isFirst = actors.length === 0;
     const own = {
       depth, remainingMs: 0,
-      actors: [...actors.slice(1 - CHAIN_MAX), spec.actor], calls: [...calls.slice(1 - CHAIN_MAX), call.taskId],
+      actors: isFirst ? this.#alone : actors.slice(1 - CHAIN_MAX).concat(spec.actor),
+      calls: isFirst ? [call.taskId] : calls.slice(1 - CHAIN_MAX).concat(call.taskId),
     };
     return {
       caller: newCaller(),
