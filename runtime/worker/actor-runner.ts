@@ -11,11 +11,10 @@ import {
 } from "../errors.ts";
 import type { ActorCall, ActorSpec, Channel } from "../transport/index.ts";
 import { Execution, failedReply, type Arguments, type Invocation, type Reply, streamOf } from "./execution.ts";
+import { lastWork } from "./last-work.ts";
 import { newCaller } from "./task-runner.ts";
 import type { Templates } from "./templates.ts";
 
-/** When an actor ends, calls that run and then the instance's own clean-up get so long each. */
-export const ENDING_MS = 30_000;
 /** Code that holds the loop of a process with many actors for so long is named. */
 const BLOCKED_MS = 1000;
 const NO_HEARTBEAT = new Uint8Array(0);
@@ -419,24 +418,10 @@ export class ActorRunner {
 
   async #end(): Promise<void> {
     const { clock } = this.#parts.session.parts.seams;
-    const within = (work: Promise<unknown>, what: string) => new Promise<void>((resolve) => {
-      const report = (text: string) => {
-        process.stderr.write(`${this.description}: ${text}\n`);
-        resolve();
-      };
-      const timer = clock.after(ENDING_MS, () => report(`${what} did not end within ${ENDING_MS} ms`));
-      const over = (then: () => void) => {
-        timer.cancel();
-        then();
-      };
-      work.then(
-        () => over(resolve),
-        (error: unknown) => over(() => report(`${what} failed: ${(error as Error)?.stack ?? String(error)}`)),
-      );
-    });
-    if (this.#slots.running > 0) await within(new Promise<void>((resolve) => (this.#idle = resolve)), "running calls");
+    const within = (what: string, work: Promise<unknown>) => lastWork(clock, this.description, what, work);
+    if (this.#slots.running > 0) await within("running calls", new Promise<void>((resolve) => (this.#idle = resolve)));
     const dispose = (this.#instance as Partial<AsyncDisposable> | undefined)?.[Symbol.asyncDispose];
-    if (dispose !== undefined) await within((async () => dispose.call(this.#instance as never))(), "its clean-up");
+    if (dispose !== undefined) await within("its clean-up", (async () => dispose.call(this.#instance as never))());
   }
 
   // -- errors ------------------------------------------------------------------------------------------------------
