@@ -71,10 +71,8 @@ Example:
   $ troupe stop
 Every command has --help with an example. Exit status: 0 done, 1 failed, 2 wrong usage.`);
   const commands = [
-    addStart, addStop, addStatus, addList, addGet, addSummary, addExplain, addLogs, addJob, addDag, addInit, addStack, addDrain,
-    addStart, addStop, addStatus, addList, addGet, addSummary, addMemory, addExplain, addLogs, addJob, addStack, addDrain,
-    addInspectClosure,
-    addTimeline, addBench, addDoctor,
+    addStart, addStop, addStatus, addList, addGet, addSummary, addMemory, addExplain, addLogs, addJob, addDag, addInit, addStack,
+    addDrain, addInspectClosure, addTimeline, addBench, addDoctor,
   ];
   for (const add of commands) add(troupe);
   return troupe;
