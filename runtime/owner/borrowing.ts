@@ -51,10 +51,8 @@ export class Borrowing {
   constructor(parts: BorrowingParts) {
     this.#parts = parts;
     this.#handles = new HandleRegistry(parts.finalizers, (entry) => this.dropLocal(entry));
-    this.holdings = new Holdings(parts.finalizers, (number, stored) => {
-      if (stored !== undefined) this.#freeStored(stored);
-      parts.recovery.released(number);
-    });
+    const gone = (number: number) => parts.recovery.released(number);
+    this.holdings = new Holdings(parts.finalizers, (stored) => this.#freeStored(stored), gone);
   }
 
   /** Shared objects that are alive, for the state API and for tests of leaks. */

@@ -18,13 +18,14 @@ export class Holdings {
   readonly #holdings = new Map<number, Holding>();
   readonly #collected: ReturnType<Finalizers>;
 
-  /** `gone` is called for a private entry that was collected. */
-  constructor(finalizers: Finalizers, gone: (number: number, stored: Draft<Stored> | undefined) => void) {
+  /** Of a private entry that was collected, the value is freed, and the object is gone. */
+  constructor(finalizers: Finalizers, free: (stored: Draft<Stored>) => void, gone: (number: number) => void) {
     this.#collected = finalizers((holding: Holding) => {
-      // One that was made again for others has an entry of its own.
+      if (holding.stored !== undefined) free(holding.stored);
+      // One that was made again for others meanwhile has an entry of its own.
       if (this.#holdings.get(holding.number) !== holding) return;
       this.#holdings.delete(holding.number);
-      gone(holding.number, holding.stored);
+      gone(holding.number);
     });
   }
 
