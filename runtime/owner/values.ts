@@ -233,6 +233,10 @@ export class Values {
 
   /** Decodes an object of the store. Large parts of the result are views that keep it pinned. */
   decodeStored(object: ReadableObject): unknown {
+    if (object.size > WHOLE_BYTES_MAX) {
+      const source = { size: object.size, part: (offset: number, length: number) => object.buffer(offset, length) };
+      return this.#decoding(() => this.#parts.codec.decodeParts(source, this.#decodeHooks));
+    }
     const block = new Uint8Array(object.buffer());
     if (mayBeViewed(block)) return this.decode(block);
     try {
@@ -240,9 +244,6 @@ export class Values {
     } finally {
       object.release();
     }
-    if (object.size <= WHOLE_BYTES_MAX) return this.decode(new Uint8Array(object.buffer()));
-    const source = { size: object.size, part: (offset: number, length: number) => object.buffer(offset, length) };
-    return this.#decoding(() => this.#parts.codec.decodeParts(source, this.#decodeHooks));
   }
 
   /** Runs one encoding with by-products of its own, also inside another. */

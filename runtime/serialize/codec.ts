@@ -1,13 +1,13 @@
 // The codec: encoders and the scratch memory they write to, reused from value to value.
 
-import { Buffer } from "node:buffer";
-import { TroupeError } from "../errors.ts";
+import { Buffer, constants } from "node:buffer";
+import { InvalidArgumentError, TroupeError } from "../errors.ts";
 import { finish } from "./buffer-plan.ts";
 import type { DecodeHooks, EncodeHooks, Encoded, ValueCodec } from "./contract.ts";
 import { decodeBlock } from "./decoder.ts";
 import { Encoder } from "./encoder.ts";
 import { LARGE_HEADER_BYTES, MAGIC, PLAIN_BLOCK, SMALL_HEADER_BYTES, VIEW_BYTES } from "./format.ts";
-import { type BlockSource, headBytes } from "./large-block.ts";
+import { type BlockSource, bufferPlace, headBytes } from "./large-block.ts";
 import { Refusal, messageOf, serializationError } from "./refusal.ts";
 
 const SCRATCH_BYTES = 64 * 1024;
@@ -72,7 +72,12 @@ class Codec implements ValueCodec {
 
   decodeParts(source: BlockSource, hooks: DecodeHooks): unknown {
     const first = new Uint8Array(source.part(0, Math.min(LARGE_HEADER_BYTES, source.size)));
-    return decodeBlock(new Uint8Array(source.part(0, headBytes(first))), hooks, source);
+    const head = new Uint8Array(source.part(0, headBytes(first)));
+    // Before its bytes are looked at: Node 20 would copy them.
+    const { elements = 0 } = bufferPlace(head) ?? {};
+    if (elements <= constants.MAX_LENGTH) return decodeBlock(head, hooks, source);
+    const what = `an array of ${elements} elements is longer than this release of Node.js allows`;
+    throw new InvalidArgumentError(`${what}: read parts of it with getRange(ref, offset, length)`);
   }
 }
 

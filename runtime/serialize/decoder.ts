@@ -1,8 +1,8 @@
 // Reads values. Bytes may come from anywhere: whatever they are, the result is a value or a SerializationError, memory stays in
 // proportion to the bytes, and nothing is touched that the decoder did not make itself.
 
-import { Buffer, constants } from "node:buffer";
-import { errorClassOf, InvalidArgumentError, TroupeError } from "../errors.ts";
+import { Buffer } from "node:buffer";
+import { errorClassOf, TroupeError } from "../errors.ts";
 import { decodeArrow } from "./arrow.ts";
 import { bareError, builtinPrototype, setHidden } from "./bare-error.ts";
 import { BlockBuffers } from "./block-buffers.ts";
@@ -367,10 +367,6 @@ class Decoder {
     const length = this.#in.count();
     const isInside = start >= 0 && start + length * kind.unit <= available && (shift + start) % kind.unit === 0;
     if (!isInside) throw badBytes("a typed array is not in its buffer");
-    if (length > constants.MAX_LENGTH) {
-      const what = `an array of ${length} elements is longer than this release of Node.js allows`;
-      throw new InvalidArgumentError(`${what}: read parts of it with getRange(ref, offset, length)`);
-    }
     return kind.make(buffer, shift + start, length);
   }
 

@@ -18,6 +18,8 @@ export interface BlockSource {
 export interface BufferPlace {
   readonly offset: number;
   readonly length: number;
+  /** Of a typed array; an ArrayBuffer has none. */
+  readonly elements: number;
 }
 
 /** Bytes of the structure and the table of a block, by its first ones. */
@@ -42,9 +44,10 @@ export function bufferPlace(head: Uint8Array): BufferPlace | undefined {
   if (unit === undefined || reader.byte() !== SOURCE_TABLE || reader.count() !== 0) return undefined;
   const row = align(end, 8);
   const [offset, length, base] = [data.getFloat64(row, true), data.getFloat64(row + 8, true), data.getFloat64(row + 16, true)];
-  if (tag === ARRAY_BUFFER) return { offset, length };
+  if (tag === ARRAY_BUFFER) return { offset, length, elements: 0 };
   const start = reader.count() - base;
-  return { offset: offset + start, length: reader.count() * unit };
+  const elements = reader.count();
+  return { offset: offset + start, length: elements * unit, elements };
 }
 
 /** The head of a block whose value is a Uint8Array of `size` bytes, which begin at `offset`. */

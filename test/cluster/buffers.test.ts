@@ -1,18 +1,21 @@
 // Objects that are written where they lie, read in parts, and shared by readers that write.
 
+import { constants } from "node:buffer";
 import { createHash } from "node:crypto";
 import { get, getRange, createBuffer, InvalidArgumentError, put, remote, type ObjectRef, type StoreBuffer } from "troupe";
 import { testCluster, type TestCluster } from "troupe/testing";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 const MIB = 1024 * 1024;
+/** Longer than any array of Node 20. */
+const SIZE = 5 * 2 ** 30;
 const hashOf = (bytes: Uint8Array): string => createHash("sha1").update(bytes).digest("hex");
 const hash = remote((bytes: Uint8Array) => hashOf(bytes), { name: "hash" });
 
 let cluster: TestCluster;
 beforeAll(async () => {
   cluster = await testCluster({
-    head: { numCpus: 2, objectStoreMemory: "96MiB" }, nodes: [{ numCpus: 1, resources: { far: 1 }, objectStoreMemory: "32MiB" }],
+    head: { numCpus: 2, objectStoreMemory: SIZE + 96 * MIB }, nodes: [{ numCpus: 1, resources: { far: 1 }, objectStoreMemory: "32MiB" }],
   });
   await cluster.connect();
 });
@@ -118,4 +121,24 @@ test("what a reader writes is its own: every other reader, now and later, has wh
     expect(hashOf(mine)).toBe(expected);
     expect(await get(hash.remote(ref))).toBe(expected);
   }
+});
+
+describe("an object of 5 GiB", () => {
+  test("is written in parts and read by range, also where no array is as long", async () => {
+    const buffer = await createBuffer(SIZE);
+    expect(() => buffer.bytes).toThrow("chunk()");
+    // Memory is taken by what is written only.
+    const places = [0, 2 ** 32 - 3, SIZE - 10];
+    for (const [index, at] of places.entries()) buffer.chunk(at, 10).fill(index + 1);
+    const ref = await buffer.seal();
+    for (const [index, at] of places.entries()) expect([...await getRange(ref, at, 10)]).toEqual(new Array(10).fill(index + 1));
+    await expect(getRange(ref, SIZE - 9, 10)).rejects.toBeInstanceOf(InvalidArgumentError);
+    const ends = remote(async (refs: ObjectRef<Uint8Array>[], at: number) => {
+      const { getRange: range } = await import("troupe");
+      return [...await range(refs[0], at, 10)];
+    });
+    expect(await get(ends.remote([ref], SIZE - 10))).toEqual(new Array(10).fill(3));
+    if (constants.MAX_LENGTH < SIZE) await expect(get(ref)).rejects.toThrow("getRange");
+    else expect((await get(ref)).length).toBe(SIZE);
+  });
 });
