@@ -15,7 +15,8 @@ const hash = remote((bytes: Uint8Array) => hashOf(bytes), { name: "hash" });
 let cluster: TestCluster;
 beforeAll(async () => {
   cluster = await testCluster({
-    head: { numCpus: 2, objectStoreMemory: SIZE + 96 * MIB }, nodes: [{ numCpus: 1, resources: { far: 1 }, objectStoreMemory: "32MiB" }],
+    head: { numCpus: 2, objectStoreMemory: SIZE + 96 * MIB },
+    nodes: [{ numCpus: 1, resources: { far: 1 }, objectStoreMemory: "32MiB" }],
   });
   await cluster.connect();
 });
