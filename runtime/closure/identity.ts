@@ -3,6 +3,7 @@
 // A worker that gets a class in two payloads makes it once, and an instance that comes back to the process that defined its class
 // is an instance of that class.
 
+import { finalizers } from "../finalizers.ts";
 import { createHash } from "node:crypto";
 import type { ClassNode, Position, Property, Slot } from "./payload.ts";
 
@@ -22,7 +23,7 @@ const tracks = new WeakMap<Function, string>();
 const runtimes = new WeakMap<Function, object>();
 const counts = new Map<string, number>();
 const entries = new Map<string, Entry>();
-const dropped = new FinalizationRegistry((track: string) => {
+const dropped = finalizers((track: string) => {
   if (entries.get(track)?.type.deref() === undefined) entries.delete(track);
 });
 

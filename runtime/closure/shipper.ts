@@ -1,5 +1,6 @@
 // The shipper of a process: captures once a function, revives once an id, and knows both again.
 
+import { finalizers } from "../finalizers.ts";
 import { Recent } from "../core/index.ts";
 import { CaptureError } from "../errors.ts";
 import { warn } from "../warnings.ts";
@@ -52,7 +53,7 @@ class Shipper implements CodeShipper {
   readonly #captured = new WeakMap<Function, Map<CaptureOptions["mode"], CapturedCode>>();
   readonly #reviving = new Map<string, Promise<Function>>();
   readonly #known = new Map<string, WeakRef<Function>>();
-  readonly #dropped = new FinalizationRegistry((id: string) => {
+  readonly #dropped = finalizers((id: string) => {
     if (this.#known.get(id)?.deref() === undefined) this.#known.delete(id);
   });
 

@@ -8,6 +8,7 @@ import { runInNewContext } from "node:vm";
 import type { GarbageParts } from "./garbage.ts";
 import { liveEntries } from "./live-entries.ts";
 import type { ObjectEntry } from "./object-ref.ts";
+import { finalizers } from "../finalizers.ts";
 import { createShipper, type CodeShipper, type ShipperHooks } from "../closure/index.ts";
 import { createCodec, type ValueCodec } from "../serialize/index.ts";
 import {
@@ -34,7 +35,7 @@ export const systemEquipment: Equipment = {
   openClaims,
   createShipper,
   createCodec,
-  finalizers: (collected) => new FinalizationRegistry(collected),
+  finalizers,
   liveEntries,
   garbage: { collect: collectGarbage, busyMs: () => performance.eventLoopUtilization().active },
 };

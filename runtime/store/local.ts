@@ -4,6 +4,7 @@
 // releases. A sealed object moves to a new ArrayBuffer, which leaves its writer nothing to write into.
 
 import { InvalidArgumentError } from "../errors.ts";
+import { finalizers } from "../finalizers.ts";
 import { isInside, isSize, pagesOf } from "./layout.ts";
 import type {
   Allocation,
@@ -245,7 +246,7 @@ export class LocalClient implements StoreClient {
   #pinnedObjects = 0;
   #pinnedBytes = 0;
   /** Readers that nobody released: their buffers are copies, so only the pin is left of them. */
-  readonly #forgotten = new FinalizationRegistry<LocalObject>((object) => this.#unpin(object));
+  readonly #forgotten = finalizers<LocalObject>((object) => this.#unpin(object));
   #closed = false;
 
   constructor(grant: StoreGrant, broker: StoreBroker) {

@@ -8,6 +8,7 @@
 import { statSync } from "node:fs";
 import type { Mapping, Native } from "../../native/index.ts";
 import { InvalidArgumentError, ObjectStoreFullError } from "../errors.ts";
+import { finalizers } from "../finalizers.ts";
 import {
   clientAt, descriptorAt, FIRST_PAGE, FIRST_PIN, GENERATION, isInside, PAGE, PINS, PINS_USED, SEALED, SIZE_HIGH, SIZE_LOW, STATE,
 } from "./layout.ts";
@@ -54,7 +55,10 @@ export class Pins {
   /** For copies. */
   #spare: number | undefined;
   #usedWords = 0;
-  readonly #registry: FinalizationRegistry<Hold>;
+  readonly #registry = finalizers<Hold>(({ pin, views }) => {
+    if (views !== undefined) views.alive -= 1;
+    this.letGo(pin, 1);
+  });
   #objects = 0;
   #bytes = 0;
 
@@ -65,10 +69,6 @@ export class Pins {
     this.#words = words;
     this.#emptied = emptied;
     this.#mapping = native.mapRange(grant.path, 0, grant.capacity, false);
-    this.#registry = new FinalizationRegistry(({ pin, views }) => {
-      if (views !== undefined) views.alive -= 1;
-      this.letGo(pin, 1);
-    });
   }
 
   get objects(): number {
