@@ -1,7 +1,7 @@
 // What is told when an object was collected: one registry for the whole process, never let go.
 //
-// A registry that is itself collected, after its objects and before its turn, leaves V8 waiting for that turn for ever: from then on
-// no registry of the process hears of anything. Registries of stores and sessions that come and go were such.
+// A registry that is itself collected, after its objects and before its turn, leaves V8 waiting for that turn for ever: from
+// then on no registry of the process hears of anything. Registries of stores and sessions that come and go were such.
 
 interface Held {
   readonly collected: (held: never) => void;
