@@ -3,6 +3,7 @@
 import { GraphError } from "../../sdk/index.ts";
 import { Builder } from "./builder.ts";
 import type { Draft } from "./draft.ts";
+import { mapStructure } from "./structure.ts";
 
 export type Source =
   | { readonly kind: "task"; readonly task: Draft }
@@ -82,33 +83,9 @@ export function describe({ source }: Node<unknown>): string {
   }
 }
 
-function isPlain(value: object): boolean {
-  const prototype = Object.getPrototypeOf(value) as unknown;
-  return prototype === Object.prototype || prototype === null;
-}
-
-/** The same structure with each node replaced; arrays and plain objects are walked, all else is a value. */
+/** The same structure with each node replaced. */
 export function replaceNodes(value: unknown, replace: (node: Node<unknown>) => unknown): unknown {
-  if (value instanceof Node) return replace(value);
-  if (typeof value !== "object" || value === null) return value;
-  if (Array.isArray(value)) {
-    // Copied only from the first element that changes.
-    let copy: unknown[] | undefined;
-    value.forEach((element, i) => {
-      const now = replaceNodes(element, replace);
-      if (now !== element) copy ??= [...(value as unknown[])];
-      if (copy !== undefined) copy[i] = now;
-    });
-    return copy ?? value;
-  }
-  if (!isPlain(value)) return value;
-  let copy: Record<string, unknown> | undefined;
-  for (const [key, element] of Object.entries(value)) {
-    const now = replaceNodes(element, replace);
-    if (now !== element) copy ??= { ...value } as Record<string, unknown>;
-    if (copy !== undefined) copy[key] = now;
-  }
-  return copy ?? value;
+  return mapStructure(value, (leaf) => (leaf instanceof Node ? replace(leaf) : leaf));
 }
 
 /** All nodes in a structure, also those that others are made of. */

@@ -380,8 +380,7 @@ export class DagRun<R = unknown> {
   #call(calls: DagTaskOptions["onSuccess"], info: CallbackInfo): void {
     for (const call of calls === undefined ? [] : [calls].flat()) {
       Promise.resolve().then(() => call(info)).catch((error: unknown) => {
-        const at = new Date(this.#engine.clock.now());
-        this.#log.add({ at, type: "log", taskId: info.task?.id, name: "error", value: `a callback failed: ${messageOf(error)}` });
+        this.#say(info.task?.id, `a callback failed: ${messageOf(error)}`);
       });
     }
   }

@@ -2,6 +2,8 @@
 //
 // The engine only moves handles about. Elements are picked, lists mapped and zipped on the worker, from the values there.
 
+import { mapStructure } from "../graph/structure.ts";
+
 /** A result, by what its runner gave for it. */
 export class Held {
   readonly handle: unknown;
@@ -49,36 +51,38 @@ export class SkipSignal {
   }
 }
 
-const isInput = (value: unknown): value is Held | Element | Mapped | Zipped => (
+type Input = Held | Element | Mapped | Zipped;
+
+const isInput = (value: unknown): value is Input => (
   value instanceof Held || value instanceof Element || value instanceof Mapped || value instanceof Zipped
 );
 
 /** The same structure with `replace` of what is held. */
 export function replaceHeld(input: unknown, replace: (held: Held) => Held): unknown {
-  if (typeof input !== "object" || input === null) return input;
-  if (input instanceof Held) return replace(input);
   const again = (inner: unknown): unknown => replaceHeld(inner, replace);
-  if (input instanceof Element) return new Element(again(input.of), input.key);
-  if (input instanceof Mapped) return new Mapped(again(input.of), input.fn, input.each);
-  if (input instanceof Zipped) return new Zipped(input.lists.map(again), input.fill);
-  return replaceInside(input, again);
-}
-
-function replaceInside(input: object, again: (inner: unknown) => unknown): unknown {
-  if (Array.isArray(input)) {
-    const copy = input.map(again);
-    return copy.some((one, i) => one !== input[i]) ? copy : input;
-  }
-  const prototype = Object.getPrototypeOf(input) as unknown;
-  if (prototype !== Object.prototype && prototype !== null) return input;
-  const entries = Object.entries(input).map(([key, value]) => [key, again(value)] as const);
-  return entries.some(([key, value]) => value !== (input as Record<string, unknown>)[key]) ? Object.fromEntries(entries) : input;
+  return mapStructure(input, (leaf) => {
+    if (leaf instanceof Held) return replace(leaf);
+    if (leaf instanceof Element) return new Element(again(leaf.of), leaf.key);
+    if (leaf instanceof Mapped) return new Mapped(again(leaf.of), leaf.fn, leaf.each);
+    if (leaf instanceof Zipped) return new Zipped(leaf.lists.map(again), leaf.fill);
+    return leaf;
+  });
 }
 
 /** The value itself, where the handles' values are at hand. @throws SkipSignal where a mapped element is left out. */
 export async function evaluate(input: unknown, valueOf: (handle: unknown) => unknown): Promise<unknown> {
-  if (typeof input !== "object" || input === null) return input;
-  if (!isInput(input)) return evaluateInside(input, valueOf);
+  const values = new Map<unknown, unknown>();
+  mapStructure(input, (leaf) => {
+    if (isInput(leaf)) values.set(leaf, undefined);
+    return leaf;
+  });
+  // Most values have no inputs in them, and keep their identity.
+  if (values.size === 0) return input;
+  await Promise.all([...values.keys()].map(async (one) => values.set(one, await evaluateOne(one as Input, valueOf))));
+  return mapStructure(input, (leaf) => (isInput(leaf) ? values.get(leaf) : leaf));
+}
+
+async function evaluateOne(input: Input, valueOf: (handle: unknown) => unknown): Promise<unknown> {
   if (input instanceof Held) return valueOf(input.handle);
   if (input instanceof Element) {
     const of = (await evaluate(input.of, valueOf)) as Record<string | number, unknown>;
@@ -100,22 +104,6 @@ export async function evaluate(input: unknown, valueOf: (handle: unknown) => unk
     }
   }
   return mapped;
-}
-
-async function evaluateInside(input: object, valueOf: (handle: unknown) => unknown): Promise<unknown> {
-  // Most values have no inputs in them, and keep their identity.
-  if (!hasInputs(input)) return input;
-  if (Array.isArray(input)) return Promise.all(input.map((one) => evaluate(one, valueOf)));
-  const entries = Object.entries(input).map(async ([key, value]) => [key, await evaluate(value, valueOf)] as const);
-  return Object.fromEntries(await Promise.all(entries));
-}
-
-export function hasInputs(value: unknown): boolean {
-  if (typeof value !== "object" || value === null) return false;
-  if (isInput(value)) return true;
-  if (Array.isArray(value)) return value.some(hasInputs);
-  const prototype = Object.getPrototypeOf(value) as unknown;
-  return (prototype === Object.prototype || prototype === null) && Object.values(value).some(hasInputs);
 }
 
 export function zippedLength(lengths: readonly number[], filled: boolean): number {

@@ -4,6 +4,7 @@ import { type Coords, keyOf } from "../engine/plan.ts";
 import type { RunMachine } from "../engine/run-machine.ts";
 import type { Draft, Expansion } from "../graph/draft.ts";
 import { Node, replaceNodes } from "../graph/node.ts";
+import { isPlain } from "../graph/structure.ts";
 import { Element, elementOf, Held, Mapped, Zipped } from "./inputs.ts";
 
 /** Who reads, and where: the gates around it and their coordinates. */
@@ -148,9 +149,4 @@ export class Resolver {
     if (rounds === undefined || this.#machine.slot(gate.place, coords)?.state !== "success") return undefined;
     return this.inputs(inner, { scope: [...gate.scope, gate], coords: [...coords, rounds - 1] });
   }
-}
-
-function isPlain(value: object): boolean {
-  const prototype = Object.getPrototypeOf(value) as unknown;
-  return prototype === Object.prototype || prototype === null;
 }
