@@ -10,11 +10,12 @@ import type { In } from "./graph/node.ts";
 import { type Backfill, type BackfillOptions, planBackfill, type PlannedRun, startBackfill } from "./run/backfill.ts";
 import { ClusterRunner } from "./run/cluster-runner.ts";
 import { systemClock, VirtualClock } from "./run/clock.ts";
-import type { RunSummary } from "./run/context.ts";
+import { atOnce, type Occasion } from "./run/context.ts";
 import { DagRun } from "./run/dag-run.ts";
 import { Engine } from "./run/engine.ts";
 import { LocalRunner } from "./run/local-runner.ts";
 import { runs } from "./run/run-registry.ts";
+import { justBefore, timesAfter } from "./time/schedule.ts";
 
 export interface TestOptions {
   /** Where the clock stands at the start. Default the time. */
@@ -74,27 +75,22 @@ function nextTimes(
   { schedule }: Definition,
   { after = new Date(), count = 1 }: { after?: Date | string; count?: number },
 ): Date[] {
-  const times: Date[] = [];
-  if (schedule.kind !== "times") return times;
-  const begins = schedule.startDate === undefined ? undefined : new Date(schedule.startDate.getTime() - 1);
+  if (schedule.kind !== "times") return [];
+  const { timetable, startDate, endDate } = schedule;
   const from = new Date(after);
-  let at = schedule.timetable.next(begins !== undefined && begins > from ? begins : from);
-  while (at !== undefined && times.length < count && (schedule.endDate === undefined || at <= schedule.endDate)) {
+  const first = startDate !== undefined && justBefore(startDate) > from ? justBefore(startDate) : from;
+  const times: Date[] = [];
+  for (const at of timesAfter(timetable, first, endDate)) {
+    if (times.length >= count) break;
     times.push(at);
-    at = schedule.timetable.next(at);
   }
   return times;
 }
 
-type When = Pick<RunSummary, "type" | "logicalDate" | "dataInterval" | "assetEvents">;
-
-function byHand(): When {
-  const now = new Date(systemClock.now());
-  return { type: "manual", logicalDate: now, dataInterval: { start: now, end: now } };
-}
-
 /** @internal Also for those who start runs at their times. */
-export async function startRun(definition: Definition, params: object, when = byHand(), engine = onCluster()): Promise<DagRun> {
+export async function startRun(
+  definition: Definition, params: object, when = atOnce("manual", new Date(systemClock.now())), engine = onCluster(),
+): Promise<DagRun> {
   const run = await runOf(engine, definition, params, when);
   runs.add(run);
   run.begin();
@@ -109,12 +105,7 @@ async function runHere(definition: Definition, params: object, now?: Date | stri
   const start = now === undefined ? systemClock.now() : new Date(now).getTime();
   const clock = new VirtualClock(start);
   const runner = new LocalRunner(clock);
-  const [type, at] = ["manual" as const, new Date(start)];
-  const run = await runOf(new Engine(clock, runner), definition, params, {
-    type,
-    logicalDate: at,
-    dataInterval: { start: at, end: at },
-  });
+  const run = await runOf(new Engine(clock, runner), definition, params, atOnce("manual", new Date(start)));
   run.begin();
   let over = false;
   void run.done().then(() => { over = true; });
@@ -130,7 +121,7 @@ async function runOf(
   engine: Engine,
   { id, options, graph }: Definition,
   given: object,
-  when: Pick<RunSummary, "type" | "logicalDate" | "dataInterval">,
+  when: Occasion,
 ): Promise<DagRun> {
   const params = await paramsOf(id, options.params, given);
   const runId = `${when.type}__${when.logicalDate.toISOString()}__${randomBytes(3).toString("hex")}`;

@@ -7,21 +7,11 @@ import { type Graph, graphOf } from "./graph.ts";
 import { type In, Node } from "./node.ts";
 import { type Callbacks, checkTaskOptions, type DagTaskOptions } from "./options.ts";
 import { all, type AssetExpression, isExpression } from "../time/assets.ts";
+import { dateOf } from "../time/dates.ts";
+import { previousOf } from "../time/schedule.ts";
 import { type Timetable, timetableOf } from "../time/timetable.ts";
+import { type StandardSchema, validated } from "./schema.ts";
 import { checkId } from "./task.ts";
-
-/** Checks and completes what is given: zod, valibot, arktype and others are ones (standardschema.dev). */
-export interface StandardSchema<T> {
-  readonly "~standard": {
-    readonly version: 1;
-    readonly vendor: string;
-    validate(value: unknown): SchemaResult<T> | Promise<SchemaResult<T>>;
-    readonly types?: { readonly input: unknown; readonly output: T } | undefined;
-  };
-}
-type SchemaResult<T> =
-  | { readonly value: T; readonly issues?: undefined }
-  | { readonly issues: readonly { readonly message: string; readonly path?: readonly unknown[] | undefined }[] };
 
 export interface DagOptions<P extends object = Record<string, never>> {
   /** Defaults, of which a run may give others; or a schema. */
@@ -112,8 +102,15 @@ export type DagSchedule =
     }
   | { readonly kind: "assets"; readonly expression: AssetExpression };
 
+/** The span that a run of this time is for: since the time before it. */
+export function dataIntervalOf(schedule: DagSchedule, end: Date): { readonly start: Date; readonly end: Date } {
+  const start = schedule.kind === "times" ? previousOf(schedule.timetable, end) : undefined;
+  return { start: start ?? end, end };
+}
+
 function scheduleOf(id: string, { schedule, startDate, endDate, catchup, maxActiveRuns }: DagOptions<object>): DagSchedule {
-  const [start, end] = [dateOf(id, "startDate", startDate), dateOf(id, "endDate", endDate)];
+  const start = startDate === undefined ? undefined : dateOf(`dag ${id}: startDate`, startDate);
+  const end = endDate === undefined ? undefined : dateOf(`dag ${id}: endDate`, endDate);
   if (catchup !== undefined && typeof catchup !== "boolean")
     throw new InvalidArgumentError(`dag ${id}: catchup must be true or false`);
   if (maxActiveRuns !== undefined && !(Number.isSafeInteger(maxActiveRuns) && maxActiveRuns > 0)) {
@@ -124,13 +121,6 @@ function scheduleOf(id: string, { schedule, startDate, endDate, catchup, maxActi
   if (isExpression(schedule)) return { kind: "assets", expression: schedule };
   if (Array.isArray(schedule)) return { kind: "assets", expression: all(...(schedule as readonly AssetExpression[])) };
   return { kind: "times", timetable: timetableOf(schedule as string | Timetable, start), startDate: start, endDate: end };
-}
-
-function dateOf(id: string, name: string, given: Date | string | undefined): Date | undefined {
-  if (given === undefined) return undefined;
-  const date = new Date(given);
-  if (!Number.isNaN(date.getTime())) return date;
-  throw new InvalidArgumentError(`dag ${id}: ${name} must be a Date or an ISO text, not ${String(given)}`);
 }
 
 const isSchema = (params: unknown): params is StandardSchema<object> => (
@@ -158,14 +148,7 @@ function checkNames(id: string, params: object | undefined, given: unknown): voi
 export async function paramsOf(id: string, params: object | undefined, given: object): Promise<Record<string, unknown>> {
   checkNames(id, params, given);
   if (!isSchema(params)) return { ...params, ...given };
-  const result = await params["~standard"].validate(given);
-  if (result.issues === undefined) return result.value as Record<string, unknown>;
-  const issues = result.issues.map(({ message, path = [] }) => `${path.map(segment).join(".") || "params"}: ${message}`);
-  throw new InvalidArgumentError(`dag ${id}: its parameters are refused: ${issues.join("; ")}`);
-}
-
-function segment(part: unknown): string {
-  return String(typeof part === "object" && part !== null && "key" in part ? part.key : part);
+  return (await validated(`dag ${id}: its parameters are refused`, "params", params, given)) as Record<string, unknown>;
 }
 
 function paramNodes<P extends object>(id: string, params: P | StandardSchema<P> | undefined): ParamNodes<P> {

@@ -1,7 +1,7 @@
 // defineOperator(): operators of one's own.
 
 import { InvalidArgumentError } from "../../sdk/index.ts";
-import type { StandardSchema } from "../graph/dag.ts";
+import { type StandardSchema, validated } from "../graph/schema.ts";
 import type { In, Node } from "../graph/node.ts";
 import { checkTaskOptions, type DagTaskOptions, mergeOptions } from "../graph/options.ts";
 import { checkId, task } from "../graph/task.ts";
@@ -40,7 +40,8 @@ export function defineOperator<I extends object, O>(definition: OperatorDefiniti
 }
 
 export async function operate<I extends object, O>(definition: OperatorDefinition<I, O>, given: I): Promise<O> {
-  const inputs = await checked(definition, given);
+  const { id, schema } = definition;
+  const inputs = schema === undefined ? given : await validated(`operator ${id}`, "inputs", schema, given);
   const { signal, resumed, now } = ctx();
   const stop = (): void => void Promise.resolve(definition.cancel?.(inputs)).catch(() => {});
   signal.addEventListener("abort", stop, { once: true });
@@ -53,16 +54,4 @@ export async function operate<I extends object, O>(definition: OperatorDefinitio
   } finally {
     signal.removeEventListener("abort", stop);
   }
-}
-
-async function checked<I extends object>(
-  { id, schema }: { readonly id: string; readonly schema?: StandardSchema<I> | undefined },
-  given: I,
-): Promise<I> {
-  if (schema === undefined) return given;
-  const result = await schema["~standard"].validate(given);
-  if (result.issues === undefined) return result.value;
-  throw new InvalidArgumentError(
-    `operator ${id}: ${result.issues.map(({ message, path = [] }) => `${path.join(".")}: ${message}`).join("; ")}`,
-  );
 }

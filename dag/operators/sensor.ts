@@ -6,6 +6,7 @@ import type { Node } from "../graph/node.ts";
 import type { DagTaskOptions } from "../graph/options.ts";
 import { task } from "../graph/task.ts";
 import { ctx, DeferSignal, FailSignal } from "../run/context.ts";
+import { dateOf } from "../time/dates.ts";
 
 export interface SensorOptions extends Omit<DagTaskOptions, "timeoutMs"> {
   /** Between two looks. Default 60000. */
@@ -61,9 +62,7 @@ export function fileSensor(id: string, path: string, options: SensorOptions = {}
 
 /** Waits until a time. */
 export function timeSensor(id: string, at: Date | string, options: SensorOptions = {}): Node<Date> {
-  const time = new Date(at);
-  if (Number.isNaN(time.getTime()))
-    throw new InvalidArgumentError(`timeSensor ${id}: expected a Date or an ISO text, not ${String(at)}`);
+  const time = dateOf(`timeSensor ${id}: the time`, at);
   const { everyMs: _everyMs, timeoutMs: _timeoutMs, softFail: _softFail, ...rest } = options;
   return task(id, () => {
     ctx().sleepUntil(time);

@@ -2,8 +2,9 @@
 
 import { randomBytes } from "node:crypto";
 import { InvalidArgumentError } from "../../sdk/index.ts";
-import type { DagDefinition } from "../graph/dag.ts";
-import { previousOf, timesWithin } from "../time/schedule.ts";
+import { type DagDefinition, dataIntervalOf } from "../graph/dag.ts";
+import { dateOf } from "../time/dates.ts";
+import { timesWithin } from "../time/schedule.ts";
 import type { DagRun } from "./dag-run.ts";
 import { runs } from "./run-registry.ts";
 
@@ -42,7 +43,7 @@ export function planBackfill(definition: DagDefinition<object, unknown>, options
   const { id, schedule } = definition;
   if (schedule.kind !== "times")
     throw new InvalidArgumentError(`dag ${id} has no schedule of times: there is nothing to fill in`);
-  const [from, to] = [dateOf("from", options.from), dateOf("to", options.to)];
+  const [from, to] = [dateOf("backfill: from", options.from), dateOf("backfill: to", options.to)];
   if (from > to) throw new InvalidArgumentError(`backfill: from is after to`);
   const { reprocess = "none", maxActiveRuns = ACTIVE_RUNS } = options;
   if (!["none", "failed", "completed"].includes(reprocess)) {
@@ -64,7 +65,7 @@ export function startBackfill(definition: DagDefinition<object, unknown>, option
     for (const { logicalDate, action } of next) {
       const run =
         action === "create"
-          ? await make(logicalDate, intervalOf(definition, logicalDate))
+          ? await make(logicalDate, dataIntervalOf(definition.schedule, logicalDate))
           : await again(definition.id, logicalDate);
       begun.push(run);
       await run.done();
@@ -92,15 +93,4 @@ function actionFor(run: DagRun | undefined, reprocess: "none" | "failed" | "comp
   const failed = run.state === "failed" || run.state === "cancelled";
   const wanted = reprocess === "completed" ? failed || run.state === "success" : reprocess === "failed" && failed;
   return wanted ? "reprocess" : "skip";
-}
-
-function intervalOf({ schedule }: DagDefinition<object, unknown>, end: Date): { start: Date; end: Date } {
-  const start = schedule.kind === "times" ? previousOf(schedule.timetable, end) : undefined;
-  return { start: start ?? end, end };
-}
-
-function dateOf(name: string, given: Date | string): Date {
-  const date = new Date(given);
-  if (!Number.isNaN(date.getTime())) return date;
-  throw new InvalidArgumentError(`backfill: ${name} must be a Date or an ISO text, not ${String(given)}`);
 }

@@ -16,6 +16,14 @@ export interface RunSummary {
   readonly assetEvents?: readonly AssetEvent[] | undefined;
 }
 
+/** What a run is made for. */
+export type Occasion = Pick<RunSummary, "type" | "logicalDate" | "dataInterval" | "assetEvents">;
+
+/** For no span of time: the moment itself. */
+export function atOnce(type: RunSummary["type"], at: Date): Occasion {
+  return { type, logicalDate: at, dataInterval: { start: at, end: at } };
+}
+
 export interface TaskContext {
   readonly run: RunSummary;
   readonly params: Readonly<Record<string, unknown>>;

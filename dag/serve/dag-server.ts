@@ -1,21 +1,20 @@
 // Serves graphs: makes their runs when they are due, or when the assets they wait for have changed.
 
 import { InvalidArgumentError, NotFoundError } from "../../sdk/index.ts";
-import type { DagDefinition } from "../graph/dag.ts";
+import { type DagDefinition, dataIntervalOf } from "../graph/dag.ts";
 import type { Clock, Timer } from "../run/clock.ts";
-import type { RunSummary } from "../run/context.ts";
+import { atOnce, type Occasion } from "../run/context.ts";
 import type { DagRun } from "../run/dag-run.ts";
 import { type AssetEvent, AssetQueue } from "../time/assets.ts";
-import { previousOf, Schedule } from "../time/schedule.ts";
+import { Schedule } from "../time/schedule.ts";
 import type { Ticks } from "./ticks.ts";
 
 export type Definition = DagDefinition<object, unknown>;
-type When = Pick<RunSummary, "type" | "logicalDate" | "dataInterval" | "assetEvents">;
 
 export interface ServerParts {
   readonly clock: Clock;
   readonly ticks: Ticks;
-  readonly start: (definition: Definition, when: When) => Promise<DagRun>;
+  readonly start: (definition: Definition, when: Occasion) => Promise<DagRun>;
 }
 
 export interface ServedDag {
@@ -99,12 +98,8 @@ export class DagServer {
   /** A run by hand. */
   async trigger(id: string): Promise<string> {
     const { clock, start } = this.#parts;
-    const at = new Date(clock.now());
     const entry = this.#entry(id);
-    return this.#watch(
-      entry,
-      await start(entry.definition, { type: "manual", logicalDate: at, dataInterval: { start: at, end: at } }),
-    ).id;
+    return this.#watch(entry, await start(entry.definition, atOnce("manual", new Date(clock.now())))).id;
   }
 
   /** An asset has changed. */
@@ -114,7 +109,7 @@ export class DagServer {
       if (events === undefined || this.#stopped) continue;
       const logicalDate = new Date(this.#parts.clock.now());
       const start = events.reduce((first, { at }) => (at < first ? at : first), logicalDate);
-      const when: When = { type: "asset", logicalDate, dataInterval: { start, end: logicalDate }, assetEvents: events };
+      const when: Occasion = { type: "asset", logicalDate, dataInterval: { start, end: logicalDate }, assetEvents: events };
       this.#watch(entry, await this.#parts.start(entry.definition, when));
     }
   }
@@ -165,9 +160,8 @@ export class DagServer {
   }
 
   async #runFor(entry: Entry, logicalDate: Date, schedule?: Schedule): Promise<void> {
-    const { id, schedule: kind } = entry.definition;
-    const before = kind.kind === "times" ? previousOf(kind.timetable, logicalDate) : undefined;
-    const when: When = { type: "scheduled", logicalDate, dataInterval: { start: before ?? logicalDate, end: logicalDate } };
+    const { id, schedule: plan } = entry.definition;
+    const when: Occasion = { type: "scheduled", logicalDate, dataInterval: dataIntervalOf(plan, logicalDate) };
     const run = this.#watch(entry, await this.#parts.start(entry.definition, when));
     void run.done().then(async () => {
       await this.#parts.ticks.ended(id, logicalDate, run.state);
@@ -178,8 +172,7 @@ export class DagServer {
 
   async #continuous(entry: Entry): Promise<void> {
     while (!this.#stopped && !entry.paused && this.#entries.get(entry.definition.id) === entry) {
-      const at = new Date(this.#parts.clock.now());
-      const when: When = { type: "scheduled", logicalDate: at, dataInterval: { start: at, end: at } };
+      const when = atOnce("scheduled", new Date(this.#parts.clock.now()));
       const run = await this.#watch(entry, await this.#parts.start(entry.definition, when)).done();
       if (run.state === "success") continue;
       await new Promise<void>((resolve) => this.#parts.clock.at(this.#parts.clock.now() + CONTINUOUS_PAUSE_MS, resolve));

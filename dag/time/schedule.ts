@@ -71,7 +71,7 @@ export class Schedule {
     const { timetable, startDate, catchup } = this.#plan;
     if (last !== undefined && catchup) return timetable.next(last);
     // A time that is the start itself counts.
-    const start = startDate === undefined ? undefined : new Date(startDate.getTime() - 1);
+    const start = startDate === undefined ? undefined : justBefore(startDate);
     if (catchup && start !== undefined) return timetable.next(start);
     return timetable.next(start !== undefined && start > now ? start : now);
   }
@@ -99,13 +99,17 @@ export function previousOf(timetable: Timetable, at: Date): Date | undefined {
   return undefined;
 }
 
+/** All times after a moment, to `last` inclusive. */
+export function* timesAfter(timetable: Timetable, moment: Date, last?: Date): IterableIterator<Date> {
+  for (let at = timetable.next(moment); at !== undefined && (last === undefined || at <= last); at = timetable.next(at)) yield at;
+}
+
+/** Just before a time that counts itself. */
+export function justBefore(time: Date): Date {
+  return new Date(time.getTime() - 1);
+}
+
 /** All times of a span, both ends included. */
 export function timesWithin(timetable: Timetable, from: Date, to: Date): Date[] {
-  const times: Date[] = [];
-  let at = timetable.next(new Date(from.getTime() - 1));
-  while (at !== undefined && at <= to) {
-    times.push(at);
-    at = timetable.next(at);
-  }
-  return times;
+  return [...timesAfter(timetable, justBefore(from), to)];
 }

@@ -45,10 +45,14 @@ test("agents killed at any moment leave groups whole and resources balanced", as
   for (const error of await Promise.all(results)) {
     if (error !== undefined) expect(error).toBeInstanceOf(PlacementGroupRemovedError);
   }
-  const rows = await list.placementGroups();
+  // What lost its node after its tasks had run gets another in its own time.
+  let rows = await list.placementGroups();
+  await until(async () => {
+    rows = await list.placementGroups();
+    return rows.every(({ state }) => state === "CREATED" || state === "REMOVED");
+  });
   for (const { state, bundles, strategy } of rows) {
     if (state === "REMOVED") continue;
-    expect(state).toBe("CREATED");
     const nodes = new Set(bundles.map(({ nodeId }) => nodeId));
     if (strategy === "STRICT_PACK") expect(nodes.size).toBe(1);
     if (strategy === "STRICT_SPREAD") expect(nodes.size).toBe(2);
