@@ -15,6 +15,7 @@ import { DagRun } from "./run/dag-run.ts";
 import { Engine } from "./run/engine.ts";
 import { LocalRunner } from "./run/local-runner.ts";
 import { runs } from "./run/run-registry.ts";
+import { dateOf } from "./time/dates.ts";
 import { justBefore, timesAfter } from "./time/schedule.ts";
 
 export interface TestOptions {
@@ -72,12 +73,14 @@ export function dag(id: string, options: unknown, body?: unknown): unknown {
 }
 
 function nextTimes(
-  { schedule }: Definition,
+  { id, schedule }: Definition,
   { after = new Date(), count = 1 }: { after?: Date | string; count?: number },
 ): Date[] {
   if (schedule.kind !== "times") return [];
   const { timetable, startDate, endDate } = schedule;
-  const from = new Date(after);
+  const from = dateOf(`dag ${id}: after`, after);
+  const unstarted = timetable.first?.(from);
+  if (unstarted !== undefined) return unstarted >= from ? [unstarted].slice(0, count) : [];
   const first = startDate !== undefined && justBefore(startDate) > from ? justBefore(startDate) : from;
   const times: Date[] = [];
   for (const at of timesAfter(timetable, first, endDate)) {
@@ -125,11 +128,11 @@ async function runOf(
 ): Promise<DagRun> {
   const params = await paramsOf(id, options.params, given);
   const runId = `${when.type}__${when.logicalDate.toISOString()}__${randomBytes(3).toString("hex")}`;
-  const { maxActiveTasks, timeoutMs, onSuccess, onFailure } = options;
+  const { maxActiveTasks, timeoutMs, deadline, onSuccess, onFailure } = options;
   return new DagRun(
     engine,
     graph,
     { id: runId, dagId: id, ...when, params },
-    { maxActiveTasks, timeoutMs, onSuccess, onFailure },
+    { maxActiveTasks, timeoutMs, deadline, onSuccess, onFailure },
   );
 }

@@ -1,7 +1,12 @@
-// What the command line shares with init(): how a node is described, and how a cluster is found.
+// What the command line shares with init(), and graphs with tasks: how a node is described, how a cluster is found, how options
+// are checked.
 
 export { nodeOf, systemSeams } from "./init.ts";
 export { explainId, type Told } from "../runtime/owner/index.ts";
+export {
+  amount, bool, type Check, type Checks, checkOptions, describeValue, object, oneOf, text, whole,
+} from "./option-checks.ts";
+export { checkTaskOptions, retryExceptions } from "./options.ts";
 export { shapeRow, type StateKind, type TaskRow } from "./rows.ts";
 export { findTarget, readToken, type Target, type TargetOptions } from "./target.ts";
 export { TIMELINE_TASKS_MAX, writeTimeline } from "./timeline.ts";

@@ -7,6 +7,7 @@ import { InvalidArgumentError } from "../runtime/errors.ts";
 import { RETRY_ALL } from "../runtime/owner/index.ts";
 import { GROUP_STRATEGIES, parseResources } from "../scheduler/index.ts";
 import { bytesOf } from "./byte-sizes.ts";
+import { amount, bool, type Check, type Checks, checkOptions, object, oneOf, text, whole } from "./option-checks.ts";
 import type { GroupOptions } from "./placement-groups.ts";
 import { checkRuntimeEnv, type RuntimeEnv } from "./runtime-env.ts";
 import { checkFits, type SchedulingStrategy } from "./strategies.ts";
@@ -127,31 +128,13 @@ const LIMIT_MAX_MS = 2_147_483_647;
 
 // -- checks ------------------------------------------------------------------------------------------------------------
 
-type Check = (value: unknown) => string | undefined;
-
-const bool: Check = (value) => (typeof value === "boolean" ? undefined : "true or false");
-const text: Check = (value) => (typeof value === "string" && value.length > 0 ? undefined : "a non-empty string");
-const amount: Check = (value) =>
-  typeof value === "number" && value >= 0 && Number.isFinite(value) ? undefined : "a number of 0 or more";
-const millis = amount;
 const bytes: Check = (value) => (bytesOf(value) === undefined ? 'bytes as a number, or text such as "512MiB"' : undefined);
-const object: Check = (value) => (typeof value === "object" && value !== null && !Array.isArray(value) ? undefined : "an object");
-
-function integer(least: number, most = Number.MAX_SAFE_INTEGER): Check {
-  return (value) =>
-    Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most
-      ? undefined
-      : `a whole number of ${least} or more${most < Number.MAX_SAFE_INTEGER ? `, at most ${most}` : ""}`;
-}
-function oneOf(...allowed: readonly string[]): Check {
-  return (value) => (allowed.includes(value as string) ? undefined : `one of ${allowed.map((one) => `'${one}'`).join(", ")}`);
-}
 const strategy: Check = (value) =>
   value === "default" || value === "spread"
     || (object(value) === undefined && ["node", "group"].includes((value as { kind?: string }).kind ?? ""))
     ? undefined
     : "'default', 'spread', onNode(id) or inGroup(group)";
-const retryExceptions: Check = (value) =>
+export const retryExceptions: Check = (value) =>
   typeof value === "boolean" ||
   typeof value === "function" ||
   (Array.isArray(value) && value.every((one) => typeof one === "function"))
@@ -166,7 +149,7 @@ const selector: Check = (value) =>
     ? undefined
     : "an object of strings";
 
-const atOnce = integer(1, 10_000);
+const atOnce = whole(1, 10_000);
 const groups: Check = (value) =>
   object(value) === undefined && Object.entries(value as object).every(([name, slots]) => name !== "" && !atOnce(slots))
     ? undefined
@@ -177,17 +160,17 @@ const abortSignal: Check = (value) => (value instanceof AbortSignal ? undefined 
 
 const RESOURCE_CHECKS: Record<string, Check> = {
   numCpus: amount, numGpus: amount, memory: bytes, resources: object, labelSelector: selector, schedulingStrategy: strategy,
-  throwOnInfeasible: bool, infeasibleGraceMs: millis, runtimeEnv: object,
+  throwOnInfeasible: bool, infeasibleGraceMs: amount, runtimeEnv: object,
 };
 const CALL_CHECKS: Record<string, Check> = {
-  name: text, numReturns: integer(0, 10_000), streamBackpressure: integer(1, AHEAD_MAX), maxTaskRetries: integer(-1),
+  name: text, numReturns: whole(0, 10_000), streamBackpressure: whole(1, AHEAD_MAX), maxTaskRetries: whole(-1),
   retryExceptions, timeoutMs: limit, signal: abortSignal, concurrencyGroup: text,
 };
 const { signal: _ofOneCall, ...METHOD_CHECKS } = CALL_CHECKS;
 const TASK_CHECKS: Record<string, Check> = {
-  ...RESOURCE_CHECKS, name: text, numReturns: integer(0, 10_000), streamBackpressure: integer(1, AHEAD_MAX),
-  maxRetries: integer(-1), maxCalls: integer(0), retryExceptions, nonRetryable, retryDelayMs: millis, retryBackoff: amount,
-  maxRetryDelayMs: millis, timeoutMs: limit, attemptTimeoutMs: limit, heartbeatTimeoutMs: limit,
+  ...RESOURCE_CHECKS, name: text, numReturns: whole(0, 10_000), streamBackpressure: whole(1, AHEAD_MAX),
+  maxRetries: whole(-1), maxCalls: whole(0), retryExceptions, nonRetryable, retryDelayMs: amount, retryBackoff: amount,
+  maxRetryDelayMs: amount, timeoutMs: limit, attemptTimeoutMs: limit, heartbeatTimeoutMs: limit,
   signal: abortSignal, exclusive: bool,
   capture: oneOf("auto", "value", "reference"),
 };
@@ -197,11 +180,11 @@ const ACTOR_CHECKS: Record<string, Check> = {
   namespace: text,
   lifetime: oneOf("job", "detached"),
   getIfExists: bool,
-  maxRestarts: integer(-1),
-  maxTaskRetries: integer(-1),
+  maxRestarts: whole(-1),
+  maxTaskRetries: whole(-1),
   retryExceptions,
   maxConcurrency: atOnce,
-  maxPendingCalls: integer(-1),
+  maxPendingCalls: whole(-1),
   methods: object,
   concurrencyGroups: groups,
   allowOutOfOrder: bool,
@@ -220,8 +203,9 @@ const LATER = new Set([
   "scope",
 ]);
 
-export function checkTaskOptions(options: TaskOptions): TaskOptions {
-  return check("task", options, TASK_CHECKS);
+/** `more`: options of who builds on tasks, which go before those of the same name here. */
+export function checkTaskOptions<T extends object = TaskOptions>(options: T, what = "task", more: Checks = {}): T {
+  return check(what, options, { ...TASK_CHECKS, ...more });
 }
 
 export function checkGroupOptions(options: GroupOptions): GroupOptions {
@@ -246,32 +230,10 @@ export function checkActorOptions(options: ActorOptions): ActorOptions {
   return methods.length === 0 ? checked : { ...checked, methods: Object.fromEntries(methods) };
 }
 
-/** Options without those that were given as undefined; throws for unknown names and wrong values. */
-function check<T extends object>(what: string, options: T, checks: Record<string, Check>): T {
-  if (object(options) !== undefined)
-    throw new InvalidArgumentError(`${what} options must be an object, not ${describe(options)}`);
-  const given: Record<string, unknown> = {};
-  for (const [name, value] of Object.entries(options)) {
-    if (value === undefined) continue;
-    const rule = Object.hasOwn(checks, name) ? checks[name] : undefined;
-    if (rule === undefined) throw new InvalidArgumentError(unknownOption(what, name, checks));
-    const allowed = rule(value);
-    if (allowed !== undefined)
-      throw new InvalidArgumentError(`${what} option ${name} must be ${allowed}, not ${describe(value)}`);
-    given[name] = name === "runtimeEnv" ? checkRuntimeEnv(`${what} option runtimeEnv`, value as RuntimeEnv) : value;
-  }
-  return given as T;
-}
-
-function unknownOption(what: string, name: string, checks: Record<string, Check>): string {
-  if (LATER.has(name)) return `${what} option ${name} is not available in this release`;
-  return `${what} option ${name} is not known; known are: ${Object.keys(checks).sort().join(", ")}`;
-}
-
-function describe(value: unknown): string {
-  if (typeof value === "string") return JSON.stringify(value);
-  if (typeof value === "function") return "a function";
-  return typeof value === "object" && value !== null ? (Array.isArray(value) ? "an array" : "an object") : String(value);
+function check<T extends object>(what: string, options: T, checks: Checks): T {
+  const given = checkOptions(what, options, checks, LATER);
+  const { runtimeEnv } = given as ResourceOptions;
+  return runtimeEnv === undefined ? given : { ...given, runtimeEnv: checkRuntimeEnv(`${what} option runtimeEnv`, runtimeEnv) };
 }
 
 /** Fixed-point resources of a request; throws for what is no amount. */

@@ -2,6 +2,7 @@
 //
 // The body of a graph is synchronous, so "the graph being built" is a variable of this module.
 
+import { describeValue } from "../../sdk/contract.ts";
 import { GraphError } from "../../sdk/index.ts";
 import type { TaskKind } from "../engine/plan.ts";
 import type { Argument, Draft, Expansion } from "./draft.ts";
@@ -103,8 +104,8 @@ export class Builder {
 
   edge(from: Draft, to: Draft): void {
     if (this.tasks[from.place] !== from)
-      throw new GraphError(`${from.id} is a task of another graph: call its dag as a node instead`);
-    if (from === to) throw new GraphError(`${from.id} can't come after itself`);
+      throw new GraphError(`task ${to.id} comes after ${from.id}, a task of another graph: call its dag as a node instead`);
+    if (from === to) throw new GraphError(`task ${from.id} can't come after itself`);
     from.downstream.add(to);
     to.upstream.add(from);
   }
@@ -120,7 +121,7 @@ export class Builder {
     if (Array.isArray(value)) return value.flatMap((one) => this.endsOf(one, side));
     if (value instanceof Node) return [taskOf(value)];
     if (typeof value === "object" && value !== null) return Object.values(value).flatMap((one) => this.endsOf(one, side));
-    throw new GraphError(`an edge leads from and to tasks, not ${String(value)}`);
+    throw new GraphError(`an edge leads from and to nodes, what calls of tasks give, not ${describeValue(value)}`);
   }
 
   /** Runs the body of a group: ids get its prefix, and what it gives stands for it. */
@@ -154,7 +155,7 @@ export class Builder {
 
   #inScope(draft: Draft, gate: Draft): void {
     if (draft.scope.includes(gate) || draft === gate) return;
-    throw new GraphError(`${draft.id} uses what only exists inside of ${gate.id}`);
+    throw new GraphError(`task ${draft.id} uses what only exists inside of ${gate.id}: use what ${gate.id} gives instead`);
   }
 }
 

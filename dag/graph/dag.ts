@@ -1,15 +1,16 @@
 // dag(): a graph with a name and a schedule. Its body runs once, when it is made; what it gives is the result of its runs.
 
-import { InvalidArgumentError } from "../../sdk/index.ts";
-import { GraphError } from "../../sdk/index.ts";
+import { bool, type Check, type Checks, checkOptions, object, text, whole } from "../../sdk/contract.ts";
+import { GraphError, InvalidArgumentError } from "../../sdk/index.ts";
 import { Builder } from "./builder.ts";
 import { type Graph, graphOf } from "./graph.ts";
 import { type In, Node } from "./node.ts";
-import { type Callbacks, checkTaskOptions, type DagTaskOptions } from "./options.ts";
+import { type Callbacks, calls, checkTaskOptions, type DagTaskOptions } from "./options.ts";
 import { all, type AssetExpression, isExpression } from "../time/assets.ts";
 import { dateOf } from "../time/dates.ts";
 import { previousOf } from "../time/schedule.ts";
 import { type Timetable, timetableOf } from "../time/timetable.ts";
+import { type Deadline, deadlineCheck, milliseconds, type Retention, retentionCheck } from "./run-limits.ts";
 import { type StandardSchema, validated } from "./schema.ts";
 import { checkId } from "./task.ts";
 
@@ -31,6 +32,10 @@ export interface DagOptions<P extends object = Record<string, never>> {
   maxActiveTasks?: number | undefined;
   /** Milliseconds for a run. */
   timeoutMs?: number | undefined;
+  /** When a run should be over; one that is not goes on, and says so. */
+  deadline?: Deadline | undefined;
+  /** How long results and record are kept after the run is over. Default 7 days. */
+  retention?: Retention | undefined;
   tags?: readonly string[] | undefined;
   doc?: string | undefined;
   onSuccess?: Callbacks | undefined;
@@ -53,35 +58,32 @@ export interface DagDefinition<P extends object, B> {
   inline(params: { [K in keyof P]?: In<P[K]> }): B;
 }
 
-const OPTIONS = new Set([
-  "schedule",
-  "startDate",
-  "endDate",
-  "catchup",
-  "maxActiveRuns",
-  "params",
-  "defaultTask",
-  "maxActiveTasks",
-  "timeoutMs",
-  "tags",
-  "doc",
-  "onSuccess",
-  "onFailure",
-]);
+const defaults: Check = (value) => (
+  object(value) === undefined || isSchema(value) ? undefined : "an object of defaults, or a schema (standardschema.dev)"
+);
+const any: Check = () => undefined;
+
+const CHECKS: Checks = {
+  // What their own parts check.
+  schedule: any, startDate: any, endDate: any, defaultTask: any,
+  catchup: bool, maxActiveRuns: whole(1), maxActiveTasks: whole(1), timeoutMs: milliseconds, params: defaults,
+  deadline: deadlineCheck, retention: retentionCheck,
+  tags: (value) => (Array.isArray(value) && value.every((tag) => text(tag) === undefined) ? undefined : "a list of texts"),
+  doc: text, onSuccess: calls, onFailure: calls,
+};
 
 export function defineDag<P extends object, B>(
   id: string, options: DagOptions<P>, body: (params: ParamNodes<P>) => B,
 ): DagDefinition<P, B> {
   checkId("dag", id);
-  for (const name of Object.keys(options)) {
-    if (!OPTIONS.has(name))
-      throw new InvalidArgumentError(`dag ${id}: option ${name} is not known; known are ${[...OPTIONS].join(", ")}`);
-  }
+  checkOptions(`dag ${id}`, options, CHECKS);
   if (typeof body !== "function") throw new InvalidArgumentError(`dag ${id}: expected a function, not ${typeof body}`);
   const defaults = checkTaskOptions(`dag ${id}: defaultTask`, options.defaultTask ?? {});
-  const builder = new Builder(defaults);
-  const result = builder.build(() => body(paramNodes(id, options.params)));
-  const graph = graphOf(id, builder.tasks, result);
+  const graph = naming(id, () => {
+    const builder = new Builder(defaults);
+    const result = builder.build(() => body(paramNodes(id, options.params)));
+    return graphOf(id, builder.tasks, result);
+  });
   const schedule = scheduleOf(id, options);
   const inline = (params: { [K in keyof P]?: In<P[K]> }): B => {
     checkNames(id, options.params, params);
@@ -90,6 +92,18 @@ export function defineDag<P extends object, B>(
     return here.inGroup(here.uniqueId(id), () => body(given as ParamNodes<P>));
   };
   return { id, options, graph, schedule, inline };
+}
+
+/** What is wrong with a graph says which one it is; the stack stays that of the line that drew it. */
+function naming<T>(id: string, build: () => T): T {
+  try {
+    return build();
+  } catch (error) {
+    if (!(error instanceof GraphError) || error.message.startsWith("dag ")) throw error;
+    const named = new GraphError(`dag ${id}: ${error.message}`);
+    named.stack = error.stack?.replace(error.message, named.message);
+    throw named;
+  }
 }
 
 export type DagSchedule =
@@ -108,14 +122,11 @@ export function dataIntervalOf(schedule: DagSchedule, end: Date): { readonly sta
   return { start: start ?? end, end };
 }
 
-function scheduleOf(id: string, { schedule, startDate, endDate, catchup, maxActiveRuns }: DagOptions<object>): DagSchedule {
+function scheduleOf(id: string, { schedule, startDate, endDate }: DagOptions<object>): DagSchedule {
   const start = startDate === undefined ? undefined : dateOf(`dag ${id}: startDate`, startDate);
   const end = endDate === undefined ? undefined : dateOf(`dag ${id}: endDate`, endDate);
-  if (catchup !== undefined && typeof catchup !== "boolean")
-    throw new InvalidArgumentError(`dag ${id}: catchup must be true or false`);
-  if (maxActiveRuns !== undefined && !(Number.isSafeInteger(maxActiveRuns) && maxActiveRuns > 0)) {
-    throw new InvalidArgumentError(`dag ${id}: maxActiveRuns must be a whole number of 1 or more, not ${String(maxActiveRuns)}`);
-  }
+  if (start !== undefined && end !== undefined && start > end)
+    throw new InvalidArgumentError(`dag ${id}: startDate is after endDate`);
   if (schedule === undefined) return { kind: "none" };
   if (schedule === "@continuous") return { kind: "continuous" };
   if (isExpression(schedule)) return { kind: "assets", expression: schedule };
@@ -123,9 +134,10 @@ function scheduleOf(id: string, { schedule, startDate, endDate, catchup, maxActi
   return { kind: "times", timetable: timetableOf(schedule as string | Timetable, start), startDate: start, endDate: end };
 }
 
-const isSchema = (params: unknown): params is StandardSchema<object> => (
-  typeof params === "object" && params !== null && "~standard" in params
-);
+/** Some of them are functions. */
+function isSchema(params: unknown): params is StandardSchema<object> {
+  return ((typeof params === "object" && params !== null) || typeof params === "function") && "~standard" in params;
+}
 
 function defaultsOf(params: object | undefined): object {
   return params === undefined || isSchema(params) ? {} : params;

@@ -3,6 +3,7 @@
 import { GraphError } from "../../sdk/index.ts";
 import { type Plan, type PlanTask } from "../engine/plan.ts";
 import type { Draft } from "./draft.ts";
+import { type Pool, poolOf } from "./pool.ts";
 
 const RETRY_DELAY_MS = 300_000;
 
@@ -17,10 +18,14 @@ export interface Graph {
 }
 
 export function graphOf(dagId: string, tasks: readonly Draft[], result: unknown): Graph {
-  for (const draft of tasks) if (draft.teardown !== undefined) checkTeardown(draft);
+  for (const draft of tasks) {
+    if (draft.teardown !== undefined) checkTeardown(draft);
+    checkPool(draft);
+  }
   refuseCycles(tasks);
   const plan = { dagId, tasks: tasks.map(planOf) };
-  return { plan, tasks, result, weights: weightsOf(tasks), warnings: warningsOf(tasks) };
+  const warnings = warningsOf(tasks).map((text) => `dag ${dagId}: ${text}`);
+  return { plan, tasks, result, weights: weightsOf(tasks), warnings };
 }
 
 function planOf(draft: Draft): PlanTask {
@@ -52,9 +57,26 @@ function isLeaf(draft: Draft): boolean {
 }
 
 function checkTeardown({ id, teardown, options }: Draft): void {
-  if (teardown?.setups.length === 0) throw new GraphError(`teardown ${id} has no setup`);
+  if (teardown?.setups.length === 0) throw new GraphError(`teardown ${id} has no setup: give it setups: [node]`);
   if (options.triggerRule !== undefined && options.triggerRule !== "allSuccess") {
     throw new GraphError(`teardown ${id} can't have the trigger rule ${options.triggerRule}: it has one of its own`);
+  }
+}
+
+function checkPool({ id, options: { pool, poolSlots = 1 } }: Draft): void {
+  if (pool === undefined) return;
+  const { name, slots } = poolFor(id, pool);
+  if (poolSlots <= slots) return;
+  throw new GraphError(
+    `task ${id} needs ${poolSlots} slots of pool ${name}, which has ${slots}: give it fewer poolSlots, or the pool more`,
+  );
+}
+
+function poolFor(id: string, named: Pool | string): Pool {
+  try {
+    return poolOf(named);
+  } catch (error) {
+    throw new GraphError(`task ${id}: ${(error as Error).message}`);
   }
 }
 
@@ -84,7 +106,7 @@ function refuseCycles(tasks: readonly Draft[]): void {
         stack.pop();
       } else if (onPath.has(value)) {
         const cycle = [...path.slice(path.indexOf(value)), value].map(({ id }) => id);
-        throw new GraphError(`the graph has a cycle: ${cycle.join(" -> ")}`);
+        throw new GraphError(`the graph has a cycle: ${cycle.join(" -> ")}; take one of these edges out`);
       } else if (!done.has(value)) enter(value);
     }
   }
@@ -105,17 +127,24 @@ function weightsOf(tasks: readonly Draft[]): number[] {
   });
 }
 
+/**
+ * Joins that no single way of a branch lets run: with the rule allSuccess what lies on the ways that were not taken skips them.
+ */
 function warningsOf(tasks: readonly Draft[]): string[] {
   return tasks.flatMap((branch) => {
     if (branch.kind !== "branch") return [];
-    const ways = Object.values(branch.choices).map((way) => below(way));
+    const ways = Object.values(branch.choices).map((roots) => ({ roots, tasks: below(roots) }));
     return tasks.flatMap((task) => {
-      const joined = ways.filter((way) => way.has(task)).length;
       const rule = task.options.triggerRule ?? "allSuccess";
-      const direct = [...task.upstream].filter((before) => ways.some((way) => way.has(before))).length;
-      if (joined < 2 || direct < 2 || rule !== "allSuccess" || task.teardown !== undefined) return [];
-      return [`${task.id} joins ways of branch ${branch.id}: with the rule allSuccess it is skipped whenever one of them is; ` +
-        "noneFailedMinOneSuccess is what a join needs"];
+      if (rule !== "allSuccess" || task.teardown !== undefined) return [];
+      const entries = [...task.upstream].map((before) => (
+        ways.filter(({ roots, tasks: inside }) => (before === branch ? roots.includes(task) : inside.has(before)))
+      )).filter((through) => through.length > 0);
+      const canRun = entries.length < 2 || ways.some((way) => entries.every((through) => through.includes(way)));
+      return canRun ? [] : [
+        `task ${task.id} joins ways of branch ${branch.id}: with triggerRule 'allSuccess' it is skipped whenever one of ` +
+          "them is; give it triggerRule: 'noneFailedMinOneSuccess'",
+      ];
     });
   });
 }

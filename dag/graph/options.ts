@@ -1,6 +1,9 @@
 // What a task of a graph can say: types, defaults, checks at the door.
 
-import { InvalidArgumentError, remote, type RetryExceptions, type TaskOptions } from "../../sdk/index.ts";
+import {
+  amount, bool, type Check, type Checks, checkTaskOptions as checkRuntimeOptions, object, oneOf, retryExceptions, text, whole,
+} from "../../sdk/contract.ts";
+import type { RetryExceptions, TaskOptions } from "../../sdk/index.ts";
 import { TRIGGER_RULES, type TriggerRule } from "../engine/trigger-rules.ts";
 import { Asset } from "../time/assets.ts";
 import type { Pool } from "./pool.ts";
@@ -64,45 +67,26 @@ export interface DagTaskOptions extends RuntimeOptions {
   doc?: string | undefined;
 }
 
-type Check = (value: unknown) => string | undefined;
-const whole = (least: number): Check => (value) => (
-  Number.isSafeInteger(value) && (value as number) >= least ? undefined : `a whole number of ${least} or more`
-);
-const amount: Check = (value) => (
-  typeof value === "number" && value >= 0 && Number.isFinite(value) ? undefined : "a number of 0 or more"
-);
-const bool: Check = (value) => (typeof value === "boolean" ? undefined : "true or false");
-const text: Check = (value) => (typeof value === "string" && value !== "" ? undefined : "a non-empty string");
-const oneOf = (...allowed: readonly string[]): Check => (value) => (
-  allowed.includes(value as string) ? undefined : `one of ${allowed.join(", ")}`
-);
-const calls: Check = (value) => (
+export const calls: Check = (value) => (
   typeof value === "function" || (Array.isArray(value) && value.every((one) => typeof one === "function"))
     ? undefined : "a function, or a list of functions"
 );
-const retryOn: Check = (value) => (typeof value === "boolean" ? undefined : calls(value));
 const assets: Check = (value) => ([value].flat().every((one) => one instanceof Asset) ? undefined : "assets");
-const poolName: Check = (value) => (typeof value === "object" && value !== null ? undefined : text(value));
+const poolOrName: Check = (value) => (
+  object(value) === undefined || text(value) === undefined ? undefined : "a pool, or its name"
+);
 
-const CHECKS: Readonly<Record<string, Check>> = {
-  id: text, retries: whole(0), retryDelayMs: amount, retryBackoff: amount, maxRetryDelayMs: amount, retryOn, timeoutMs: amount,
-  triggerRule: oneOf(...TRIGGER_RULES), dependsOnPast: bool, pool: poolName, poolSlots: whole(1), priority: whole(-2147483648),
-  weightRule: oneOf("downstream", "upstream", "absolute"), queue: text, maxActive: whole(1), maxActivePerRun: whole(1),
-  onSuccess: calls, onFailure: calls, onRetry: calls, onSkip: calls, doc: text, outlets: assets,
+const CHECKS: Checks = {
+  id: text, retries: whole(0), retryDelayMs: amount, retryBackoff: amount, maxRetryDelayMs: amount, retryOn: retryExceptions,
+  timeoutMs: amount, triggerRule: oneOf(...TRIGGER_RULES), dependsOnPast: bool, pool: poolOrName, poolSlots: whole(1),
+  priority: whole(-2147483648), weightRule: oneOf("downstream", "upstream", "absolute"), queue: text, maxActive: whole(1),
+  maxActivePerRun: whole(1), onSuccess: calls, onFailure: calls, onRetry: calls, onSkip: calls, doc: text, outlets: assets,
   args: (value) => (Array.isArray(value) && value.every((one) => text(one) === undefined) ? undefined : "a list of names"),
 };
 
 /** Options without those that are undefined. @throws InvalidArgumentError for unknown names and wrong values. */
 export function checkTaskOptions(what: string, options: DagTaskOptions): DagTaskOptions {
-  const given = Object.entries(options).filter(([, value]) => value !== undefined);
-  for (const [name, value] of given) {
-    const allowed = Object.hasOwn(CHECKS, name) ? CHECKS[name](value) : undefined;
-    if (allowed !== undefined) throw new InvalidArgumentError(`${what}: option ${name} must be ${allowed}, not ${shown(value)}`);
-  }
-  const checked = Object.fromEntries(given) as DagTaskOptions;
-  // The runtime checks what is the runtime's.
-  remote(() => undefined, runtimeOptions(checked));
-  return checked;
+  return checkRuntimeOptions(options, what, CHECKS);
 }
 
 /** What is handed on to the runtime. */
@@ -120,8 +104,4 @@ export function mergeOptions(...all: readonly DagTaskOptions[]): DagTaskOptions 
     if (joined.length > 0) merged[name] = joined;
   }
   return merged;
-}
-
-function shown(value: unknown): string {
-  return typeof value === "string" ? JSON.stringify(value) : String(value);
 }

@@ -7,11 +7,12 @@ import { RunMachine } from "../engine/run-machine.ts";
 import { attemptOf, type Instance, type Slot } from "../engine/slots.ts";
 import { isOver, isTerminal, type RunState, type TaskState } from "../engine/states.ts";
 import type { Waiting } from "../engine/admission.ts";
-import { DagRunFailedError, NotFoundError, TaskCancelledError } from "../../sdk/index.ts";
+import { DagRunFailedError, DeadlineError, NotFoundError, TaskCancelledError } from "../../sdk/index.ts";
 import type { Draft } from "../graph/draft.ts";
 import type { Graph } from "../graph/graph.ts";
 import type { CallbackInfo, DagTaskOptions } from "../graph/options.ts";
 import { poolOf } from "../graph/pool.ts";
+import { type Deadline, deadlineOf } from "../graph/run-limits.ts";
 import { assetMade } from "../time/assets.ts";
 import type { Timer } from "./clock.ts";
 import type { RunSummary, Told } from "./context.ts";
@@ -37,6 +38,7 @@ export interface TaskInstanceRow {
 export interface RunOptions {
   readonly maxActiveTasks?: number | undefined;
   readonly timeoutMs?: number | undefined;
+  readonly deadline?: Deadline | undefined;
   readonly onSuccess?: DagTaskOptions["onSuccess"];
   readonly onFailure?: DagTaskOptions["onFailure"];
 }
@@ -191,13 +193,24 @@ export class DagRun<R = unknown> {
   /** Begins it. Called once, by who made it. */
   begin(blocked: readonly number[] = []): void {
     const { clock } = this.#engine;
-    const { timeoutMs } = this.#options;
+    const { timeoutMs, deadline } = this.#options;
+    if (deadline !== undefined) this.#watchDeadline(deadline);
     if (timeoutMs !== undefined) {
       const late = (): void =>
         this.#step({ type: "ended", state: "failed", reason: `the run took longer than ${timeoutMs} ms`, at: clock.now() });
       this.#timers.set("run", clock.at(clock.now() + timeoutMs, late));
     }
     this.#step({ type: "started", blocked, at: clock.now() });
+  }
+
+  #watchDeadline(deadline: Deadline): void {
+    const { clock } = this.#engine;
+    const due = deadlineOf(deadline, clock.now(), this.logicalDate);
+    this.#timers.set("deadline", clock.at(due, () => {
+      const text = `the run was not over at its deadline, ${new Date(due).toISOString()}`;
+      this.#log.add({ at: new Date(clock.now()), type: "log", name: "deadline", value: text });
+      if (typeof deadline === "object") this.#call(deadline.onMiss, { run: this.#summary, error: new DeadlineError(text) });
+    }));
   }
 
   /** Its results are not needed any more. */

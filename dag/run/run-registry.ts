@@ -41,7 +41,7 @@ export async function resume(runId: string): Promise<DagRun> {
 }
 
 /** Runs a task again, and what comes after it. */
-export function clear(
+export async function clear(
   runId: string,
   { task, downstream }: { task: string | readonly string[]; downstream?: boolean },
 ): Promise<DagRun> {

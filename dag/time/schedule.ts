@@ -69,6 +69,7 @@ export class Schedule {
 
   #first(now: Date, last: Date | undefined): Date | undefined {
     const { timetable, startDate, catchup } = this.#plan;
+    if (last === undefined && timetable.first !== undefined) return timetable.first(now);
     if (last !== undefined && catchup) return timetable.next(last);
     // A time that is the start itself counts.
     const start = startDate === undefined ? undefined : justBefore(startDate);

@@ -7,6 +7,8 @@ import { Zone } from "./zone.ts";
 export interface Timetable {
   /** The first time after `after`; undefined when there is none any more. */
   next(after: Date): Date | undefined;
+  /** When a graph is due that has never run; default the first time from then on. */
+  first?(now: Date): Date | undefined;
   /** In words, for lists. */
   readonly text?: string;
 }
@@ -137,21 +139,21 @@ export class IntervalTimetable implements Timetable {
   }
 }
 
-/** At its start date; without one the first time it is asked. */
+/** Once: at its start date, also one that has passed; without one as soon as it is served. */
 export class OnceTimetable implements Timetable {
   readonly text = "@once";
   readonly start: Date | undefined;
-  over = false;
 
   constructor(start: Date | undefined) {
     this.start = start;
   }
 
-  next(date: Date): Date | undefined {
-    if (this.start !== undefined) return this.start > date ? this.start : undefined;
-    if (this.over) return undefined;
-    this.over = true;
-    return new Date(date.getTime() + 1);
+  first(now: Date): Date {
+    return this.start ?? now;
+  }
+
+  next(after: Date): Date | undefined {
+    return this.start !== undefined && this.start > after ? this.start : undefined;
   }
 }
 

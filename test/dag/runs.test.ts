@@ -82,7 +82,8 @@ describe("edges and values", () => {
     expect(() => dag("unknown", { params }, (p) => add((p as never as { m: number }).m))).toThrow(/no parameter m; it has list/);
     expect(() => add(1)).toThrow(/outside of the body of a dag/);
     expect(() => task("t", () => 1, { retrys: 1 } as never)).toThrow(InvalidArgumentError);
-    expect(() => task("t", () => 1, { triggerRule: "some" as never })).toThrow(/triggerRule must be one of allSuccess/);
+    expect(() => task("t", () => 1, { triggerRule: "some" as never }))
+      .toThrow(/task t option triggerRule must be one of 'allSuccess'/);
   });
 });
 

@@ -1,0 +1,56 @@
+// Checks of options at the door: one clear error names the option, the value and what is allowed.
+
+import { InvalidArgumentError } from "../runtime/errors.ts";
+
+/** What is allowed, in words, when the value is not. */
+export type Check = (value: unknown) => string | undefined;
+export type Checks = Readonly<Record<string, Check>>;
+
+export const bool: Check = (value) => (typeof value === "boolean" ? undefined : "true or false");
+export const text: Check = (value) => (typeof value === "string" && value.length > 0 ? undefined : "a non-empty string");
+export const amount: Check = (value) =>
+  typeof value === "number" && value >= 0 && Number.isFinite(value) ? undefined : "a number of 0 or more";
+export const object: Check = (value) => (
+  typeof value === "object" && value !== null && !Array.isArray(value) ? undefined : "an object"
+);
+
+export function whole(least: number, most = Number.MAX_SAFE_INTEGER): Check {
+  return (value) =>
+    Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most
+      ? undefined
+      : `a whole number of ${least} or more${most < Number.MAX_SAFE_INTEGER ? `, at most ${most}` : ""}`;
+}
+
+export function oneOf(...allowed: readonly string[]): Check {
+  return (value) => (allowed.includes(value as string) ? undefined : `one of ${allowed.map((one) => `'${one}'`).join(", ")}`);
+}
+
+/** Options without those that were given as undefined. @throws InvalidArgumentError for unknown names and wrong values. */
+export function checkOptions<T extends object>(
+  what: string, options: T, checks: Checks, later: ReadonlySet<string> = new Set(),
+): T {
+  if (object(options) !== undefined)
+    throw new InvalidArgumentError(`${what} options must be an object, not ${describeValue(options)}`);
+  const given: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(options)) {
+    if (value === undefined) continue;
+    const rule = Object.hasOwn(checks, name) ? checks[name] : undefined;
+    if (rule === undefined) throw new InvalidArgumentError(unknownOption(what, name, checks, later));
+    const allowed = rule(value);
+    if (allowed !== undefined)
+      throw new InvalidArgumentError(`${what} option ${name} must be ${allowed}, not ${describeValue(value)}`);
+    given[name] = value;
+  }
+  return given as T;
+}
+
+function unknownOption(what: string, name: string, checks: Checks, later: ReadonlySet<string>): string {
+  if (later.has(name)) return `${what} option ${name} is not available in this release`;
+  return `${what} option ${name} is not known; known are: ${Object.keys(checks).sort().join(", ")}`;
+}
+
+export function describeValue(value: unknown): string {
+  if (typeof value === "string") return JSON.stringify(value);
+  if (typeof value === "function") return "a function";
+  return typeof value === "object" && value !== null ? (Array.isArray(value) ? "an array" : "an object") : String(value);
+}
