@@ -16,6 +16,7 @@ import { Engine } from "./run/engine.ts";
 import { LocalRunner } from "./run/local-runner.ts";
 import { runs } from "./run/run-registry.ts";
 import { dateOf } from "./time/dates.ts";
+import { publishStores } from "./stores/define-store.ts";
 import { justBefore, timesAfter } from "./time/schedule.ts";
 
 export interface TestOptions {
@@ -94,6 +95,8 @@ function nextTimes(
 export async function startRun(
   definition: Definition, params: object, when = atOnce("manual", new Date(systemClock.now())), engine = onCluster(),
 ): Promise<DagRun> {
+  // Where tasks run in other processes.
+  if (engine === clusterEngine) await publishStores();
   const run = await runOf(engine, definition, params, when);
   runs.add(run);
   run.begin();

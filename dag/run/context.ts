@@ -89,6 +89,10 @@ export function ctx(): TaskContext {
   return context;
 }
 
+export function isInTask(): boolean {
+  return storage.getStore() !== undefined;
+}
+
 export function withContext<T>(parts: ContextParts, act: () => T): T {
   return storage.run(contextOf(parts), act);
 }

@@ -8,6 +8,7 @@ import { startRun } from "../dag.ts";
 import { type Clock, systemClock, VirtualClock } from "../run/clock.ts";
 import { Engine } from "../run/engine.ts";
 import { LocalRunner } from "../run/local-runner.ts";
+import { publishStores } from "../stores/define-store.ts";
 import { type AssetEvent, onAssetEvents } from "../time/assets.ts";
 import { type Definition, DagServer, definitionOf, type ServedDag } from "./dag-server.ts";
 import { clusterTicks, MemoryTicks } from "./ticks.ts";
@@ -82,6 +83,7 @@ export async function serveDags(
   if (!Array.isArray(dags)) throw new InvalidArgumentError("serveDags: expected { dags: [...] }");
   const definitions = dags.map(definitionOf);
   if (clock !== undefined) return serveHere(name, definitions, paused, clock);
+  await publishStores();
   const Host = remote(DagHost, {
     name: actorName(name),
     namespace: NAMESPACE,
