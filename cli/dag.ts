@@ -148,8 +148,7 @@ function run(id: string, options: RunOptions): Promise<void> {
     if (!options.json) {
       for await (const event of begun.events()) {
         if (event.type !== "task" || event.state === "scheduled" || event.state === "queued") continue;
-        const index = event.mapIndex === undefined ? "" : `[${event.mapIndex.join(",")}]`;
-        process.stderr.write(`${event.at.toISOString()} ${event.taskId}${index} ${event.state}\n`);
+        process.stderr.write(`${event.at.toISOString()} ${event.taskId} ${event.state}\n`);
       }
     }
     await told(begun, options);
@@ -163,11 +162,7 @@ async function told(ended: DagRun, { json }: PlaceOptions): Promise<void> {
   const result = ended.state === "success" ? await ended.result() : undefined;
   if (json) printJson({ id: ended.id, state: ended.state, tasks: rows, result });
   else {
-    const shown = rows.map((row) => ({
-      ...row,
-      id: `${row.id}${row.mapIndex === undefined ? "" : `[${row.mapIndex.join(",")}]`}`,
-    }));
-    print(table(["id", "state", "attempt", "reason"], shown));
+    print(table(["id", "state", "attempt", "reason"], rows.map((row) => ({ ...row }))));
     print(`${ended.id}: ${ended.state}`);
     if (result !== undefined) print(`result: ${JSON.stringify(result)}`);
   }

@@ -20,6 +20,7 @@ export { fileSensor, sensor, type SensorOptions, timeSensor } from "./operators/
 export { bash, sh } from "./operators/shell.ts";
 export type { Backfill, BackfillOptions, PlannedRun } from "./run/backfill.ts";
 export { ctx, type RunSummary, type TaskContext } from "./run/context.ts";
+export type { InstanceName } from "./engine/plan.ts";
 export type { DagRun, TaskInstanceRow } from "./run/dag-run.ts";
 export type { DagEvent } from "./run/event-log.ts";
 export type { Reason, Why } from "./run/why.ts";

@@ -29,7 +29,7 @@ assert.deepEqual(await run.result(), { best: 13.5, means: [4.5, 9, 13.5] });
 
 // Everything that happened, from the start; a run that is over ends the loop.
 for await (const event of run.events())
-  if (event.type === "metric") console.log(event.taskId, event.mapIndex, event.name, event.value);
+  if (event.type === "metric") console.log(event.taskId, event.name, event.value);
 
 // The same graph in this process, without a cluster: for tests.
 assert.deepEqual(await (await pipeline.test({ rows: 10 })).result(), { best: 13.5, means: [4.5, 9, 13.5] });

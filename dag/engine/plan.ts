@@ -69,8 +69,13 @@ export function descendants(plan: Plan, tasks: readonly number[]): Set<number> {
   return found;
 }
 
-/** "train[2]", "each.fit[1,0]". */
-export function nameOf(plan: Plan, { task, coords }: Place): string {
-  const { id } = plan.tasks[task];
-  return coords.length === 0 ? id : `${id}[${coords.join(",")}]`;
+/** What an instance is called, "train[2]" or "each.fit[1,0]", and which it is: one number, or one for each expansion it lies in. */
+export interface InstanceName {
+  readonly id: string;
+  readonly mapIndex?: number | readonly number[] | undefined;
+}
+
+export function instanceName(id: string, coords: Coords): InstanceName {
+  if (coords.length === 0) return { id };
+  return { id: `${id}[${coords.join(",")}]`, mapIndex: coords.length === 1 ? coords[0] : coords };
 }

@@ -4,7 +4,7 @@
 // more. So the cost of an end does not grow with the number of instances beside it.
 
 import type { RunEffect, RunEvent } from "./events.ts";
-import { type Coords, descendants, keyOf, nameOf, type Plan, type PlanTask, sharedDepth } from "./plan.ts";
+import { type Coords, descendants, instanceName, keyOf, type Plan, type PlanTask, sharedDepth } from "./plan.ts";
 import { retryWaitMs } from "./retry-wait.ts";
 import { Field } from "./field.ts";
 import { attemptOf, type Instance, type KnownEnd, type Slot } from "./slots.ts";
@@ -173,7 +173,7 @@ export class RunMachine {
           return this.#finish(instance, "failed", event.reason);
         const subject = {
           dagId: this.plan.dagId,
-          taskId: nameOf(this.plan, { task, coords: instance.coords }),
+          taskId: instanceName(this.plan.tasks[task].id, instance.coords).id,
           tryNumber: instance.tries,
         };
         const until = event.at + retryWaitMs(retry, { ...subject, logicalDate: this.#info.logicalDate });

@@ -4,6 +4,7 @@ import {
   amount, bool, type Check, type Checks, checkTaskOptions as checkRuntimeOptions, object, oneOf, retryExceptions, text, whole,
 } from "../../sdk/contract.ts";
 import type { RetryExceptions, TaskOptions } from "../../sdk/index.ts";
+import type { InstanceName } from "../engine/plan.ts";
 import { TRIGGER_RULES, type TriggerRule } from "../engine/trigger-rules.ts";
 import { Asset } from "../time/assets.ts";
 import type { Pool } from "./pool.ts";
@@ -12,7 +13,7 @@ import type { Pool } from "./pool.ts";
 export type Callback = (told: CallbackInfo) => unknown;
 export interface CallbackInfo {
   readonly run: { readonly id: string; readonly dagId: string; readonly logicalDate: Date };
-  readonly task?: { readonly id: string; readonly mapIndex?: readonly number[] | undefined } | undefined;
+  readonly task?: InstanceName | undefined;
   readonly attempt?: number | undefined;
   readonly error?: unknown;
   /** When the next try begins. */

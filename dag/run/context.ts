@@ -2,6 +2,7 @@
 
 import { AsyncLocalStorage } from "node:async_hooks";
 import { NotFoundError } from "../../sdk/index.ts";
+import type { InstanceName } from "../engine/plan.ts";
 import type { AssetEvent } from "../time/assets.ts";
 import { SkipSignal } from "./inputs.ts";
 
@@ -27,7 +28,7 @@ export function atOnce(type: RunSummary["type"], at: Date): Occasion {
 export interface TaskContext {
   readonly run: RunSummary;
   readonly params: Readonly<Record<string, unknown>>;
-  readonly task: { readonly id: string; readonly mapIndex?: readonly number[] | undefined };
+  readonly task: InstanceName;
   /** 0 for the first; counts every start. */
   readonly attempt: number;
   /** When the task was first started: waits and retries do not change it. */

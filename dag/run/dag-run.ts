@@ -2,7 +2,7 @@
 // events.
 
 import type { RunEffect, RunEvent } from "../engine/events.ts";
-import { type Coords, descendants, keyOf, nameOf } from "../engine/plan.ts";
+import { type Coords, descendants, instanceName, type InstanceName, keyOf } from "../engine/plan.ts";
 import { RunMachine } from "../engine/run-machine.ts";
 import { attemptOf, type Instance, type Slot } from "../engine/slots.ts";
 import { isOver, isTerminal, type RunState, type TaskState } from "../engine/states.ts";
@@ -23,9 +23,7 @@ import { Resolver } from "./resolver.ts";
 import type { Attempt, Ended } from "./runner.ts";
 import { explain, type Why } from "./why.ts";
 
-export interface TaskInstanceRow {
-  readonly id: string;
-  readonly mapIndex?: readonly number[] | undefined;
+export interface TaskInstanceRow extends InstanceName {
   readonly state: TaskState;
   readonly attempt: number;
   readonly startedAt?: Date | undefined;
@@ -300,7 +298,7 @@ export class DagRun<R = unknown> {
             attempt: attemptOf(instance),
             since: instance.since ?? clock.now(),
             resumed,
-            task: { id: draft.id, ...(coords.length === 0 ? {} : { mapIndex: coords }) },
+            task: instanceName(draft.id, coords),
             ...(draft.kind === "branch" ? { keys: Object.keys(draft.choices) } : {}),
           });
     this.#attempts.set(key, attempt);
@@ -352,10 +350,8 @@ export class DagRun<R = unknown> {
   #told(task: number, coords: Coords, state: TaskState, attempt: number): void {
     if (!this.#isShown(task)) return;
     const draft = this.#graph.tasks[task];
-    this.#log.add({
-      at: new Date(this.#engine.clock.now()), type: "task", taskId: draft.id, attempt, state,
-      ...(coords.length === 0 ? {} : { mapIndex: coords }),
-    });
+    const { id: taskId, mapIndex } = instanceName(draft.id, coords);
+    this.#log.add({ at: new Date(this.#engine.clock.now()), type: "task", taskId, mapIndex, attempt, state });
     if (state === "success") this.#emit(draft);
     const { onSuccess, onFailure, onSkip } = draft.options;
     const calls = { success: onSuccess, failed: onFailure, skipped: onSkip }[state as "success"];
@@ -378,13 +374,14 @@ export class DagRun<R = unknown> {
 
   #tellUser({ id }: Draft, coords: Coords, { type, name, value }: Told): void {
     const at = new Date(this.#engine.clock.now());
-    this.#log.add({ at, type, taskId: id, name, value, ...(coords.length === 0 ? {} : { mapIndex: coords }) });
+    const { id: taskId, mapIndex } = instanceName(id, coords);
+    this.#log.add({ at, type, taskId, mapIndex, name, value });
   }
 
   #callbackInfo(task: number, coords: Coords): CallbackInfo {
     const instance = this.#machine.instance(task, coords);
     return {
-      run: this.#summary, task: { id: this.#graph.tasks[task].id, mapIndex: coords.length === 0 ? undefined : coords },
+      run: this.#summary, task: instanceName(this.#graph.tasks[task].id, coords),
       attempt: instance === undefined ? 0 : attemptOf(instance), error: this.#errors.get(keyOf(task, coords)),
     };
   }
@@ -416,7 +413,7 @@ export class DagRun<R = unknown> {
       for (const at of slot.instances ?? [slot]) {
         if (at.state !== "failed") continue;
         const error = this.#errors.get(keyOf(slot.task, at.coords)) ?? new TaskCancelledError(at.reason ?? "it was ended");
-        failures.push({ taskId: nameOf(this.#graph.plan, { task: slot.task, coords: at.coords }), error });
+        failures.push({ taskId: instanceName(this.#graph.tasks[slot.task].id, at.coords).id, error });
       }
     }
     const [first] = failures;
@@ -441,8 +438,7 @@ export class DagRun<R = unknown> {
     if (slot.instances !== undefined) return slot.instances.map((instance) => rowOf(id, instance));
     return [
       {
-        id,
-        ...indexOf(slot.coords),
+        ...instanceName(id, slot.coords),
         state: slot.state === "scheduled" ? "none" : slot.state,
         attempt: 0,
         reason: slot.reason,
@@ -454,8 +450,7 @@ export class DagRun<R = unknown> {
 function rowOf(id: string, instance: Instance): TaskInstanceRow {
   const { coords, state, startedAt, endedAt, nodeId, workerPid, reason } = instance;
   return {
-    id,
-    ...indexOf(coords),
+    ...instanceName(id, coords),
     state,
     attempt: attemptOf(instance),
     startedAt: dateOf(startedAt),
@@ -466,7 +461,6 @@ function rowOf(id: string, instance: Instance): TaskInstanceRow {
   };
 }
 
-const indexOf = (coords: Coords): { mapIndex?: readonly number[] } => (coords.length === 0 ? {} : { mapIndex: coords });
 const dateOf = (at: number | undefined): Date | undefined => (at === undefined ? undefined : new Date(at));
 
 function compare(a: Coords, b: Coords): number {

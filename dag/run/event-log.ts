@@ -1,11 +1,13 @@
 // What a run has told so far, and those who listen: from any place on, to the last event.
 
+import type { InstanceName } from "../engine/plan.ts";
+
 export interface DagEvent {
   readonly seq: number;
   readonly at: Date;
   readonly type: "run" | "task" | "metric" | "log" | "progress";
   readonly taskId?: string | undefined;
-  readonly mapIndex?: readonly number[] | undefined;
+  readonly mapIndex?: InstanceName["mapIndex"];
   readonly attempt?: number | undefined;
   readonly state?: string | undefined;
   readonly name?: string | undefined;
