@@ -69,7 +69,7 @@ export function descendants(plan: Plan, tasks: readonly number[]): Set<number> {
   return found;
 }
 
-/** What an instance is called, "train[2]" or "each.fit[1,0]", and which it is: one number, or one for each expansion it lies in. */
+/** What an instance is called, "train[2]" or "each.fit[1,0]", and which it is: a number, or one an expansion it lies in. */
 export interface InstanceName {
   readonly id: string;
   readonly mapIndex?: number | readonly number[] | undefined;
