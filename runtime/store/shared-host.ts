@@ -161,8 +161,9 @@ class SharedHost implements StoreHost {
 
   whereabouts({ slot, generation }: ObjectHandle): "here" | "evicted" | "gone" {
     if (!isSlot(slot) || this.#books.generationOf(slot) !== generation) return "gone";
-    if (this.#books.isEvicted(slot, generation) || this.#busy.has(slot)) return "evicted";
-    return Atomics.load(this.#words, descriptorAt(slot) + STATE) === SEALED ? "here" : "gone";
+    // What is being read for the disk is here; what is being filled from there is not yet.
+    if (Atomics.load(this.#words, descriptorAt(slot) + STATE) === SEALED) return "here";
+    return this.#books.isEvicted(slot, generation) || this.#busy.has(slot) ? "evicted" : "gone";
   }
 
   /** First the state changes, then the pins are looked at: a reader that pinned before is seen, one that pins later backs off. */
@@ -212,7 +213,8 @@ class SharedHost implements StoreHost {
 
   bytesOf(object: SealedObject): SealedBytes | undefined {
     const { slot, size } = object;
-    const firstPage = this.whereabouts(object) === "here" ? this.#words[descriptorAt(slot) + FIRST_PAGE] - 1 : -1;
+    const isFree = this.whereabouts(object) === "here" && !this.#busy.has(slot);
+    const firstPage = isFree ? this.#words[descriptorAt(slot) + FIRST_PAGE] - 1 : -1;
     const place = placeOf(this.#place, firstPage * PAGE);
     // What is in the overflow is on disk already.
     if (firstPage < 0 || place.path !== this.#dataPath || place.offset + size > this.#capacity) return undefined;

@@ -1,9 +1,9 @@
 // The file that spilled objects and the overflow lie in.
 //
-// It has no name: it is opened in the spill folder and unlinked at once, so it ends with its agent however that ends, and nobody
-// can find or change it. `/proc` leads processes of this user to it, as it leads them to the store's memories.
+// It has no name, so it ends with its agent however that ends, and nobody can find or change it; where the file system makes no
+// such files it has one until it is open. `/proc` leads processes of this user to it, as it leads them to the store's memories.
 
-import { type FileHandle, open, unlink } from "node:fs/promises";
+import { constants, type FileHandle, open, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import type { Native } from "../../native/index.ts";
 import { ConnectionError, OutOfDiskError } from "../errors.ts";
@@ -27,15 +27,29 @@ export interface SpillStorage {
 const PIECE_BYTES = 8 * 1024 * 1024;
 
 export async function openSpillFile(folder: string, native: Native | undefined): Promise<SpillStorage> {
-  const name = join(folder, `spill-${process.pid}`);
-  let file: FileHandle;
   try {
-    file = await open(name, "wx+", 0o600);
-    await unlink(name);
+    return new SpillFile(folder, await openNameless(folder), native);
   } catch (error) {
     throw new OutOfDiskError(`objects can't be spilled to ${folder}: ${(error as Error).message}`, {}, error);
   }
-  return new SpillFile(folder, file, native);
+}
+
+/** Linux's O_TMPFILE, which Node does not name. */
+const NEVER_NAMED = process.platform === "linux" ? 0o20000000 | constants.O_DIRECTORY : 0;
+
+async function openNameless(folder: string): Promise<FileHandle> {
+  if (NEVER_NAMED !== 0) {
+    try {
+      return await open(folder, NEVER_NAMED | constants.O_RDWR, 0o600);
+    } catch (error) {
+      // EISDIR: of a kernel that does not know the flag.
+      if (!["EOPNOTSUPP", "EISDIR", "EINVAL"].includes((error as NodeJS.ErrnoException).code ?? "")) throw error;
+    }
+  }
+  const name = join(folder, `spill-${process.pid}`);
+  const file = await open(name, "wx+", 0o600);
+  await unlink(name);
+  return file;
 }
 
 class SpillFile implements SpillStorage {

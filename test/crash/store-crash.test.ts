@@ -1,36 +1,30 @@
 // Clients of a shared store are killed at every step, while objects leave for the disk and come back under them: no value is
-// ever wrong, and all they had is reclaimed. TROUPE_KILLS sets how many are killed.
+// ever wrong, and all they had is reclaimed. TROUPE_KILLS sets how many processes the crash tests kill in all; 20,000 with
+// `npm run test:kills`.
 
-import { type ChildProcess, fork } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 import { mkdtempSync, readdirSync, rmdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
-import { describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { native } from "../../native/index.ts";
 import { AgentSpilling, SpillSpace } from "../../runtime/agent/agent-spilling.ts";
-import { openSpillStorage, openStore } from "../../runtime/store/index.ts";
-import { createSharedStore } from "../../runtime/store/shared-host.ts";
+import { createStore, openSpillStorage, openStore, type SpillStorage } from "../../runtime/store/index.ts";
 import type { ObjectHandle, StoreBroker, StoreClient, StoreHost } from "../../runtime/store/store.ts";
 import { brokerOf } from "../conformance/fixtures/store-worlds.ts";
-import { fill, matches, type ToParent } from "./fixtures/store-values.ts";
+import { bundled, signalOf, startChild } from "./fixtures/child-program.ts";
+import { Fates, killsOf } from "./fixtures/fates.ts";
+import type { Doing, Fate } from "./fixtures/steps.ts";
+import { fill, matches, type ToParent, type Value } from "./fixtures/store-values.ts";
 
-const CHILD = fileURLToPath(new URL("./fixtures/store-child.ts", import.meta.url));
 const CAPACITY = 64 * 1024 * 1024;
-const LAST_STEP = 200;
-/** Prime to the last step: every step's turn comes. */
-const STEPS_APART = 7;
-const KILLS = Number(process.env.TROUPE_KILLS ?? 40);
+/** In what the disk does they are killed from outside, else by themselves. */
+const LAST_STEPS = { create: 90, write: 25, seal: 40, abort: 12, get: 70, release: 50, spill: 40, restore: 25 };
 const SPILL_EVERY_MS = 5;
 const AT_ONCE = 2;
-const WITHIN_MS = 15_000;
+const KILLS = killsOf(0.8);
 const GIVEN_SIZES = [10_000, 200_000, 3_000_000, 9_000_000];
-
-interface Value {
-  readonly handle: ObjectHandle;
-  readonly seed: number;
-}
 
 async function put(store: StoreClient, size: number, seed: number): Promise<Value> {
   const bytes = new Uint8Array(size);
@@ -38,6 +32,22 @@ async function put(store: StoreClient, size: number, seed: number): Promise<Valu
   const object = await store.create(size);
   await object.write(0, bytes);
   return { handle: object.seal(), seed };
+}
+
+/** Told before and after each access. */
+function watched(inner: SpillStorage, step: (doing: Doing) => void): SpillStorage {
+  const around = async (doing: Doing, access: () => Promise<void>) => {
+    step(doing);
+    await access().finally(() => step(doing));
+  };
+  return {
+    path: inner.path,
+    write: (offset, bytes) => around("spill", () => inner.write(offset, bytes)),
+    read: (offset, into) => around("restore", () => inner.read(offset, into)),
+    reserve: (offset, length) => inner.reserve(offset, length),
+    punch: (offset, length) => inner.punch(offset, length),
+    close: () => inner.close(),
+  };
 }
 
 /** Makes everything leave that nobody reads, again and again, and brings back what is asked for. */
@@ -98,31 +108,36 @@ class Disk {
   }
 }
 
-/** One child from its start to its death; values that it sealed. */
+/** One client from its start to its death; values that it sealed. */
 class Victim {
   readonly sealed: Value[] = [];
   readonly wrong: number[] = [];
   readonly #process: ChildProcess;
   readonly #broker: StoreBroker;
   readonly client: number;
+  readonly ended: Promise<NodeJS.Signals | null>;
   readonly #disk: Disk;
+  readonly #fate: Fate;
+  #diskSteps = 0;
 
-  constructor(host: StoreHost, disk: Disk, killAt: number, given: readonly Value[]) {
-    const grant = host.admit(`victim ${killAt}`);
+  constructor(program: string, host: StoreHost, disk: Disk, fate: Fate, given: readonly Value[]) {
+    this.#fate = fate;
+    const grant = host.admit(`victim of ${fate.in}`);
     this.client = grant.client;
     this.#disk = disk;
     this.#broker = brokerOf(host, grant.client);
-    this.#process = fork(CHILD, [String(killAt)], { execArgv: ["--import", "tsx"] });
+    this.#process = startChild(program, [fate.in, String(fate.at)]);
+    this.ended = signalOf(this.#process);
     this.#process.on("message", (message: ToParent) => this.#said(message));
     const { layout, ...rest } = grant;
     this.#process.send({ kind: "start", grant: rest, layout: Buffer.from(layout).toString(), given });
   }
 
-  async ended(): Promise<NodeJS.Signals | null> {
-    const timer = setTimeout(() => this.#process.kill("SIGTERM"), WITHIN_MS);
-    await new Promise((resolve) => void this.#process.once("close", resolve));
-    clearTimeout(timer);
-    return this.#process.signalCode;
+  /** They count from its first object on. */
+  diskStep(doing: Doing): void {
+    if (this.sealed.length === 0 || doing !== this.#fate.in) return;
+    this.#diskSteps += 1;
+    if (this.#diskSteps === this.#fate.at) this.#process.kill("SIGKILL");
   }
 
   #said(message: ToParent): void {
@@ -142,13 +157,19 @@ class Victim {
 }
 
 describe.skipIf(native === undefined)("a store whose clients are killed", () => {
-  it("keeps every value right and leaks nothing", async () => {
+  let program: Awaited<ReturnType<typeof bundled>>;
+  beforeAll(async () => void (program = await bundled("store-child")));
+  afterAll(() => program?.remove());
+
+  it(`keeps every value right and leaks nothing, ${KILLS} times`, async () => {
     const folder = mkdtempSync(join(tmpdir(), "troupe-crash-"));
     const storage = await openSpillStorage(folder);
     expect(readdirSync(folder)).toEqual([]);
     rmdirSync(folder);
-    const space = new SpillSpace(storage);
-    const host = createSharedStore(native as NonNullable<typeof native>, CAPACITY, space.overflow);
+    /** Clients that are to die while the disk is at work. */
+    const doomed = new Set<Victim>();
+    const space = new SpillSpace(watched(storage, (doing) => doomed.forEach((victim) => victim.diskStep(doing))));
+    const host = createStore({ capacity: CAPACITY, overflow: space.overflow });
     const disk = new Disk(host, space);
     const grant = host.admit("checker");
     const store = openStore(grant, brokerOf(host, grant.client));
@@ -164,14 +185,16 @@ describe.skipIf(native === undefined)("a store whose clients are killed", () => 
     const areRight = async (values: readonly Value[]) => {
       for (const value of values) expect(await isRight(value), `value ${value.seed}`).toBe(true);
     };
-    let kills = 0;
-    const next = async (): Promise<void> => {
-      while (kills < KILLS) {
-        const turn = kills++;
-        const killAt = 1 + (turn * STEPS_APART) % LAST_STEP;
-        const victim = new Victim(host, disk, killAt, given);
-        const signal = await victim.ended();
-        expect({ killAt, signal, wrong: victim.wrong }).toEqual({ killAt, signal: "SIGKILL", wrong: [] });
+    const fates = new Fates(KILLS, LAST_STEPS);
+    const oneAfterTheOther = async (): Promise<void> => {
+      for (let fate = fates.next(); fate !== undefined; fate = fates.next()) {
+        const { turn, ...killed } = fate;
+        const victim = new Victim(program.path, host, disk, killed, given);
+        doomed.add(victim);
+        const signal = await victim.ended;
+        doomed.delete(victim);
+        expect({ killed, signal, wrong: victim.wrong }).toEqual({ killed, signal: "SIGKILL", wrong: [] });
+        fates.ended();
         const heir = -1 - turn;
         host.expel(victim.client, heir);
         await areRight(victim.sealed);
@@ -179,13 +202,13 @@ describe.skipIf(native === undefined)("a store whose clients are killed", () => 
         host.freeAllOf(heir);
         disk.sweep();
         // The ranges of the dead are written anew at once.
-        const reused = await put(store, 1_000_000 + killAt, killAt);
+        const reused = await put(store, 1_000_000 + (turn % 512) * 4, turn);
         await areRight([reused]);
         host.free(reused.handle);
         disk.freed(reused.handle);
       }
     };
-    await Promise.all(Array.from({ length: AT_ONCE }, next));
+    await Promise.all(Array.from({ length: AT_ONCE }, oneAfterTheOther));
     await disk.stop();
     expect(disk.stats().restoredBytes).toBeGreaterThan(0);
     for (const { handle } of given) host.free(handle);
@@ -197,8 +220,8 @@ describe.skipIf(native === undefined)("a store whose clients are killed", () => 
     }
     expect(host.stats()).toMatchObject({ objects: 0, freedAndPinned: 0, clients: 1 });
     store.close();
-    host.expel(grant.client, -1_000);
-    expect(host.stats()).toMatchObject({ used: 0, clients: 0 });
+    host.expel(grant.client, -1 - KILLS);
+    expect(host.stats()).toMatchObject({ used: 0, evicted: 0, overflow: 0, clients: 0 });
     host.close();
     await storage.close();
   }, 60_000 + KILLS * 4_000);

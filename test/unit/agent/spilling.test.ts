@@ -81,6 +81,16 @@ describe.each(STORE_KINDS)("spilling from a store: %s", (kind) => {
     expect(host.stats().evicted).toBe(0);
   });
 
+  it("says of what is being written that it is here", async () => {
+    const parts = start();
+    const { host, store, disk } = parts;
+    const object = await put(store, 1, 2 * MIB);
+    const said: string[] = [];
+    disk.fault = () => void said.push(host.whereabouts(object));
+    await spillAll(parts);
+    expect([...new Set(said), host.whereabouts(object)]).toEqual(["here", "evicted"]);
+  });
+
   it("takes copies with their objects, and leaves what is being read", async () => {
     const parts = start();
     const { host, store, disk, spilling } = parts;
