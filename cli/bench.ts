@@ -18,9 +18,8 @@ interface Benchmarks {
 
 const MODULE = new URL("../bench/microbenchmark.js", import.meta.url);
 
-export function addBench(troupe: Command): void {
-  troupe.command("bench")
-    .description("measure calls, objects and actors on this machine, in private clusters")
+export function declareBench(command: Command): void {
+  command
     .option("--only <pattern>", "only rows whose name fits this regular expression")
     .option("--json", "print JSON")
     .addHelpText("after", `

@@ -1,12 +1,12 @@
-// `troupe dag …` and `troupe init dag`: graphs in the files of a project.
+// `troupe dag …`: graphs in the files of a project.
 
-import { mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
-import { basename, join, resolve } from "node:path";
+import { readdirSync, statSync } from "node:fs";
+import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import type { Command } from "commander";
 import type { Dag, DagRun } from "../dag/index.ts";
 import { InvalidArgumentError, NotFoundError } from "../runtime/errors.ts";
-import { init, shutdown } from "../sdk/index.ts";
+import { asDriver } from "./driver.ts";
 import { FoundWrong } from "./failure.ts";
 import { connecting, type ConnectOptions } from "./option-values.ts";
 import { print, printJson, table } from "./table.ts";
@@ -24,8 +24,7 @@ interface RunOptions extends PlaceOptions {
 
 const SOURCE = /\.(?:mjs|js|cjs|mts|ts)$/;
 
-export function addDag(troupe: Command): void {
-  const dag = troupe.command("dag").description("graphs of tasks, in the files of a project");
+export function declareDag(dag: Command): void {
   placed(dag.command("list")).description("the graphs there are, and when each is due next").option("--json", "print JSON")
     .addHelpText("after", "\nExample:\n  $ troupe dag list --dir dags").action(list);
   placed(dag.command("show")).description("a graph as a Mermaid flowchart").argument("<dag>", "its id")
@@ -53,12 +52,6 @@ export function addDag(troupe: Command): void {
     .option("--json", "print JSON")
     .addHelpText("after", "\nExample:\n  $ troupe dag backfill sales --from 2026-01-01 --to 2026-01-31 --dry-run")
     .action(backfill);
-}
-
-export function addInit(troupe: Command): void {
-  troupe.command("init").description("begin a project").command("dag").description("a project with a graph that runs at once")
-    .argument("<name>", "its folder")
-    .addHelpText("after", "\nExample:\n  $ troupe init dag sales\n  $ cd sales && troupe dag test sales").action(initDag);
 }
 
 function placed(command: Command): Command {
@@ -143,7 +136,7 @@ async function test(id: string, options: RunOptions): Promise<void> {
 }
 
 function run(id: string, options: RunOptions): Promise<void> {
-  return onCluster(options, async () => {
+  return asDriver({ ...options, orPrivate: true, logToDriver: true }, async () => {
     const begun = await (await dagOf(id, options)).run(options.params);
     if (!options.json) {
       for await (const event of begun.events()) {
@@ -173,7 +166,7 @@ function backfill(
   id: string,
   options: PlaceOptions & { from: string; to: string; reprocess: "none" | "failed" | "completed"; dryRun?: boolean },
 ): Promise<void> {
-  return onCluster(options, async () => {
+  return asDriver({ ...options, orPrivate: true, logToDriver: true }, async () => {
     const dag = await dagOf(id, options);
     const { from, to, reprocess } = options;
     if (options.dryRun) {
@@ -189,53 +182,4 @@ function backfill(
     else print(table(["logicalDate", "state", "id"], rows));
     if (rows.some(({ state }) => state !== "success")) throw new FoundWrong();
   });
-}
-
-/** As a driver of the cluster that is named, or of a private one. */
-async function onCluster(options: ConnectOptions, use: () => Promise<void>): Promise<void> {
-  const address = options.address ?? process.env.TROUPE_ADDRESS;
-  await init({ ...(address === undefined ? {} : { address }), tokenFile: options.tokenFile });
-  try {
-    await use();
-  } finally {
-    await shutdown();
-  }
-}
-
-const PROJECT: Readonly<Record<string, string>> = {
-  "package.json": '{\n  "name": "NAME",\n  "private": true,\n  "type": "module",\n  "scripts": {\n    "test": "node --test",\n' +
-    '    "start": "troupe dag run NAME"\n  },\n  "dependencies": {\n    "troupe": "*"\n  }\n}\n',
-  "dags/NAME.mjs": `import { dag, task } from "troupe/dag";
-
-const read = task("read", (path) => path.split("/").length);
-const double = task("double", (n) => n * 2, { retries: 2, retryDelayMs: 1000 });
-const sum = task("sum", (numbers) => numbers.reduce((a, b) => a + b, 0));
-
-export const pipeline = dag("NAME", { schedule: "@daily", params: { path: "a/b/c" } }, ({ path }) => {
-  const parts = read(path);
-  return sum(double.expand({ n: [1, 2, 3, parts] }));
-});
-`,
-  "NAME.test.mjs": `import assert from "node:assert/strict";
-import { test } from "node:test";
-import { pipeline } from "./dags/NAME.mjs";
-
-test("the pipeline adds up", async () => {
-  const run = await pipeline.test({ path: "x/y" });
-  assert.equal(await run.result(), 16);
-});
-`,
-};
-
-function initDag(folder: string): void {
-  const name = basename(resolve(folder)).replaceAll(/[^A-Za-z0-9_-]/g, "-");
-  try {
-    mkdirSync(join(folder, "dags"), { recursive: true });
-    for (const [file, text] of Object.entries(PROJECT)) {
-      writeFileSync(join(folder, file.replaceAll("NAME", name)), text.replaceAll("NAME", name), { flag: "wx" });
-    }
-  } catch (error) {
-    throw new InvalidArgumentError(`${folder} can't be made: ${(error as Error).message}`);
-  }
-  print(`${folder} is ready. In it:\n  npm install\n  npm test\n  npx troupe dag run ${name}`);
 }

@@ -27,9 +27,8 @@ const CONNECT_TIMEOUT_MS = 1000;
 /** Root of the package, from dist/cli. */
 const ROOT = new URL("../../", import.meta.url);
 
-export function addDoctor(troupe: Command): void {
-  troupe.command("doctor")
-    .description("look at this machine: what is wrong and what to do")
+export function declareDoctor(command: Command): void {
+  command
     .option("--json", "print JSON")
     .addHelpText("after", `
 Example:

@@ -5,9 +5,8 @@ import { withCluster } from "./cluster-link.ts";
 import { connecting, type ConnectOptions } from "./option-values.ts";
 import { print, printJson } from "./table.ts";
 
-export function addDrain(troupe: Command): void {
-  connecting(troupe.command("drain"))
-    .description("give a node no new work, so that it can be stopped when what runs there has ended")
+export function declareDrain(command: Command): void {
+  connecting(command)
     .argument("<node>", "its id, as `troupe list nodes` shows it")
     .option("--json", "print JSON")
     .addHelpText("after", `

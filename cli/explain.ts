@@ -6,9 +6,8 @@ import { withCluster } from "./cluster-link.ts";
 import { connecting, type ConnectOptions } from "./option-values.ts";
 import { print, printJson } from "./table.ts";
 
-export function addExplain(troupe: Command): void {
-  connecting(troupe.command("explain"))
-    .description("what an object, a task or an actor waits for, and where it runs")
+export function declareExplain(command: Command): void {
+  connecting(command)
     .argument("<id>", "its id, as `troupe list tasks`, `objects` or `actors` shows it")
     .option("--json", "print JSON")
     .addHelpText("after", `

@@ -16,9 +16,8 @@ import { print, printJson, shownBytes } from "./table.ts";
 const SHOWN_BYTES = 1024;
 const CODE = new Set(["function", "class", "bound function", "import", "ObjectRef", "actor handle"]);
 
-export function addInspectClosure(troupe: Command): void {
-  troupe.command("inspect-closure")
-    .description("what a function takes along to a worker: each variable, with its size and the way to it")
+export function declareInspectClosure(command: Command): void {
+  command
     .argument("<FILE#NAME>", "a module, which is loaded and run, and the name of a function, class or remote() of its exports")
     .option("--json", "print JSON: everything, also the data within data")
     .addHelpText("after", `

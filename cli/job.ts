@@ -2,7 +2,8 @@
 
 import type { Command } from "commander";
 import { InvalidArgumentError } from "../runtime/errors.ts";
-import { init, jobs, shutdown, type SubmittedJob } from "../sdk/index.ts";
+import type * as sdk from "../sdk/index.ts";
+import { asDriver } from "./driver.ts";
 import { FoundWrong } from "./failure.ts";
 import { connecting, type ConnectOptions, pairsOf } from "./option-values.ts";
 import { print, printJson, table } from "./table.ts";
@@ -17,8 +18,7 @@ interface SubmitOptions extends ConnectOptions {
   readonly wait: boolean;
 }
 
-export function addJob(troupe: Command): void {
-  const job = troupe.command("job").description("programs that run on the cluster");
+export function declareJob(job: Command): void {
   connecting(job.command("submit"))
     .description("run a program on the cluster, and show what it prints until it ends")
     .argument("<command...>", "the program and its arguments, after --")
@@ -40,30 +40,26 @@ Example:
     .addHelpText("after", "\nExample:\n  $ troupe job list --json").action(list);
 }
 
+type Jobs = typeof sdk.jobs;
+
 /** As a driver of the cluster. */
-async function joined<T>(options: ConnectOptions, use: () => Promise<T>): Promise<T> {
-  const { address = process.env.TROUPE_ADDRESS ?? "auto", tokenFile } = options;
-  await init({ address, tokenFile, logToDriver: false });
-  try {
-    return await use();
-  } finally {
-    await shutdown();
-  }
+function joined<T>(options: ConnectOptions, use: (jobs: Jobs) => Promise<T>): Promise<T> {
+  return asDriver(options, async () => use((await import("../sdk/index.ts")).jobs));
 }
 
 function submit(command: readonly string[], { id, workingDir, env, wait, ...options }: SubmitOptions): Promise<void> {
-  return joined(options, async () => {
+  return joined(options, async (jobs) => {
     const job = await jobs.submit({ command, id, workingDir, envVars: env });
     if (!wait) return print(job);
     process.stderr.write(`job ${job}\n`);
-    await follow(job);
+    await follow(jobs, job);
     const { state, reason = "" } = await jobs.status(job);
     process.stderr.write(`job ${job} ${state}${reason === "" ? "" : `: ${reason}`}\n`);
     if (state !== "SUCCEEDED") throw new FoundWrong();
   });
 }
 
-async function follow(id: string): Promise<void> {
+async function follow(jobs: Jobs, id: string): Promise<void> {
   for (let from = 0; ; ) {
     const { state } = await jobs.status(id);
     const { text, end } = await jobs.logs(id, from);
@@ -75,7 +71,7 @@ async function follow(id: string): Promise<void> {
 }
 
 function status(id: string, options: ConnectOptions & { readonly json?: boolean }): Promise<void> {
-  return joined(options, async () => {
+  return joined(options, async (jobs) => {
     const job = await jobs.status(id);
     if (options.json) printJson(job);
     else print(table(COLUMNS, [rowOf(job)]));
@@ -83,28 +79,28 @@ function status(id: string, options: ConnectOptions & { readonly json?: boolean 
 }
 
 function logs(id: string, options: ConnectOptions & { readonly follow?: boolean }): Promise<void> {
-  return joined(options, async () => {
-    if (options.follow) await follow(id);
+  return joined(options, async (jobs) => {
+    if (options.follow) await follow(jobs, id);
     else process.stdout.write((await jobs.logs(id)).text);
   });
 }
 
 function stop(id: string, options: ConnectOptions): Promise<void> {
-  return joined(options, async () => {
+  return joined(options, async (jobs) => {
     if (!(await jobs.stop(id))) throw new InvalidArgumentError(`job ${id} has ended already`);
     print(`job ${id} is being ended`);
   });
 }
 
 function list(options: ConnectOptions & { readonly json?: boolean }): Promise<void> {
-  return joined(options, async () => {
+  return joined(options, async (jobs) => {
     const found = await jobs.list();
     if (options.json) printJson(found);
     else print(found.length === 0 ? "no jobs were submitted" : table(COLUMNS, found.map(rowOf)));
   });
 }
 
-function rowOf(job: SubmittedJob): Record<string, unknown> {
+function rowOf(job: sdk.SubmittedJob): Record<string, unknown> {
   const { submittedAt, endedAt, command } = job;
   return { ...job, submittedAt: submittedAt.toISOString(), endedAt: endedAt?.toISOString(), command: command.join(" ") };
 }

@@ -27,9 +27,8 @@ interface ListOptions extends ConnectOptions {
   readonly filter?: Readonly<Record<string, string>>;
 }
 
-export function addList(troupe: Command): void {
-  connecting(troupe.command("list"))
-    .description("what a cluster holds, one line each")
+export function declareList(command: Command): void {
+  connecting(command)
     .addArgument(new Argument("<kind>", "what to list").choices(Object.keys(COLUMNS)))
     .option("--json", "print JSON")
     .option("--limit <count>", "at most so many rows", countOf)
@@ -41,9 +40,8 @@ Example:
     .action(list);
 }
 
-export function addGet(troupe: Command): void {
-  connecting(troupe.command("get"))
-    .description("everything the cluster tells of one thing")
+export function declareGet(command: Command): void {
+  connecting(command)
     .addArgument(new Argument("<kind>", "what it is").choices(Object.keys(COLUMNS)))
     .argument("<id>", "its id, as `troupe list` shows it")
     .option("--json", "print JSON")
@@ -53,9 +51,8 @@ Example:
     .action(one);
 }
 
-export function addSummary(troupe: Command): void {
-  connecting(troupe.command("summary"))
-    .description("how many tasks of each name are in which state")
+export function declareSummary(command: Command): void {
+  connecting(command)
     .addArgument(new Argument("<kind>", "what to count").choices(["tasks"]))
     .option("--json", "print JSON")
     .addHelpText("after", `

@@ -16,9 +16,8 @@ interface LogsOptions extends ConnectOptions {
   readonly json?: boolean;
 }
 
-export function addLogs(troupe: Command): void {
-  connecting(troupe.command("logs"))
-    .description("what a worker printed; without an id, which logs there are")
+export function declareLogs(command: Command): void {
+  connecting(command)
     .argument("[id]", "a worker, an actor, a task, or a node for its agent's own log")
     .option("-f, --follow", "go on until it ends")
     .option("--json", "print the list of logs as JSON")

@@ -4,23 +4,9 @@
 
 import { Command, CommanderError } from "commander";
 import { InvalidArgumentError } from "../runtime/errors.ts";
-import { RELEASE } from "../runtime/transport/index.ts";
-import { addBench } from "./bench.ts";
-import { addDag, addInit } from "./dag.ts";
-import { addDrain } from "./drain.ts";
-import { addDoctor } from "./doctor.ts";
-import { addExplain } from "./explain.ts";
+import { RELEASE } from "../runtime/release.ts";
+import { COMMANDS } from "./commands.ts";
 import { FoundWrong } from "./failure.ts";
-import { addInspectClosure } from "./inspect-closure.ts";
-import { addJob } from "./job.ts";
-import { addGet, addList, addSummary } from "./list.ts";
-import { addLogs } from "./logs.ts";
-import { addStack } from "./stack.ts";
-import { addStart } from "./start.ts";
-import { addMemory } from "./memory.ts";
-import { addStatus } from "./status.ts";
-import { addStop } from "./stop.ts";
-import { addTimeline } from "./timeline.ts";
 
 const OK = 0;
 const FAILED = 1;
@@ -37,7 +23,7 @@ export async function main(args: readonly string[]): Promise<void> {
 
 async function statusOf(args: readonly string[]): Promise<number> {
   try {
-    await program().parseAsync(args, { from: "user" });
+    await (await program(args)).parseAsync(args, { from: "user" });
     return OK;
   } catch (error) {
     // Commander has written its message already; help and version count as success.
@@ -58,7 +44,7 @@ function sentenceOf(error: unknown): string {
   return syscall === undefined || text.includes(String(code)) ? text : `${text} (${code})`;
 }
 
-function program(): Command {
+async function program(args: readonly string[]): Promise<Command> {
   const troupe = new Command("troupe")
     .description("A distributed, actor-based compute runtime for TypeScript and Node.js")
     .version(RELEASE)
@@ -70,10 +56,10 @@ Example:
   $ troupe status
   $ troupe stop
 Every command has --help with an example. Exit status: 0 done, 1 failed, 2 wrong usage.`);
-  const commands = [
-    addStart, addStop, addStatus, addList, addGet, addSummary, addMemory, addExplain, addLogs, addJob, addDag, addInit, addStack,
-    addDrain, addInspectClosure, addTimeline, addBench, addDoctor,
-  ];
-  for (const add of commands) add(troupe);
+  const asked = args[0] === "help" ? args[1] : args[0];
+  for (const [name, { description, load }] of Object.entries(COMMANDS)) {
+    const command = troupe.command(name).description(description);
+    if (name === asked) (await load())(command);
+  }
   return troupe;
 }

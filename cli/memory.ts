@@ -11,9 +11,8 @@ interface MemoryOptions extends ConnectOptions {
   readonly json?: boolean;
 }
 
-export function addMemory(troupe: Command): void {
-  connecting(troupe.command("memory"))
-    .description("how full the object stores are, who fills them, and the largest objects")
+export function declareMemory(command: Command): void {
+  connecting(command)
     .option("--json", "print JSON")
     .addHelpText("after", `
 Processes that run with TROUPE_CALL_SITES=1 also tell the line of code that made each object.

@@ -16,9 +16,8 @@ interface Stack extends NamedProcess {
   readonly text: string;
 }
 
-export function addStack(troupe: Command): void {
-  connecting(troupe.command("stack"))
-    .description("the JavaScript stack of a worker, also of one that is stuck; without one, of all that are at work")
+export function declareStack(command: Command): void {
+  connecting(command)
     .argument("[worker]", "its id or process id, or an actor or task that it runs")
     .option("--json", "print JSON")
     .addHelpText("after", `

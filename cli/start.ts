@@ -54,10 +54,8 @@ interface Plan {
   readonly others: number;
 }
 
-export function addStart(troupe: Command): void {
-  troupe
-    .command("start")
-    .description("start a node on this machine: a new cluster's first one, or one more")
+export function declareStart(command: Command): void {
+  command
     .option("--head", "start a new cluster, with its head on this machine")
     .option("--address <host:port>", "join the cluster that a node at this address belongs to")
     .option("--port <port>", `port for other machines (default: ${DEFAULT_PORT} with --head, else any free one)`, portOf)

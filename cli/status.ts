@@ -5,9 +5,8 @@ import { type Row, withCluster } from "./cluster-link.ts";
 import { connecting, type ConnectOptions } from "./option-values.ts";
 import { print, printJson, shownBytes, table } from "./table.ts";
 
-export function addStatus(troupe: Command): void {
-  connecting(troupe.command("status"))
-    .description("what a cluster consists of, and what of it is free")
+export function declareStatus(command: Command): void {
+  connecting(command)
     .option("--json", "print JSON")
     .addHelpText("after", `
 Example:

@@ -10,9 +10,8 @@ import { print } from "./table.ts";
 const STOP_WITHIN_MS = 10_000;
 const LOOK_EVERY_MS = 20;
 
-export function addStop(troupe: Command): void {
-  troupe.command("stop")
-    .description("end all nodes that `troupe start` started on this machine for this user")
+export function declareStop(command: Command): void {
+  command
     .option("--force", "kill them at once")
     .addHelpText("after", `
 Example:

@@ -6,9 +6,8 @@ import { withCluster } from "./cluster-link.ts";
 import { connecting, type ConnectOptions } from "./option-values.ts";
 import { print } from "./table.ts";
 
-export function addTimeline(troupe: Command): void {
-  connecting(troupe.command("timeline"))
-    .description("write a trace of tasks and actor calls that Perfetto and Chrome open")
+export function declareTimeline(command: Command): void {
+  connecting(command)
     .requiredOption("-o, --output <file>", "where to write it")
     .addHelpText("after", `
 Example:

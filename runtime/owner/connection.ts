@@ -4,7 +4,7 @@
 
 import { AlreadyInitializedError, NotInitializedError, VersionMismatchError } from "../errors.ts";
 import type { Session } from "./session.ts";
-import { RELEASE } from "../transport/index.ts";
+import { RELEASE } from "../release.ts";
 
 interface Connection {
   readonly release: string;

@@ -11,6 +11,7 @@ import { createHash, timingSafeEqual } from "node:crypto";
 import {
   AuthenticationError, ConnectionError, DeadlineError, errorOf, failureOf, type TroupeError, VersionMismatchError,
 } from "../errors.ts";
+import { RELEASE } from "../release.ts";
 import type { Clock } from "../seams.ts";
 import type { Admission, Admitted, Channel, DialOptions, Identity, Peer, ProcessKind } from "./channel.ts";
 import type { Carrier } from "./carrier.ts";
@@ -18,8 +19,6 @@ import { FrameChannel } from "./frame-channel.ts";
 import { HELLO_FRAME_MAX } from "./frame.ts";
 import { type Failure, type Hello, PROTOCOL_VERSION, type Refused, type SendOf, type Welcome } from "./messages.ts";
 
-/** Version of this package, as peers and people see it. */
-export const RELEASE = "0.1.0";
 /** Bound on a stranger: from the connection to an accepted hello. */
 export const HELLO_WITHIN_MS = 10_000;
 

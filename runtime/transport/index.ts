@@ -6,7 +6,6 @@ export {
   type AnswerBody, Callee, Caller, type CallContext, type CallHandlers, type CallOptions,
 } from "./calls.ts";
 export { describePeer } from "./frame-channel.ts";
-export { RELEASE } from "./hello.ts";
 export { Hold } from "./hold.ts";
 export { type Delivery, type MemoryTransport, type MemoryTransportOptions, memoryTransport } from "./memory-channel.ts";
 export { RelayHub, type RelayHubOptions } from "./relay-channel.ts";

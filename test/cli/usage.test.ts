@@ -1,6 +1,6 @@
 // What the command line says when it is used wrongly, and that it says it with the right status and no stack.
 
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { Machine } from "./machine.ts";
@@ -64,4 +64,18 @@ test("doctor looks at everything, as data too", async () => {
   const found = JSON.parse(stdout) as { name: string; state: string }[];
   expect(found.map(({ name }) => name)).toEqual(["Node.js", "native addon", "memory", "open files", "socket folder", "sessions"]);
   expect(found[0].state).toBe("ok");
+});
+
+test("the command line itself loads nothing of the sdk: commands load what they need", () => {
+  const seen = new Set<string>();
+  const walk = (file: URL): void => {
+    if (seen.has(file.href)) return;
+    seen.add(file.href);
+    for (const [, path] of readFileSync(file, "utf8").matchAll(/^(?:import|export)(?! type)[^;]*?from "(\.[^"]+)"/gm)) {
+      walk(new URL(path, file));
+    }
+  };
+  walk(new URL("../../cli/main.ts", import.meta.url));
+  walk(new URL("../../cli/dag.ts", import.meta.url));
+  expect([...seen].filter((path) => /\/(?:sdk|dag|runtime\/[^/]+)\/[^/]+$/.test(path))).toEqual([]);
 });

@@ -7,7 +7,7 @@ import protobuf from "protobufjs";
 import { beforeAll, describe, expect, it } from "vitest";
 import * as contract from "../../../proto/generated/contract.ts";
 import { type Codec, fromBytes, Reader, toBytes, WireError, Writer } from "../../../proto/wire.ts";
-import { RELEASE } from "../../../runtime/transport/index.ts";
+import { RELEASE } from "../../../runtime/release.ts";
 import packageJson from "../../../package.json" with { type: "json" };
 import { randomOf } from "./seeded.ts";
 
