@@ -13,11 +13,13 @@ export type { Callback, CallbackInfo, Callbacks, DagTaskOptions } from "./graph/
 export { pool, type Pool } from "./graph/pool.ts";
 export { task, type DagTask } from "./graph/task.ts";
 export { connection, type Connection, setConnection, variable, type Variable } from "./operators/connection.ts";
+export { type FileFormat, type ListInputs, listFiles, loadFile, type LoadInputs } from "./operators/files.ts";
 export { http, type HttpInputs, type HttpResponse } from "./operators/http.ts";
 export { notify } from "./operators/notify.ts";
 export { defineOperator, type Operator, type OperatorDefinition } from "./operators/operator.ts";
 export { fileSensor, sensor, type SensorOptions, timeSensor } from "./operators/sensor.ts";
 export { bash, sh } from "./operators/shell.ts";
+export { sql, type SqlTag } from "./operators/sql.ts";
 export type { Backfill, BackfillOptions, PlannedRun } from "./run/backfill.ts";
 export { ctx, type RunSummary, type TaskContext } from "./run/context.ts";
 export type { InstanceName } from "./engine/plan.ts";

@@ -1,6 +1,7 @@
 // Connections and variables: what graphs are told by name, not by value.
 
-import { InvalidArgumentError, kv, NotFoundError } from "../../sdk/index.ts";
+import { InvalidArgumentError, NotFoundError } from "../../sdk/index.ts";
+import { keys } from "../run/keys.ts";
 import { keepSecret } from "../run/secrets.ts";
 
 export interface Connection {
@@ -27,7 +28,7 @@ export async function connection(name: string): Promise<Connection> {
   checkName("connection", name);
   const uri =
     process.env[`TROUPE_CONN_${name.toUpperCase().replaceAll(/[^A-Z0-9]/g, "_")}`] ??
-    (await kv.get<string>(CONNECTIONS + name));
+    (await keys().get<string>(CONNECTIONS + name));
   if (uri === undefined) {
     throw new NotFoundError(
       `connection ${name} is not known: set TROUPE_CONN_${name.toUpperCase()}, or setConnection("${name}", uri)`,
@@ -40,7 +41,7 @@ export async function connection(name: string): Promise<Connection> {
 export async function setConnection(name: string, uri: string): Promise<void> {
   checkName("connection", name);
   connectionOf(name, uri);
-  await kv.set(CONNECTIONS + name, uri);
+  await keys().set(CONNECTIONS + name, uri);
 }
 
 function connectionOf(name: string, uri: string): Connection {
@@ -71,7 +72,7 @@ export interface Variable<T> {
   get(): Promise<T | undefined>;
   set(value: T): Promise<void>;
   /** Changes it by what it is; of several at once each sees what the one before made. Gives what it is now. */
-  update(change: (value: T | undefined) => T): Promise<T>;
+  update(change: (value: T | undefined) => T | Promise<T>): Promise<T>;
 }
 
 /** A value that all runs of the cluster share, kept with its head. */
@@ -79,13 +80,13 @@ export function variable<T = unknown>(name: string): Variable<T> {
   checkName("variable", name);
   const key = VARIABLES + name;
   return {
-    get: () => kv.get<T>(key),
-    set: (value) => kv.set(key, value),
+    get: () => keys().get<T>(key),
+    set: (value) => keys().set(key, value),
     update: async (change) => {
       for (;;) {
-        const before = await kv.get<T>(key);
-        const after = change(before);
-        if (await kv.cas(key, before, after)) return after;
+        const before = await keys().get<T>(key);
+        const after = await change(before);
+        if (await keys().cas(key, before, after)) return after;
       }
     },
   };

@@ -4,6 +4,7 @@ import type { Draft } from "../graph/draft.ts";
 import { attempt, type Order, retriable } from "./attempt.ts";
 import { type Clock, VirtualClock } from "./clock.ts";
 import { evaluate } from "./inputs.ts";
+import { withoutCluster } from "./keys.ts";
 import { type Attempt, type Ended, lengthOfValue, type Runner } from "./runner.ts";
 
 /** Results are their own handles, in a box: undefined is a result too. */
@@ -38,7 +39,7 @@ export class LocalRunner implements Runner {
     this.#running += 1;
     let timer: NodeJS.Timeout | undefined;
     try {
-      const run = attempt(draft.fn ?? (() => undefined), draft.kind, retryOn, order, place);
+      const run = withoutCluster(() => attempt(draft.fn ?? (() => undefined), draft.kind, retryOn, order, place));
       const late = timeoutMs === undefined ? [] : [new Promise<never>((_, reject) => {
         timer = setTimeout(() => reject(new Error(`task ${order.task.id} took longer than ${timeoutMs} ms`)), timeoutMs);
       })];

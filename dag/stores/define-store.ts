@@ -5,6 +5,7 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import { InvalidArgumentError, kv, NotFoundError } from "../../sdk/index.ts";
 import { isInTask } from "../run/context.ts";
+import { keys } from "../run/keys.ts";
 import { FolderStore } from "./folder-store.ts";
 import { type HttpPlace, HttpStore } from "./http-store.ts";
 import type { S3Place } from "./s3-bucket.ts";
@@ -44,6 +45,12 @@ export function store(name: string): Store {
   const known = defined.get(name);
   if (known === undefined && name !== DEFAULT && !isInTask()) throw unknown(name);
   return new NamedStore(name, known);
+}
+
+/** A folder that has no name as a store. */
+export function folderAt(dir: string): Store {
+  checkDefinition("of files", { dir });
+  return new NamedStore(dir, { dir });
 }
 
 /** What checkpoints go to that name no other store. */
@@ -110,7 +117,7 @@ export class NamedStore implements Store {
 }
 
 async function opened({ name, definition }: NamedStore): Promise<StoreClient> {
-  const found = definition ?? defined.get(name) ?? (await kv.get<StoreDefinition>(KEY + name));
+  const found = definition ?? defined.get(name) ?? (await keys().get<StoreDefinition>(KEY + name));
   if (found === undefined && name !== DEFAULT) throw unknown(name);
   const known = found ?? defaultDefinition();
   const id = JSON.stringify([name, known]);

@@ -40,6 +40,12 @@ export class S3Server {
     return this;
   }
 
+  /** For `defineStore`. */
+  place(): { endpoint: string; bucket: string; region: string; accessKeyId: string; secretAccessKey: string } {
+    const { endpoint, bucket, region, accessKeyId, secretAccessKey } = this;
+    return { endpoint, bucket, region, accessKeyId, secretAccessKey };
+  }
+
   async close(): Promise<void> {
     this.#server.closeAllConnections();
     await new Promise((resolve) => this.#server.close(resolve));

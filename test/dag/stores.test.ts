@@ -18,9 +18,6 @@ afterAll(async () => {
   rmSync(folder, { recursive: true });
 });
 
-const place = () => ({
-  endpoint: s3.endpoint, bucket: s3.bucket, region: s3.region, accessKeyId: s3.accessKeyId, secretAccessKey: s3.secretAccessKey,
-});
 const keysOf = async (files: AsyncIterable<StoredFile>): Promise<string[]> => {
   const keys: string[] = [];
   for await (const { key } of files) keys.push(key);
@@ -36,7 +33,7 @@ const hashOf = (bytes: Uint8Array): string => createHash("sha256").update(bytes)
 
 describe.each([
   ["a folder", (name: string) => defineStore(name, { dir: join(folder, name) })],
-  ["S3", (name: string) => defineStore(name, { s3: { ...place(), prefix: `${name}/` } })],
+  ["S3", (name: string) => defineStore(name, { s3: { ...s3.place(), prefix: `${name}/` } })],
 ])("%s", (_, make) => {
   let files: Store;
   let made = 0;
@@ -108,7 +105,7 @@ test("a folder holds nothing but whole files", async () => {
 
 describe("S3's own", () => {
   test("failures and broken connections are tried again, uploads that fail are given up", async () => {
-    const files = defineStore("again", { s3: place() });
+    const files = defineStore("again", { s3: s3.place() });
     s3.failures = { method: "PUT", left: 2, cut: false };
     await files.put("again", "there");
     s3.failures = { method: "GET", left: 2, cut: true };
@@ -119,10 +116,10 @@ describe("S3's own", () => {
   });
 
   test("a wrong secret, bucket or connection is told, and the secret is not", async () => {
-    await expect(defineStore("bad", { s3: { ...place(), secretAccessKey: "wrong" } }).put("a", "")).rejects.toThrow(
+    await expect(defineStore("bad", { s3: { ...s3.place(), secretAccessKey: "wrong" } }).put("a", "")).rejects.toThrow(
       /store bad: PUT \/bucket\/a was answered with 403: .*SignatureDoesNotMatch/,
     );
-    await expect(defineStore("bad", { s3: { ...place(), bucket: "other" } }).put("a", "")).rejects.toThrow(/no bucket other/);
+    await expect(defineStore("bad", { s3: { ...s3.place(), bucket: "other" } }).put("a", "")).rejects.toThrow(/no bucket other/);
     process.env.TROUPE_CONN_BUCKET = `s3://${s3.accessKeyId}:${encodeURIComponent(s3.secretAccessKey)}@${s3.endpoint.slice(7)}/${
       s3.bucket}?region=${s3.region}&scheme=http`;
     const files = defineStore("named", { s3: { connection: "bucket" } });
