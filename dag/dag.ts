@@ -16,6 +16,7 @@ import { Engine } from "./run/engine.ts";
 import { LocalRunner } from "./run/local-runner.ts";
 import { runs } from "./run/run-registry.ts";
 import { dateOf } from "./time/dates.ts";
+import { onTriggers } from "./run/triggered.ts";
 import { publishStores } from "./stores/define-store.ts";
 import { justBefore, timesAfter } from "./time/schedule.ts";
 
@@ -102,6 +103,8 @@ export async function startRun(
   run.begin();
   return run;
 }
+
+onTriggers((definition, params, when, engine) => startRun(definition, params, when, engine));
 
 function onCluster(): Engine {
   return (clusterEngine ??= new Engine(systemClock, new ClusterRunner()));

@@ -17,8 +17,9 @@ export { type FileFormat, type ListInputs, listFiles, loadFile, type LoadInputs 
 export { http, type HttpInputs, type HttpResponse } from "./operators/http.ts";
 export { notify } from "./operators/notify.ts";
 export { defineOperator, type Operator, type OperatorDefinition } from "./operators/operator.ts";
-export { fileSensor, sensor, type SensorOptions, timeSensor } from "./operators/sensor.ts";
+export { assetSensor, fileSensor, sensor, type SensorOptions, timeSensor } from "./operators/sensor.ts";
 export { bash, sh } from "./operators/shell.ts";
+export { trigger, type TriggerOptions } from "./operators/trigger.ts";
 export { sql, type SqlTag } from "./operators/sql.ts";
 export type { Backfill, BackfillOptions, PlannedRun } from "./run/backfill.ts";
 export { ctx, type RunSummary, type TaskContext } from "./run/context.ts";

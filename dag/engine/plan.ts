@@ -7,7 +7,7 @@
 import type { InnerRule } from "./trigger-rules.ts";
 import type { RetryPolicy } from "./retry-wait.ts";
 
-export type TaskKind = "task" | "noop" | "branch" | "shortCircuit" | "latestOnly" | "gate" | "loop";
+export type TaskKind = "task" | "noop" | "branch" | "shortCircuit" | "latestOnly" | "trigger" | "gate" | "loop";
 
 export interface PlanTask {
   readonly id: string;

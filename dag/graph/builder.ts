@@ -84,6 +84,7 @@ export class Builder {
       loop: undefined,
       teardown: undefined,
       isSetup: false,
+      trigger: undefined,
     };
     this.tasks.push(draft);
     for (const group of this.#groups) group.tasks.push(draft);

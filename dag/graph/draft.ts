@@ -43,4 +43,6 @@ export interface Draft {
   loop: Loop | undefined;
   teardown: { readonly setups: readonly Draft[]; readonly failRun: boolean } | undefined;
   isSetup: boolean;
+  /** The definition of a graph that it starts a run of. */
+  trigger: { readonly definition: object; readonly wait: boolean } | undefined;
 }

@@ -6,6 +6,7 @@ import type { Node } from "../graph/node.ts";
 import type { DagTaskOptions } from "../graph/options.ts";
 import { task } from "../graph/task.ts";
 import { ctx, DeferSignal, FailSignal } from "../run/context.ts";
+import { type AssetEvent, type AssetExpression, holds, isExpression, lastEventOf, namesIn } from "../time/assets.ts";
 import { dateOf } from "../time/dates.ts";
 
 export interface SensorOptions extends Omit<DagTaskOptions, "timeoutMs"> {
@@ -58,6 +59,25 @@ export function fileSensor(id: string, path: string, options: SensorOptions = {}
       return undefined;
     }
   }, options);
+}
+
+/**
+ * Waits for an event of the asset, or until the condition over assets holds, counting events since the run's interval began;
+ * for runs by hand, since they were asked for. Gives the newest event of each that had one.
+ */
+export function assetSensor(
+  id: string, what: AssetExpression, options: SensorOptions & { readonly since?: Date | string | undefined } = {},
+): Node<AssetEvent[]> {
+  if (!isExpression(what)) throw new InvalidArgumentError(`assetSensor ${id}: expected an asset, or a condition over assets`);
+  const { since, ...rest } = options;
+  const from = since === undefined ? undefined : dateOf(`assetSensor ${id}: since`, since);
+  const names = namesIn(what);
+  return sensor(id, async () => {
+    const start = from ?? ctx().run.dataInterval.start;
+    const events = (await Promise.all(names.map(lastEventOf))).filter((event) => event !== undefined && event.at >= start);
+    const seen = new Set(events.map((event) => event!.asset));
+    return holds(what, (name) => seen.has(name)) ? (events as AssetEvent[]) : undefined;
+  }, rest);
 }
 
 /** Waits until a time. */

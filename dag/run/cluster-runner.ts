@@ -41,7 +41,11 @@ function sent(input: unknown): readonly [input: unknown, refs: readonly ObjectRe
   return [found, [...places.keys()] as ObjectRef<unknown>[]];
 }
 
+/** A value that is made of others, as one of its own. */
+const heldThere = remote(async (input: unknown, ...values: unknown[]) => evaluate(input, placeIn(values)));
+
 export class ClusterRunner implements Runner {
+  readonly isLocal = false;
   readonly #bodies = new WeakMap<Draft, Body>();
   readonly #judges = new WeakMap<object, RemoteFunction<[input: unknown, ...values: unknown[]], Promise<boolean>>>();
 
@@ -83,6 +87,11 @@ export class ClusterRunner implements Runner {
   async fetch(input: unknown): Promise<unknown> {
     const [found, refs] = sent(input);
     return evaluate(found, placeIn(await get([...refs])));
+  }
+
+  async hold(input: unknown): Promise<unknown> {
+    const [found, refs] = sent(input);
+    return heldThere.options({ numCpus: 0 }).remote(found, ...refs);
   }
 
   release(handles: Iterable<unknown>): void {

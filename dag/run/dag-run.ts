@@ -19,8 +19,10 @@ import type { RunSummary, Told } from "./context.ts";
 import type { Engine } from "./engine.ts";
 import { EventLog, type DagEvent } from "./event-log.ts";
 import { lengthOf } from "./inputs.ts";
+import { withoutCluster } from "./keys.ts";
 import { Resolver } from "./resolver.ts";
 import type { Attempt, Ended } from "./runner.ts";
+import { startTriggered } from "./triggered.ts";
 import { explain, type Why } from "./why.ts";
 
 export interface TaskInstanceRow extends InstanceName {
@@ -113,6 +115,13 @@ export class DagRun<R = unknown> {
     await this.#ended;
     if (this.state !== "success") throw this.#failure();
     return (await this.#engine.runner.fetch(this.#resolver.inputs(this.#graph.result, { scope: [], coords: [] }))) as R;
+  }
+
+  /** The result as another run may have it. @throws DagRunFailedError. */
+  async heldResult(): Promise<unknown> {
+    await this.#ended;
+    if (this.state !== "success") throw this.#failure();
+    return this.#engine.runner.hold(this.#resolver.inputs(this.#graph.result, { scope: [], coords: [] }));
   }
 
   /** Settles when the run is over, however. */
@@ -292,6 +301,8 @@ export class DagRun<R = unknown> {
     const attempt =
       draft.kind === "latestOnly"
         ? this.#latestOnly()
+        : draft.kind === "trigger"
+        ? startTriggered(this.#engine, draft, this.#resolver.args(draft, coords)[0])
         : this.#engine.runner.start(draft, {
             args: this.#resolver.args(draft, coords),
             run: this.#summary,
@@ -362,7 +373,8 @@ export class DagRun<R = unknown> {
   #emit({ id, options: { outlets = [] } }: Draft): void {
     const source = { dagId: this.dagId, runId: this.id, taskId: id };
     for (const { name } of [outlets].flat()) {
-      assetMade({ asset: name, at: new Date(this.#engine.clock.now()), extra: {}, source }).catch((error: unknown) => {
+      const made = { asset: name, at: new Date(this.#engine.clock.now()), extra: {}, source };
+      assetMade(made, this.#engine.runner.isLocal).catch((error: unknown) => {
         this.#say(id, `the event of asset ${name} was not delivered: ${messageOf(error)}`);
       });
     }
@@ -389,7 +401,8 @@ export class DagRun<R = unknown> {
   /** Callbacks change no state: what they throw is told in the log of the run. */
   #call(calls: DagTaskOptions["onSuccess"], info: CallbackInfo): void {
     for (const call of calls === undefined ? [] : [calls].flat()) {
-      Promise.resolve().then(() => call(info)).catch((error: unknown) => {
+      const { isLocal } = this.#engine.runner;
+      Promise.resolve().then(() => (isLocal ? withoutCluster(() => call(info)) : call(info))).catch((error: unknown) => {
         this.#say(info.task?.id, `a callback failed: ${messageOf(error)}`);
       });
     }

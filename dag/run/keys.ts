@@ -36,6 +36,10 @@ export function keys(): Keys {
   return places.getStore() ?? kv;
 }
 
+export function isWithoutCluster(): boolean {
+  return places.getStore() !== undefined;
+}
+
 /** What `act` does asks no cluster. */
 export function withoutCluster<T>(act: () => T): T {
   return places.run(memory, act);

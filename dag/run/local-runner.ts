@@ -15,6 +15,7 @@ interface Box {
 const valueOf = (handle: unknown): unknown => (handle as Box).value;
 
 export class LocalRunner implements Runner {
+  readonly isLocal = true;
   readonly #clock: Clock;
   #running = 0;
 
@@ -63,6 +64,10 @@ export class LocalRunner implements Runner {
 
   fetch(input: unknown): Promise<unknown> {
     return evaluate(input, valueOf);
+  }
+
+  async hold(input: unknown): Promise<unknown> {
+    return { value: await evaluate(input, valueOf) } satisfies Box;
   }
 
   release(): void {}

@@ -17,6 +17,8 @@ export interface Attempt {
 }
 
 export interface Runner {
+  /** In this process: nothing that it runs asks a cluster. */
+  readonly isLocal: boolean;
   /** Never throws: what can't be started ends with that error. */
   start(draft: Draft, order: Order): Attempt;
   /** How many elements the list has. @throws for what is none. */
@@ -25,6 +27,8 @@ export interface Runner {
   judge(until: (value: never) => unknown, input: unknown): Promise<boolean>;
   /** The value itself, here. */
   fetch(input: unknown): Promise<unknown>;
+  /** A handle of the value. */
+  hold(input: unknown): Promise<unknown>;
   /** The results of the run are not needed any more. */
   release(handles: Iterable<unknown>): void;
 }

@@ -9,7 +9,7 @@ import { type Clock, systemClock, VirtualClock } from "../run/clock.ts";
 import { Engine } from "../run/engine.ts";
 import { LocalRunner } from "../run/local-runner.ts";
 import { publishStores } from "../stores/define-store.ts";
-import { type AssetEvent, onAssetEvents } from "../time/assets.ts";
+import { type AssetEvent, onAssetEvents, onAssetEventsHere } from "../time/assets.ts";
 import { type Definition, DagServer, definitionOf, type ServedDag } from "./dag-server.ts";
 import { clusterTicks, MemoryTicks } from "./ticks.ts";
 
@@ -123,7 +123,7 @@ async function serveHere(
   const engine = new Engine(clock as Clock, new LocalRunner(clock));
   const start = (definition: Definition, when: Parameters<typeof startRun>[2]) => startRun(definition, {}, when, engine);
   const server = new DagServer({ clock, ticks: new MemoryTicks(), start });
-  onAssetEvents((event) => server.heard(event));
+  onAssetEventsHere((event) => server.heard(event));
   await server.add(definitions, paused);
   return {
     name,
@@ -131,7 +131,10 @@ async function serveHere(
     pause: (id) => server.pause(id),
     unpause: (id) => server.unpause(id),
     trigger: (id) => server.trigger(id),
-    stop: async () => server.stop(),
+    stop: async () => {
+      onAssetEventsHere(undefined);
+      server.stop();
+    },
   };
 }
 

@@ -2,6 +2,7 @@
 // a word from outside. Conditions over assets decide when a graph that waits for them runs.
 
 import { InvalidArgumentError } from "../../sdk/index.ts";
+import { isWithoutCluster, keys, withoutCluster } from "../run/keys.ts";
 
 export interface AssetEvent {
   readonly asset: string;
@@ -22,21 +23,38 @@ export class Asset {
 
   /** A word from outside: it has changed. Graphs that wait for it hear of it where `serveDags` runs. */
   emit({ extra = {} }: { readonly extra?: Readonly<Record<string, unknown>> } = {}): Promise<void> {
-    return tellServers({ asset: this.name, at: new Date(), extra });
+    return assetMade({ asset: this.name, at: new Date(), extra }, isWithoutCluster() || hereListener !== undefined);
   }
 }
 
 type Listener = (event: AssetEvent) => Promise<void>;
-let tellServers: Listener = async () => {};
+let clusterListener: Listener = async () => {};
+let hereListener: Listener | undefined;
+const LAST = "dag/asset/";
 
-/** Set by what knows where graphs are served. */
+/** Set by what knows where graphs are served on the cluster. */
 export function onAssetEvents(listener: Listener): void {
-  tellServers = listener;
+  clusterListener = listener;
 }
 
-/** A task that makes it has succeeded. */
-export function assetMade(event: AssetEvent): Promise<void> {
-  return tellServers(event);
+/** Of graphs that are served in this process, without a cluster. */
+export function onAssetEventsHere(listener: Listener | undefined): void {
+  hereListener = listener;
+}
+
+/** It is kept as the newest of its asset, and told to whoever serves graphs; `isLocal` for what no cluster hears of. */
+export async function assetMade(event: AssetEvent, isLocal: boolean): Promise<void> {
+  if (!isLocal) {
+    await keys().set(LAST + event.asset, event);
+    return clusterListener(event);
+  }
+  await withoutCluster(() => keys().set(LAST + event.asset, event));
+  await hereListener?.(event);
+}
+
+/** Its newest event. */
+export function lastEventOf(name: string): Promise<AssetEvent | undefined> {
+  return keys().get<AssetEvent>(LAST + name);
 }
 
 export type AssetExpression = Asset | { readonly kind: "all" | "any"; readonly of: readonly AssetExpression[] };
