@@ -6,7 +6,7 @@
 // Bundles are reserved in two steps. An *attempt* asks the agents of a plan to hold them; when all do, the group is created and
 // everybody concerned is told where its bundles lie, which is what commits them. An attempt that fails at one node is given up
 // everywhere by a new epoch. So a group has all of its bundles or none, whatever dies in between, and every message may be
-// repeated. A head that dies takes its cluster along; what agents hold ends with them.
+// repeated. What a head had decided the next one restores, in epochs above all that the earlier one may have used.
 //
 // Nobody starves: groups wait in their order. While what is free does not hold the first of them, it alone may insist: it asks
 // nodes for what they will have when running leases come back, and waits there like any other work. Only one insists at a time,
@@ -55,6 +55,8 @@ interface Group {
 
 export type GroupEvent =
   | { readonly kind: "created"; readonly spec: GroupSpec }
+  /** By an earlier head. `epoch`: above what that one may have used. */
+  | { readonly kind: "restored"; readonly spec: GroupSpec; readonly view: GroupView; readonly epoch: number }
   | { readonly kind: "removed"; readonly group: string; readonly reason: string }
   | { readonly kind: "holderGone"; readonly holder: string; readonly reason: string }
   /** It is dead, or leaves. */
@@ -75,6 +77,8 @@ export type GroupEffect =
   /** Everybody who has to do with the group is told. */
   | { readonly kind: "changed"; readonly group: string }
   | { readonly kind: "armAttempt"; readonly group: string; readonly epoch: number; readonly ms: number }
+  /** It is remembered no longer. */
+  | { readonly kind: "forgotten"; readonly group: string }
   /** Answered by one `look` after that time. */
   | { readonly kind: "armLook"; readonly ms: number };
 
@@ -136,6 +140,7 @@ export class GroupBook {
   #apply(event: GroupEvent): void {
     switch (event.kind) {
       case "created": return this.#created(event.spec);
+      case "restored": return this.#restored(event.spec, event.view, event.epoch);
       case "removed": return this.#remove(this.#groups.get(event.group), event.reason);
       case "holderGone": {
         for (const group of [...this.#groups.values()]) {
@@ -168,6 +173,16 @@ export class GroupBook {
     this.#waiting.add(group);
   }
 
+  #restored(spec: GroupSpec, view: GroupView, epoch: number): void {
+    const places = view.bundles.map(({ node }) => node);
+    const { state, reason } = view as GroupView & { state: GroupState };
+    const group: Group = { spec, state, epoch, reason, places, attempt: undefined, resting: false };
+    this.#groups.set(spec.id, group);
+    if (state === "REMOVED") return this.#bury(spec.id);
+    if (spec.name !== "") this.#names.set(nameKey(spec.namespace, spec.name), spec.id);
+    if (places.includes("")) this.#waiting.add(group);
+  }
+
   #remove(group: Group | undefined, reason: string): void {
     if (group === undefined || group.state === "REMOVED") return;
     const { id, name, namespace } = group.spec;
@@ -178,9 +193,16 @@ export class GroupBook {
     group.places.fill("");
     this.#waiting.delete(group);
     if (name !== "") this.#names.delete(nameKey(namespace, name));
-    this.#removed.push(id);
-    if (this.#removed.length > REMOVED_KEPT) this.#groups.delete(this.#removed.shift() as string);
     this.#effects.push({ kind: "changed", group: id });
+    this.#bury(id);
+  }
+
+  #bury(id: string): void {
+    this.#removed.push(id);
+    if (this.#removed.length <= REMOVED_KEPT) return;
+    const oldest = this.#removed.shift() as string;
+    this.#groups.delete(oldest);
+    this.#effects.push({ kind: "forgotten", group: oldest });
   }
 
   #lose(group: Group, node: string, reason: string): void {

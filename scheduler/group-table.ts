@@ -69,6 +69,12 @@ export class GroupTable {
     return undefined;
   }
 
+  /** Groups that live, as far as is known, and that have to do with this node. */
+  ids(): string[] {
+    const living = [...this.#groups.values()].filter(({ state }) => state !== "REMOVED").map(({ id }) => id);
+    return [...new Set([...living, ...this.#held.keys()])];
+  }
+
   /** What is known is newer: nobody wants that bundle here any more. */
   isPast({ group, epoch }: BundleName): boolean {
     const known = this.#groups.get(group);

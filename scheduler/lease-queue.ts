@@ -139,6 +139,15 @@ export class LeaseQueue {
     return this.#environments.isReady(shape) ? "worker" : "environment";
   }
 
+  get draining(): boolean {
+    return this.#chooser.draining;
+  }
+
+  /** Placement groups that this node has to do with. */
+  get groups(): string[] {
+    return this.#groups.ids();
+  }
+
   validate(): void {
     this.#book.validate();
     this.#roster.validate();

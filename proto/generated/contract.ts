@@ -89,6 +89,7 @@ export interface AgentDetails {
   readonly socket: string;
   readonly isHead: boolean;
   readonly metricsPort: number;
+  readonly headEpoch: number;
 }
 export const AgentDetails = v1.AgentDetails as Codec<AgentDetails>;
 
@@ -107,6 +108,7 @@ export const AgentWelcome = v1.AgentWelcome as Codec<AgentWelcome>;
 export interface HeadWelcome {
   readonly headEpoch: number;
   readonly view: ClusterView | undefined;
+  readonly jobs: readonly string[];
 }
 export const HeadWelcome = v1.HeadWelcome as Codec<HeadWelcome>;
 
@@ -520,8 +522,15 @@ export interface NodeInfo {
   readonly pid: number;
   readonly reclaimable: Readonly<Record<string, number>>;
   readonly metricsPort: number;
+  readonly process: string;
 }
 export const NodeInfo = v1.NodeInfo as Codec<NodeInfo>;
+
+export interface AgentSynced {
+  readonly groups: readonly string[];
+  readonly draining: boolean;
+}
+export const AgentSynced = v1.AgentSynced as Codec<AgentSynced>;
 
 export interface NodeReport {
   readonly node: NodeInfo | undefined;
@@ -746,7 +755,7 @@ export const RelayClosed = v1.RelayClosed as Codec<RelayClosed>;
 
 export interface Call {
   /** Which of them is set. Ignored when sent. */
-  readonly body?: "createActor" | "resolveActor" | "killActor" | "placeActor" | "registerNode" | "registerJob" | "listState" | "grantSlab" | "allocateObject" | "grantDescriptors" | "fetchObject" | "readChunk" | "writeChunk" | "describeProcess" | "lookUpProcess" | "exportCode" | "fetchCode" | "createGroup" | "findGroup" | "removeGroup" | "reserveBundles" | "drainNode" | "commitKeys" | "readKeys" | "readLog" | "readStack" | "findObjects" | undefined;
+  readonly body?: "createActor" | "resolveActor" | "killActor" | "placeActor" | "registerNode" | "registerJob" | "listState" | "grantSlab" | "allocateObject" | "grantDescriptors" | "fetchObject" | "readChunk" | "writeChunk" | "describeProcess" | "lookUpProcess" | "exportCode" | "fetchCode" | "createGroup" | "findGroup" | "removeGroup" | "reserveBundles" | "drainNode" | "commitKeys" | "readKeys" | "readLog" | "readStack" | "findObjects" | "findHead" | "disturb" | undefined;
   readonly id: number;
   readonly attempt: number;
   readonly origin: string;
@@ -777,12 +786,14 @@ export interface Call {
   readonly readLog: ReadLog | undefined;
   readonly readStack: ReadStack | undefined;
   readonly findObjects: FindObjects | undefined;
+  readonly findHead: FindHead | undefined;
+  readonly disturb: Disturb | undefined;
 }
 export const Call = v1.Call as Codec<Call>;
 
 export interface Answer {
   /** Which of them is set. Ignored when sent. */
-  readonly body?: "actor" | "registeredNode" | "registeredJob" | "stateRows" | "slab" | "object" | "descriptors" | "stored" | "chunk" | "done" | "process" | "death" | "codeItem" | "group" | "committed" | "entries" | "logPart" | "stack" | "places" | undefined;
+  readonly body?: "actor" | "registeredNode" | "registeredJob" | "stateRows" | "slab" | "object" | "descriptors" | "stored" | "chunk" | "done" | "process" | "death" | "codeItem" | "group" | "committed" | "entries" | "logPart" | "stack" | "places" | "headPlace" | undefined;
   readonly id: number;
   readonly failure: Failure | undefined;
   readonly actor: ActorInfo | undefined;
@@ -804,12 +815,37 @@ export interface Answer {
   readonly logPart: LogPart | undefined;
   readonly stack: StackTold | undefined;
   readonly places: ObjectPlaces | undefined;
+  readonly headPlace: HeadPlace | undefined;
 }
 export const Answer = v1.Answer as Codec<Answer>;
 
 export interface Done {
 }
 export const Done = v1.Done as Codec<Done>;
+
+export interface FindHead {
+}
+export const FindHead = v1.FindHead as Codec<FindHead>;
+
+export interface HeadPlace {
+  readonly process: string;
+  readonly node: string;
+}
+export const HeadPlace = v1.HeadPlace as Codec<HeadPlace>;
+
+export interface Disturb {
+  readonly holdHead: boolean;
+  readonly cuts: readonly Cut[];
+}
+export const Disturb = v1.Disturb as Codec<Disturb>;
+
+export interface Cut {
+  readonly node: string;
+  readonly address: string;
+  readonly inbound: boolean;
+  readonly outbound: boolean;
+}
+export const Cut = v1.Cut as Codec<Cut>;
 
 export interface CreateActor {
   readonly spec: ActorSpec | undefined;
@@ -1144,4 +1180,5 @@ export const MESSAGES = {
   jobEnded: { field: 59, codec: JobEnded },
   codeFreed: { field: 60, codec: CodeFreed },
   groupChanged: { field: 70, codec: GroupChanged },
+  agentSynced: { field: 82, codec: AgentSynced },
 } as const;

@@ -928,6 +928,7 @@ this.host = "";
 this.socket = "";
 this.isHead = false;
 this.metricsPort = 0;
+this.headEpoch = 0;
 };
 AgentDetails.encode = function (message, writer, _depth) {
 if (!writer)
@@ -952,6 +953,8 @@ if (message.isHead != null && $Object.hasOwnProperty.call(message, "isHead") && 
 writer.uint32(48).bool(message.isHead);
 if (message.metricsPort != null && $Object.hasOwnProperty.call(message, "metricsPort") && message.metricsPort !== 0)
 writer.uint32(160).uint32(message.metricsPort);
+if (message.headEpoch != null && $Object.hasOwnProperty.call(message, "headEpoch") && (typeof message.headEpoch === "object" ? message.headEpoch.low || message.headEpoch.high : message.headEpoch !== 0))
+writer.uint32(168).uint64(message.headEpoch);
 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
 for (let i = 0; i < message.$unknowns.length; ++i)
 writer.raw(message.$unknowns[i]);
@@ -1095,6 +1098,15 @@ if (value = reader.uint32())
 message.metricsPort = value;
 else
 message.metricsPort = 0;
+continue;
+}
+case 21: {
+if (wireType !== 0)
+break;
+if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+message.headEpoch = value;
+else
+message.headEpoch = 0;
 continue;
 }
 }
@@ -1284,6 +1296,7 @@ v1.HeadWelcome = (function() {
 const HeadWelcome = function () {
 this.headEpoch = 0;
 this.view = $undefined;
+this.jobs = [];
 };
 HeadWelcome.encode = function (message, writer, _depth) {
 if (!writer)
@@ -1296,6 +1309,9 @@ if (message.headEpoch != null && $Object.hasOwnProperty.call(message, "headEpoch
 writer.uint32(8).uint64(message.headEpoch);
 if (message.view != null && $Object.hasOwnProperty.call(message, "view"))
 v1.ClusterView.encode(message.view, writer.uint32(18).fork(), _depth + 1).ldelim();
+if (message.jobs != null && message.jobs.length)
+for (let i = 0; i < message.jobs.length; ++i)
+writer.uint32(26).string(message.jobs[i]);
 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
 for (let i = 0; i < message.$unknowns.length; ++i)
 writer.raw(message.$unknowns[i]);
@@ -1341,6 +1357,14 @@ case 2: {
 if (wireType !== 2)
 break;
 message.view = v1.ClusterView.decode(reader, reader.size(), $undefined, _depth + 1, message.view);
+continue;
+}
+case 3: {
+if (wireType !== 2)
+break;
+if (!(message.jobs && message.jobs.length))
+message.jobs = [];
+message.jobs.push(reader.stringVerify());
 continue;
 }
 }
@@ -6745,6 +6769,7 @@ this.isHead = false;
 this.pid = 0;
 this.reclaimable = $Object.create(null);
 this.metricsPort = 0;
+this.process = "";
 };
 NodeInfo.encode = function (message, writer, _depth) {
 if (!writer)
@@ -6783,6 +6808,8 @@ for (let keys = $Object.keys(message.reclaimable), i = 0; i < keys.length; ++i)
 writer.uint32(98).fork().uint32(10).string(keys[i]).uint32(16).sint64(message.reclaimable[keys[i]]).ldelim();
 if (message.metricsPort != null && $Object.hasOwnProperty.call(message, "metricsPort") && message.metricsPort !== 0)
 writer.uint32(160).uint32(message.metricsPort);
+if (message.process != null && $Object.hasOwnProperty.call(message, "process") && message.process !== "")
+writer.uint32(170).string(message.process);
 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
 for (let i = 0; i < message.$unknowns.length; ++i)
 writer.raw(message.$unknowns[i]);
@@ -7032,6 +7059,15 @@ else
 message.metricsPort = 0;
 continue;
 }
+case 21: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.process = value;
+else
+message.process = "";
+continue;
+}
 }
 reader.skipType(wireType, _depth, tag);
 if (!reader.discardUnknown) {
@@ -7049,6 +7085,90 @@ throw $Error("missing end group");
 return message;
 };
 return NodeInfo;
+})();
+v1.AgentSynced = (function() {
+const AgentSynced = function () {
+this.groups = [];
+this.draining = false;
+};
+AgentSynced.encode = function (message, writer, _depth) {
+if (!writer)
+writer = $Writer.create();
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $util.recursionLimit)
+throw $Error("max depth exceeded");
+if (message.groups != null && message.groups.length)
+for (let i = 0; i < message.groups.length; ++i)
+writer.uint32(10).string(message.groups[i]);
+if (message.draining != null && $Object.hasOwnProperty.call(message, "draining") && message.draining !== false)
+writer.uint32(16).bool(message.draining);
+if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+for (let i = 0; i < message.$unknowns.length; ++i)
+writer.raw(message.$unknowns[i]);
+return writer;
+};
+AgentSynced.decode = function (reader, length, _end, _depth, _target) {
+if (!(reader instanceof $Reader))
+reader = $Reader.create(reader);
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $Reader.recursionLimit)
+throw $Error("max depth exceeded");
+let end, message, value;
+if (length === $undefined)
+end = reader.len;
+else {
+end = reader.pos + length;
+if (end > reader.len)
+throw $RangeError("index out of range");
+length = reader.len;
+reader.len = end;
+}
+message = _target || new v1.AgentSynced();
+while (reader.pos < end) {
+let start = reader.pos;
+let tag = reader.tag();
+if (tag === _end) {
+_end = $undefined;
+break;
+}
+let wireType = tag & 7;
+switch (tag >>>= 3) {
+case 1: {
+if (wireType !== 2)
+break;
+if (!(message.groups && message.groups.length))
+message.groups = [];
+message.groups.push(reader.stringVerify());
+continue;
+}
+case 2: {
+if (wireType !== 0)
+break;
+if (value = reader.bool())
+message.draining = value;
+else
+message.draining = false;
+continue;
+}
+}
+reader.skipType(wireType, _depth, tag);
+if (!reader.discardUnknown) {
+$util.makeProp(message, "$unknowns", false);
+(message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+}
+}
+if (length !== $undefined) {
+if (reader.pos !== end)
+throw $RangeError("index out of range");
+reader.len = length;
+}
+if (_end !== $undefined)
+throw $Error("missing end group");
+return message;
+};
+return AgentSynced;
 })();
 v1.NodeReport = (function() {
 const NodeReport = function () {
@@ -10133,6 +10253,8 @@ this.readKeys = $undefined;
 this.readLog = $undefined;
 this.readStack = $undefined;
 this.findObjects = $undefined;
+this.findHead = $undefined;
+this.disturb = $undefined;
 this.body = $undefined;
 };
 Call.encode = function (message, writer, _depth) {
@@ -10198,6 +10320,10 @@ if (message.commitKeys != null && $Object.hasOwnProperty.call(message, "commitKe
 v1.CommitKeys.encode(message.commitKeys, writer.uint32(442).fork(), _depth + 1).ldelim();
 if (message.readKeys != null && $Object.hasOwnProperty.call(message, "readKeys"))
 v1.ReadKeys.encode(message.readKeys, writer.uint32(450).fork(), _depth + 1).ldelim();
+if (message.findHead != null && $Object.hasOwnProperty.call(message, "findHead"))
+v1.FindHead.encode(message.findHead, writer.uint32(458).fork(), _depth + 1).ldelim();
+if (message.disturb != null && $Object.hasOwnProperty.call(message, "disturb"))
+v1.Disturb.encode(message.disturb, writer.uint32(466).fork(), _depth + 1).ldelim();
 if (message.readLog != null && $Object.hasOwnProperty.call(message, "readLog"))
 v1.ReadLog.encode(message.readLog, writer.uint32(482).fork(), _depth + 1).ldelim();
 if (message.readStack != null && $Object.hasOwnProperty.call(message, "readStack"))
@@ -10450,6 +10576,20 @@ message.findObjects = v1.FindObjects.decode(reader, reader.size(), $undefined, _
 message.body = "findObjects";
 continue;
 }
+case 57: {
+if (wireType !== 2)
+break;
+message.findHead = v1.FindHead.decode(reader, reader.size(), $undefined, _depth + 1, message.findHead);
+message.body = "findHead";
+continue;
+}
+case 58: {
+if (wireType !== 2)
+break;
+message.disturb = v1.Disturb.decode(reader, reader.size(), $undefined, _depth + 1, message.disturb);
+message.body = "disturb";
+continue;
+}
 }
 reader.skipType(wireType, _depth, tag);
 if (!reader.discardUnknown) {
@@ -10491,6 +10631,7 @@ this.entries = $undefined;
 this.logPart = $undefined;
 this.stack = $undefined;
 this.places = $undefined;
+this.headPlace = $undefined;
 this.body = $undefined;
 };
 Answer.encode = function (message, writer, _depth) {
@@ -10538,6 +10679,8 @@ if (message.committed != null && $Object.hasOwnProperty.call(message, "committed
 v1.Committed.encode(message.committed, writer.uint32(442).fork(), _depth + 1).ldelim();
 if (message.entries != null && $Object.hasOwnProperty.call(message, "entries"))
 v1.KeyEntries.encode(message.entries, writer.uint32(450).fork(), _depth + 1).ldelim();
+if (message.headPlace != null && $Object.hasOwnProperty.call(message, "headPlace"))
+v1.HeadPlace.encode(message.headPlace, writer.uint32(458).fork(), _depth + 1).ldelim();
 if (message.logPart != null && $Object.hasOwnProperty.call(message, "logPart"))
 v1.LogPart.encode(message.logPart, writer.uint32(482).fork(), _depth + 1).ldelim();
 if (message.stack != null && $Object.hasOwnProperty.call(message, "stack"))
@@ -10722,6 +10865,13 @@ message.places = v1.ObjectPlaces.decode(reader, reader.size(), $undefined, _dept
 message.body = "places";
 continue;
 }
+case 57: {
+if (wireType !== 2)
+break;
+message.headPlace = v1.HeadPlace.decode(reader, reader.size(), $undefined, _depth + 1, message.headPlace);
+message.body = "headPlace";
+continue;
+}
 }
 reader.skipType(wireType, _depth, tag);
 if (!reader.discardUnknown) {
@@ -10796,6 +10946,339 @@ throw $Error("missing end group");
 return message;
 };
 return Done;
+})();
+v1.FindHead = (function() {
+const FindHead = function () {
+};
+FindHead.encode = function (message, writer, _depth) {
+if (!writer)
+writer = $Writer.create();
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $util.recursionLimit)
+throw $Error("max depth exceeded");
+if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+for (let i = 0; i < message.$unknowns.length; ++i)
+writer.raw(message.$unknowns[i]);
+return writer;
+};
+FindHead.decode = function (reader, length, _end, _depth, _target) {
+if (!(reader instanceof $Reader))
+reader = $Reader.create(reader);
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $Reader.recursionLimit)
+throw $Error("max depth exceeded");
+let end, message;
+if (length === $undefined)
+end = reader.len;
+else {
+end = reader.pos + length;
+if (end > reader.len)
+throw $RangeError("index out of range");
+length = reader.len;
+reader.len = end;
+}
+message = _target || new v1.FindHead();
+while (reader.pos < end) {
+let start = reader.pos;
+let tag = reader.tag();
+if (tag === _end) {
+_end = $undefined;
+break;
+}
+reader.skipType(tag & 7, _depth, tag);
+if (!reader.discardUnknown) {
+$util.makeProp(message, "$unknowns", false);
+(message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+}
+}
+if (length !== $undefined) {
+if (reader.pos !== end)
+throw $RangeError("index out of range");
+reader.len = length;
+}
+if (_end !== $undefined)
+throw $Error("missing end group");
+return message;
+};
+return FindHead;
+})();
+v1.HeadPlace = (function() {
+const HeadPlace = function () {
+this.process = "";
+this.node = "";
+};
+HeadPlace.encode = function (message, writer, _depth) {
+if (!writer)
+writer = $Writer.create();
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $util.recursionLimit)
+throw $Error("max depth exceeded");
+if (message.process != null && $Object.hasOwnProperty.call(message, "process") && message.process !== "")
+writer.uint32(10).string(message.process);
+if (message.node != null && $Object.hasOwnProperty.call(message, "node") && message.node !== "")
+writer.uint32(18).string(message.node);
+if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+for (let i = 0; i < message.$unknowns.length; ++i)
+writer.raw(message.$unknowns[i]);
+return writer;
+};
+HeadPlace.decode = function (reader, length, _end, _depth, _target) {
+if (!(reader instanceof $Reader))
+reader = $Reader.create(reader);
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $Reader.recursionLimit)
+throw $Error("max depth exceeded");
+let end, message, value;
+if (length === $undefined)
+end = reader.len;
+else {
+end = reader.pos + length;
+if (end > reader.len)
+throw $RangeError("index out of range");
+length = reader.len;
+reader.len = end;
+}
+message = _target || new v1.HeadPlace();
+while (reader.pos < end) {
+let start = reader.pos;
+let tag = reader.tag();
+if (tag === _end) {
+_end = $undefined;
+break;
+}
+let wireType = tag & 7;
+switch (tag >>>= 3) {
+case 1: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.process = value;
+else
+message.process = "";
+continue;
+}
+case 2: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.node = value;
+else
+message.node = "";
+continue;
+}
+}
+reader.skipType(wireType, _depth, tag);
+if (!reader.discardUnknown) {
+$util.makeProp(message, "$unknowns", false);
+(message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+}
+}
+if (length !== $undefined) {
+if (reader.pos !== end)
+throw $RangeError("index out of range");
+reader.len = length;
+}
+if (_end !== $undefined)
+throw $Error("missing end group");
+return message;
+};
+return HeadPlace;
+})();
+v1.Disturb = (function() {
+const Disturb = function () {
+this.holdHead = false;
+this.cuts = [];
+};
+Disturb.encode = function (message, writer, _depth) {
+if (!writer)
+writer = $Writer.create();
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $util.recursionLimit)
+throw $Error("max depth exceeded");
+if (message.holdHead != null && $Object.hasOwnProperty.call(message, "holdHead") && message.holdHead !== false)
+writer.uint32(8).bool(message.holdHead);
+if (message.cuts != null && message.cuts.length)
+for (let i = 0; i < message.cuts.length; ++i)
+v1.Cut.encode(message.cuts[i], writer.uint32(18).fork(), _depth + 1).ldelim();
+if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+for (let i = 0; i < message.$unknowns.length; ++i)
+writer.raw(message.$unknowns[i]);
+return writer;
+};
+Disturb.decode = function (reader, length, _end, _depth, _target) {
+if (!(reader instanceof $Reader))
+reader = $Reader.create(reader);
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $Reader.recursionLimit)
+throw $Error("max depth exceeded");
+let end, message, value;
+if (length === $undefined)
+end = reader.len;
+else {
+end = reader.pos + length;
+if (end > reader.len)
+throw $RangeError("index out of range");
+length = reader.len;
+reader.len = end;
+}
+message = _target || new v1.Disturb();
+while (reader.pos < end) {
+let start = reader.pos;
+let tag = reader.tag();
+if (tag === _end) {
+_end = $undefined;
+break;
+}
+let wireType = tag & 7;
+switch (tag >>>= 3) {
+case 1: {
+if (wireType !== 0)
+break;
+if (value = reader.bool())
+message.holdHead = value;
+else
+message.holdHead = false;
+continue;
+}
+case 2: {
+if (wireType !== 2)
+break;
+if (!(message.cuts && message.cuts.length))
+message.cuts = [];
+message.cuts.push(v1.Cut.decode(reader, reader.size(), $undefined, _depth + 1));
+continue;
+}
+}
+reader.skipType(wireType, _depth, tag);
+if (!reader.discardUnknown) {
+$util.makeProp(message, "$unknowns", false);
+(message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+}
+}
+if (length !== $undefined) {
+if (reader.pos !== end)
+throw $RangeError("index out of range");
+reader.len = length;
+}
+if (_end !== $undefined)
+throw $Error("missing end group");
+return message;
+};
+return Disturb;
+})();
+v1.Cut = (function() {
+const Cut = function () {
+this.node = "";
+this.address = "";
+this.inbound = false;
+this.outbound = false;
+};
+Cut.encode = function (message, writer, _depth) {
+if (!writer)
+writer = $Writer.create();
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $util.recursionLimit)
+throw $Error("max depth exceeded");
+if (message.node != null && $Object.hasOwnProperty.call(message, "node") && message.node !== "")
+writer.uint32(10).string(message.node);
+if (message.address != null && $Object.hasOwnProperty.call(message, "address") && message.address !== "")
+writer.uint32(18).string(message.address);
+if (message.inbound != null && $Object.hasOwnProperty.call(message, "inbound") && message.inbound !== false)
+writer.uint32(24).bool(message.inbound);
+if (message.outbound != null && $Object.hasOwnProperty.call(message, "outbound") && message.outbound !== false)
+writer.uint32(32).bool(message.outbound);
+if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+for (let i = 0; i < message.$unknowns.length; ++i)
+writer.raw(message.$unknowns[i]);
+return writer;
+};
+Cut.decode = function (reader, length, _end, _depth, _target) {
+if (!(reader instanceof $Reader))
+reader = $Reader.create(reader);
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $Reader.recursionLimit)
+throw $Error("max depth exceeded");
+let end, message, value;
+if (length === $undefined)
+end = reader.len;
+else {
+end = reader.pos + length;
+if (end > reader.len)
+throw $RangeError("index out of range");
+length = reader.len;
+reader.len = end;
+}
+message = _target || new v1.Cut();
+while (reader.pos < end) {
+let start = reader.pos;
+let tag = reader.tag();
+if (tag === _end) {
+_end = $undefined;
+break;
+}
+let wireType = tag & 7;
+switch (tag >>>= 3) {
+case 1: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.node = value;
+else
+message.node = "";
+continue;
+}
+case 2: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.address = value;
+else
+message.address = "";
+continue;
+}
+case 3: {
+if (wireType !== 0)
+break;
+if (value = reader.bool())
+message.inbound = value;
+else
+message.inbound = false;
+continue;
+}
+case 4: {
+if (wireType !== 0)
+break;
+if (value = reader.bool())
+message.outbound = value;
+else
+message.outbound = false;
+continue;
+}
+}
+reader.skipType(wireType, _depth, tag);
+if (!reader.discardUnknown) {
+$util.makeProp(message, "$unknowns", false);
+(message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+}
+}
+if (length !== $undefined) {
+if (reader.pos !== end)
+throw $RangeError("index out of range");
+reader.len = length;
+}
+if (_end !== $undefined)
+throw $Error("missing end group");
+return message;
+};
+return Cut;
 })();
 v1.CreateActor = (function() {
 const CreateActor = function () {

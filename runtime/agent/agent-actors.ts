@@ -78,7 +78,7 @@ export class AgentActors {
     const life = newActorLife(left, incarnation, restarts, spec.maxRestarts !== 0);
     const hosted: Hosted = { spec, life, worker: "", failure: undefined, waiters: [], ending: undefined };
     this.#hosted.set(spec.actor, hosted);
-    this.#parts.report(this.#info(hosted), spec.maxRestarts === 0 && !spec.detached ? undefined : spec);
+    this.#parts.report(this.#info(hosted), kept(spec));
     this.#parts.place(spec);
     return { actor: this.#info(hosted) };
   }
@@ -219,6 +219,12 @@ export class AgentActors {
     });
   }
 
+  /** Everything the head should know of them: those that live, and those that have died lately. */
+  *reports(): IterableIterator<{ info: Draft<ActorInfo>; spec: ActorSpec | undefined }> {
+    for (const info of this.#ended.values()) yield { info, spec: undefined };
+    for (const hosted of this.#hosted.values()) yield { info: this.#info(hosted), spec: kept(hosted.spec) };
+  }
+
   // -- inside ------------------------------------------------------------------------------------------------------
 
   #step(hosted: Hosted, event: ActorEvent): void {
@@ -301,6 +307,11 @@ export class AgentActors {
       detached: spec.detached, maxRestarts: spec.maxRestarts,
     };
   }
+}
+
+/** The head keeps the specs of those that it may have to start again. */
+function kept(spec: ActorSpec): ActorSpec | undefined {
+  return spec.maxRestarts === 0 && !spec.detached ? undefined : spec;
 }
 
 const STATES = { pending: "PENDING", starting: "PENDING", alive: "ALIVE", restarting: "RESTARTING", dead: "DEAD" } as const;

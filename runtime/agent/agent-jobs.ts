@@ -21,6 +21,10 @@ export class AgentJobs {
     this.#gateways.learn(driverNode, home);
   }
 
+  all(): string[] {
+    return [...this.#namespaces.keys()];
+  }
+
   ended(jobId: string): void {
     this.#namespaces.delete(jobId);
   }

@@ -285,6 +285,15 @@ export class AgentLeases {
     this.#step({ kind: "draining" });
   }
 
+  get draining(): boolean {
+    return this.#queue.draining;
+  }
+
+  /** Placement groups that this node has to do with. */
+  groups(): string[] {
+    return this.#queue.groups;
+  }
+
   /** What is told of placement groups. */
   groupNews(...news: LeaseEvent[]): void {
     for (const event of news) this.#step(event);

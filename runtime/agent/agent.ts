@@ -25,6 +25,7 @@ import { AgentLeases } from "./agent-leases.ts";
 import { AgentObjects, ownBroker } from "./agent-objects.ts";
 import type { SpillSpace } from "./agent-spilling.ts";
 import { AgentState } from "./agent-state.ts";
+import { commandHandler } from "./command-services.ts";
 import { Endings } from "./endings.ts";
 import { Gateways } from "./gateways.ts";
 import { HeadLink } from "./head-link.ts";
@@ -48,6 +49,10 @@ export interface AgentParts {
   readonly identity: Identity;
   readonly sessionDir: string;
   readonly headAddress: string;
+  /** Resolves when the head's process is there, for the agent that is its parent; default: it is. */
+  readonly headUp?: (() => Promise<void>) | undefined;
+  /** Questions wait so long for a head. */
+  readonly headWaitMs: number;
   readonly isHead: boolean;
   /** Where other agents dial; "" in a private cluster. */
   readonly listen: string;
@@ -162,17 +167,26 @@ export class Agent {
     });
     this.#code = new AgentCode({ nodeId, objects: this.#objects, head: () => this.#head });
     this.#state = this.#makeState();
-    this.#head = new HeadLink({
-      clock, transport, identity, address: parts.headAddress, caller: this.caller,
+    this.#head = this.#makeHead();
+    this.#services = this.#makeServices();
+    this.#endings = this.#makeEndings();
+  }
+
+  #makeHead(): HeadLink {
+    const { seams: { clock, transport }, identity, headAddress, headUp, headWaitMs } = this.#parts;
+    return new HeadLink({
+      clock, transport, identity, address: headAddress, headUp, waitMs: headWaitMs, caller: this.caller,
       messages: this.#headMessages(),
-      dialAgent: (address) => this.#peers.dial(address),
+      dialAgent: (address, headNode) => this.#peers.towards(headNode, address),
       node: () => this.#nodeInfo(),
       view: ({ nodes }) => this.#viewChanged(nodes),
+      actors: () => this.#actors.actors.reports(),
+      known: () => ({ groups: this.#leases.groups(), draining: this.#leases.draining }),
+      jobs: (running) => this.#endings.jobsEndedWhileAway(running),
+      away: (process) => this.#relays.processGone(process),
       lost: (reason) => this.end(reason),
       details: () => this.#details(),
     });
-    this.#services = this.#makeServices();
-    this.#endings = this.#makeEndings();
   }
 
   #makeState(): AgentState {
@@ -284,7 +298,7 @@ export class Agent {
       case "driver":
         return peer.nodeId === this.#nodeId ? this.#local(peer) : this.#far(peer);
       case "command":
-        return { handler: this.#commandHandler() };
+        return { handler: commandHandler(this.#head, this.#inspection.anywhere) };
       default:
         return { refused: failureOf(new InvalidArgumentError(`an agent takes no ${peer.kind}`)) };
     }
@@ -303,20 +317,6 @@ export class Agent {
         this.workers.reported(peer.processId, channel, client);
         if (worker.jobId !== "") channel.send("adoptJob", this.#jobs.adoption(worker.jobId));
       },
-    };
-  }
-
-  /** A command of the CLI asks and is told: it is in no table of this node, whenever and however it ends. */
-  #commandHandler(): ChannelHandler {
-    const callee = new Callee({
-      listState: async (body) => ({ stateRows: await this.#head.ask("listState", body, "stateRows") }),
-      drainNode: async (body) => ({ done: await this.#head.ask("drainNode", body, "done") }),
-      ...this.#inspection.anywhere,
-    });
-    return {
-      messages: { call: (call, channel) => callee.called(call, channel), goodbye: () => {} },
-      onTurn: (channel) => channel.flush(),
-      onClose: () => {},
     };
   }
 
@@ -384,6 +384,7 @@ export class Agent {
       readChunk: (body, { channel }) => (
         body.blob === "" ? this.#objects.read(body, channel.peer.nodeId) : this.#environments.read(body)
       ),
+      findHead: () => this.#head.found(),
       ...this.#inspection.here,
     });
     const nodeOf = (channel: Channel) => channel.peer.nodeId;

@@ -9,10 +9,11 @@ export interface AgentConfig {
   readonly processId: string;
   readonly sessionDir: string;
   /**
-   * embedded: in this process (private clusters). child: a process of its own, whose end is this node's. Else the head's address.
+   * embedded: in this process (private clusters). child: a process of its own, which is started again when it dies. Else the
+   * head's address.
    */
   readonly head: "embedded" | "child" | { readonly address: string };
-  /** Where a head that is started keeps what outlives it: a folder, or "" for nowhere. */
+  /** Where a head process keeps what outlives it: a folder, or "" for one that goes with the node. */
   readonly storage?: string;
   /** Where other agents and remote drivers dial: `tcp:host:port`; "" for nowhere. */
   readonly listen: string;
@@ -62,6 +63,8 @@ export interface HeadConfig {
   readonly processId: string;
   readonly sessionDir: string;
   readonly listen: string;
-  /** Folder of what outlives it; "" for nowhere. */
+  /** Folder of what outlives it. */
   readonly storage: string;
+  /** What it keeps outlives the machine too. */
+  readonly storageSynced: boolean;
 }

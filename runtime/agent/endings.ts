@@ -96,9 +96,15 @@ export class Endings {
     store.freeAllOf(jobs.heirOf(jobId));
   }
 
+  /** A head that was just joined says which jobs run: the word that others have ended may have died with the one before. */
+  jobsEndedWhileAway(running: readonly string[]): void {
+    const live = new Set(running);
+    for (const id of this.#parts.jobs.all()) if (!live.has(id)) this.jobEnded(id, "it ended while the cluster had no head");
+  }
+
   #tell(died: SendOf<"processDied">, theHead: boolean): void {
     this.#parts.processes.tell("processDied", died);
-    if (theHead) this.#parts.head.send("processDied", died);
+    if (theHead) this.#parts.head.died(died);
   }
 
   #ended(process: string, text: string): void {

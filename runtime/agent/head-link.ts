@@ -1,9 +1,10 @@
 // The agent's link to the head: joins, reports, hears the view.
 //
-// A head that is gone ends the node (the link itself bridges short breaks): it cannot know whether it was declared dead, and
-// a node that was must stop.
+// A head may die and be started again. Meanwhile the node goes on: what is asked of the head waits, and is asked again of the
+// next one; what only the head's memory knew is told anew. A node that is out of reach itself, or has no head for longer, ends:
+// it cannot know whether it was declared dead, and a node that was must stop.
 
-import { ConnectionError, failureOf } from "../errors.ts";
+import { ConnectionError, DeadlineError, failureOf, HeadUnavailableError } from "../errors.ts";
 import type { Clock, Timer } from "../seams.ts";
 import {
   AgentDetails,
@@ -13,6 +14,9 @@ import {
   HeadWelcome,
   RelayHub,
   toBytes,
+  type ActorReport,
+  type AgentSynced,
+  type AnswerBody,
   type AnswerName,
   type AnswerOf,
   type CallName,
@@ -21,18 +25,23 @@ import {
   type ChannelHandler,
   type ClusterView,
   type Draft,
+  type Failure,
   type Identity,
   type MessageHandlers,
   type NodeInfo,
   type SendOf,
   type Transport,
 } from "../transport/index.ts";
+import { HeadAbsence } from "./head-absence.ts";
 
 const REPORT_EVERY_MS = 1000;
 /** A change of what is available is reported at most this often. */
 const REPORT_SOON_MS = 10;
-const CALL_TIMEOUT_MS = 30_000;
+/** Less than processes wait for their agent: they hear which part of the cluster did not answer. */
+const CALL_TIMEOUT_MS = 25_000;
 const DIAL_TIMEOUT_MS = 10_000;
+/** Deaths that are told again to the next head: the one before may have died with the news. */
+const DEATHS_KEPT = 1000;
 
 export interface HeadLinkParts {
   readonly clock: Clock;
@@ -40,19 +49,33 @@ export interface HeadLinkParts {
   readonly identity: Identity;
   readonly address: string;
   readonly caller: Caller;
+  /** Questions wait so long for a head. */
+  readonly waitMs: number;
   readonly details: () => Draft<AgentDetails>;
   readonly messages: MessageHandlers;
-  /** Dials an agent: the way to a head on another machine. */
-  readonly dialAgent: (address: string) => Promise<Channel>;
+  /** Resolves when the head's process, a child of this one, is there. */
+  readonly headUp?: (() => Promise<void>) | undefined;
+  /** An agent that knows the way to a head on another machine: that of the head's node, as far as it is known. */
+  readonly dialAgent: (address: string, headNode: string) => Promise<Channel>;
   readonly node: () => Draft<NodeInfo>;
   readonly view: (view: ClusterView) => void;
-  /** The head is gone for good, or refused this node. */
+  /** What only the memory of the head before knew: the actors of this node, and what else the node knows of. */
+  readonly actors: () => Iterable<Draft<ActorReport>>;
+  readonly known: () => Draft<AgentSynced>;
+  /** Jobs that run, by the word of a head that was just joined. */
+  readonly jobs: (running: readonly string[]) => void;
+  /** The head's process is gone, and others may have to know. */
+  readonly away: (process: string) => void;
+  /** This node has to end. */
   readonly lost: (reason: string) => void;
 }
 
 export class HeadLink {
   readonly #parts: HeadLinkParts;
+  readonly #absence: HeadAbsence;
+  readonly #deaths: SendOf<"processDied">[] = [];
   #channel: Channel | undefined;
+  #epoch = 0;
   #version = 0;
   #report: Timer | undefined;
   #soon: Timer | undefined;
@@ -64,22 +87,18 @@ export class HeadLink {
     this.#parts = parts;
     const refused = { refused: failureOf(new ConnectionError("an agent takes no relayed channels")) };
     this.#hub = new RelayHub({ identity: parts.identity, clock: parts.clock, admit: () => refused });
+    const { clock, waitMs } = parts;
+    this.#absence = new HeadAbsence({ clock, waitMs, rejoin: () => this.#join(), lost: (reason) => this.#lost(reason) });
   }
 
-  get channel(): Channel {
-    if (this.#channel === undefined) throw new Error("the head link is used before it is joined");
-    return this.#channel;
+  /** Undefined while there is no head. */
+  get channel(): Channel | undefined {
+    return this.#channel?.open ? this.#channel : undefined;
   }
 
+  /** The first time: what is wrong with the address or the token is said at once. */
   async join(): Promise<void> {
-    const { transport, address, identity, details, view } = this.#parts;
-    const options = { details: toBytes(AgentDetails, details()), timeoutMs: DIAL_TIMEOUT_MS };
-    this.#channel = address.startsWith("tcp:")
-      ? await this.#joinThroughAgent(address, options)
-      : await transport.dial(address, identity, this.#handler(), options);
-    const welcome = fromBytes(HeadWelcome, this.#channel.peer.details);
-    if (welcome.view !== undefined) view(welcome.view);
-    this.#send();
+    await this.#join();
     this.#schedule();
   }
 
@@ -97,13 +116,43 @@ export class HeadLink {
     return this.#hub;
   }
 
-  send<N extends "processDied" | "actorReport" | "jobEnded">(name: N, body: SendOf<N>): void {
+  send(name: "actorReport", body: SendOf<"actorReport">): void {
+    // One that has no channel to go over is told when there is a head again, with everything else of this node.
     this.#channel?.send(name, body);
   }
 
-  /** A question to the head, for at most the usual bound and `extraMs`. */
+  /** Also to the head after this one. */
+  died(died: SendOf<"processDied">): void {
+    this.#deaths.push(died);
+    if (this.#deaths.length > DEATHS_KEPT) this.#deaths.shift();
+    this.#channel?.send("processDied", died);
+  }
+
+  /** A question to the head, for at most the usual bound and `extraMs`. While there is no head it waits. */
   ask<N extends CallName, A extends AnswerName>(name: N, body: Draft<CallOf<N>>, expected: A, extraMs = 0): Promise<AnswerOf<A>> {
-    return this.#parts.caller.call(this.channel, name, body, expected, { timeoutMs: CALL_TIMEOUT_MS + extraMs });
+    const ask = (channel: Channel) => {
+      const timeoutMs = CALL_TIMEOUT_MS + extraMs;
+      return this.#parts.caller.call(channel, name, body, expected, { timeoutMs }).catch((error: unknown) => {
+        if (!(error instanceof DeadlineError)) throw error;
+        throw unavailable(`the head${this.#where()} did not answer ${name} within ${timeoutMs} ms`, error);
+      });
+    };
+    const { channel } = this;
+    return channel !== undefined ? ask(channel) : this.present(name).then(ask);
+  }
+
+  /** The channel to the head, as soon as there is one. */
+  present(what: string): Promise<Channel> {
+    if (this.channel !== undefined) return Promise.resolve(this.channel);
+    return this.#absence.over().then(() => this.present(what), (error: unknown) => {
+      throw unavailable(`the cluster has no head for ${what}: the one${this.#where()} is gone (${failureOf(error).text})`, error);
+    });
+  }
+
+  /** For an agent that seeks it: as soon as there is one. */
+  async found(): Promise<AnswerBody> {
+    const { peer } = await this.present("another node");
+    return { headPlace: { process: peer.processId, node: peer.nodeId } };
   }
 
   /** Something was decided here: the head hears of it soon, also when as much is available as before. Others had guessed. */
@@ -119,16 +168,60 @@ export class HeadLink {
     this.#closed = true;
     this.#report?.cancel();
     this.#soon?.cancel();
+    this.#absence.close();
     this.#channel?.close(reason);
+  }
+
+  // -- inside ------------------------------------------------------------------------------------------------------
+
+  async #join(): Promise<void> {
+    const { transport, address, identity, details, headUp } = this.#parts;
+    const body = toBytes(AgentDetails, { ...details(), headEpoch: this.#epoch });
+    const options = { details: body, timeoutMs: DIAL_TIMEOUT_MS };
+    if (address.startsWith("tcp:")) this.#joined(await this.#joinThroughAgent(address, options));
+    else {
+      await headUp?.();
+      this.#joined(await transport.dial(address, identity, this.#handler(), options));
+    }
+  }
+
+  #joined(channel: Channel): void {
+    const { headEpoch, view, jobs } = fromBytes(HeadWelcome, channel.peer.details);
+    if (this.#closed || headEpoch < this.#epoch) {
+      channel.close("this node has seen a later head");
+      throw new HeadUnavailableError(`a head of epoch ${headEpoch} answered, and this node has seen epoch ${this.#epoch}`);
+    }
+    if (!channel.open) throw new ConnectionError("the head was gone at once");
+    const before = this.#channel;
+    this.#channel = channel;
+    this.#epoch = headEpoch;
+    if (view !== undefined) this.#parts.view(view);
+    this.#parts.jobs(jobs);
+    for (const report of this.#parts.actors()) channel.send("actorReport", report);
+    for (const died of this.#deaths) channel.send("processDied", died);
+    channel.send("agentSynced", this.#parts.known());
+    this.#send();
+    if (before !== undefined) this.#parts.caller.resend(before, channel);
+    this.#absence.ended();
   }
 
   /** One port a machine: the head of another machine is reached through any agent, over a relay. */
   async #joinThroughAgent(address: string, options: { details: Uint8Array; timeoutMs: number }): Promise<Channel> {
-    const agent = await this.#parts.dialAgent(address);
-    const { headProcess, headNode } = fromBytes(AgentWelcome, agent.peer.details);
-    if (headProcess === "") throw new ConnectionError(`the agent at ${address} is not in a cluster yet`);
+    const agent = await this.#parts.dialAgent(address, this.node).catch((error: unknown) => {
+      if (!(error instanceof DeadlineError) || this.#channel === undefined) throw error;
+      throw new ConnectionError(`the agent at ${address} is out of reach`, { outOfReach: true }, error);
+    });
+    const { process, node } = await this.#headAt(agent, address);
     this.#hub.connect(agent);
-    return this.#hub.open(headProcess, headNode, this.#handler(), options);
+    return this.#hub.open(process, node, this.#handler(), options);
+  }
+
+  async #headAt(agent: Channel, address: string): Promise<{ process: string; node: string }> {
+    const { headProcess, headNode } = fromBytes(AgentWelcome, agent.peer.details);
+    // What it said when the channel was made holds until a head was lost.
+    if (headProcess !== "" && this.#channel === undefined) return { process: headProcess, node: headNode };
+    if (this.#channel === undefined) throw new ConnectionError(`the agent at ${address} is not in a cluster yet`);
+    return this.#parts.caller.call(agent, "findHead", {}, "headPlace", { timeoutMs: CALL_TIMEOUT_MS });
   }
 
   #schedule(): void {
@@ -147,7 +240,7 @@ export class HeadLink {
   }
 
   #handler(): ChannelHandler {
-    const { caller, messages, view, lost } = this.#parts;
+    const { caller, messages, view } = this.#parts;
     return {
       messages: {
         ...messages,
@@ -155,9 +248,31 @@ export class HeadLink {
         answer: (answer) => caller.answered(answer),
       },
       onClose: (channel, failure) => {
-        caller.closed(channel, failure);
-        if (!this.#closed) lost(failure === undefined ? "the head said goodbye" : `the link to the head broke: ${failure.text}`);
+        // Before it was joined, or after the next one was.
+        if (channel !== this.#channel || this.#closed) return caller.closed(channel, failure);
+        this.#gone(channel, failure);
       },
     };
   }
+
+  #gone(channel: Channel, failure: Failure | undefined): void {
+    // An orderly goodbye is meant for this node: it was declared dead.
+    if (failure === undefined) return this.#lost("the head said goodbye");
+    this.#parts.away(channel.peer.processId);
+    const text = `the link to the head${this.#where()} broke: ${failure.text}`;
+    this.#absence.begin(text, () => this.#parts.caller.closed(channel, failureOf(unavailable(text))));
+  }
+
+  #lost(reason: string): void {
+    if (!this.#closed) this.#parts.lost(reason);
+  }
+
+  #where(): string {
+    return this.node === "" ? "" : ` on node ${this.node}`;
+  }
+}
+
+function unavailable(text: string, cause?: unknown): HeadUnavailableError {
+  const advice = "Running work goes on. Try again when there is one: its agent starts it again, `troupe status` shows whether";
+  return new HeadUnavailableError(`${text}. ${advice}`, {}, cause);
 }

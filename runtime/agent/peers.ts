@@ -101,6 +101,12 @@ export class Peers {
     }
   }
 
+  /** The agent of a node, or whoever is at that address when the node is not known or gone. */
+  towards(node: string, address: string): Promise<Channel> {
+    const known = this.#channels.get(node);
+    return known?.open ? Promise.resolve(known) : this.dial(this.#nodes.get(node)?.address || address);
+  }
+
   /** The agent at an address, whichever node it is. */
   async dial(address: string): Promise<Channel> {
     const { transport, identity, handler } = this.#parts;

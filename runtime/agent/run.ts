@@ -14,8 +14,10 @@ import { createClaims, createStore, openSpillStorage, openStore } from "../store
 import { memoryTransport, systemTransport, type Identity, type Transport } from "../transport/index.ts";
 import { SpillSpace } from "./agent-spilling.ts";
 import { Agent } from "./agent.ts";
-import type { AgentConfig, HeadConfig, WorkerConfig } from "./config.ts";
+import type { AgentConfig, WorkerConfig } from "./config.ts";
 import type { EarlyWorker } from "./early-worker.ts";
+import { headWaitOf } from "./head-absence.ts";
+import { HeadProcess } from "./head-process.ts";
 import { boundOwnLog, LogFiles } from "./log-files.ts";
 import { serveMetrics } from "./metrics-server.ts";
 import { procMemory } from "./proc-memory.ts";
@@ -23,7 +25,6 @@ import { StackReader } from "./stack-reader.ts";
 import { SILENCE_MS } from "./worker-pool.ts";
 
 const HEAD_ADDRESS = "memory:head";
-const HEAD_START_TIMEOUT_MS = 30_000;
 
 export async function runAgent(config: AgentConfig, spawner: Spawner, early: readonly EarlyWorker[]): Promise<void> {
   try {
@@ -40,7 +41,7 @@ async function startAgent(config: AgentConfig, spawner: Spawner, early: readonly
   const transport = systemTransport({ clock: systemClock, trustedNetwork: config.trustedNetwork });
   const seams: Seams = { clock: systemClock, random: systemRandom, transport, spawner };
   const lifeline = watchLifeline({ watched: config.lifeline, path: sessionDir });
-  const head = await startHead(config, seams);
+  const head = await startHead(config, seams, (reason) => agent.end(reason));
   const { objectStoreMemory: capacity, spillFolder = sessionDir } = node;
   const spill = spillFolder === false ? undefined : new SpillSpace(await openSpillStorage(spillFolder));
   const store = createStore({ capacity, overflow: spill?.overflow });
@@ -56,7 +57,7 @@ async function startAgent(config: AgentConfig, spawner: Spawner, early: readonly
   const agent: Agent = new Agent({
     seams: head.transport === undefined ? seams : { ...seams, transport: withHead(seams.transport, head.transport) },
     identity, sessionDir,
-    headAddress: head.address,
+    headAddress: head.address, headUp: head.up, headWaitMs: headWaitOf(process.env.TROUPE_HEAD_WAIT_MS),
     isHead: typeof config.head === "string",
     listen: config.listen,
     host: node.host,
@@ -118,12 +119,20 @@ interface RunningHead {
   readonly address: string;
   /** Only for one in this process. */
   readonly transport: Transport | undefined;
+  /** Only for a child of this one. */
+  readonly up?: () => Promise<void>;
   close(): Promise<void>;
 }
 
-async function startHead(config: AgentConfig, seams: Seams): Promise<RunningHead> {
+async function startHead(config: AgentConfig, seams: Seams, failed: (reason: string) => void): Promise<RunningHead> {
   if (typeof config.head === "object") return { address: config.head.address, transport: undefined, close: async () => {} };
-  if (config.head === "child") return startHeadProcess(config, seams);
+  if (config.head === "child") {
+    const { clock, random, spawner } = seams;
+    const head = new HeadProcess({ clock, random, spawner, config, failed });
+    head.start();
+    await head.up();
+    return { address: head.address, transport: undefined, up: () => head.up(), close: async () => head.close() };
+  }
   const transport = memoryTransport({ clock: seams.clock });
   const { clusterId, token } = config;
   const identity: Identity = { kind: "head", processId: seams.random.hex(8), nodeId: config.nodeId, clusterId, token };
@@ -131,28 +140,6 @@ async function startHead(config: AgentConfig, seams: Seams): Promise<RunningHead
   const head = new Head({ seams: { ...seams, transport }, identity, codeLimit, storage: await openStorage("") });
   await head.listen(HEAD_ADDRESS);
   return { address: HEAD_ADDRESS, transport, close: () => head.close() };
-}
-
-/** The head as a child of this agent. */
-function startHeadProcess(config: AgentConfig, seams: Seams): Promise<RunningHead> {
-  const { clusterId, token, sessionDir, nodeId, storage = "" } = config;
-  const listen = `unix:${sessionDir}/head.sock`;
-  const head: HeadConfig = { clusterId, nodeId, token, sessionDir, processId: seams.random.hex(8), listen, storage };
-  return new Promise((resolve, reject) => {
-    const timer = seams.clock.after(HEAD_START_TIMEOUT_MS, () => {
-      reject(new Error(`the head did not start within ${HEAD_START_TIMEOUT_MS} ms`));
-    });
-    const child = seams.spawner.spawn({
-      program: "head",
-      config: head,
-      onLine: (stream, line) => process[stream].write(`${line}\n`),
-      onReady: () => {
-        timer.cancel();
-        resolve({ address: head.listen, transport: undefined, close: async () => child.kill() });
-      },
-      onExit: (exit) => reject(new Error(`the head ended (${exit.signal ?? exit.exitCode}): ${exit.stderrTail.join("\n")}`)),
-    });
-  });
 }
 
 /** One transport that knows the embedded head beside everything else. */

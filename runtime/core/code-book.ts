@@ -46,6 +46,10 @@ export class CodeBook {
     return this.#items.size;
   }
 
+  holders(): IterableIterator<string> {
+    return this.#held.keys();
+  }
+
   bytesOf(holder: string): number {
     return this.#held.get(holder)?.bytes ?? 0;
   }
@@ -73,10 +77,11 @@ export class CodeBook {
     return true;
   }
 
-  /** The holder is gone: ids of what nobody holds any more. */
-  release(holder: string): string[] {
+  /** The holder is gone: ids of what it held, and of what nobody holds any more. */
+  release(holder: string): { freed: string[]; held: string[] } {
     const freed: string[] = [];
-    for (const id of this.#held.get(holder)?.ids ?? []) {
+    const held = [...(this.#held.get(holder)?.ids ?? [])];
+    for (const id of held) {
       const item = this.#items.get(id) as Item;
       item.holders.delete(holder);
       if (item.holders.size > 0) continue;
@@ -84,7 +89,7 @@ export class CodeBook {
       freed.push(id);
     }
     this.#held.delete(holder);
-    return freed;
+    return { freed, held };
   }
 
   /** What lay in that node's store lies there no more. */

@@ -20,10 +20,17 @@ export interface NodeRecord {
 export const NODE_SILENCE_MS = 5000;
 /** The time between two ticks. */
 export const LOOK_EVERY_MS = 500;
+/** A node that an earlier head knew may take so much longer to be back. */
+export const RETURN_MS = 5000;
 export const DEAD_NODES_KEPT = 1000;
 
 export type MembershipEvent =
   | { readonly kind: "joined"; readonly node: string; readonly process: string }
+  /** An earlier head of this cluster knew it. */
+  | {
+    readonly kind: "restored"; readonly node: string; readonly process: string;
+    readonly state: NodeState; readonly reason: string;
+  }
   | { readonly kind: "reported"; readonly node: string; readonly version: number }
   | { readonly kind: "linkLost"; readonly node: string; readonly reason: string }
   | { readonly kind: "draining"; readonly node: string }
@@ -42,6 +49,8 @@ export class Membership {
     switch (event.kind) {
       case "joined":
         return this.#joined(event.node, event.process);
+      case "restored":
+        return this.#restored(event.node, event.process, event.state, event.reason);
       case "reported":
         return this.#reported(event.node, event.version);
       case "linkLost":
@@ -64,6 +73,12 @@ export class Membership {
     if (known !== undefined) return [];
     this.nodes.set(node, { id: node, process, state: "ALIVE", reason: "", version: 0 });
     return [{ kind: "viewChanged" }];
+  }
+
+  #restored(node: string, process: string, state: NodeState, reason: string): MembershipEffect[] {
+    this.nodes.set(node, { id: node, process, state, reason, version: 0 });
+    if (state !== "DEAD") this.#silence.expect(node, RETURN_MS);
+    return [];
   }
 
   #reported(node: string, version: number): MembershipEffect[] {

@@ -3,18 +3,29 @@
 import { ActorDirectory } from "../core/index.ts";
 import { ActorDiedError, failureOf, NameTakenError, NodeDiedError, NotFoundError } from "../errors.ts";
 import type { Clock, Random, Timer } from "../seams.ts";
-import type {
-  ActorInfo, ActorReport, ActorSpec, AnswerBody, Caller, Channel, Failure, KillActor, NodeInfo, ResolveActor, Strategy,
+import {
+  type ActorInfo, ActorReport, type ActorSpec, type AnswerBody, type Caller, type Channel, type Failure, fromBytes,
+  type KillActor, type NodeInfo, type ResolveActor, type Strategy, toBytes,
 } from "../transport/index.ts";
+import { afterKept, type HeadRecords, type Kept } from "./head-records.ts";
 import { placementOf, selectNode, type NodeView } from "../../scheduler/index.ts";
 
 const CALL_TIMEOUT_MS = 30_000;
 /** An actor nobody reported may be on its way: this long it is waited for, then it is unknown. */
 const UNKNOWN_WAIT_MS = 2000;
 const PLACE_AGAIN_MS = 100;
+/** An actor that an earlier head knew and that no node tells of may be on its way from one to another. */
+const UNSEEN_MS = 30_000;
+/** Lives that an actor may have begun on a node while no head heard of it. */
+const UNHEARD_LIVES = 1000;
+/** Dead detached actors whose end is remembered by later heads. */
+const DEAD_RECORDS_KEPT = 1000;
 
 export interface HeadActorsParts {
   readonly clock: Clock;
+  readonly records: HeadRecords;
+  /** At once, unless nodes that an earlier head knew are not back yet. */
+  readonly whole: <T>(then: () => T | Promise<T>) => T | Promise<T>;
   readonly random: Random;
   readonly caller: Caller;
   readonly channelOf: (node: string) => Channel | undefined;
@@ -36,17 +47,35 @@ export class HeadActors {
   /** Specs of actors that may be started again elsewhere. */
   readonly #specs = new Map<string, ActorSpec>();
   readonly #waiters = new Map<string, Waiter[]>();
+  readonly #recorded = new Set<string>();
+  readonly #deadRecords: string[] = [];
+  /** Known by records alone: no node has told of them since this head began. */
+  readonly #unseen = new Set<string>();
 
   constructor(parts: HeadActorsParts) {
     this.#parts = parts;
+    for (const [, bytes] of parts.records.all("actor")) this.#restore(fromBytes(ActorReport, bytes));
   }
 
-  /** Takes the name of a new actor, or answers with its living holder (getIfExists), or refuses. */
-  claim(spec: ActorSpec): AnswerBody {
+  /**
+   * Takes the name of a new actor, or answers with its living holder (getIfExists), or refuses. A detached one is on the disk
+   * from then on.
+   */
+  claim(spec: ActorSpec, asker: string): AnswerBody | Promise<AnswerBody> {
+    const isKnown = this.#directory.find(spec.actor) ?? this.#directory.named(spec.namespace, spec.name);
+    return isKnown === undefined ? this.#parts.whole(() => this.#claim(spec, asker)) : this.#claim(spec, asker);
+  }
+
+  #claim(spec: ActorSpec, asker: string): AnswerBody | Promise<AnswerBody> {
     const { actor, name, namespace } = spec;
-    const info = infoOf(spec, "PENDING");
+    const info = { ...infoOf(spec, "PENDING"), node: asker };
     const holder = this.#directory.claimName(info);
-    if (holder === undefined) return { actor: this.#directory.find(actor) ?? info };
+    if (holder === undefined) {
+      this.#unseen.delete(actor);
+      if (spec.detached) this.#specs.set(actor, spec);
+      const now = this.#directory.find(actor) ?? info;
+      return afterKept(spec.detached ? this.#record(now) : undefined, () => ({ actor: now }));
+    }
     if (spec.getIfExists) return { actor: holder };
     throw new NameTakenError(
       `an actor named "${name}" already lives in namespace "${namespace}" (${holder.className}, ${holder.actor}); ` +
@@ -57,9 +86,11 @@ export class HeadActors {
 
   reported({ info, spec }: Pick<ActorReport, "info" | "spec">): void {
     if (info === undefined) return;
+    this.#unseen.delete(info.actor);
     if (spec !== undefined) this.#specs.set(info.actor, spec);
     if (!this.#directory.reported(info)) return;
     if (info.state === "DEAD") this.#specs.delete(info.actor);
+    void this.#record(info);
     this.#parts.changed(info, spec);
     this.#answerWaiters(info);
   }
@@ -71,10 +102,16 @@ export class HeadActors {
 
   /** By id or by name; waits up to waitMs while the actor is neither alive nor dead. */
   resolve({ actor, name, namespace, waitMs }: ResolveActor): AnswerBody | Promise<AnswerBody> {
-    const info = actor === "" ? this.#directory.named(namespace, name) : this.#directory.find(actor);
-    if (info === undefined && actor === "") {
+    const found = actor === "" ? this.#directory.named(namespace, name) : this.#directory.find(actor);
+    if (found !== undefined) return this.#answer(found, actor, waitMs);
+    return this.#parts.whole(() => {
+      const info = actor === "" ? this.#directory.named(namespace, name) : this.#directory.find(actor);
+      if (info !== undefined || actor !== "") return this.#answer(info, actor, waitMs);
       throw new NotFoundError(`no actor named "${name}" lives in namespace "${namespace}"`, { name, namespace });
-    }
+    });
+  }
+
+  #answer(info: ActorInfo | undefined, actor: string, waitMs: number): AnswerBody | Promise<AnswerBody> {
     if (info !== undefined && (isSettled(info) || waitMs === 0)) return { actor: info };
     const id = info?.actor ?? actor;
     return new Promise((resolve, reject) => {
@@ -90,6 +127,8 @@ export class HeadActors {
   }
 
   async kill(body: KillActor): Promise<AnswerBody> {
+    const isHere = this.#parts.channelOf(this.#directory.find(body.actor)?.node ?? "") !== undefined;
+    if (!isHere) await this.#parts.whole(() => {});
     const info = this.#directory.find(body.actor);
     if (info === undefined) throw new NotFoundError(`actor ${body.actor} is not known to this cluster`, { actorId: body.actor });
     if (info.state === "DEAD") return { done: {} };
@@ -103,6 +142,7 @@ export class HeadActors {
     const failure = failureOf(new NodeDiedError(`node ${node} died: ${reason}`, { nodeId: node })) as Failure;
     for (const loss of this.#directory.nodeDied(node)) {
       const spec = this.#specs.get(loss.info.actor);
+      const isUnseen = this.#unseen.has(loss.info.actor);
       if (loss.kind === "dead" || spec === undefined) {
         this.#declareDead(loss.info, failure);
         continue;
@@ -113,11 +153,38 @@ export class HeadActors {
         node: "",
         worker: "",
         failure,
-        incarnation: loss.incarnation,
+        incarnation: loss.incarnation + (isUnseen ? UNHEARD_LIVES : 0),
         restarts: loss.restarts,
       } as ActorInfo;
       this.reported({ info, spec: undefined });
       this.#place(spec, info);
+    }
+  }
+
+  /** A node has told of all that lives there: what an earlier head knew to, and it did not tell of, does not. */
+  synced(node: string): void {
+    for (const actor of [...this.#unseen]) {
+      const info = this.#directory.find(actor);
+      if (info?.node !== node || info.state !== "ALIVE") continue;
+      this.#declareDead(info, failureOf(new NotFoundError("it ended while the cluster had no head")) as Failure);
+    }
+  }
+
+  /** Every node that an earlier head knew is back, or dead: what nobody tells of is placed anew, or was never begun. */
+  allSynced(): void {
+    for (const actor of [...this.#unseen]) {
+      const info = this.#directory.find(actor);
+      const spec = this.#specs.get(actor);
+      if (info === undefined || info.state === "DEAD") continue;
+      if (info.node === "" && spec !== undefined) {
+        this.#place(spec, info);
+        continue;
+      }
+      this.#parts.clock.after(UNSEEN_MS, () => {
+        if (!this.#unseen.has(actor)) return;
+        const error = new NotFoundError("its creation did not go on after the cluster had had no head");
+        this.#declareDead(info, failureOf(error) as Failure);
+      });
     }
   }
 
@@ -129,6 +196,38 @@ export class HeadActors {
   }
 
   // -- inside ------------------------------------------------------------------------------------------------------
+
+  #restore({ info, spec }: ActorReport): void {
+    if (info === undefined) return;
+    this.#recorded.add(info.actor);
+    if (info.state === "DEAD") this.#deadRecords.push(info.actor);
+    else {
+      this.#unseen.add(info.actor);
+      if (info.name !== "") this.#directory.claimName(info);
+    }
+    if (spec !== undefined) this.#specs.set(info.actor, spec);
+    this.#directory.reported(info);
+  }
+
+  /** Those that may be started again, and detached ones also when they are dead. */
+  #record(info: ActorInfo): Kept {
+    const { records } = this.#parts;
+    const { actor, state, detached } = info;
+    const spec = this.#specs.get(actor);
+    if (!records.lasting || (spec === undefined && !this.#recorded.has(actor))) return undefined;
+    if (state === "DEAD" && !detached) {
+      this.#recorded.delete(actor);
+      return records.keep("actor", actor, undefined);
+    }
+    this.#recorded.add(actor);
+    if (state === "DEAD") this.#deadRecords.push(actor);
+    const oldest = this.#deadRecords.length > DEAD_RECORDS_KEPT ? this.#deadRecords.shift() : undefined;
+    if (oldest !== undefined) {
+      this.#recorded.delete(oldest);
+      void records.keep("actor", oldest, undefined);
+    }
+    return records.keep("actor", actor, toBytes(ActorReport, { info, spec }));
+  }
 
   #declareDead(info: ActorInfo, cause: Failure): void {
     const error = new ActorDiedError(`actor ${info.className} (${info.actor}) died: ${cause.text}`, { actorId: info.actor });

@@ -3,7 +3,10 @@
 import { CodeBook, type CodePlace, type KnownCode, Recent } from "../core/index.ts";
 import { CodeStoreFullError, CodeUnavailableError, errorOf, InvalidArgumentError, NotFoundError } from "../errors.ts";
 import type { Clock, Timer } from "../seams.ts";
-import type { ActorInfo, ActorSpec, AnswerBody, ExportCode, FetchCode } from "../transport/index.ts";
+import {
+  type ActorInfo, type ActorSpec, type AnswerBody, CodeItem, type ExportCode, type FetchCode, fromBytes, toBytes,
+} from "../transport/index.ts";
+import { afterKept, type HeadRecords, type Kept, type RecordChange } from "./head-records.ts";
 
 /** What the code of one job, or of one detached actor, may take here. */
 export const JOB_CODE_BYTES = 256 * 1024 * 1024;
@@ -13,9 +16,11 @@ const FREED_A_MESSAGE = 1000;
 export const CODE_WAIT_MS = 30_000;
 /** Items that could not be exported, and why. */
 const REFUSED_KEPT = 1000;
+const HELD = new Uint8Array(0);
 
 export interface HeadCodeParts {
   readonly clock: Clock;
+  readonly records: HeadRecords;
   readonly limit: number;
   /** Whether that job runs, or that detached actor lives. */
   readonly isAlive: (holder: string) => boolean;
@@ -32,21 +37,23 @@ export class HeadCode {
   constructor(parts: HeadCodeParts) {
     this.#parts = parts;
     this.#book = new CodeBook(parts.limit);
+    this.#restore();
   }
 
   get items(): number {
     return this.#book.size;
   }
 
-  export({ id, name, bytes, stored, needs, holder, failure }: ExportCode): AnswerBody {
+  export({ id, name, bytes, stored, needs, holder, failure }: ExportCode): AnswerBody | Promise<AnswerBody> {
     this.#refuseDead(holder, name);
     const place: CodePlace | undefined = stored;
     const error = failure !== undefined ? errorOf(failure)
       : this.#book.add(holder, { id, name, bytes, place, needs }) ? undefined : this.#full(holder, name);
     if (error !== undefined) this.#refused.set(id, error);
+    const kept = error === undefined ? this.#keep(id, holder) : undefined;
     for (const told of this.#waiters.get(id) ?? []) told();
     if (error !== undefined && failure === undefined) throw error;
-    return { done: {} };
+    return afterKept(kept, () => ({ done: {} }));
   }
 
   async fetch({ id, name, holder }: FetchCode): Promise<AnswerBody> {
@@ -57,7 +64,7 @@ export class HeadCode {
       throw new CodeUnavailableError(`the code of "${name}" captured large data, and every node that had a copy has died. ` +
         "Make the function again, or put() the data and pass the ref", { codeId: id, functionName: name });
     }
-    if (!this.#book.hold(holder, id)) throw this.#full(holder, name);
+    if (!this.#hold(holder, id)) throw this.#full(holder, name);
     return { codeItem: { id, name: item.name, bytes: item.bytes, places: item.places, needs: item.needs } };
   }
 
@@ -66,17 +73,54 @@ export class HeadCode {
     if (info.state === "DEAD") return this.release(info.actor);
     if (spec === undefined || !spec.detached) return;
     const codes = [...spec.codes, ...spec.bound.flatMap(({ value }) => value?.codes ?? [])];
-    for (const id of [spec.functionId, ...codes.map((code) => code.id)]) this.#book.hold(info.actor, id);
+    for (const id of [spec.functionId, ...codes.map((code) => code.id)]) this.#hold(info.actor, id);
   }
 
   /** The job has ended, or the actor. */
   release(holder: string): void {
-    const freed = this.#book.release(holder);
+    const { freed, held } = this.#book.release(holder);
+    this.#parts.records.change([
+      ...held.map((id): RecordChange => ({ kind: "hold", id: `${holder} ${id}`, bytes: undefined })),
+      ...freed.map((id): RecordChange => ({ kind: "code", id, bytes: undefined })),
+    ]);
     for (let at = 0; at < freed.length; at += FREED_A_MESSAGE) this.#parts.freed(freed.slice(at, at + FREED_A_MESSAGE));
+  }
+
+  holders(): IterableIterator<string> {
+    return this.#book.holders();
   }
 
   nodeDied(node: string): void {
     this.#book.nodeDied(node);
+  }
+
+  /** What an earlier head had: items first, then who holds them. */
+  #restore(): void {
+    const { records } = this.#parts;
+    const items = new Map([...records.all("code")].map(([id, bytes]) => [id, fromBytes(CodeItem, bytes)]));
+    for (const [key] of records.all("hold")) {
+      const [holder, id] = key.split(" ");
+      const item = items.get(id);
+      if (item === undefined) continue;
+      const { name, bytes, places, needs } = item;
+      for (const place of places.length === 0 ? [undefined] : places) this.#book.add(holder, { id, name, bytes, place, needs });
+    }
+  }
+
+  #hold(holder: string, id: string): boolean {
+    const held = this.#book.hold(holder, id);
+    if (held && this.#book.find(id) !== undefined) this.#parts.records.keep("hold", `${holder} ${id}`, HELD);
+    return held;
+  }
+
+  #keep(id: string, holder: string): Kept {
+    const { records } = this.#parts;
+    if (!records.lasting) return undefined;
+    const { name, bytes, places, needs } = this.#book.find(id) as KnownCode;
+    return records.change([
+      { kind: "code", id, bytes: toBytes(CodeItem, { id, name, bytes, places, needs }) },
+      { kind: "hold", id: `${holder} ${id}`, bytes: HELD },
+    ]);
   }
 
   /** Waits until the item is here; rejects when it was refused, or does not come. */

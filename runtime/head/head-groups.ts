@@ -10,15 +10,21 @@ import {
 } from "../errors.ts";
 import type { EventKind } from "./head-events.ts";
 import type { Clock, Timer } from "../seams.ts";
-import type {
-  AnswerBody, Caller, Channel, CreateGroup, Draft, FindGroup, GroupInfo, RemoveGroup, Strategy,
+import {
+  type AnswerBody, type Caller, type Channel, type CreateGroup, type Draft, type FindGroup, fromBytes, GroupInfo,
+  type RemoveGroup, type Strategy, toBytes,
 } from "../transport/index.ts";
+import { afterKept, type HeadRecords, type Kept } from "./head-records.ts";
 
 /** More than an agent may wait for room. */
 const RESERVE_TIMEOUT_MS = INSIST_MS + 10 * ATTEMPT_MS;
+/** Of a group that a head does not change so often. */
+const EPOCHS_A_HEAD = 2 ** 32;
 
 export interface HeadGroupsParts {
   readonly clock: Clock;
+  readonly records: HeadRecords;
+  readonly headEpoch: number;
   readonly caller: Caller;
   readonly channelOf: (node: string) => Channel | undefined;
   /** Those that live. */
@@ -44,13 +50,16 @@ export class HeadGroups {
   /** Nodes that hold bundles of a group, or have asked for it. */
   readonly #concerned = new Map<string, Set<string>>();
   readonly #waiters = new Map<string, Set<Waiter>>();
+  /** Of the last change. */
+  #kept: Kept;
 
   constructor(parts: HeadGroupsParts) {
     this.#parts = parts;
+    for (const [, bytes] of parts.records.all("group")) this.#restore(fromBytes(GroupInfo, bytes));
   }
 
   /** A repeat changes nothing. `asker`: the node whose process wants it. */
-  create({ spec }: CreateGroup, asker: string): AnswerBody {
+  create({ spec }: CreateGroup, asker: string): AnswerBody | Promise<AnswerBody> {
     const { group: id = "", name = "", namespace = "", strategy = "", jobId = "", holder = "", bundles = [] } = spec ?? {};
     if (this.#book.spec(id) === undefined) {
       const isKnown = GROUP_STRATEGIES.some((one) => one === strategy);
@@ -66,8 +75,9 @@ export class HeadGroups {
         kind: "created",
         spec: { id, name, namespace, strategy: strategy as GroupStrategy, bundles: resources, jobId, holder },
       });
+      this.#keep(id);
     }
-    return this.#answer(id, asker);
+    return afterKept(this.#kept, () => this.#answer(id, asker));
   }
 
   /** Waits up to waitMs until its bundles are placed, or it is removed. */
@@ -79,7 +89,7 @@ export class HeadGroups {
     if (this.#book.spec(id) === undefined) {
       throw new NotFoundError(`placement group ${id} is not known to this cluster`, { groupId: id });
     }
-    if (waitMs === 0 || this.#isSettled(id)) return this.#answer(id, asker);
+    if (waitMs === 0 || this.#isSettled(id)) return afterKept(this.#kept, () => this.#answer(id, asker));
     return new Promise((resolve, reject) => {
       const answer = () => {
         waiter.timer.cancel();
@@ -93,9 +103,18 @@ export class HeadGroups {
     });
   }
 
-  remove({ group, reason }: RemoveGroup): AnswerBody {
+  remove({ group, reason }: RemoveGroup): AnswerBody | Promise<AnswerBody> {
     this.#step({ kind: "removed", group, reason });
-    return { done: {} };
+    return afterKept(this.#kept, () => ({ done: {} }));
+  }
+
+  /** A node that has joined knows of these, from an earlier head: it hears how they stand. */
+  knownAt(node: string, groups: readonly string[]): void {
+    const channel = this.#parts.channelOf(node);
+    for (const group of new Set([...groups, ...this.#with(node)])) {
+      if (this.#book.spec(group) !== undefined) this.#concern(group, node);
+      channel?.send("groupChanged", { group: this.#book.spec(group) === undefined ? forgotten(group) : this.#info(group) });
+    }
   }
 
   holderGone(holder: string, reason: string): void {
@@ -108,6 +127,11 @@ export class HeadGroups {
 
   viewChanged(): void {
     if (this.#book.isWaiting) this.#step({ kind: "viewChanged" });
+  }
+
+  /** Jobs and actors that groups end with. */
+  holders(): Set<string> {
+    return new Set(this.#book.all().map((id) => this.#book.spec(id)?.holder ?? "").filter((holder) => holder !== ""));
   }
 
   /** Why nothing that is to run in that group ever will; undefined while it may. */
@@ -149,6 +173,9 @@ export class HeadGroups {
         return this.#reserve(effect);
       case "changed":
         return this.#changed(effect.group);
+      case "forgotten":
+        this.#kept = this.#parts.records.keep("group", effect.group, undefined) ?? this.#kept;
+        return;
       case "armAttempt": {
         const { group, epoch } = effect;
         clock.after(effect.ms, () => this.#step({ kind: "attemptElapsed", group, epoch }));
@@ -172,8 +199,14 @@ export class HeadGroups {
     );
   }
 
+  /** Nobody hears of what might be forgotten. */
   #changed(id: string): void {
     const group = this.#info(id);
+    this.#keep(id);
+    void afterKept(this.#kept, () => this.#tell(id, group));
+  }
+
+  #tell(id: string, group: Draft<GroupInfo>): void {
     for (const node of this.#concerned.get(id) ?? []) {
       const channel = this.#parts.channelOf(node);
       if (channel === undefined) this.#concerned.get(id)?.delete(node);
@@ -183,6 +216,27 @@ export class HeadGroups {
     if (kind !== undefined) this.#parts.changed(kind, id, group.reason || group.spec?.strategy || "");
     if (group.state === "REMOVED") this.#concerned.delete(id);
     if (this.#isSettled(id)) for (const waiter of [...(this.#waiters.get(id) ?? [])]) waiter.answer();
+  }
+
+  #keep(id: string): void {
+    if (this.#parts.records.lasting) this.#kept = this.#parts.records.keep("group", id, toBytes(GroupInfo, this.#info(id)));
+  }
+
+  #restore({ spec, epoch, state, reason }: GroupInfo): void {
+    const { group: id = "", name = "", namespace = "", strategy = "", jobId = "", holder = "", bundles = [] } = spec ?? {};
+    const above = Math.max(epoch + 1, this.#parts.headEpoch * EPOCHS_A_HEAD);
+    this.#step({
+      kind: "restored", epoch: above, view: { id, epoch, state, reason, bundles },
+      spec: {
+        id, name, namespace, strategy: strategy as GroupStrategy, jobId, holder,
+        bundles: bundles.map((bundle) => bundle.resources),
+      },
+    });
+  }
+
+  /** Groups with a bundle there. */
+  #with(node: string): string[] {
+    return this.#book.all().filter((id) => this.#book.view(id)?.bundles.some((bundle) => bundle.node === node));
   }
 
   #isSettled(id: string): boolean {
@@ -206,4 +260,9 @@ export class HeadGroups {
     const spec = { group: id, name, namespace, strategy, bundles: [...bundles], jobId, holder, detached: holder === "" };
     return { spec, epoch, state, reason };
   }
+}
+
+/** Of a group that no head remembers. */
+function forgotten(group: string): Draft<GroupInfo> {
+  return { spec: { group }, epoch: Number.MAX_SAFE_INTEGER, state: "REMOVED", reason: "long ago" };
 }

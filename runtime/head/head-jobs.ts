@@ -2,6 +2,7 @@
 
 import { InvalidArgumentError } from "../errors.ts";
 import type { RegisterJob } from "../transport/index.ts";
+import type { HeadRecords, Kept } from "./head-records.ts";
 
 interface Job {
   readonly id: string;
@@ -28,7 +29,19 @@ interface JobNews {
 }
 
 export class HeadJobs {
+  readonly #records: HeadRecords;
   readonly #jobs = new Map<string, Job>();
+  #kept: Kept;
+
+  constructor(records: HeadRecords) {
+    this.#records = records;
+    for (const [id, bytes] of records.all("job")) this.#jobs.set(id, JSON.parse(Buffer.from(bytes).toString()) as Job);
+  }
+
+  /** Of the last change. */
+  get kept(): Kept {
+    return this.#kept;
+  }
 
   /** Under the id and namespace that the driver chose. A repeat by the same process changes nothing. */
   register({ details, processId, nodeId, driverNode }: RegisterJob): JobNews {
@@ -51,6 +64,7 @@ export class HeadJobs {
       reason: "",
     };
     this.#jobs.set(jobId, job);
+    this.#keep(job);
     return newsOf(job);
   }
 
@@ -78,9 +92,17 @@ export class HeadJobs {
     if (job === undefined || job.state === "ENDED") return false;
     job.state = "ENDED";
     job.reason = reason;
+    this.#keep(job);
     const ended = [...this.#jobs.values()].filter((one) => one.state === "ENDED");
-    if (ended.length > ENDED_JOBS_KEPT) this.#jobs.delete(ended[0].id);
+    if (ended.length > ENDED_JOBS_KEPT) {
+      this.#jobs.delete(ended[0].id);
+      this.#records.keep("job", ended[0].id, undefined);
+    }
     return true;
+  }
+
+  #keep(job: Job): void {
+    this.#kept = this.#records.keep("job", job.id, Buffer.from(JSON.stringify(job)));
   }
 
   /** For the state API. */

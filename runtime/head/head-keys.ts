@@ -2,7 +2,7 @@
 
 import { InvalidArgumentError } from "../errors.ts";
 import type { OpenStorage, StoreChange } from "../storage/index.ts";
-import type { AnswerBody, CommitKeys, ReadKeys } from "../transport/index.ts";
+import type { AnswerBody, CallContext, CommitKeys, ReadKeys } from "../transport/index.ts";
 
 /** A key's UTF-8 bytes; LMDB takes keys of up to 1978. */
 const KEY_BYTES = 1024;
@@ -13,15 +13,22 @@ const COMMIT_CHANGES = 10_000;
 const ANSWER_BYTES = 4 * 1024 * 1024;
 /** Keys of users lie beside what the head itself may keep. */
 const PREFIX = "kv/";
+/** Conditional batches that were applied: one that is asked again, of a later head too, is not refused for its own effect. */
+const APPLIED = "applied/";
+const APPLIED_KEPT = 4096;
+const NOTHING = new Uint8Array(0);
 
 export class HeadKeys {
   readonly #storage: OpenStorage;
 
+  readonly #applied: string[];
+
   constructor(storage: OpenStorage) {
     this.#storage = storage;
+    this.#applied = storage.scan({ prefix: APPLIED, limit: APPLIED_KEPT }).map(({ key }) => key);
   }
 
-  async commit({ changes }: CommitKeys): Promise<AnswerBody> {
+  async commit({ changes }: CommitKeys, { origin, id, attempt }: CallContext): Promise<AnswerBody> {
     const bytes = changes.reduce((sum, { value }) => sum + value.length, 0);
     if (changes.length > COMMIT_CHANGES || bytes > COMMIT_BYTES) {
       throw new InvalidArgumentError(
@@ -29,8 +36,20 @@ export class HeadKeys {
         "make several",
       );
     }
-    const refused = await this.#storage.commit(changes.map(changeOf));
+    const written = changes.map(changeOf);
+    if (this.#storage.lasting && changes.some(({ kind }) => kind === "check")) {
+      const key = `${APPLIED}${origin} ${id}`;
+      if (attempt > 1 && this.#storage.get(key) !== undefined) return { committed: { applied: true, refused: "" } };
+      written.push({ kind: "set", key, value: NOTHING }, ...this.#forgotten());
+      this.#applied.push(key);
+    }
+    const refused = await this.#storage.commit(written);
     return { committed: { applied: refused === undefined, refused: refused?.slice(PREFIX.length) ?? "" } };
+  }
+
+  #forgotten(): StoreChange[] {
+    const oldest = this.#applied.length >= APPLIED_KEPT ? this.#applied.shift() : undefined;
+    return oldest === undefined ? [] : [{ kind: "delete", key: oldest }];
   }
 
   read({ key, exact, after, limit }: ReadKeys): AnswerBody {

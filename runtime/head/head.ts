@@ -1,10 +1,10 @@
 // The head: cluster metadata and nothing else. Membership and health of nodes, the actor directory, jobs and names.
 //
-// It sees no user value, runs no user code and knows no single object. Every agent holds one link to it; what agents report
-// they also know themselves, so a head that starts anew learns it again from their reports.
+// It sees no user value, runs no user code and knows no single object. Every agent holds one link to it. A head that starts anew
+// finds in its storage what agents can't tell it (head-records.ts), and learns the rest from their reports.
 
 import { LOOK_EVERY_MS, Membership, type MembershipEffect } from "../core/index.ts";
-import { failureOf, InvalidArgumentError, NotFoundError } from "../errors.ts";
+import { failureOf, HeadUnavailableError, InvalidArgumentError, NotFoundError, type TroupeError } from "../errors.ts";
 import type { Seams, Timer } from "../seams.ts";
 import {
   AgentDetails, Callee, Caller, fromBytes, HeadWelcome, RelayHub, toBytes,
@@ -19,6 +19,8 @@ import { HeadEvents } from "./head-events.ts";
 import { HeadGroups } from "./head-groups.ts";
 import { HeadJobs } from "./head-jobs.ts";
 import { HeadKeys } from "./head-keys.ts";
+import { afterKept, HeadRecords } from "./head-records.ts";
+import { HeadRoll } from "./head-roll.ts";
 import { HeadState, nodeRow } from "./head-state.ts";
 
 /** Views are sent to agents at most this often. */
@@ -32,6 +34,8 @@ export interface HeadParts {
   readonly codeLimit?: number | undefined;
   /** Open: what outlives this head. */
   readonly storage: OpenStorage;
+  /** It can't keep what it has to, another head has taken its storage over for one: its process has to end. */
+  readonly failed?: (error: TroupeError) => void;
 }
 
 interface AgentLink {
@@ -44,7 +48,7 @@ export class Head {
   readonly #parts: HeadParts;
   readonly #membership = new Membership();
   readonly #agents = new Map<string, AgentLink>();
-  readonly #deadNodes: Draft<NodeInfo>[] = [];
+  readonly #roll: HeadRoll;
   readonly caller: Caller;
   readonly #actors: HeadActors;
   readonly #jobs: HeadJobs;
@@ -63,11 +67,15 @@ export class Head {
   constructor(parts: HeadParts) {
     this.#parts = parts;
     this.caller = new Caller(parts.seams.clock);
-    this.#jobs = new HeadJobs();
+    const records = new HeadRecords(parts.storage, (error) => this.#parts.failed?.(error));
+    this.#roll = new HeadRoll(records);
+    this.#jobs = new HeadJobs(records);
     this.#events = new HeadEvents(parts.seams.clock);
     this.#keys = new HeadKeys(parts.storage);
     this.#actors = new HeadActors({
       clock: parts.seams.clock,
+      records,
+      whole: (then) => this.#roll.whole(then),
       random: parts.seams.random,
       caller: this.caller,
       channelOf: (node) => this.#agents.get(node)?.channel,
@@ -84,13 +92,13 @@ export class Head {
     });
     const isAlive = (holder: string) => this.#jobs.isRunning(holder) || this.#actors.isAlive(holder);
     this.#groups = new HeadGroups({
-      clock: parts.seams.clock, caller: this.caller, isAlive,
+      clock: parts.seams.clock, records, headEpoch: parts.storage.epoch, caller: this.caller, isAlive,
       changed: (kind, id, text) => this.#events.tell(kind, id, text),
       channelOf: (node) => this.#agents.get(node)?.channel,
       nodes: () => [...this.#agents.values()].map(({ node, info }) => ({ ...info, state: this.#stateOf(node) }) as GroupNode),
     });
     this.#code = new HeadCode({
-      clock: parts.seams.clock, limit: parts.codeLimit ?? JOB_CODE_BYTES,
+      clock: parts.seams.clock, records, limit: parts.codeLimit ?? JOB_CODE_BYTES,
       isAlive,
       freed: (ids) => this.#broadcast((channel) => channel.send("codeFreed", { ids })),
     });
@@ -104,6 +112,8 @@ export class Head {
       },
     });
     this.#hub = new RelayHub({ identity: parts.identity, clock: parts.seams.clock, admit: (peer) => this.#admit(peer) });
+    this.#roll.restore(this.#membership, parts.identity.nodeId);
+    this.#roll.onceWhole(() => this.#goOn());
     this.#scheduleTick();
   }
 
@@ -132,13 +142,18 @@ export class Head {
       };
     }
     const details = fromBytes(AgentDetails, peer.details);
+    const { epoch } = this.#parts.storage;
+    if (details.headEpoch > epoch) {
+      const text = `this head, of epoch ${epoch}, is older than one node ${peer.nodeId} knows, of epoch ${details.headEpoch}`;
+      return { refused: failureOf(new HeadUnavailableError(text)) };
+    }
     const refusal = this.#membership
       .step({ kind: "joined", node: peer.nodeId, process: peer.processId })
       .find((effect) => effect.kind === "refuse");
     if (refusal !== undefined) return { refused: failureOf(new InvalidArgumentError(refusal.text)) };
     return {
       handler: this.#handler(peer),
-      details: toBytes(HeadWelcome, { headEpoch: this.#parts.storage.epoch, view: this.#view() }),
+      details: toBytes(HeadWelcome, { headEpoch: epoch, view: this.#view(), jobs: this.#jobs.running().map((job) => job.jobId) }),
       accepted: (channel) => this.#joined(peer, channel, details),
     };
   }
@@ -147,12 +162,14 @@ export class Head {
     const info = {
       id: peer.nodeId, address: details.address, host: details.host, state: "ALIVE", total: details.total,
       available: details.total, reclaimable: details.total, labels: details.labels, isHead: details.isHead, pid: peer.pid,
-      metricsPort: details.metricsPort,
+      metricsPort: details.metricsPort, process: peer.processId,
     };
     if (details.isHead) this.#hub.connect(channel);
     for (const job of this.#jobs.running()) channel.send("adoptJob", job);
     this.#agents.set(peer.nodeId, { node: peer.nodeId, channel, info });
-    this.#events.tell("node-joined", peer.nodeId, details.address === "" ? details.host : details.address.replace(/^tcp:/, ""));
+    const place = details.address === "" ? details.host : details.address.replace(/^tcp:/, "");
+    if (this.#roll.joined(info)) this.#events.tell("node-joined", peer.nodeId, place);
+    if (details.isHead) for (const node of this.#roll.formerHomes(peer.nodeId)) this.#formerHome(node);
     this.#viewSoon();
   }
 
@@ -163,10 +180,12 @@ export class Head {
         const isNew = !this.#jobs.isRunning(body.details?.jobId ?? "");
         const job = this.#jobs.register(body);
         if (isNew) this.#events.tell("job-started", job.jobId, body.details?.entry ?? "");
-        this.#broadcast((channel) => channel.send("adoptJob", job));
-        return { registeredJob: { jobId: job.jobId, namespace: job.namespace } };
+        return afterKept(this.#jobs.kept, () => {
+          this.#broadcast((channel) => channel.send("adoptJob", job));
+          return { registeredJob: { jobId: job.jobId, namespace: job.namespace } };
+        });
       },
-      createActor: ({ spec }) => this.#actors.claim(spec as NonNullable<typeof spec>),
+      createActor: ({ spec }) => this.#actors.claim(spec as NonNullable<typeof spec>, node),
       resolveActor: (body) => this.#actors.resolve(body),
       killActor: (body) => this.#actors.kill(body),
       exportCode: (body) => this.#code.export(body),
@@ -174,7 +193,7 @@ export class Head {
       createGroup: (body) => this.#groups.create(body, node),
       findGroup: (body) => this.#groups.find(body, node),
       removeGroup: (body) => this.#groups.remove(body),
-      commitKeys: (body) => this.#keys.commit(body),
+      commitKeys: (body, context) => this.#keys.commit(body, context),
       readKeys: (body) => this.#keys.read(body),
       drainNode: (body) => this.#drain(body.node),
       listState: async (body) => ({ stateRows: await this.#state.list(body) }),
@@ -184,7 +203,7 @@ export class Head {
         nodeReport: (report) => this.#reported(node, report),
         actorReport: (report) => this.#actors.reported(report),
         processDied: (died) => this.#processDied(died),
-        jobEnded: (ended) => this.#jobEnded(ended.jobId, ended.reason),
+        agentSynced: ({ groups, draining }) => this.#synced(node, groups, draining),
         call: (call, channel) => callee.called(call, channel),
         answer: (answer) => this.caller.answered(answer),
         relay: (message) => this.#hub.deliver(message),
@@ -217,10 +236,15 @@ export class Head {
 
   #nodeDied(node: string, reason: string): void {
     const agent = this.#agents.get(node);
+    const info = agent?.info ?? this.#roll.find(node);
     this.#agents.delete(node);
-    this.#events.tell("node-died", node, reason);
-    if (agent !== undefined) this.#deadNodes.push({ ...agent.info, state: "DEAD", reason, available: {} });
+    const kept = info === undefined ? undefined : this.#roll.died({ ...info, state: "DEAD", reason, available: {} });
     agent?.channel.close("declared dead");
+    void afterKept(kept, () => this.#nodeIsDead(node, reason));
+  }
+
+  #nodeIsDead(node: string, reason: string): void {
+    this.#events.tell("node-died", node, reason);
     this.#broadcast((channel) => channel.send("nodeDied", { node, reason }));
     this.#code.nodeDied(node);
     this.#groups.nodeGone(node, `it died: ${reason}`);
@@ -231,6 +255,28 @@ export class Head {
       if (driverNode !== node) this.#broadcast((channel) => channel.send("nodeDied", { node: driverNode, reason: text }));
       this.#jobEnded(id, text);
     }
+    this.#roll.synced(node);
+  }
+
+  #formerHome(node: string): void {
+    this.#do(this.#membership.step({ kind: "linkLost", node, reason: "the head that was there was started on another node" }));
+  }
+
+  /** An agent has told everything that lives on its node: at its first join nothing, later what it had told the head before. */
+  #synced(node: string, groups: readonly string[], draining: boolean): void {
+    if (draining) this.#do(this.#membership.step({ kind: "draining", node }));
+    this.#groups.knownAt(node, groups);
+    this.#actors.synced(node);
+    this.#roll.synced(node);
+  }
+
+  /** All that an earlier head knew is back or dead. What it had not come to do is done now. */
+  #goOn(): void {
+    const isGone = (holder: string) => !this.#jobs.isRunning(holder) && !this.#actors.isAlive(holder);
+    const reason = "what it belongs to has ended";
+    for (const holder of [...this.#groups.holders()].filter(isGone)) this.#groups.holderGone(holder, reason);
+    for (const holder of [...this.#code.holders()].filter(isGone)) this.#code.release(holder);
+    this.#actors.allSynced();
   }
 
   #processDied(died: ProcessDied): void {
@@ -243,6 +289,10 @@ export class Head {
 
   #jobEnded(jobId: string, reason: string): void {
     if (!this.#jobs.end(jobId, reason)) return;
+    void afterKept(this.#jobs.kept, () => this.#jobIsOver(jobId, reason));
+  }
+
+  #jobIsOver(jobId: string, reason: string): void {
     this.#events.tell("job-ended", jobId, reason);
     this.#broadcast((channel) => channel.send("jobEnded", { jobId, reason }));
     this.#code.release(jobId);
@@ -267,7 +317,7 @@ export class Head {
       reclaimable: {},
       state: this.#stateOf(agent.node),
     }));
-    return { nodes: [...nodes, ...this.#deadNodes], version: this.#viewVersion };
+    return { nodes: [...nodes, ...this.#roll.rows()], version: this.#viewVersion };
   }
 
   #stateOf(node: string): string {

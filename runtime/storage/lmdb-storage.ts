@@ -13,17 +13,27 @@ const AFTER_ALL = Buffer.from([0xff]);
 
 const keyOf = (key: string): Buffer => Buffer.concat([KEYS, Buffer.from(key)]);
 
+export interface LmdbOptions {
+  /** False: what was answered outlives its process, but not the machine. Default true. */
+  readonly synced?: boolean;
+}
+
 export class LmdbStorage implements Storage {
+  readonly lasting = true;
   readonly #folder: string;
+  readonly #synced: boolean;
   #env: RootDatabase<Buffer, Buffer> | undefined;
 
-  constructor(folder: string) {
+  constructor(folder: string, { synced = true }: LmdbOptions = {}) {
     this.#folder = folder;
+    this.#synced = synced;
   }
 
   async open(): Promise<number> {
     const { open } = await import("lmdb");
-    this.#env = open<Buffer, Buffer>({ path: this.#folder, encoding: "binary", keyEncoding: "binary", overlappingSync: false });
+    this.#env = open<Buffer, Buffer>({
+      path: this.#folder, encoding: "binary", keyEncoding: "binary", overlappingSync: false, noSync: !this.#synced,
+    });
     const env = this.#env;
     return env.transaction(() => {
       const epoch = epochIn(env) + 1;

@@ -7,6 +7,7 @@ const bytesOf = (text: string): string => Buffer.from(text).toString("latin1");
 const textOf = (bytes: string): string => Buffer.from(bytes, "latin1").toString();
 
 export class MemoryStorage implements Storage {
+  readonly lasting = false;
   readonly #values = new Map<string, Uint8Array>();
   /** Sorted. */
   readonly #keys: string[] = [];

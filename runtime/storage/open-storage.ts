@@ -15,6 +15,10 @@ export class OpenStorage {
     return new OpenStorage(storage, await storage.open());
   }
 
+  get lasting(): boolean {
+    return this.#storage.lasting;
+  }
+
   get(key: string): Uint8Array | undefined {
     return this.#storage.get(key);
   }

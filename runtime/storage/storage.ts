@@ -27,6 +27,8 @@ export interface Range {
 export type Outcome = string | undefined;
 
 export interface Storage {
+  /** What was answered is there for whoever opens it next. */
+  readonly lasting: boolean;
   /** Takes the store over, and gives the new epoch. Called once. */
   open(): Promise<number>;
   get(key: string): Uint8Array | undefined;

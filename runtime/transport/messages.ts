@@ -43,16 +43,17 @@ export type AnswerOf<N extends AnswerName> = NonNullable<AnswerBodies[N]>;
 export { fromBytes, toBytes, WireError } from "../../proto/wire.ts";
 export type { Codec, Draft } from "../../proto/wire.ts";
 export {
-  ActorSpec, AgentDetails, AgentWelcome, DriverDetails, HeadWelcome, ProcessWelcome, StoreGrant, Value, WorkerDetails,
+  ActorReport, ActorSpec, AgentDetails, AgentWelcome, CodeItem, DriverDetails, GroupInfo, HeadWelcome, NodeInfo,
+  ProcessWelcome, StoreGrant, Value, WorkerDetails,
 } from "../../proto/generated/contract.ts";
 export type {
-  ActorAck, ActorCall, ActorChanged, ActorConstructed, ActorEnded, ActorExiting, ActorInfo, ActorReport, AdoptJob,
+  ActorAck, ActorCall, ActorChanged, ActorConstructed, ActorEnded, ActorExiting, ActorInfo, AdoptJob, AgentSynced,
   AllocateObject, Answer, Borrow, BorrowAck, BoundArg, Bundle, Call, CallStuck, CancelObject, CancelTask, Chain, Chunk,
-  ClusterView, Code, CodeFreed, CodeItem, CollectGarbage, CommitKeys, Committed, ConstructActor, CreateActor, CreateGroup,
-  DeathCause, DescribeProcess, DescriptorGrant, Done, Drop, EndActor, EndLease, EndThread, Exit, ExportCode, FetchCode,
-  FetchObject, FindGroup, FindObjects, FreeObjects, Goodbye, GrantDescriptors, GrantSlab, GroupInfo, GroupSpec, Heartbeat,
+  ClusterView, Code, CodeFreed, CollectGarbage, CommitKeys, Committed, ConstructActor, CreateActor, CreateGroup,
+  DeathCause, DescribeProcess, DescriptorGrant, Disturb, Done, Drop, EndActor, EndLease, EndThread, Exit, ExportCode, FetchCode,
+  FetchObject, FindGroup, FindObjects, FreeObjects, Goodbye, GrantDescriptors, GrantSlab, GroupSpec, Heartbeat,
   HeldRef, Hello, JobEnded, KeyEntries, KillActor, LeaseGranted, LeaseRefused, LeaseRequest, LeaseReturned, LeaseRevoked,
-  ListState, LogLines, LogPart, LookUpProcess, LostObject, Metrics, NodeDied, NodeInfo, NodeReport, ObjectGrant, ObjectsOpened,
+  ListState, LogLines, LogPart, LookUpProcess, LostObject, Metrics, NodeDied, NodeReport, ObjectGrant, ObjectsOpened,
   Ping, PlaceActor, Pong, ProcessDied, PushTask, ReadChunk, ReadKeys, ReadLog, ReadStack, Refused, RegisteredJob,
   RegisteredNode, RegisterJob, RegisterNode, Relay, RelayClosed, RemoveGroup, ReserveBundles, ResolveActor, Resolved, Resumed,
   SlabGrant, StackTold, StartThread, StateRows, Stored, Strategy, StreamHanded, StreamItem, StreamPosition, StreamPull,

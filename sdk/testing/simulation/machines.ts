@@ -1,6 +1,6 @@
 // The programs of a simulated cluster: head, agents, workers and a driver, the same shells as in real processes.
 
-import { Agent } from "../../../runtime/agent/index.ts";
+import { Agent, HEAD_WAIT_MS } from "../../../runtime/agent/index.ts";
 import { startDriver } from "../../../runtime/driver/index.ts";
 import { InvalidArgumentError } from "../../../runtime/errors.ts";
 import { Head } from "../../../runtime/head/index.ts";
@@ -70,7 +70,8 @@ export class Machines {
     const agent = new Agent({
       seams: this.#world.seams(process, { spawn: (request) => this.#spawn(node, request) }),
       identity: this.#identity("agent", process),
-      sessionDir: `/${id}`, headAddress: isHead ? HEAD_ADDRESS : "tcp:node-1", isHead, listen: `tcp:${id}`, host: id,
+      sessionDir: `/${id}`, headAddress: isHead ? HEAD_ADDRESS : "tcp:node-1", isHead, headWaitMs: HEAD_WAIT_MS,
+      listen: `tcp:${id}`, host: id,
       total: resourcesOf(described), labels: described.labels ?? {},
       store: memory.store, openStore: memory.open, claims: memory.claims,
       workerConfig: (worker) => worker, workerSilenceMs: 0, logs: undefined,

@@ -3,6 +3,7 @@
 import { describe, expect, test } from "vitest";
 import { CodeStoreFullError, CodeUnavailableError, failureOf, NotFoundError } from "../../../runtime/errors.ts";
 import { CODE_WAIT_MS, HeadCode } from "../../../runtime/head/head-code.ts";
+import type { HeadRecords } from "../../../runtime/head/head-records.ts";
 import type { Clock, Timer } from "../../../runtime/seams.ts";
 import type { ActorInfo, ActorSpec, ExportCode } from "../../../runtime/transport/index.ts";
 
@@ -27,7 +28,9 @@ function head(limit = 100_000) {
   const clock = new HandClock();
   const alive = new Set(["job"]);
   const freed: string[] = [];
-  const code = new HeadCode({ clock, limit, isAlive: (holder) => alive.has(holder), freed: (ids) => freed.push(...ids) });
+  const records = { lasting: false, all: () => [], keep: () => undefined, change: () => undefined } as unknown as HeadRecords;
+  const isAlive = (holder: string) => alive.has(holder);
+  const code = new HeadCode({ clock, records, limit, isAlive, freed: (ids) => freed.push(...ids) });
   return { clock, alive, freed, code };
 }
 

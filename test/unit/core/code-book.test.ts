@@ -19,12 +19,12 @@ describe("holding", () => {
     expect(book.add("job-1", code("a"))).toBe(true);
     expect(book.add("job-2", code("a"))).toBe(true);
     book.add("job-2", code("b"));
-    expect(book.release("job-1")).toEqual([]);
+    expect(book.release("job-1").freed).toEqual([]);
     expect(book.find("a")?.name).toBe("name of a");
-    expect(book.release("job-2").sort()).toEqual(["a", "b"]);
+    expect(book.release("job-2").freed.sort()).toEqual(["a", "b"]);
     expect(book.find("a")).toBeUndefined();
     expect(book.size).toBe(0);
-    expect(book.release("job-2")).toEqual([]);
+    expect(book.release("job-2").freed).toEqual([]);
   });
 
   test("who holds code holds the data it needs", () => {
@@ -32,16 +32,16 @@ describe("holding", () => {
     book.add("job", data("d", "node-1"));
     book.add("job", code("c", 10, { needs: ["d"] }));
     expect(book.hold("actor", "c")).toBe(true);
-    expect(book.release("job")).toEqual([]);
+    expect(book.release("job").freed).toEqual([]);
     expect(book.find("d")?.places).toHaveLength(1);
-    expect(book.release("actor").sort()).toEqual(["c", "d"]);
+    expect(book.release("actor").freed.sort()).toEqual(["c", "d"]);
   });
 
   test("to hold what is not there is nothing", () => {
     const book = new CodeBook(10_000);
     expect(book.hold("job", "gone")).toBe(true);
     expect(book.bytesOf("job")).toBe(0);
-    expect(book.release("job")).toEqual([]);
+    expect(book.release("job").freed).toEqual([]);
   });
 });
 
@@ -58,7 +58,7 @@ describe("the limit of a holder", () => {
     expect(book.add("job", code("a"))).toBe(true);
     expect(book.add("other", code("c"))).toBe(true);
     expect(book.hold("job", "c")).toBe(false);
-    expect(book.release("job").sort()).toEqual(["a", "b"]);
+    expect(book.release("job").freed.sort()).toEqual(["a", "b"]);
     expect(book.bytesOf("job")).toBe(0);
   });
 

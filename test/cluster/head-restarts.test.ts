@@ -1,0 +1,60 @@
+// The head dies and is started again: what was acknowledged is there, what runs goes on, and nobody sees an error.
+
+import { expect, test } from "vitest";
+import { get, getActor, inGroup, kv, list, placementGroup, ready, remote } from "troupe";
+import { testCluster, type TestCluster } from "troupe/testing";
+
+const pause = (ms: number) => new Promise<void>((resolve) => void setTimeout(resolve, ms));
+
+class Counter {
+  #n = 0;
+
+  add(): number {
+    this.#n += 1;
+    return this.#n;
+  }
+}
+
+/** As anything may kill it: its agent is not told. */
+async function killHead(cluster: TestCluster): Promise<number> {
+  const { head } = await cluster.pids();
+  process.kill(head, "SIGKILL");
+  return head;
+}
+
+test("tasks and calls under way go on, and what was made before is there afterwards", async () => {
+  await using cluster = await testCluster({ head: { numCpus: 2 }, nodes: [{ numCpus: 2, resources: { far: 1 } }] });
+  await cluster.connect();
+  const counter = remote(Counter, { name: "counter", lifetime: "detached", namespace: "ns", maxRestarts: 1 }).remote();
+  const far = remote(Counter, { resources: { far: 0.1 } }).remote();
+  await Promise.all([ready(counter), ready(far)]);
+  const group = await placementGroup([{ CPU: 0.5 }, { CPU: 0.5 }], { strategy: "SPREAD", name: "spread" });
+  await group.ready();
+  await kv.set("before", { n: 1 });
+  const slow = remote(async (ms: number) => {
+    await new Promise((resolve) => setTimeout(resolve, ms));
+    return ms;
+  }, { numCpus: 0.25 });
+  const running = [300, 600, 900].map((ms) => slow.remote(ms));
+  await pause(100);
+
+  const before = await killHead(cluster);
+  const calls = await Promise.all(Array.from({ length: 20 }, () => get(far.add.remote())));
+  expect(calls).toEqual(Array.from({ length: 20 }, (_, index) => index + 1));
+  await kv.set("after", 2);
+  expect(await kv.get("before")).toEqual({ n: 1 });
+  expect(await kv.get("after")).toBe(2);
+  expect(await get(running)).toEqual([300, 600, 900]);
+  expect((await cluster.pids()).head).not.toBe(before);
+
+  const same = await getActor<Counter>("counter", { namespace: "ns" });
+  expect(await get(same.add.remote())).toBe(1);
+  const where = remote(() => process.pid, { numCpus: 0.5 });
+  await get([0, 1].map((bundleIndex) => where.options({ schedulingStrategy: inGroup(group, { bundleIndex }) }).remote()));
+  expect((await list.nodes()).map(({ state }) => state)).toEqual(["ALIVE", "ALIVE"]);
+  expect((await list.placementGroups()).map(({ name, state }) => [name, state])).toEqual([["spread", "CREATED"]]);
+  expect((await list.actors()).map(({ state }) => state)).toEqual(["ALIVE", "ALIVE"]);
+  expect((await list.jobs()).map(({ state }) => state)).toEqual(["RUNNING"]);
+  await group.remove();
+  expect((await list.placementGroups()).map(({ state }) => state)).toEqual(["REMOVED"]);
+});
