@@ -5,6 +5,7 @@ import { Builder } from "./graph/builder.ts";
 import {
   type DagDefinition, type DagOptions, type DagSchedule, defineDag, paramsOf, type ParamNodes, type Result,
 } from "./graph/dag.ts";
+import { noteDefined, noteUsed } from "./graph/defined.ts";
 import { mermaidOf } from "./graph/mermaid.ts";
 import type { In } from "./graph/node.ts";
 import { type Backfill, type BackfillOptions, planBackfill, type PlannedRun, startBackfill } from "./run/backfill.ts";
@@ -54,9 +55,11 @@ export function dag<B>(id: string, body: () => B): Dag<Record<string, never>, B>
 export function dag(id: string, options: unknown, body?: unknown): unknown {
   const given = body === undefined ? {} : (options as DagOptions<object>);
   const definition = defineDag(id, given, (body ?? options) as (params: object) => unknown);
+  noteDefined(definition);
   for (const warning of definition.graph.warnings) process.emitWarning(warning, { type: "TroupeDagWarning", code: id });
   const call = (params: object = {}): unknown => {
     Builder.here(`dag ${id}`);
+    noteUsed(definition);
     return definition.inline(params);
   };
   return Object.defineProperties(Object.assign(call, {

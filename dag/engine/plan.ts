@@ -79,3 +79,8 @@ export function instanceName(id: string, coords: Coords): InstanceName {
   if (coords.length === 0) return { id };
   return { id: `${id}[${coords.join(",")}]`, mapIndex: coords.length === 1 ? coords[0] : coords };
 }
+
+/** The task of an instance: "train" of "train[2]". */
+export function taskOf(name: string): string {
+  return name.replace(/\[[\d,]+\]$/, "");
+}

@@ -2,6 +2,7 @@
 
 import { randomBytes } from "node:crypto";
 import { InvalidArgumentError } from "../../sdk/index.ts";
+import { taskOf } from "../engine/plan.ts";
 import { type DagDefinition, dataIntervalOf } from "../graph/dag.ts";
 import { dateOf } from "../time/dates.ts";
 import { timesWithin } from "../time/schedule.ts";
@@ -80,12 +81,12 @@ export function startBackfill(definition: DagDefinition<object, unknown>, option
 /** All of it again, in the run that is there. */
 async function again(dagId: string, logicalDate: Date): Promise<DagRun> {
   const run = runAt(dagId, logicalDate) as DagRun;
-  const ids = new Set((await run.tasks()).map(({ id }) => id));
+  const ids = new Set((await run.tasks()).map(({ id }) => taskOf(id)));
   return run.clear([...ids]);
 }
 
 function runAt(dagId: string, logicalDate: Date): DagRun | undefined {
-  return runs.of(dagId).findLast((run) => run.type !== "manual" && run.logicalDate.getTime() === logicalDate.getTime());
+  return runs.all(dagId).findLast((run) => run.type !== "manual" && run.logicalDate.getTime() === logicalDate.getTime());
 }
 
 function actionFor(run: DagRun | undefined, reprocess: "none" | "failed" | "completed"): PlannedRun["action"] {

@@ -2,10 +2,10 @@
 // events.
 
 import type { RunEffect, RunEvent } from "../engine/events.ts";
-import { type Coords, descendants, instanceName, type InstanceName, keyOf } from "../engine/plan.ts";
+import { type Coords, descendants, instanceName, keyOf, taskOf } from "../engine/plan.ts";
 import { RunMachine } from "../engine/run-machine.ts";
-import { attemptOf, type Instance, type Slot } from "../engine/slots.ts";
-import { isOver, isTerminal, type RunState, type TaskState } from "../engine/states.ts";
+import { attemptOf } from "../engine/slots.ts";
+import { isOver, isTerminal, type RunState } from "../engine/states.ts";
 import type { Waiting } from "../engine/admission.ts";
 import { DagRunFailedError, DeadlineError, NotFoundError, TaskCancelledError } from "../../sdk/index.ts";
 import type { Draft } from "../graph/draft.ts";
@@ -17,23 +17,14 @@ import { assetMade } from "../time/assets.ts";
 import type { Timer } from "./clock.ts";
 import type { RunSummary, Told } from "./context.ts";
 import type { Engine } from "./engine.ts";
-import { EventLog, type DagEvent } from "./event-log.ts";
+import { EventLog, type DagEvent, type EventPage } from "./event-log.ts";
 import { lengthOf } from "./inputs.ts";
 import { withoutCluster } from "./keys.ts";
+import { isShown, rowsOf, type TaskInstanceRow } from "./rows.ts";
 import { Resolver } from "./resolver.ts";
 import type { Attempt, Ended } from "./runner.ts";
 import { startTriggered } from "./triggered.ts";
 import { explain, type Why } from "./why.ts";
-
-export interface TaskInstanceRow extends InstanceName {
-  readonly state: TaskState;
-  readonly attempt: number;
-  readonly startedAt?: Date | undefined;
-  readonly endedAt?: Date | undefined;
-  readonly nodeId?: string | undefined;
-  readonly workerPid?: number | undefined;
-  readonly reason?: string | undefined;
-}
 
 export interface RunOptions {
   readonly maxActiveTasks?: number | undefined;
@@ -42,6 +33,9 @@ export interface RunOptions {
   readonly onSuccess?: DagTaskOptions["onSuccess"];
   readonly onFailure?: DagTaskOptions["onFailure"];
 }
+
+/** Characters of the stack of an error that the log of a run keeps. */
+const STACK_MAX = 4000;
 
 export class DagRun<R = unknown> {
   readonly #engine: Engine;
@@ -58,6 +52,8 @@ export class DagRun<R = unknown> {
   readonly #ready = new Map<string, Waiting>();
   readonly #timers = new Map<string, Timer>();
   readonly #log = new EventLog();
+  #startedAt: Date | undefined;
+  #endedAt: Date | undefined;
   #ended!: Promise<void>;
   #end!: () => void;
 
@@ -100,14 +96,18 @@ export class DagRun<R = unknown> {
     return this.#machine.state;
   }
 
+  get startedAt(): Date | undefined {
+    return this.#startedAt;
+  }
+
+  /** Undefined while it is not over. */
+  get endedAt(): Date | undefined {
+    return isOver(this.state) ? this.#endedAt : undefined;
+  }
+
   /** A row an instance; tasks that were expanded over nothing, or not yet, have one of their own. */
   async tasks(): Promise<TaskInstanceRow[]> {
-    const slots = [...this.#machine.slots()].filter(({ task }) => this.#isShown(task));
-    slots.sort((a, b) => a.task - b.task || compare(a.coords, b.coords));
-    const started = new Set(slots.map(({ task }) => task));
-    const rows = slots.flatMap((slot) => this.#rowsOf(slot));
-    const rest = this.#graph.tasks.filter(({ place }) => !started.has(place) && this.#isShown(place));
-    return [...rows, ...rest.map(({ id }) => ({ id, state: "none" as const, attempt: 0 }))];
+    return rowsOf(this.#machine, this.#graph);
   }
 
   /** The value that the body of the graph gave. @throws DagRunFailedError. */
@@ -140,10 +140,14 @@ export class DagRun<R = unknown> {
     return this.#log.from(from);
   }
 
+  /** The same, a page at a time. */
+  page(from: number, limit: number, waitMs: number): Promise<EventPage> {
+    return this.#log.page(from, limit, waitMs);
+  }
+
   /** Why a task is where it is. @throws NotFoundError. */
   why(taskId: string): Why {
-    const draft = this.#graph.tasks.find(({ id }) => id === taskId);
-    if (draft === undefined) throw new NotFoundError(`run ${this.id} has no task ${taskId}`);
+    const draft = this.#draftOf(taskId);
     return explain(this.#machine, draft, (coords) => {
       const waiting = this.#ready.get(keyOf(draft.place, coords));
       return waiting === undefined ? undefined : this.#engine.admission.blockOf(waiting);
@@ -179,10 +183,16 @@ export class DagRun<R = unknown> {
     return this;
   }
 
+  /** By the id of a task, or of one of its instances. @throws NotFoundError. */
+  #draftOf(id: string): Draft {
+    const draft = this.#graph.tasks.find((one) => one.id === id || one.id === taskOf(id));
+    if (draft !== undefined) return draft;
+    const known = this.#graph.tasks.filter(({ kind }) => kind !== "gate").map((one) => one.id);
+    throw new NotFoundError(`run ${this.id} has no task ${id}; it has ${known.slice(0, 20).join(", ")}`);
+  }
+
   #placeOf(id: string): number {
-    const draft = this.#graph.tasks.find((one) => one.id === id);
-    if (draft === undefined) throw new NotFoundError(`run ${this.id} has no task ${id}`);
-    return draft.place;
+    return this.#draftOf(id).place;
   }
 
   /** Only a run that is over begins again. */
@@ -241,7 +251,7 @@ export class DagRun<R = unknown> {
       case "wait": return this.#wait(effect.task, effect.coords, effect.until);
       case "judge": return void this.#judge(this.#graph.tasks[effect.task], effect.coords, effect.round);
       case "stop": return this.#attempts.get(keyOf(effect.task, effect.coords))?.stop(effect.reason);
-      case "state": return this.#told(effect.task, effect.coords, effect.state, effect.attempt);
+      case "state": return this.#told(effect);
       case "run": return this.#runState(effect.state);
     }
   }
@@ -341,6 +351,7 @@ export class DagRun<R = unknown> {
         return this.#step({ type: "deferred", ...of, until: report.until });
       case "error":
         this.#errors.set(key, report.error);
+        this.#tellUser(draft, coords, { type: "log", name: "error", value: stackOf(report.error) });
         return this.#step({ type: "failed", ...of, reason: messageOf(report.error), final: report.final });
     }
   }
@@ -358,11 +369,12 @@ export class DagRun<R = unknown> {
 
   // -- what is told ------------------------------------------------------------------------------------------------------
 
-  #told(task: number, coords: Coords, state: TaskState, attempt: number): void {
-    if (!this.#isShown(task)) return;
+  #told({ task, coords, state, attempt, reason }: Extract<RunEffect, { kind: "state" }>): void {
+    if (!isShown(this.#machine, this.#graph.tasks[task].kind, task)) return;
     const draft = this.#graph.tasks[task];
     const { id: taskId, mapIndex } = instanceName(draft.id, coords);
-    this.#log.add({ at: new Date(this.#engine.clock.now()), type: "task", taskId, mapIndex, attempt, state });
+    const why = reason === undefined ? {} : { value: reason };
+    this.#log.add({ at: new Date(this.#engine.clock.now()), type: "task", taskId, mapIndex, attempt, state, ...why });
     if (state === "success") this.#emit(draft);
     const { onSuccess, onFailure, onSkip } = draft.options;
     const calls = { success: onSuccess, failed: onFailure, skipped: onSkip }[state as "success"];
@@ -384,10 +396,11 @@ export class DagRun<R = unknown> {
     this.#log.add({ at: new Date(this.#engine.clock.now()), type: "log", taskId, name: "error", value: text });
   }
 
-  #tellUser({ id }: Draft, coords: Coords, { type, name, value }: Told): void {
+  #tellUser({ id, place }: Draft, coords: Coords, { type, name, value }: Told): void {
     const at = new Date(this.#engine.clock.now());
     const { id: taskId, mapIndex } = instanceName(id, coords);
-    this.#log.add({ at, type, taskId, mapIndex, name, value });
+    const instance = this.#machine.instance(place, coords);
+    this.#log.add({ at, type, taskId, mapIndex, attempt: instance === undefined ? 0 : attemptOf(instance), name, value });
   }
 
   #callbackInfo(task: number, coords: Coords): CallbackInfo {
@@ -409,8 +422,11 @@ export class DagRun<R = unknown> {
   }
 
   #runState(state: RunState): void {
-    this.#log.add({ at: new Date(this.#engine.clock.now()), type: "run", state });
+    const at = new Date(this.#engine.clock.now());
+    this.#log.add({ at, type: "run", state });
+    if (state === "running") this.#startedAt ??= at;
     if (!isOver(state)) return;
+    this.#endedAt = at;
     for (const timer of this.#timers.values()) timer.cancel();
     this.#timers.clear();
     this.#engine.admission.forget(this.id);
@@ -438,47 +454,10 @@ export class DagRun<R = unknown> {
       first?.error,
     );
   }
-
-  /** Gates are no tasks of the user; that of a loop is shown when the loop itself failed. */
-  #isShown(task: number): boolean {
-    const { kind } = this.#graph.tasks[task];
-    if (kind === "loop") return this.#machine.slot(task, [])?.state === "failed";
-    return kind !== "gate";
-  }
-
-  #rowsOf(slot: Slot): TaskInstanceRow[] {
-    const { id } = this.#graph.tasks[slot.task];
-    if (slot.instances !== undefined) return slot.instances.map((instance) => rowOf(id, instance));
-    return [
-      {
-        ...instanceName(id, slot.coords),
-        state: slot.state === "scheduled" ? "none" : slot.state,
-        attempt: 0,
-        reason: slot.reason,
-      },
-    ];
-  }
 }
 
-function rowOf(id: string, instance: Instance): TaskInstanceRow {
-  const { coords, state, startedAt, endedAt, nodeId, workerPid, reason } = instance;
-  return {
-    ...instanceName(id, coords),
-    state,
-    attempt: attemptOf(instance),
-    startedAt: dateOf(startedAt),
-    endedAt: dateOf(endedAt),
-    nodeId,
-    workerPid,
-    reason,
-  };
-}
-
-const dateOf = (at: number | undefined): Date | undefined => (at === undefined ? undefined : new Date(at));
-
-function compare(a: Coords, b: Coords): number {
-  for (let i = 0; i < Math.min(a.length, b.length); i += 1) if (a[i] !== b[i]) return a[i] - b[i];
-  return a.length - b.length;
+function stackOf(error: unknown): string {
+  return ((error as Error | undefined)?.stack ?? messageOf(error)).slice(0, STACK_MAX);
 }
 
 function messageOf(error: unknown): string {

@@ -14,9 +14,17 @@ export interface DagEvent {
   readonly value?: unknown;
 }
 
+export interface EventPage {
+  readonly events: readonly DagEvent[];
+  /** Where the next page begins. */
+  readonly next: number;
+  /** The run is over, and these are its last events. */
+  readonly over: boolean;
+}
+
 export class EventLog {
   readonly #events: DagEvent[] = [];
-  #waiting: (() => void)[] = [];
+  #waiting = new Set<() => void>();
   #over = false;
 
   add(event: Omit<DagEvent, "seq">): void {
@@ -38,15 +46,34 @@ export class EventLog {
     for (let next = seq; ; next += 1) {
       while (next >= this.#events.length) {
         if (this.#over) return;
-        await new Promise<void>((resolve) => this.#waiting.push(resolve));
+        await this.#more();
       }
       yield this.#events[next];
     }
   }
 
+  /** What there is from an event on; when there is nothing yet, it waits so long for it. */
+  async page(from: number, limit: number, waitMs: number): Promise<EventPage> {
+    if (from >= this.#events.length && !this.#over && waitMs > 0) await this.#more(waitMs);
+    const events = this.#events.slice(from, from + limit);
+    const next = from + events.length;
+    return { events, next, over: this.#over && next >= this.#events.length };
+  }
+
+  #more(waitMs?: number): Promise<void> {
+    return new Promise((resolve) => {
+      const woken = (): void => {
+        clearTimeout(timer);
+        this.#waiting.delete(woken);
+        resolve();
+      };
+      const timer = waitMs === undefined ? undefined : setTimeout(woken, waitMs);
+      this.#waiting.add(woken);
+    });
+  }
+
   #wake(): void {
-    const waiting = this.#waiting;
-    this.#waiting = [];
+    const waiting = [...this.#waiting];
     for (const wake of waiting) wake();
   }
 }

@@ -27,9 +27,9 @@ class RunRegistry {
     return run;
   }
 
-  /** Of a graph, oldest first. */
-  of(dagId: string): DagRun[] {
-    return [...this.#runs.values()].filter((run) => run.dagId === dagId);
+  /** Of a graph or of all, oldest first. */
+  all(dagId?: string): DagRun[] {
+    return [...this.#runs.values()].filter((run) => dagId === undefined || run.dagId === dagId);
   }
 }
 

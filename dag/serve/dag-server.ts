@@ -2,10 +2,12 @@
 
 import { InvalidArgumentError, NotFoundError } from "../../sdk/index.ts";
 import { type DagDefinition, dataIntervalOf } from "../graph/dag.ts";
+import { describeGraph, type GraphDetail, MAX_ACTIVE_RUNS, scheduleText } from "../graph/describe.ts";
 import type { Clock, Timer } from "../run/clock.ts";
 import { atOnce, type Occasion } from "../run/context.ts";
 import type { DagRun } from "../run/dag-run.ts";
 import { type AssetEvent, AssetQueue } from "../time/assets.ts";
+import { dateOf } from "../time/dates.ts";
 import { Schedule } from "../time/schedule.ts";
 import type { Ticks } from "./ticks.ts";
 
@@ -14,17 +16,26 @@ export type Definition = DagDefinition<object, unknown>;
 export interface ServerParts {
   readonly clock: Clock;
   readonly ticks: Ticks;
-  readonly start: (definition: Definition, when: Occasion) => Promise<DagRun>;
+  readonly start: (definition: Definition, when: Occasion, params?: object) => Promise<DagRun>;
 }
 
 export interface ServedDag {
   readonly id: string;
+  readonly schedule: string;
+  readonly tags: readonly string[];
   /** Grows with each graph of the same id. */
   readonly version: number;
   readonly paused: boolean;
   readonly next: Date | undefined;
   readonly activeRuns: number;
   readonly runs: readonly { readonly id: string; readonly state: string; readonly logicalDate: Date }[];
+}
+
+/** A run by hand. */
+export interface ManualRun {
+  readonly params?: Readonly<Record<string, unknown>> | undefined;
+  /** Default the moment it is asked for. */
+  readonly logicalDate?: Date | string | undefined;
 }
 
 interface Entry {
@@ -38,7 +49,6 @@ interface Entry {
   runs: DagRun[];
 }
 
-const MAX_ACTIVE_RUNS = 16;
 /** Runs of a graph that are kept to be looked at. */
 const RUNS_KEPT = 100;
 /** Between a failed run of a continuous graph and the next. */
@@ -58,10 +68,11 @@ export class DagServer {
     for (const definition of definitions) {
       const known = this.#entries.get(definition.id);
       known?.timer?.cancel();
+      const isPaused = paused || (await this.#parts.ticks.isPaused(definition.id));
       const entry: Entry = {
         definition,
         version: (known?.version ?? 0) + 1,
-        paused,
+        paused: isPaused,
         schedule: undefined,
         queue: undefined,
         timer: undefined,
@@ -70,19 +81,26 @@ export class DagServer {
       };
       this.#entries.set(definition.id, entry);
       if (known === undefined) for (const at of await this.#parts.ticks.open(definition.id)) await this.#runFor(entry, at);
-      if (!paused) await this.#on(entry);
+      if (!isPaused) await this.#on(entry);
     }
   }
 
   dags(): ServedDag[] {
-    return [...this.#entries.values()].map(({ definition: { id }, version, paused, schedule, active, runs }) => ({
-      id, version, paused, next: schedule?.next, activeRuns: active,
+    return [...this.#entries.values()].map(({ definition, version, paused, schedule, active, runs }) => ({
+      id: definition.id, schedule: scheduleText(definition.schedule), tags: definition.options.tags ?? [], version, paused,
+      next: schedule?.next, activeRuns: active,
       runs: runs.map((run) => ({ id: run.id, state: run.state, logicalDate: run.logicalDate })),
     }));
   }
 
+  /** What a graph is. @throws NotFoundError. */
+  describe(id: string): GraphDetail {
+    return describeGraph(this.#entry(id).definition);
+  }
+
   async pause(id: string): Promise<void> {
     const entry = this.#entry(id);
+    await this.#parts.ticks.pause(id, true);
     entry.paused = true;
     entry.timer?.cancel();
     [entry.timer, entry.schedule] = [undefined, undefined];
@@ -90,16 +108,18 @@ export class DagServer {
 
   async unpause(id: string): Promise<void> {
     const entry = this.#entry(id);
+    await this.#parts.ticks.pause(id, false);
     if (!entry.paused) return;
     entry.paused = false;
     await this.#on(entry);
   }
 
-  /** A run by hand. */
-  async trigger(id: string): Promise<string> {
+  /** A run by hand, also of a graph that is paused; gives its id. @throws NotFoundError; InvalidArgumentError. */
+  async trigger(id: string, { params = {}, logicalDate }: ManualRun = {}): Promise<string> {
     const { clock, start } = this.#parts;
     const entry = this.#entry(id);
-    return this.#watch(entry, await start(entry.definition, atOnce("manual", new Date(clock.now())))).id;
+    const at = logicalDate === undefined ? new Date(clock.now()) : dateOf(`trigger ${id}: logicalDate`, logicalDate);
+    return this.#watch(entry, await start(entry.definition, atOnce("manual", at), params)).id;
   }
 
   /** An asset has changed. */
@@ -189,7 +209,10 @@ export class DagServer {
 
   #entry(id: string): Entry {
     const entry = this.#entries.get(id);
-    if (entry === undefined) throw new NotFoundError(`dag ${id} is not served here`);
+    if (entry === undefined) {
+      const known = [...this.#entries.keys()].join(", ") || "none";
+      throw new NotFoundError(`dag ${id} is not served here; there are ${known}`);
+    }
     return entry;
   }
 }

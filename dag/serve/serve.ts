@@ -8,9 +8,12 @@ import { startRun } from "../dag.ts";
 import { type Clock, systemClock, VirtualClock } from "../run/clock.ts";
 import { Engine } from "../run/engine.ts";
 import { LocalRunner } from "../run/local-runner.ts";
+import { bookBy, type RunBook, runBook } from "../run/run-book.ts";
 import { publishStores } from "../stores/define-store.ts";
 import { type AssetEvent, onAssetEvents, onAssetEventsHere } from "../time/assets.ts";
-import { type Definition, DagServer, definitionOf, type ServedDag } from "./dag-server.ts";
+import type { GraphDetail } from "../graph/describe.ts";
+import { type Definition, DagServer, definitionOf, type ServedDag, type ManualRun } from "./dag-server.ts";
+import { dagsIn } from "./folder.ts";
 import { clusterTicks, MemoryTicks } from "./ticks.ts";
 
 export interface ServeOptions {
@@ -22,18 +25,23 @@ export interface ServeOptions {
   readonly clock?: VirtualClock | undefined;
 }
 
-export interface DagService {
+/** A service: its graphs, and their runs. */
+export interface DagService extends RunBook {
   readonly name: string;
   dags(): Promise<ServedDag[]>;
+  describe(id: string): Promise<GraphDetail>;
+  /** No more runs by itself until it is unpaused, also when it is served anew. */
   pause(id: string): Promise<void>;
   unpause(id: string): Promise<void>;
   /** Starts a run; gives its id. */
-  trigger(id: string): Promise<string>;
+  trigger(id: string, options?: ManualRun): Promise<string>;
   /** Ends the service; runs that are under way end with it. */
   stop(): Promise<void>;
 }
 
 const NAMESPACE = "troupe-dags";
+/** Those who wait for events take a place each. */
+const CALLS_AT_ONCE = 1000;
 const actorName = (name: string): string => `dags:${name}`;
 
 /** The actor: one server, on the cluster's clock. */
@@ -41,7 +49,7 @@ export class DagHost {
   readonly #server = new DagServer({
     clock: systemClock,
     ticks: clusterTicks,
-    start: (definition, when) => startRun(definition, {}, when),
+    start: (definition, when, params = {}) => startRun(definition, params, when),
   });
 
   constructor(definitions: readonly Definition[], paused: boolean) {
@@ -59,6 +67,10 @@ export class DagHost {
     return this.#server.dags();
   }
 
+  async describe(id: string): Promise<GraphDetail> {
+    return this.#server.describe(id);
+  }
+
   pause(id: string): Promise<void> {
     return this.#server.pause(id);
   }
@@ -67,21 +79,26 @@ export class DagHost {
     return this.#server.unpause(id);
   }
 
-  trigger(id: string): Promise<string> {
-    return this.#server.trigger(id);
+  trigger(id: string, options: ManualRun): Promise<string> {
+    return this.#server.trigger(id, options);
   }
 
   heard(event: AssetEvent): Promise<void> {
     return this.#server.heard(event);
   }
+
+  /** What is asked of runs. */
+  book(method: keyof RunBook, args: readonly unknown[]): Promise<unknown> {
+    return (runBook[method] as (...given: readonly unknown[]) => Promise<unknown>)(...args);
+  }
 }
 
-/** Serves graphs until `stop()`; a second call of the same name adds its graphs to the same service. */
+/** Serves graphs, or those of a folder, until `stop()`; a second call of the same name adds its graphs to the same service. */
 export async function serveDags(
-  { dags }: { readonly dags: readonly unknown[] }, { name = "default", paused = false, clock }: ServeOptions = {},
+  given: { readonly dags: readonly unknown[] } | { readonly dir: string },
+  { name = "default", paused = false, clock }: ServeOptions = {},
 ): Promise<DagService> {
-  if (!Array.isArray(dags)) throw new InvalidArgumentError("serveDags: expected { dags: [...] }");
-  const definitions = dags.map(definitionOf);
+  const definitions = await definitionsOf(given);
   if (clock !== undefined) return serveHere(name, definitions, paused, clock);
   await publishStores();
   const Host = remote(DagHost, {
@@ -91,7 +108,7 @@ export async function serveDags(
     getIfExists: true,
     maxRestarts: -1,
     numCpus: 0,
-    maxConcurrency: 100,
+    maxConcurrency: CALLS_AT_ONCE,
   });
   const host = Host.remote(definitions, paused);
   // An actor that was there before has graphs of its own.
@@ -106,11 +123,28 @@ export async function dagService(name = "default"): Promise<DagService> {
   return serviceOf(name, await getActor<DagHost>(actorName(name), { namespace: NAMESPACE }));
 }
 
+async function definitionsOf(given: { readonly dags?: unknown; readonly dir?: unknown }): Promise<Definition[]> {
+  const { dags, dir } = given ?? {};
+  if (Array.isArray(dags)) return dags.map(definitionOf);
+  if (typeof dir !== "string" || dags !== undefined) {
+    throw new InvalidArgumentError('serveDags: expected { dags: [...] } or { dir: "path" }');
+  }
+  const found = await dagsIn(dir);
+  for (const warning of found.warnings) process.emitWarning(warning, { type: "TroupeDagWarning" });
+  if (found.dags.length === 0) throw new InvalidArgumentError(`serveDags: no graph is exported in ${dir}`);
+  return found.dags.map(definitionOf);
+}
+
 function serviceOf(name: string, host: ActorHandle<DagHost>): DagService {
   return {
     name,
-    dags: () => get(host.dags.remote()), pause: (id) => get(host.pause.remote(id)), unpause: (id) => get(host.unpause.remote(id)),
-    trigger: (id) => get(host.trigger.remote(id)), stop: () => kill(host),
+    dags: () => get(host.dags.remote()),
+    describe: (id) => get(host.describe.remote(id)),
+    pause: (id) => get(host.pause.remote(id)),
+    unpause: (id) => get(host.unpause.remote(id)),
+    trigger: (id, options = {}) => get(host.trigger.remote(id, options)),
+    ...bookBy((method, args) => get(host.book.remote(method, args))),
+    stop: () => kill(host),
   };
 }
 
@@ -121,16 +155,20 @@ async function serveHere(
   clock: VirtualClock,
 ): Promise<DagService> {
   const engine = new Engine(clock as Clock, new LocalRunner(clock));
-  const start = (definition: Definition, when: Parameters<typeof startRun>[2]) => startRun(definition, {}, when, engine);
+  const start = (definition: Definition, when: Parameters<typeof startRun>[2], params: object = {}) => (
+    startRun(definition, params, when, engine)
+  );
   const server = new DagServer({ clock, ticks: new MemoryTicks(), start });
   onAssetEventsHere((event) => server.heard(event));
   await server.add(definitions, paused);
   return {
     name,
     dags: async () => server.dags(),
+    describe: async (id) => server.describe(id),
     pause: (id) => server.pause(id),
     unpause: (id) => server.unpause(id),
-    trigger: (id) => server.trigger(id),
+    trigger: (id, options) => server.trigger(id, options),
+    ...runBook,
     stop: async () => {
       onAssetEventsHere(undefined);
       server.stop();

@@ -11,6 +11,9 @@ export interface Ticks {
   last(dagId: string): Promise<Date | undefined>;
   /** Times that were claimed, and whose runs did not end. */
   open(dagId: string): Promise<Date[]>;
+  /** Whether somebody has paused the graph, in this life or one before. */
+  isPaused(dagId: string): Promise<boolean>;
+  pause(dagId: string, paused: boolean): Promise<void>;
 }
 
 interface Tick {
@@ -19,6 +22,7 @@ interface Tick {
 
 const keyOf = (dagId: string, at?: Date): string => `dag/tick/${dagId}/${at?.toISOString() ?? ""}`;
 const lastKeyOf = (dagId: string): string => `dag/last/${dagId}`;
+const pausedKeyOf = (dagId: string): string => `dag/paused/${dagId}`;
 const LAST_TRIES = 100;
 
 /** In the cluster's key-value store. */
@@ -43,11 +47,14 @@ export const clusterTicks: Ticks = {
     }
     return found;
   },
+  isPaused: async (dagId) => (await kv.get(pausedKeyOf(dagId))) === true,
+  pause: (dagId, paused) => (paused ? kv.set(pausedKeyOf(dagId), true) : kv.delete(pausedKeyOf(dagId))),
 };
 
 /** In this process, for tests. */
 export class MemoryTicks implements Ticks {
   readonly #states = new Map<string, { readonly at: Date; state: string }>();
+  readonly #paused = new Set<string>();
 
   async claim(dagId: string, at: Date): Promise<boolean> {
     if (this.#states.has(keyOf(dagId, at))) return false;
@@ -57,6 +64,15 @@ export class MemoryTicks implements Ticks {
 
   async ended(dagId: string, at: Date, state: string): Promise<void> {
     this.#states.set(keyOf(dagId, at), { at, state });
+  }
+
+  async isPaused(dagId: string): Promise<boolean> {
+    return this.#paused.has(dagId);
+  }
+
+  async pause(dagId: string, paused: boolean): Promise<void> {
+    if (paused) this.#paused.add(dagId);
+    else this.#paused.delete(dagId);
   }
 
   async last(dagId: string): Promise<Date | undefined> {

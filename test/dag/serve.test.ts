@@ -1,7 +1,10 @@
 // Graphs that are served, under a clock that is moved by hand: times, assets, pauses, one run a time.
 
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
-import { asset, ctx, dag, type DagService, serveDags, task, VirtualClock } from "../../dag/index.ts";
+import { asset, ctx, dag, dagsIn, type DagService, serveDags, task, VirtualClock } from "../../dag/index.ts";
 
 const START = "2026-01-01T00:00:00Z";
 let service: DagService | undefined;
@@ -55,6 +58,81 @@ describe("times", () => {
     await clock.advanceTo("2026-01-01T02:30:00Z");
     expect(seen.at(-1)).toBe("two");
   });
+});
+
+describe("people", () => {
+  const scale = task("scale", (n: number) => { ctx().logger.info(`scaling ${n}`); return n * 2; });
+  const fails = task("fails", (n: number) => { if (n < 0) throw new Error("below zero"); return n; });
+  const graph = dag("asked", { params: { n: 1 }, tags: ["a"] }, ({ n }) => scale(fails(n)));
+
+  test("runs are triggered with parameters, told as rows, pages of events and reasons, and run again", async () => {
+    const clock = new VirtualClock(Date.parse(START));
+    service = await serveDags({ dags: [graph] }, { clock });
+    expect(await service.dags()).toMatchObject([{ id: "asked", schedule: "none", tags: ["a"], paused: false, activeRuns: 0 }]);
+    expect(await service.describe("asked")).toMatchObject({
+      params: { n: 1 }, tasks: [{ id: "fails", downstream: ["scale"] }, { id: "scale", upstream: ["fails"] }],
+    });
+    const good = await service.trigger("asked", { params: { n: 4 }, logicalDate: "2026-02-03T00:00:00Z" });
+    const bad = await service.trigger("asked", { params: { n: -1 } });
+    await expect(service.trigger("asked", { params: { m: 1 } })).rejects.toThrow("dag asked has no parameter m; it has n");
+    await clock.advanceTo("2026-01-01T00:01:00Z");
+    expect(await service.result(good)).toBe(8);
+    await expect(service.result(bad)).rejects.toThrow(/task fails failed: below zero/);
+    const states = (await service.runs({ dagId: "asked" })).map(({ id, state }) => [id, state]);
+    expect(states).toEqual([[bad, "failed"], [good, "success"]]);
+    expect(await service.runs({ dagId: "asked", state: "success", limit: 5 })).toMatchObject([{ id: good, type: "manual" }]);
+    expect(await service.run(bad)).toMatchObject({ params: { n: -1 }, tasks: { failed: 1, upstreamFailed: 1 } });
+    const { events, next } = await service.events(good, { limit: 3 });
+    const rest = await service.events(good, { from: next, waitMs: 60_000 });
+    expect([events.length, rest.over]).toEqual([3, true]);
+    expect([...events, ...rest.events].find(({ type }) => type === "log")).toMatchObject({ taskId: "scale", value: "scaling 4" });
+    const failed = (await service.events(bad)).events;
+    expect(failed.find(({ state }) => state === "failed")).toMatchObject({ taskId: "fails", value: "below zero" });
+    expect(failed.find(({ name }) => name === "error")?.value).toMatch(/^Error: below zero\n {4}at /);
+    expect((await service.why(bad, "scale")).text).toContain("fails is failed");
+    await service.mark(bad, "fails", "success");
+    await service.clear(bad, { task: "scale" });
+    await clock.advanceTo("2026-01-01T00:02:00Z");
+    expect(await service.tasks(bad)).toMatchObject([{ id: "fails", state: "success" }, { id: "scale" }]);
+    await expect(service.run("nope")).rejects.toThrow(/run nope is not known here/);
+    await expect(service.clear(good)).rejects.toThrow(/no task that failed/);
+    await expect(service.clear(good, { task: "none" })).rejects.toThrow(/has no task none; it has fails, scale/);
+    await expect(service.runs({ limit: 0 })).rejects.toThrow("limit must be a whole number from 1 to 10000, not 0");
+  });
+
+  test("what was paused stays so when it is served anew", async () => {
+    const clock = new VirtualClock(Date.parse(START));
+    service = await serveDags({ dags: [graph] }, { clock });
+    await service.pause("asked");
+    expect((await service.dags())[0].paused).toBe(true);
+    await service.unpause("asked");
+    expect((await service.dags())[0].paused).toBe(false);
+  });
+});
+
+test("a folder is served: what is not exported is named, two of one id are refused", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "dags-"));
+  const face = JSON.stringify(new URL("../../dag/index.ts", import.meta.url).href);
+  const write = (name: string, text: string): void => (
+    writeFileSync(join(folder, name), `import { dag, task } from ${face};\nconst one = task("one", () => 1);\n${text}`)
+  );
+  try {
+    await expect(serveDags({ dir: join(folder, "none") })).rejects.toThrow(/graphs can't be read from .*ENOENT/);
+    write("a.mjs", 'export const a = dag("a", () => inner());\nconst inner = dag("inner", () => one());');
+    await expect(dagsIn(folder)).rejects.toThrow(/a\.mjs can't be loaded: .*inner/);
+    write("b.mjs", 'const inner = dag("inner", () => one());\ndag("lost", one);\nexport const b = dag("b", () => inner());');
+    rmSync(join(folder, "a.mjs"));
+    const { dags, warnings } = await dagsIn(folder);
+    expect([dags.map(({ id }) => id), warnings]).toEqual([["b"], [
+      `dag lost in ${join(folder, "b.mjs")} is made and not exported: nothing runs it; write export const … = dag("lost", …)`,
+    ]]);
+    service = await serveDags({ dir: folder }, { clock: new VirtualClock(0) });
+    expect((await service.dags()).map(({ id }) => id)).toEqual(["b"]);
+    write("c.mjs", 'export const b = dag("b", () => one());');
+    await expect(dagsIn(folder)).rejects.toThrow(/two graphs have the id b, in .*c\.mjs and .*b\.mjs: give one/);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });
 
 describe("assets", () => {

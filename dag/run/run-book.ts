@@ -1,0 +1,138 @@
+// What people ask of runs and do to them, as plain data: the one face that the command line and the HTTP API work on, wherever
+// the runs are.
+
+import { InvalidArgumentError } from "../../sdk/index.ts";
+import { taskOf } from "../engine/plan.ts";
+import { isTerminal } from "../engine/states.ts";
+import type { RunSummary } from "./context.ts";
+import type { DagRun } from "./dag-run.ts";
+import type { EventPage } from "./event-log.ts";
+import type { TaskInstanceRow } from "./rows.ts";
+import { runs } from "./run-registry.ts";
+import type { Why } from "./why.ts";
+
+export interface RunRow {
+  readonly id: string;
+  readonly dagId: string;
+  readonly type: RunSummary["type"];
+  readonly state: string;
+  readonly logicalDate: Date;
+  readonly startedAt?: Date | undefined;
+  readonly endedAt?: Date | undefined;
+}
+
+export interface RunDetail extends RunRow {
+  readonly dataInterval: RunSummary["dataInterval"];
+  readonly params: Readonly<Record<string, unknown>>;
+  /** How many instances are in which state. */
+  readonly tasks: Readonly<Record<string, number>>;
+}
+
+export interface RunFilter {
+  readonly dagId?: string | undefined;
+  readonly state?: string | undefined;
+  /** Default 100, at most 10,000. */
+  readonly limit?: number | undefined;
+  /** So many of them are left out. */
+  readonly offset?: number | undefined;
+}
+
+export interface EventsFrom {
+  readonly from?: number | undefined;
+  readonly limit?: number | undefined;
+  /** How long to wait for the next one. Default 0, at most 60000. */
+  readonly waitMs?: number | undefined;
+}
+
+export interface RunBook {
+  /** Newest first. */
+  runs(filter?: RunFilter): Promise<RunRow[]>;
+  run(id: string): Promise<RunDetail>;
+  tasks(id: string): Promise<TaskInstanceRow[]>;
+  events(id: string, options?: EventsFrom): Promise<EventPage>;
+  why(id: string, task: string): Promise<Why>;
+  /** @throws DagRunFailedError. */
+  result(id: string): Promise<unknown>;
+  /** Runs again what has not succeeded. */
+  resume(id: string): Promise<RunRow>;
+  /** Runs tasks again, and what comes after them; without `task` those that failed. */
+  clear(id: string, what?: ClearWhat): Promise<RunRow>;
+  mark(id: string, task: string, state: MarkState): Promise<RunRow>;
+  cancel(id: string): Promise<RunRow>;
+}
+
+export interface ClearWhat {
+  readonly task?: string | readonly string[] | undefined;
+  /** Default true. */
+  readonly downstream?: boolean | undefined;
+}
+
+export type MarkState = "success" | "failed" | "skipped";
+
+export const BOOK_METHODS = [
+  "runs", "run", "tasks", "events", "why", "result", "resume", "clear", "mark", "cancel",
+] as const satisfies readonly (keyof RunBook)[];
+
+/** A book whose pages are somewhere else. */
+export function bookBy(ask: (method: keyof RunBook, args: readonly unknown[]) => Promise<unknown>): RunBook {
+  return Object.fromEntries(
+    BOOK_METHODS.map((method) => [method, (...args: readonly unknown[]) => ask(method, args)]),
+  ) as unknown as RunBook;
+}
+
+const ROWS = 100;
+const ROWS_MAX = 10_000;
+const EVENTS_MAX = 5000;
+const WAIT_MAX_MS = 60_000;
+
+/** Of the runs that this process knows. */
+export const runBook: RunBook = {
+  async runs({ dagId, state, limit = ROWS, offset = 0 } = {}) {
+    const most = count("limit", limit, 1, ROWS_MAX);
+    const after = count("offset", offset, 0, Number.MAX_SAFE_INTEGER);
+    const found = (await runs.all(dagId)).filter((run) => state === undefined || run.state === state);
+    return found.reverse().slice(after, after + most).map(rowOf);
+  },
+  async run(id) {
+    const run = await runs.get(id);
+    const tasks: Record<string, number> = {};
+    for (const { state } of await run.tasks()) tasks[state] = (tasks[state] ?? 0) + 1;
+    return { ...rowOf(run), dataInterval: run.dataInterval, params: run.params, tasks };
+  },
+  tasks: async (id) => (await runs.get(id)).tasks(),
+  async events(id, { from = 0, limit = EVENTS_MAX, waitMs = 0 } = {}) {
+    const run = await runs.get(id);
+    const most = count("limit", limit, 1, EVENTS_MAX);
+    return run.page(count("from", from, 0, Number.MAX_SAFE_INTEGER), most, count("waitMs", waitMs, 0, WAIT_MAX_MS));
+  },
+  why: async (id, task) => (await runs.get(id)).why(task),
+  result: async (id) => (await runs.get(id)).result(),
+  async resume(id) {
+    return rowOf(await (await runs.get(id)).resume());
+  },
+  async clear(id, { task, downstream = true } = {}) {
+    const run = await runs.get(id);
+    const ids = task ?? [...new Set((await run.tasks()).filter(hasFailed).map((row) => taskOf(row.id)))];
+    if (ids.length === 0) throw new InvalidArgumentError(`run ${id} has no task that failed: name the tasks to run again`);
+    return rowOf(await run.clear(ids, { downstream }));
+  },
+  mark: async (id, task, state) => rowOf(await (await runs.get(id)).mark(task, state)),
+  async cancel(id) {
+    const run = await runs.get(id);
+    await run.cancel();
+    return rowOf(run);
+  },
+};
+
+function hasFailed({ state }: TaskInstanceRow): boolean {
+  return isTerminal(state) && state !== "success" && state !== "skipped";
+}
+
+function rowOf({ id, dagId, type, state, logicalDate, startedAt, endedAt }: DagRun): RunRow {
+  return { id, dagId, type, state, logicalDate, startedAt, endedAt };
+}
+
+function count(name: string, value: number, least: number, most: number): number {
+  if (Number.isSafeInteger(value) && value >= least && value <= most) return value;
+  throw new InvalidArgumentError(`${name} must be a whole number from ${least} to ${most}, not ${String(value)}`);
+}
