@@ -2,7 +2,7 @@
 
 import { InvalidArgumentError, NotFoundError } from "../../sdk/index.ts";
 import { keys } from "../run/keys.ts";
-import { keepSecret } from "../run/secrets.ts";
+import { isSecretName, keepSecret, secretsOf } from "../run/secrets.ts";
 
 export interface Connection {
   readonly uri: string;
@@ -44,7 +44,7 @@ export async function setConnection(name: string, uri: string): Promise<void> {
   await keys().set(CONNECTIONS + name, uri);
 }
 
-function connectionOf(name: string, uri: string): Connection {
+export function connectionOf(name: string, uri: string): Connection {
   let url: URL;
   try {
     url = new URL(uri);
@@ -53,8 +53,7 @@ function connectionOf(name: string, uri: string): Connection {
   }
   const [user, password] = [decodeURIComponent(url.username), decodeURIComponent(url.password)];
   const extra = Object.fromEntries(url.searchParams);
-  if (password !== "") keepSecret(password);
-  for (const [key, value] of Object.entries(extra)) if (/secret|passw|token|key/i.test(key)) keepSecret(value);
+  for (const secret of secretsOf(url)) keepSecret(secret);
   return {
     uri,
     scheme: url.protocol.slice(0, -1),
@@ -80,7 +79,12 @@ export function variable<T = unknown>(name: string): Variable<T> {
   checkName("variable", name);
   const key = VARIABLES + name;
   return {
-    get: () => keys().get<T>(key),
+    get: async () => {
+      const value = await keys().get<T>(key);
+      // By its name, as with environment variables.
+      if (typeof value === "string" && isSecretName(name)) keepSecret(value);
+      return value;
+    },
     set: (value) => keys().set(key, value),
     update: async (change) => {
       for (;;) {

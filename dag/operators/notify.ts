@@ -2,7 +2,10 @@
 
 import { request } from "node:http";
 import { request as secureRequest } from "node:https";
+import { InvalidArgumentError } from "../../sdk/index.ts";
 import type { Callback, CallbackInfo } from "../graph/options.ts";
+import { masked } from "../run/secrets.ts";
+import { type Connection, connection, connectionOf } from "./connection.ts";
 
 type Text = string | ((told: CallbackInfo) => string);
 
@@ -11,6 +14,17 @@ export interface WebhookOptions {
   readonly headers?: Readonly<Record<string, string>> | undefined;
   /** What is posted, as JSON. Default all that is told. */
   readonly body?: ((told: CallbackInfo) => unknown) | undefined;
+}
+
+export interface EmailOptions {
+  readonly to: string | readonly string[];
+  /** Default that of the connection: its `from=…`, else its user. */
+  readonly from?: string | undefined;
+  readonly subject?: Text | undefined;
+  readonly text?: Text | undefined;
+  readonly html?: Text | undefined;
+  /** The server: a connection by name, or its URI, `smtp://user:password@host:587` or `smtps://…`. Default "smtp". */
+  readonly connection?: string | undefined;
 }
 
 const TIMEOUT_MS = 10_000;
@@ -22,6 +36,10 @@ export const notify = {
     ({ webhook, text, channel }: { readonly webhook: string; readonly text?: Text; readonly channel?: string }): Callback =>
     (told) =>
       post(webhook, { text: textOf(text, told), ...(channel === undefined ? {} : { channel }) }),
+  email:
+    (options: EmailOptions): Callback =>
+    (told) =>
+      again(() => sendMail(options, told)),
   webhook:
     ({ url, headers, body = bodyOf }: WebhookOptions): Callback =>
     (told) =>
@@ -44,16 +62,46 @@ function bodyOf({ run, task, attempt, error, nextAt }: CallbackInfo): unknown {
 }
 
 /** At least once: what was not answered is sent again. */
-async function post(url: string, body: unknown, headers: Readonly<Record<string, string>> = {}): Promise<void> {
+async function again(act: () => Promise<void>): Promise<void> {
   for (let tries = 1; ; tries += 1) {
     try {
-      const status = await send(url, JSON.stringify(body), headers);
-      if (status < 300) return;
-      throw new Error(`${new URL(url).host} answered ${status}`);
+      return await act();
     } catch (error) {
       if (tries === TRIES) throw error;
     }
   }
+}
+
+function post(url: string, body: unknown, headers: Readonly<Record<string, string>> = {}): Promise<void> {
+  const text = masked(JSON.stringify(body));
+  return again(async () => {
+    const status = await send(url, text, headers);
+    if (status >= 300) throw new Error(`${new URL(url).host} answered ${status}`);
+  });
+}
+
+async function sendMail(options: EmailOptions, told: CallbackInfo): Promise<void> {
+  const { to, from, subject, text, html, connection: named = "smtp" } = options;
+  const { createTransport } = await import("nodemailer");
+  const server = /^smtps?:/.test(named) ? connectionOf("of notify.email", named) : await connection(named);
+  const transport = createTransport({ ...serverOf(named, server), connectionTimeout: TIMEOUT_MS, socketTimeout: TIMEOUT_MS });
+  try {
+    await transport.sendMail({
+      to: [to].flat(), from: from ?? server.extra.from ?? server.user, subject: masked(textOf(subject, told)),
+      text: masked(textOf(text, told)), ...(html === undefined ? {} : { html: masked(textOf(html, told)) }),
+    });
+  } finally {
+    transport.close();
+  }
+}
+
+function serverOf(named: string, { scheme, host, port, user, password }: Connection): object {
+  if (scheme !== "smtp" && scheme !== "smtps") {
+    throw new InvalidArgumentError(`notify.email: connection ${named} is ${scheme}://…; it must be smtp:// or smtps://`);
+  }
+  // smtp takes TLS where the server offers it.
+  const auth = user === "" ? {} : { auth: { user, pass: password } };
+  return { host, port: port ?? (scheme === "smtps" ? 465 : 587), secure: scheme === "smtps", ...auth };
 }
 
 function send(url: string, text: string, headers: Readonly<Record<string, string>>): Promise<number> {

@@ -3,6 +3,8 @@
 import { access } from "node:fs/promises";
 import { InvalidArgumentError } from "../../sdk/index.ts";
 import type { Node } from "../graph/node.ts";
+import type { StoredFile } from "../stores/store.ts";
+import { type ListInputs, runList } from "./files.ts";
 import type { DagTaskOptions } from "../graph/options.ts";
 import { task } from "../graph/task.ts";
 import { ctx, DeferSignal, FailSignal } from "../run/context.ts";
@@ -49,12 +51,23 @@ export function waitOn(everyMs: number, timeoutMs: number, softFail: boolean): n
   throw new DeferSignal(Math.min(at + everyMs, end));
 }
 
-/** Waits until there is a file, or folder, of this path on the worker's machine; gives the path. */
-export function fileSensor(id: string, path: string, options: SensorOptions = {}): Node<string> {
+/**
+ * Waits until there is a file, or folder, of this path on the worker's machine, and gives the path; or until there are files
+ * in a store, and gives those.
+ */
+export function fileSensor(id: string, what: string, options?: SensorOptions): Node<string>;
+export function fileSensor(id: string, what: ListInputs, options?: SensorOptions): Node<StoredFile[]>;
+export function fileSensor(id: string, what: string | ListInputs, options: SensorOptions = {}): Node<unknown> {
+  if (typeof what !== "string") {
+    return sensor(id, async () => {
+      const files = await runList(what);
+      return files.length > 0 && files;
+    }, options);
+  }
   return sensor(id, async () => {
     try {
-      await access(path);
-      return path;
+      await access(what);
+      return what;
     } catch {
       return undefined;
     }

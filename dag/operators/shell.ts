@@ -7,10 +7,10 @@
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import type { In, Node } from "../graph/node.ts";
-import type { DagTaskOptions } from "../graph/options.ts";
+import { type DagTaskOptions, mergeOptions } from "../graph/options.ts";
 import { task } from "../graph/task.ts";
 import { ctx } from "../run/context.ts";
-import { keepSecret } from "../run/secrets.ts";
+import { isSecretName, keepSecret } from "../run/secrets.ts";
 
 export interface BashInputs {
   readonly cmd: string;
@@ -28,9 +28,19 @@ export function bash(inputs: In<BashInputs>, options: DagTaskOptions = {}): Node
   return task(options.id ?? "bash", runBash, options)(inputs);
 }
 
-/** A command with values in it, each quoted for the shell; values may be nodes. */
-export function sh(texts: TemplateStringsArray, ...values: readonly unknown[]): Node<unknown> {
-  return task("sh", runQuoted)(texts as readonly string[] as string[], [...values] as never);
+export interface ShellTag {
+  /** A command with values in it, each quoted for the shell; values may be nodes. */
+  (texts: TemplateStringsArray, ...values: readonly unknown[]): Node<unknown>;
+  with(options: DagTaskOptions): ShellTag;
+}
+
+export const sh: ShellTag = shellTag({});
+
+function shellTag(options: DagTaskOptions): ShellTag {
+  const tag = (texts: TemplateStringsArray, ...values: readonly unknown[]): Node<unknown> => (
+    task(options.id ?? "sh", runQuoted, options)([...texts], [...values] as never)
+  );
+  return Object.assign(tag, { with: (more: DagTaskOptions) => shellTag(mergeOptions(options, more)) });
 }
 
 export function runQuoted(texts: readonly string[], values: readonly unknown[]): Promise<unknown> {
@@ -45,7 +55,7 @@ function quoted(value: unknown): string {
 
 export async function runBash({ cmd, env = {}, cwd }: BashInputs): Promise<unknown> {
   const { signal, logger } = ctx();
-  for (const [name, value] of Object.entries(env)) if (/secret|passw|token|api_?key/i.test(name)) keepSecret(value);
+  for (const [name, value] of Object.entries(env)) if (isSecretName(name)) keepSecret(value);
   const child = spawn("bash", ["-c", cmd], {
     cwd,
     env: { ...process.env, ...env },
@@ -89,7 +99,7 @@ export async function runBash({ cmd, env = {}, cwd }: BashInputs): Promise<unkno
 
 /** Any flat JSON object among the lines that a child process of a task prints is metrics. */
 function tellMetrics(line: string): void {
-  if (!line.startsWith("{")) return;
+  if (!line.trimStart().startsWith("{")) return;
   const value = valueOf(line);
   if (typeof value !== "object" || value === null) return;
   for (const [name, number] of Object.entries(value)) if (typeof number === "number") ctx().metric(name, number);

@@ -4,7 +4,7 @@
 import type { RetryExceptions } from "../../sdk/index.ts";
 import { DeferSignal, FailSignal, type RunSummary, type TaskContext, type Told, withContext } from "./context.ts";
 import { evaluate, SkipSignal } from "./inputs.ts";
-import { masked, maskError } from "./secrets.ts";
+import { keepSecret, keepSecretsAround, knownSecrets, masked, maskError } from "./secrets.ts";
 
 export interface Order {
   /** Inputs, with handles that `valueOf` knows. */
@@ -20,7 +20,8 @@ export interface Order {
   readonly keys?: readonly string[] | undefined;
 }
 
-export type Report = { readonly told: readonly Told[] } & (
+/** `secrets`: what was seen on the way, for whoever shows what is told. */
+export type Report = { readonly told: readonly Told[]; readonly secrets?: readonly string[] } & (
   | { readonly outcome: "success"; readonly chosen?: readonly string[]; readonly passed?: boolean }
   | { readonly outcome: "skip"; readonly reason: string }
   | { readonly outcome: "defer"; readonly until: number }
@@ -35,14 +36,38 @@ export interface Place {
 
 type Code = (...args: never[]) => unknown;
 
+/** Things that one attempt tells. */
+const TOLD_MAX = 100_000;
+
 export async function attempt(
+  fn: Code, kind: string, retryOn: RetryExceptions | undefined, order: Order, place: Place,
+): Promise<readonly [Report, unknown]> {
+  keepSecretsAround();
+  const [report, value] = await attemptOnce(fn, kind, retryOn, order, place);
+  const secrets = knownSecrets();
+  return [secrets.length === 0 ? report : { ...report, secrets }, value];
+}
+
+/** What was told, without the secrets that any task of this process's runs has seen. */
+export function withoutSecrets({ secrets = [], ...report }: Report): Report {
+  for (const secret of secrets) keepSecret(secret);
+  const told = report.told.map((one) => (one.type === "log" ? { ...one, value: masked(one.value) } : one));
+  if (report.outcome === "skip") return { ...report, told, reason: masked(report.reason) };
+  return report.outcome === "error" ? { ...report, told, error: maskError(report.error) } : { ...report, told };
+}
+
+async function attemptOnce(
   fn: Code, kind: string, retryOn: RetryExceptions | undefined, order: Order, { signal, now, valueOf }: Place,
 ): Promise<readonly [Report, unknown]> {
   const told: Told[] = [];
   try {
     const args = (await Promise.all(order.args.map((arg) => evaluate(arg, valueOf)))) as never[];
     const { run, task, attempt, since, resumed } = order;
-    const tell = (one: Told): void => void told.push(one.type === "log" ? { ...one, value: masked(one.value) } : one);
+    const tell = (one: Told): void => {
+      if (told.length > TOLD_MAX) return;
+      if (told.length === TOLD_MAX) told.push({ type: "log", name: "warn", value: `what is told after ${TOLD_MAX} is left out` });
+      else told.push(one.type === "log" ? { ...one, value: masked(one.value) } : one);
+    };
     const value = await withContext({ run, task, attempt, since, resumed, signal, now, tell }, () => fn(...args));
     if (kind === "branch") {
       const chosen = keysOf(value, order);

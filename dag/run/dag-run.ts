@@ -14,6 +14,7 @@ import type { CallbackInfo, DagTaskOptions } from "../graph/options.ts";
 import { poolOf } from "../graph/pool.ts";
 import { type Deadline, deadlineOf } from "../graph/run-limits.ts";
 import { assetMade } from "../time/assets.ts";
+import { withoutSecrets } from "./attempt.ts";
 import type { Timer } from "./clock.ts";
 import type { RunSummary, Told } from "./context.ts";
 import type { Engine } from "./engine.ts";
@@ -334,7 +335,8 @@ export class DagRun<R = unknown> {
   /** Set by the scheduler for runs that were overtaken. */
   #isLatest = true;
 
-  #attemptEnded(draft: Draft, coords: Coords, { report, handle, nodeId, workerPid }: Ended): void {
+  #attemptEnded(draft: Draft, coords: Coords, { report: told, handle, nodeId, workerPid }: Ended): void {
+    const report = withoutSecrets(told);
     const key = keyOf(draft.place, coords);
     const of = { task: draft.place, coords, at: this.#engine.clock.now(), nodeId, workerPid };
     this.#attempts.delete(key);

@@ -9,10 +9,34 @@ export function keepSecret(value: string): void {
   if (value.length >= LENGTH_MIN && seen.size < SEEN_MAX) seen.add(value);
 }
 
+/** For whoever shows what is told here and elsewhere: a secret may be read by one task and shown by another. */
+export function knownSecrets(): string[] {
+  return [...seen];
+}
+
+export function isSecretName(name: string): boolean {
+  return /secret|passw|token|api_?key|private/i.test(name);
+}
+
+/** The password, and what is named like one behind the question mark. */
+export function secretsOf(url: URL): string[] {
+  const named = [...url.searchParams].filter(([name]) => isSecretName(name) || /key/i.test(name)).map(([, value]) => value);
+  return [decodeURIComponent(url.password), ...named];
+}
+
+/** Connections of the environment, whether or not anybody asked for them: any code can read them. */
+export function keepSecretsAround(): void {
+  for (const name of Object.keys(process.env)) {
+    const value = name.startsWith("TROUPE_CONN_") ? process.env[name] : undefined;
+    if (value !== undefined && URL.canParse(value)) secretsOf(new URL(value)).forEach(keepSecret);
+  }
+}
+
 export function masked(text: string): string {
   let hidden = text;
   for (const secret of seen) {
-    for (const form of new Set([secret, encodeURIComponent(secret)])) hidden = hidden.replaceAll(form, "***");
+    const inJson = JSON.stringify(secret).slice(1, -1);
+    for (const form of new Set([secret, encodeURIComponent(secret), inJson])) hidden = hidden.replaceAll(form, "***");
   }
   return hidden;
 }
