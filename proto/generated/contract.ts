@@ -245,6 +245,7 @@ export const CancelObject = v1.CancelObject as Codec<CancelObject>;
 export interface StreamPosition {
   readonly received: number;
   readonly taken: number;
+  readonly missing: readonly number[];
 }
 export const StreamPosition = v1.StreamPosition as Codec<StreamPosition>;
 

@@ -3087,6 +3087,7 @@ v1.StreamPosition = (function() {
 const StreamPosition = function () {
 this.received = 0;
 this.taken = 0;
+this.missing = [];
 };
 StreamPosition.encode = function (message, writer, _depth) {
 if (!writer)
@@ -3099,6 +3100,8 @@ if (message.received != null && $Object.hasOwnProperty.call(message, "received")
 writer.uint32(8).uint64(message.received);
 if (message.taken != null && $Object.hasOwnProperty.call(message, "taken") && (typeof message.taken === "object" ? message.taken.low || message.taken.high : message.taken !== 0))
 writer.uint32(16).uint64(message.taken);
+if (message.missing != null && message.missing.length)
+writer.uint32(26).uint64s(message.missing);
 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
 for (let i = 0; i < message.$unknowns.length; ++i)
 writer.raw(message.$unknowns[i]);
@@ -3147,6 +3150,20 @@ if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : va
 message.taken = value;
 else
 message.taken = 0;
+continue;
+}
+case 3: {
+if (wireType === 2) {
+if (!(message.missing && message.missing.length))
+message.missing = [];
+reader.uint64s(message.missing);
+continue;
+}
+if (wireType !== 0)
+break;
+if (!(message.missing && message.missing.length))
+message.missing = [];
+message.missing.push(reader.uint64());
 continue;
 }
 }

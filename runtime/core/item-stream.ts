@@ -3,7 +3,8 @@
 //
 // Pure. The intake is at the stream's owner and outlives the attempts of the task: items are numbered from 0 in each, and one
 // that is there already is not taken in again. The outlet is at the producer, new in each attempt; it begins where the intake
-// stands, lets the generator run through what is known, and then `limit` items ahead of what was taken.
+// stands, lets the generator run through what is known, and then `limit` items ahead of what was taken. A run that makes lost
+// items again sends those alone, and is over with the last of them.
 
 import { Deque } from "./deque.ts";
 
@@ -11,29 +12,39 @@ import { Deque } from "./deque.ts";
 export interface StreamPosition {
   readonly received: number;
   readonly taken: number;
+  /** Of a run for these alone; none: the stream goes on. */
+  readonly missing: readonly number[];
 }
 
 export class StreamOutlet {
   readonly #limit: number;
   /** The owner has the items before this one. */
   readonly #known: number;
+  readonly #missing: Set<number> | undefined;
   #yielded = 0;
   #taken: number;
 
-  constructor(limit: number, { received, taken }: StreamPosition) {
+  constructor(limit: number, { received, taken, missing }: StreamPosition) {
     this.#limit = limit;
     this.#known = received;
     this.#taken = taken;
+    this.#missing = missing.length > 0 ? new Set(missing) : undefined;
   }
 
   /** The generator is not resumed before one more is taken. */
   get isFull(): boolean {
-    return this.#yielded - this.#taken >= this.#limit;
+    return this.#missing === undefined && this.#yielded - this.#taken >= this.#limit;
+  }
+
+  /** Nothing more is wanted of the generator. */
+  get isOver(): boolean {
+    return this.#missing?.size === 0;
   }
 
   /** The number of the item that the generator has just yielded; undefined when the owner has it from an earlier attempt. */
   yielded(): number | undefined {
     const index = this.#yielded++;
+    if (this.#missing !== undefined) return this.#missing.delete(index) ? index : undefined;
     return index < this.#known ? undefined : index;
   }
 
@@ -53,7 +64,7 @@ export class StreamIntake<I> {
   #ended = false;
 
   get position(): StreamPosition {
-    return { received: this.#received, taken: this.#taken };
+    return { received: this.#received, taken: this.#taken, missing: [] };
   }
 
   /** No item comes any more. */

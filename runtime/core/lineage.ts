@@ -3,7 +3,8 @@
 // Pure. Objects and tasks are numbers; what is needed to run a task again is its `spec`, which nobody here looks at. A task is
 // kept while a result of it is reachable: the program holds it, or another kept task was given it (its own result may have to be
 // made again from it). Values are not kept: an argument that nobody else holds is freed, and made again first. Puts can't be
-// made again. What is kept is bounded: beyond that the oldest tasks are forgotten.
+// made again. What is kept is bounded: beyond that the oldest tasks are forgotten. What a task was given by value, and lies in a
+// store, is kept with it, within a bound of its own.
 
 /** Why an object can't be made again. */
 export type Unmakeable =
@@ -23,6 +24,8 @@ export interface EndedTask<S> {
   readonly number: number;
   readonly spec: S;
   readonly bytes: number;
+  /** In a store, of what it was given by value. */
+  readonly storedBytes: number;
   /** Those that lie in a store and are held by the program. */
   readonly results: readonly number[];
   /** Objects of this process that it was given as places in a store. */
@@ -44,10 +47,20 @@ export type Making<S> =
   /** `object` is the one that was asked for, or one that it needs. */
   | { readonly kind: "lost"; readonly object: number; readonly why: Unmakeable };
 
+export interface LineageParts<S> {
+  readonly maxBytes: number;
+  readonly maxStoredBytes: number;
+  /** It will not run again. */
+  readonly taskForgotten: (spec: S) => void;
+  /** It will not be made again, and nothing asks for it. */
+  readonly objectForgotten: (object: number) => void;
+}
+
 interface Kept<S> {
   readonly number: number;
   readonly spec: S;
   readonly bytes: number;
+  readonly storedBytes: number;
   readonly results: Set<number>;
   readonly needs: readonly number[];
   retriesLeft: number;
@@ -66,13 +79,14 @@ interface Known<S> {
 }
 
 export class Lineage<S> {
-  readonly #maxBytes: number;
+  readonly #parts: LineageParts<S>;
   readonly #tasks = new Map<number, Kept<S>>();
   readonly #objects = new Map<number, Known<S>>();
   #bytes = 0;
+  #storedBytes = 0;
 
-  constructor(maxBytes: number) {
-    this.#maxBytes = maxBytes;
+  constructor(parts: LineageParts<S>) {
+    this.#parts = parts;
   }
 
   get size(): { readonly tasks: number; readonly objects: number; readonly bytes: number } {
@@ -83,19 +97,25 @@ export class Lineage<S> {
   ended(task: EndedTask<S>): void {
     const again = this.#tasks.get(task.number);
     if (again !== undefined) return this.#endedAgain(again, task.retriesLeft);
-    if (task.results.length === 0) return;
-    const isMakeable = task.retriesLeft !== 0;
-    const { number, spec, bytes, needs, retriesLeft } = task;
-    const kept: Kept<S> = { number, spec, bytes, results: new Set(task.results), needs, retriesLeft, isRunning: false };
-    for (const result of task.results) {
-      const maker = isMakeable ? kept : undefined;
-      this.#objects.set(result, { maker, why: isMakeable ? "put" : "retries", state: "here", isHeld: true, needed: 0 });
-    }
-    if (!isMakeable) return;
-    this.#tasks.set(number, kept);
-    this.#bytes += bytes;
-    for (const need of needs) this.#known(need).needed += 1;
+    const { results } = task;
+    const kept: Kept<S> = { ...task, results: new Set(results), isRunning: false };
+    const isMakeable = task.retriesLeft !== 0 && results.length > 0;
+    for (const result of results) this.#made(result, isMakeable ? kept : undefined);
+    if (!isMakeable) return this.#parts.taskForgotten(task.spec);
+    this.#tasks.set(task.number, kept);
+    this.#bytes += kept.bytes;
+    this.#storedBytes += kept.storedBytes;
+    for (const need of kept.needs) this.#known(need).needed += 1;
     this.#evict();
+  }
+
+  /** A task that goes on has made one more; true when that is the first that is kept of it. */
+  yielded(task: EndedTask<S>): boolean {
+    const kept = this.#tasks.get(task.number);
+    if (kept === undefined) this.ended(task);
+    else for (const result of task.results) this.#made(result, kept);
+    for (const result of task.results) kept?.results.add(result);
+    return kept === undefined;
   }
 
   /** A task that was run again has failed for good. */
@@ -130,6 +150,25 @@ export class Lineage<S> {
     return this.#tasks.get(number)?.isRunning === true;
   }
 
+  /** Room is short: what tasks were given by value, and lies in a store, goes, and they can't run again. */
+  letGo(): void {
+    for (const task of this.#tasks.values()) if (task.storedBytes > 0 && !task.isRunning) this.#forgetTask(task, "evicted");
+  }
+
+  /** One that was being made is there; whatever else its task makes may come later. */
+  arrived(object: number): void {
+    const known = this.#objects.get(object);
+    if (known?.state !== "making") return;
+    known.state = known.isHeld ? "here" : "freed";
+    this.#forgetUnreached([object]);
+  }
+
+  /** The run that is under way does not make it. */
+  missed(object: number): void {
+    const known = this.#objects.get(object);
+    if (known?.state === "making") known.state = known.isHeld ? "lost" : "freed";
+  }
+
   /** Its value is made again now. */
   isMaking(object: number): boolean {
     return this.#objects.get(object)?.state === "making";
@@ -157,6 +196,11 @@ export class Lineage<S> {
   }
 
   // -- inside ------------------------------------------------------------------------------------------------------
+
+  #made(result: number, maker: Kept<S> | undefined): void {
+    const why = maker === undefined ? "retries" : "put";
+    this.#objects.set(result, { maker, why, state: "here", isHeld: true, needed: 0 });
+  }
 
   #known(object: number): Known<S> {
     let known = this.#objects.get(object);
@@ -190,10 +234,12 @@ export class Lineage<S> {
   }
 
   #evict(): void {
-    if (this.#bytes <= this.#maxBytes) return;
+    const { maxBytes, maxStoredBytes } = this.#parts;
+    if (this.#bytes <= maxBytes && this.#storedBytes <= maxStoredBytes) return;
     for (const task of this.#tasks.values()) {
-      if (!task.isRunning) this.#forgetTask(task, "evicted");
-      if (this.#bytes <= this.#maxBytes) return;
+      const helps = this.#bytes > maxBytes || task.storedBytes > 0;
+      if (helps && !task.isRunning) this.#forgetTask(task, "evicted");
+      if (this.#bytes <= maxBytes && this.#storedBytes <= maxStoredBytes) return;
     }
   }
 
@@ -214,6 +260,7 @@ export class Lineage<S> {
       const known = this.#objects.get(object);
       if (known === undefined || known.state !== "freed" || known.needed > 0) continue;
       this.#objects.delete(object);
+      this.#parts.objectForgotten(object);
       const { maker } = known;
       maker?.results.delete(object);
       if (maker?.results.size === 0) objects.push(...this.#dropTask(maker));
@@ -224,6 +271,8 @@ export class Lineage<S> {
   #dropTask(task: Kept<S>): readonly number[] {
     this.#tasks.delete(task.number);
     this.#bytes -= task.bytes;
+    this.#storedBytes -= task.storedBytes;
+    this.#parts.taskForgotten(task.spec);
     for (const need of task.needs) (this.#objects.get(need) as Known<S>).needed -= 1;
     return task.needs;
   }

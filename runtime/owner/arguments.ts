@@ -38,6 +38,8 @@ export class Arguments {
   readonly #borrowing: Borrowing;
   readonly #traps: Pick<Traps, "sends">;
   readonly #newEntry: () => ObjectEntry;
+  /** Objects made of what was given by value. */
+  readonly #byValue = new WeakSet<ObjectEntry>();
 
   constructor(values: Values, borrowing: Borrowing, traps: Pick<Traps, "sends">, newEntry: () => ObjectEntry) {
     this.#values = values;
@@ -108,6 +110,11 @@ export class Arguments {
     }
   }
 
+  /** Nobody else has it: it lasts as long as the call, or what may repeat that, holds it. */
+  isByValue(entry: ObjectEntry): boolean {
+    return this.#byValue.has(entry);
+  }
+
   #bind(index: number, entry: ObjectEntry): BoundArg {
     const value = entry.state === "ready" ? (entry.value as BoundArg["value"]) : undefined;
     return { index, value, owner: entry.owner, ownerNode: entry.ownerNode, object: entry.number };
@@ -142,6 +149,7 @@ export class Arguments {
 
   #copyInStore(value: WireValue): ObjectEntry {
     const copy = this.#newEntry();
+    this.#byValue.add(copy);
     this.#settleWith(copy, this.#values.stored(value));
     return copy;
   }
@@ -170,6 +178,7 @@ export class Arguments {
       }
       this.#traps.sends(rest[index], size, index);
       const entry = this.#newEntry();
+      this.#byValue.add(entry);
       this.#borrowing.contain(entry, planned.contained);
       this.#settleWith(entry, this.#values.placeSnapshot(planned));
       rest[index] = HOLE;

@@ -91,7 +91,8 @@ export class BorrowedStreams {
     const { owner, ownerNode } = stream.entry;
     const entry = borrowing.received(owner, ownerNode, item);
     entry.received += 1;
-    borrowing.settle(entry, value as WireValue);
+    // A lost one is asked for when it is read.
+    if (value) borrowing.settle(entry, value as WireValue);
     this.#give(stream, entry);
   }
 

@@ -257,10 +257,10 @@ export class Borrowing {
     });
   }
 
-  /** Hands over an own object that has a value, and the one reference to it that there is here. What to send of it. */
-  give(entry: ObjectEntry, to: ProcessAddress): WireValue {
+  /** Hands over an own object, and the one reference to it that there is here. What to send of it; undefined when it is lost. */
+  give(entry: ObjectEntry, to: ProcessAddress): WireValue | undefined {
     if (!entry.shared) this.#publish(entry);
-    const value = { ...entry.value, contained: this.#handOverAll(entry.contained, to) };
+    const value = entry.value && { ...entry.value, contained: this.#handOverAll(entry.contained, to) };
     this.handOver(entry, to);
     this.dropLocal(entry);
     return value;

@@ -110,7 +110,12 @@ async function enter(session: Session, hub: RelayHub, options: JoinOptions): Pro
     },
   });
   early.release({
-    ...sessionMessages(session, caller, callee, hub), collectGarbage: () => garbage?.asked(), ...options.agentMessages(session),
+    ...sessionMessages(session, caller, callee, hub),
+    collectGarbage() {
+      session.recovery.pressed();
+      garbage?.asked();
+    },
+    ...options.agentMessages(session),
   });
   await register?.(agent, caller);
 }

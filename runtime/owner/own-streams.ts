@@ -57,6 +57,10 @@ export interface OwnStreamsParts {
   readonly waitingFor: (entries: readonly ObjectEntry[]) => (() => void) | undefined;
   readonly newEntry: () => ObjectEntry;
   readonly producer: (task: number) => Producer | undefined;
+  /** An item lies in a store, and may be lost. */
+  readonly came: (task: number, index: number, entry: ObjectEntry) => void;
+  /** An item of a run that makes lost ones again; false when it is none. */
+  readonly cameAgain: (task: number, index: number, value: WireValue) => boolean;
   /** For a generator that runs in this process. */
   readonly takenHere: (task: number, attempt: number, taken: number) => void;
   /** Ends the task or call: nobody reads on. */
@@ -90,16 +94,18 @@ export class OwnStreams {
 
   /** From its producer. `link` is undefined for a generator of this process. */
   arrived({ task, attempt, index, value }: StreamItem, link: Link | undefined): void {
-    const { borrowing, newEntry, producer, end } = this.#parts;
+    const { borrowing, newEntry, producer, end, came, cameAgain } = this.#parts;
     const stream = this.#streams.get(task);
     const from = producer(task);
     const isCurrent = from !== undefined && from.link === link && from.attempt === attempt;
+    if (stream === undefined && isCurrent && cameAgain(task, index, value as WireValue)) return;
     const arrival = stream === undefined || !isCurrent ? "repeat" : stream.intake.arrival(index);
     if (stream === undefined || arrival !== "next") borrowing.discard([value as WireValue]);
     if (arrival === "gap") end(task, new ConnectionError(`item ${index} of a stream came before one that never did`));
     if (stream === undefined || arrival !== "next") return;
     const entry = newEntry();
     borrowing.settle(entry, value as WireValue);
+    if (value?.stored) came(task, index, entry);
     stream.intake.add(entry);
     this.#serve(stream);
   }

@@ -12,13 +12,16 @@ import type { ActorCallRecord } from "./actor-call.ts";
 import type { ActorClient } from "./actor-client.ts";
 import { lossOf } from "./loss-story.ts";
 import { isOpen, type ObjectEntry, objectIdOf } from "./object-ref.ts";
-import { callRun, type GivenAgain, type Run, sizeOf, taskRun } from "./reruns.ts";
+import { LostItems } from "./lost-items.ts";
+import { callRun, endedTask, type GivenAgain, type Run, taskRun } from "./reruns.ts";
 import type { Session } from "./session.ts";
 import type { TaskRecord } from "./task-record.ts";
 import { isError, type WireValue } from "./wire-value.ts";
 
 /** Of what tasks were given, kept so that they can run again. */
 const LINEAGE_BYTES_MAX = 256 * 1024 * 1024;
+/** In stores, of what tasks were given by value. */
+const LINEAGE_STORED_BYTES_MAX = 1024 * 1024 * 1024;
 /** Objects that one question to the agent is about. */
 const SEARCH_MAX = 1000;
 /** A task whose arguments are said to be there, and are not, so often is given up. */
@@ -33,7 +36,9 @@ interface Loss {
 
 export class Recovery {
   readonly #session: Session;
-  readonly #lineage = new Lineage<Run>(LINEAGE_BYTES_MAX);
+  readonly #lineage: Lineage<Run>;
+  /** Of streams. */
+  readonly items: LostItems;
   /** Own objects that are lost, until their value is there again. */
   readonly #losses = new Map<number, Loss>();
   /** Entries that wait for a run, or for the search before it. */
@@ -44,6 +49,16 @@ export class Recovery {
 
   constructor(session: Session) {
     this.#session = session;
+    this.#lineage = new Lineage<Run>({
+      maxBytes: LINEAGE_BYTES_MAX, maxStoredBytes: LINEAGE_STORED_BYTES_MAX,
+      taskForgotten: ({ byValue }) => byValue.forEach((entry) => session.borrowing.dropLocal(entry)),
+      objectForgotten: (object) => this.items.forgotten(object),
+    });
+    this.items = new LostItems(session, this.#lineage, {
+      made: (number, run, value) => this.#madeAgain(number, run, value),
+      failed: (number, run, value) => this.#notMade(number, run, value),
+      wanted: (number) => this.#wantedAgain(number),
+    });
   }
 
   // -- what ends ---------------------------------------------------------------------------------------------------
@@ -59,24 +74,21 @@ export class Recovery {
   /** Gives an entry of a task or call its outcome. */
   settle(entry: ObjectEntry, value: WireValue): void {
     const { borrowing } = this.#session;
+    if (this.items.ended(entry, value)) return;
     const run = this.#standIns.get(entry);
     if (run === undefined) return borrowing.settle(entry, value);
     this.#standIns.delete(entry);
-    const { number } = entry;
-    const real = this.#making.get(number) ?? borrowing.own(number);
-    this.#making.delete(number);
-    const wanted = real !== undefined && isOpen(real) ? real : undefined;
     if (isError(value)) {
       this.#lineage.failed(run.number);
-      if (wanted !== undefined) void this.#failed(wanted, run, value);
-      return;
+      return this.#notMade(entry.number, run, value);
     }
     entry.value = value;
-    if (wanted === undefined) return borrowing.discard([value]);
-    const before = this.#losses.get(number)?.value;
-    if (before !== undefined && isOther(before, value)) warnOnce(run.name, wanted.id);
-    this.#losses.delete(number);
-    borrowing.settle(wanted, value);
+    this.#madeAgain(entry.number, run, value);
+  }
+
+  /** Room in the store is short. */
+  pressed(): void {
+    this.#lineage.letGo();
   }
 
   /** Nobody holds this object of this process any more. */
@@ -154,15 +166,42 @@ export class Recovery {
 
   // -- inside ------------------------------------------------------------------------------------------------------
 
-  #concerns({ number, results }: TaskRecord | ActorCallRecord): boolean {
-    return results.some(isStored) || this.#lineage.isRunning(number);
+  /** Of a stream the items do, one by one. */
+  #concerns({ number, results, template }: TaskRecord | ActorCallRecord): boolean {
+    return template.streamAhead === 0 && (results.some(isStored) || this.#lineage.isRunning(number));
   }
 
   #ended(record: TaskRecord | ActorCallRecord, run: Run, retriesLeft: number): void {
-    const { processId } = this.#session.parts.identity;
     const results = record.results.filter(isStored).map(({ number }) => number);
-    const needs = run.given.filter(({ owner, value }) => owner === processId && value === undefined).map(({ object }) => object);
-    this.#lineage.ended({ number: run.number, spec: run, bytes: sizeOf(run), results, needs, retriesLeft });
+    if (!this.#lineage.isRunning(run.number)) for (const entry of run.byValue) this.#session.borrowing.addLocal(entry);
+    this.#lineage.ended(endedTask(this.#session, run, results, retriesLeft));
+  }
+
+  /** Whoever wants it. */
+  #openEntry(number: number): ObjectEntry | undefined {
+    const entry = this.#making.get(number) ?? this.#session.borrowing.own(number);
+    this.#making.delete(number);
+    return entry !== undefined && isOpen(entry) ? entry : undefined;
+  }
+
+  #madeAgain(number: number, run: Run, value: WireValue): void {
+    const { borrowing } = this.#session;
+    const entry = this.#openEntry(number);
+    if (entry === undefined) return borrowing.discard([value]);
+    const before = this.#losses.get(number)?.value;
+    if (before !== undefined && isOther(before, value)) warnOnce(run.name, entry.id);
+    this.#losses.delete(number);
+    borrowing.settle(entry, value);
+  }
+
+  #notMade(number: number, run: Run, value: WireValue): void {
+    const entry = this.#openEntry(number);
+    if (entry !== undefined) void this.#failed(entry, run, value);
+  }
+
+  #wantedAgain(number: number): void {
+    const entry = this.#making.get(number);
+    if (entry !== undefined) this.#make(entry);
   }
 
   #lose(entry: ObjectEntry, reason: string): boolean {
@@ -220,6 +259,7 @@ export class Recovery {
 
   #runAgain(run: Run, retriesLeft: number): void {
     run.attempt += 1;
+    if (run.isStream) return this.items.runAgain(run, this.#given(run), retriesLeft);
     const results: ObjectEntry[] = [];
     for (let index = 0; index < run.count; index += 1) {
       const standIn = this.#session.newEntry(run.number + index);

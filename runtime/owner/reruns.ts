@@ -1,13 +1,14 @@
 // What is kept of a task or call that ended well, so that it can be run again: what it was given, and how it is started.
 
+import type { EndedTask } from "../core/index.ts";
 import type { BoundArg, Code, HeldRef } from "../transport/index.ts";
-import { ActorCallRecord } from "./actor-call.ts";
+import { ActorCallRecord, type MethodTemplate } from "./actor-call.ts";
 import { heldRef } from "./borrowing.ts";
 import type { ActorClient } from "./actor-client.ts";
 import { limitOf } from "./limits.ts";
 import type { ObjectEntry } from "./object-ref.ts";
 import type { Session } from "./session.ts";
-import { TaskRecord } from "./task-record.ts";
+import { TaskRecord, type TaskTemplate } from "./task-record.ts";
 import type { WireValue } from "./wire-value.ts";
 
 /** An argument that was a ref: its value when that was small, else the object. */
@@ -41,6 +42,9 @@ export interface Run {
   readonly given: readonly GivenArg[];
   /** Refs inside its arguments. */
   readonly inside: readonly HeldRef[];
+  /** Objects made of what it was given by value: held while it may run again. */
+  readonly byValue: readonly ObjectEntry[];
+  readonly isStream: boolean;
   /** Of the run that ended last. */
   attempt: number;
   start(given: GivenAgain, again: RunAgain): void;
@@ -49,18 +53,30 @@ export interface Run {
 /** What a record costs beside its bytes. */
 const RECORD_BYTES = 512;
 
-export function sizeOf({ args, given }: Run): number {
+function sizeOf({ args, given }: Run): number {
   return given.reduce((sum, { value }) => sum + (value?.value?.length ?? 0), RECORD_BYTES + args.bytes.length);
+}
+
+/** In stores, of what it was given by value. */
+function storedSizeOf({ byValue }: Run): number {
+  return byValue.reduce((sum, { value }) => sum + (value?.stored?.size ?? 0), 0);
+}
+
+/** What lineage keeps of it. */
+export function endedTask(session: Session, run: Run, results: readonly number[], retriesLeft: number): EndedTask<Run> {
+  const { processId } = session.parts.identity;
+  const needs = run.given.filter(({ owner, value }) => owner === processId && value === undefined).map(({ object }) => object);
+  return { number: run.number, spec: run, bytes: sizeOf(run), storedBytes: storedSizeOf(run), results, needs, retriesLeft };
 }
 
 export function taskRun(session: Session, task: TaskRecord): Run {
   const { template, chain } = task;
   return {
-    ...runOf(task, template.name),
+    ...runOf(session, task, template),
     start(given, { results, attempt, retriesLeft }) {
       const limit = limitOf(template, undefined, session.parts.seams.clock);
       const again = new TaskRecord(
-        task.number, template, given.args, given.bound, results, given.kept, chain, undefined, limit,
+        results[0].number, template, given.args, given.bound, results, given.kept, chain, undefined, limit,
       );
       again.life.attempt = attempt;
       again.life.retriesLeft = retriesLeft;
@@ -77,10 +93,10 @@ export function taskRun(session: Session, task: TaskRecord): Run {
 export function callRun(session: Session, client: ActorClient, call: ActorCallRecord): Run {
   const { template, caller, chain, retryOn } = call;
   return {
-    ...runOf(call, template.name),
+    ...runOf(session, call, template),
     start(given, { results, attempt, retriesLeft }) {
       const again = new ActorCallRecord(
-        call.number, caller, template, given.args, given.bound, results, given.kept, chain, retriesLeft, retryOn, undefined,
+        results[0].number, caller, template, given.args, given.bound, results, given.kept, chain, retriesLeft, retryOn, undefined,
       );
       again.attempt = attempt;
       again.unresolved = given.unresolved.length;
@@ -95,7 +111,9 @@ export function callRun(session: Session, client: ActorClient, call: ActorCallRe
 }
 
 /** Bytes in a slab that they share with others are copied: they would keep all of it. */
-function runOf(record: TaskRecord | ActorCallRecord, name: string): Omit<Run, "start"> {
+function runOf(
+  session: Session, record: TaskRecord | ActorCallRecord, { name, streamAhead }: TaskTemplate | MethodTemplate,
+): Omit<Run, "start"> {
   const { number, args, codes, bound, kept, results } = record;
   const given = bound.map(({ index, value, owner, ownerNode, object }) => (
     { index, owner, ownerNode, object, value: value?.stored ? undefined : value }
@@ -103,5 +121,8 @@ function runOf(record: TaskRecord | ActorCallRecord, name: string): Omit<Run, "s
   const isGiven = ({ owner, number: object }: ObjectEntry) => bound.some((one) => one.owner === owner && one.object === object);
   const inside = kept.filter((entry) => !isGiven(entry)).map(heldRef);
   const attempt = "life" in record ? record.life.attempt : record.attempt;
-  return { number, count: results.length, name, args: { bytes: Uint8Array.from(args), codes }, given, inside, attempt };
+  return {
+    number, count: results.length, name, args: { bytes: Uint8Array.from(args), codes }, given, inside, attempt,
+    byValue: kept.filter((entry) => session.arguments.isByValue(entry)), isStream: streamAhead > 0,
+  };
 }

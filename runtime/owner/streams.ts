@@ -13,9 +13,11 @@ export class Streams {
   readonly own: OwnStreams;
   readonly #borrowed: BorrowedStreams;
   readonly #processId: string;
+  readonly #recovery: Session["recovery"];
 
   constructor(session: Session, connect: (address: ProcessAddress) => Promise<Link>) {
-    const { borrowing, waiting, parts } = session;
+    const { borrowing, waiting, parts, recovery } = session;
+    this.#recovery = recovery;
     const newEntry = () => session.newEntry();
     const waitingFor = (entries: readonly ObjectEntry[]) => session.waitingFor(entries);
     this.own = new OwnStreams({ borrowing, waiting, newEntry, session, waitingFor, ...producers(session) });
@@ -25,7 +27,7 @@ export class Streams {
 
   /** Where the next attempt of a task or call begins; undefined for what is no stream. */
   position(number: number): StreamPosition | undefined {
-    return this.own.position(number);
+    return this.own.position(number) ?? this.#recovery.items.position(number);
   }
 
   next(stream: ObjectEntry, options: WaitOptions | undefined): Promise<ObjectRef | undefined> {
@@ -58,8 +60,11 @@ export class Streams {
   }
 }
 
-function producers(session: Session): Pick<OwnStreamsParts, "producer" | "takenHere" | "end"> {
+function producers(session: Session): Pick<OwnStreamsParts, "producer" | "takenHere" | "end" | "came" | "cameAgain"> {
+  const { items } = session.recovery;
   return {
+    came: (task, index, entry) => items.came(task, index, entry),
+    cameAgain: (task, index, value) => items.arrived(task, index, value),
     producer(number) {
       const { submission, actors } = session;
       const task = submission.find(number);

@@ -305,6 +305,6 @@ export function streamOf(
   { streamAhead }: Template, { stream }: { readonly stream: StreamPosition | undefined }, { channel }: Link,
 ): Streaming | undefined {
   if (streamAhead === 0) return undefined;
-  const position = stream ?? { received: 0, taken: 0 };
+  const position = stream ?? { received: 0, taken: 0, missing: [] };
   return { limit: streamAhead, position, send: (item) => void (channel.open && channel.send("streamItem", item)) };
 }

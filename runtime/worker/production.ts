@@ -59,6 +59,7 @@ export class Production {
         const step = await run(() => generator.next());
         if (step.done === true) return;
         await this.#yielded(step.value);
+        if (this.#outlet.isOver) return;
       }
     } finally {
       await this.#end(generator);

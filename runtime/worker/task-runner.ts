@@ -336,9 +336,9 @@ export class TaskRunner {
 
   /** Its items stay in this process. */
   #streamHere({ number, template }: TaskRecord): Streaming | undefined {
-    const { own } = this.#parts.session.streams;
-    const position = own.position(number);
-    const send = (item: SendOf<"streamItem">) => own.arrived(item as StreamItem, undefined);
+    const { streams } = this.#parts.session;
+    const position = streams.position(number);
+    const send = (item: SendOf<"streamItem">) => streams.own.arrived(item as StreamItem, undefined);
     return position && { limit: template.streamAhead, position, send };
   }
 

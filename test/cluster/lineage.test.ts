@@ -6,8 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeEach, describe, expect, test } from "vitest";
 import {
-  ActorDiedError, get, getRuntimeContext, NodeDiedError, ObjectLostError, onNode, OwnerDiedError, put, ReconstructionFailedError,
-  remote, run, wait, type ObjectRef,
+  ActorDiedError, get, getRuntimeContext, list, NodeDiedError, ObjectLostError, onNode, OwnerDiedError, put,
+  ReconstructionFailedError, remote, run, wait, type ObjectRef,
 } from "troupe";
 import { testCluster, type TestCluster } from "troupe/testing";
 
@@ -145,6 +145,93 @@ describe("what tasks made", () => {
     expect(await Promise.all([get(keeper.read.remote()), get(keeper.read.remote())])).toEqual([4, 4]);
     expect(runs("source 4")).toBe(2);
   });
+});
+
+describe("items of a stream", () => {
+  const items = () => {
+    const file = log;
+    return remote(function* items(count: number, size: number) {
+      appendFileSync(file, "run\n");
+      try {
+        for (let n = 1; n <= count; n += 1) yield new Uint8Array(size).fill(n);
+      } finally {
+        appendFileSync(file, "end\n");
+      }
+    }, { ...there(), streamBackpressure: 4 });
+  };
+
+  test("are made again when the generator has ended: it runs once more, no further than the last that is wanted", async () => {
+    const refs: ObjectRef<Uint8Array>[] = [];
+    for await (const ref of items().remote(6, BYTES)) refs.push(ref);
+    const inside = run(remote(async (some: ObjectRef<Uint8Array>[]) => {
+      await new Promise((resolve) => setTimeout(resolve, 1500));
+      return (await get(some)).map((value) => value[0]);
+    }, { numCpus: 0 }), refs.slice(0, 2));
+    await kill();
+    expect((await get(refs.slice(0, 4))).map((value) => [value.length, value[0]])).toEqual([1, 2, 3, 4].map((n) => [BYTES, n]));
+    expect(await inside).toEqual([1, 2]);
+    expect((await get(refs)).map((value) => value[0])).toEqual([1, 2, 3, 4, 5, 6]);
+    expect(runs("run")).toBe(2);
+    expect(runs("end")).toBe(2);
+  });
+
+  test("are made again while it goes on, here and for a reader elsewhere; each comes once", async () => {
+    const stream = items().remote(9, BYTES);
+    const taken: ObjectRef<Uint8Array>[] = [];
+    for await (const ref of stream) {
+      taken.push(ref);
+      if (taken.length === 3) break;
+    }
+    expect((await get(taken)).map((value) => value[0])).toEqual([1, 2, 3]);
+    const going = items().remote(9, BYTES);
+    const first3: ObjectRef<Uint8Array>[] = [];
+    const iterator = going[Symbol.asyncIterator]();
+    for (let n = 0; n < 3; n += 1) first3.push((await iterator.next()).value as ObjectRef<Uint8Array>);
+    await kill();
+    const elsewhere = run(remote(async (rest: typeof going) => {
+      const seen: number[] = [];
+      for await (const ref of rest) seen.push((await get(ref))[0]);
+      return seen;
+    }, { numCpus: 0 }), going);
+    expect((await get(first3)).map((value) => value[0])).toEqual([1, 2, 3]);
+    expect((await get(taken)).map((value) => value[0])).toEqual([1, 2, 3]);
+    expect(await elsewhere).toEqual([4, 5, 6, 7, 8, 9]);
+  });
+
+  test("that may not be made again say so", async () => {
+    const refs: ObjectRef<Uint8Array>[] = [];
+    for await (const ref of items().options({ maxRetries: 0 }).remote(2, BYTES)) refs.push(ref);
+    await kill();
+    await expect(get(refs[1])).rejects.toThrow(/is lost \(node .*no other node has a copy\), and can't be made.*maxRetries/);
+    await expect(get(refs[1])).rejects.toThrow(ObjectLostError);
+  });
+
+  test("of an actor are made again by it, where its calls may be repeated", async () => {
+    class Source {
+      async *items(count: number) {
+        for (let n = 1; n <= count; n += 1) yield new Uint8Array(300_000).fill(n);
+      }
+    }
+    const source = remote(Source).options({ ...there(), maxRestarts: 1, maxTaskRetries: 1 }).remote();
+    const refs: ObjectRef<Uint8Array>[] = [];
+    for await (const ref of source.items.remote(3)) refs.push(ref);
+    await kill();
+    expect((await get(refs)).map((value) => value[0])).toEqual([1, 2, 3]);
+  });
+});
+
+test("what was given by value is there for a run that makes the result again, and goes with the result", async () => {
+  const { next } = tasks();
+  const many = remote((...values: Uint8Array[]) => new Uint8Array(300_000).fill(values.length), there());
+  const ref = next.remote(new Uint8Array(BYTES).fill(3));
+  const parts = Array.from({ length: 80 }, (_, index) => new Uint8Array(120_000).fill(index));
+  const all = many.remote(...parts);
+  await wait([ref, all], { numReturns: 2 });
+  await kill();
+  expect([(await get(ref))[0], (await get(all))[0], runs("next 3")]).toEqual([4, 80, 2]);
+  ref.release();
+  all.release();
+  await expect.poll(async () => (await list.stores()).map(({ objects }) => objects), { timeout: 10_000 }).toEqual([0]);
 });
 
 test("what a task makes differently the second time is used, with a warning that names the task", async () => {

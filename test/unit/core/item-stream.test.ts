@@ -3,6 +3,16 @@
 import { describe, expect, test } from "vitest";
 import { StreamIntake, StreamOutlet } from "../../../runtime/core/index.ts";
 
+test("a run for lost items sends those alone, without a limit, and is over with the last", () => {
+  const outlet = new StreamOutlet(2, { received: 0, taken: 0, missing: [5, 1] });
+  const sent: (number | undefined)[] = [];
+  while (!outlet.isOver) {
+    expect(outlet.isFull).toBe(false);
+    sent.push(outlet.yielded());
+  }
+  expect(sent).toEqual([undefined, 1, undefined, undefined, undefined, 5]);
+});
+
 type Word = { readonly item: number } | "end";
 type Action = "yield" | "hear" | "tell" | "take" | "crash";
 const ACTIONS: readonly Action[] = ["yield", "hear", "tell", "take", "crash"];
@@ -18,7 +28,7 @@ class World {
   readonly #size: Size;
   readonly intake = new StreamIntake<number>();
   #outlet: StreamOutlet;
-  #began = { received: 0, taken: 0 };
+  #began = { received: 0, taken: 0, missing: [] as number[] };
   #yielded = 0;
   #attempt = 0;
   #finished = false;

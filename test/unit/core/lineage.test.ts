@@ -6,12 +6,18 @@ import { Lineage } from "../../../runtime/core/index.ts";
 const BIG = 1_000_000_000;
 const made = (...tasks: number[]) => ({ kind: "made", tasks: tasks.map((number) => expect.objectContaining({ number })) });
 
-function task(number: number, needs: number[] = [], { results = [number], bytes = 100, retriesLeft = 3 } = {}) {
-  return { number, spec: `task ${number}`, bytes, results, needs, retriesLeft };
+function task(number: number, needs: number[] = [], { results = [number], bytes = 100, storedBytes = 0, retriesLeft = 3 } = {}) {
+  return { number, spec: `task ${number}`, bytes, storedBytes, results, needs, retriesLeft };
+}
+
+/** `forgotten` gets the names of tasks that will not run again, and the numbers of objects that will not be made again. */
+function lineageOf(maxBytes = BIG, maxStoredBytes = BIG, forgotten: (string | number)[] = []): Lineage<string> {
+  const note = (what: string | number) => void forgotten.push(what);
+  return new Lineage<string>({ maxBytes, maxStoredBytes, taskForgotten: note, objectForgotten: note });
 }
 
 /** Tasks 1, 2, 3, … where each was given what the one before made. */
-function chain(length: number, lineage = new Lineage<string>(BIG)): Lineage<string> {
+function chain(length: number, lineage = lineageOf()): Lineage<string> {
   for (let number = 1; number <= length; number += 1) lineage.ended(task(number, number === 1 ? [] : [number - 1]));
   return lineage;
 }
@@ -37,7 +43,7 @@ describe("what is kept", () => {
   });
 
   test("a task that may never run again is none, and its result says why", () => {
-    const lineage = new Lineage<string>(BIG);
+    const lineage = lineageOf();
     lineage.ended(task(1, [9], { retriesLeft: 0 }));
     expect(lineage.size).toEqual({ tasks: 0, objects: 1, bytes: 0 });
     lineage.lost(1);
@@ -47,7 +53,7 @@ describe("what is kept", () => {
   });
 
   test("no more than the bound: the oldest are forgotten", () => {
-    const lineage = chain(5, new Lineage<string>(250));
+    const lineage = chain(5, lineageOf(250));
     expect(lineage.size).toMatchObject({ tasks: 2, bytes: 200 });
     lineage.lost(3);
     expect(lineage.wanted(3)).toEqual({ kind: "lost", object: 3, why: "evicted" });
@@ -58,9 +64,62 @@ describe("what is kept", () => {
   });
 });
 
+describe("what tasks were given by value", () => {
+  test("is kept with them, and let go of with them", () => {
+    const forgotten: (string | number)[] = [];
+    const lineage = lineageOf(BIG, 1000, forgotten);
+    lineage.ended(task(1, [], { storedBytes: 600 }));
+    lineage.ended(task(2));
+    lineage.released(1);
+    expect(forgotten).toEqual([1, "task 1"]);
+    lineage.ended(task(3, [], { storedBytes: 600 }));
+    lineage.ended(task(4, [], { storedBytes: 600 }));
+    expect(forgotten).toEqual([1, "task 1", "task 3"]);
+    lineage.lost(3);
+    expect(lineage.wanted(3)).toEqual({ kind: "lost", object: 3, why: "evicted" });
+    lineage.letGo();
+    expect(forgotten).toEqual([1, "task 1", "task 3", "task 4"]);
+    lineage.lost(2);
+    expect(lineage.wanted(2)).toEqual(made(2));
+  });
+
+  test("is nobody's when its task can't run again", () => {
+    const forgotten: (string | number)[] = [];
+    lineageOf(BIG, BIG, forgotten).ended(task(1, [], { storedBytes: 600, retriesLeft: 0 }));
+    expect(forgotten).toEqual(["task 1"]);
+  });
+});
+
+describe("what a stream yields", () => {
+  const item = (result: number) => task(1, [], { results: [result] });
+
+  test("is made again one by one, while its task goes on and after", () => {
+    const forgotten: (string | number)[] = [];
+    const lineage = lineageOf(BIG, BIG, forgotten);
+    expect([10, 11, 12].map((number) => lineage.yielded(item(number)))).toEqual([true, false, false]);
+    lineage.lost(10);
+    lineage.lost(11);
+    expect(lineage.wanted(11)).toEqual(made(1));
+    lineage.arrived(11);
+    expect([10, 11].map((number) => lineage.isMaking(number))).toEqual([true, false]);
+    // Lost again before the run is over, and one that it was not asked for.
+    lineage.lost(11);
+    lineage.lost(12);
+    expect(lineage.wanted(12)).toEqual(made());
+    lineage.arrived(10);
+    for (const late of [11, 12]) lineage.missed(late);
+    lineage.ended(item(10));
+    expect(lineage.wanted(12)).toEqual(made(1));
+    for (const object of [10, 11, 12]) lineage.released(object);
+    lineage.ended(item(10));
+    expect(forgotten).toEqual(expect.arrayContaining([10, 11, 12, "task 1"]));
+    expect(lineage.size).toEqual({ tasks: 0, objects: 0, bytes: 0 });
+  });
+});
+
 describe("what is lost and wanted", () => {
   test("is made by its task, once, however many ask, and costs a run each time", () => {
-    const lineage = new Lineage<string>(BIG);
+    const lineage = lineageOf();
     lineage.ended(task(1, [], { retriesLeft: 2 }));
     expect(lineage.wanted(1)).toEqual(made());
     for (const left of [1, 0]) {
@@ -88,7 +147,7 @@ describe("what is lost and wanted", () => {
   });
 
   test("a put is not made again, nor what needs it", () => {
-    const lineage = new Lineage<string>(BIG);
+    const lineage = lineageOf();
     lineage.ended(task(1, [77]));
     lineage.lost(1);
     expect(lineage.wanted(1)).toEqual(made(1));
@@ -100,7 +159,7 @@ describe("what is lost and wanted", () => {
   });
 
   test("nothing is charged or run when a part of it can't be", () => {
-    const lineage = new Lineage<string>(BIG);
+    const lineage = lineageOf();
     lineage.ended(task(1, [77], { retriesLeft: 1 }));
     lineage.ended(task(2, [1], { retriesLeft: 1 }));
     for (const object of [1, 2, 77]) lineage.lost(object);
@@ -109,7 +168,7 @@ describe("what is lost and wanted", () => {
   });
 
   test("results of one task are made together; one that is lost while it runs again comes with it", () => {
-    const lineage = new Lineage<string>(BIG);
+    const lineage = lineageOf();
     lineage.ended(task(1, [], { results: [1, 2, 3] }));
     lineage.lost(1);
     lineage.lost(2);
@@ -189,7 +248,7 @@ class Model {
 
 class World {
   readonly model = new Model();
-  readonly lineage = new Lineage<string>(BIG);
+  readonly lineage = lineageOf();
   #next = 1;
   readonly #pick: (below: number) => number;
 
