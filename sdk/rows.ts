@@ -104,8 +104,14 @@ export interface StoreRow {
   /** Since the node started: objects that were made, and their bytes. */
   readonly made: number;
   readonly madeBytes: number;
-  /** Bytes of them that are copies of other nodes' objects. */
+  /** Objects of other nodes whose copying began, bytes of them that came, and chunks that came damaged and were fetched again. */
+  readonly transfers: number;
   readonly copiedBytes: number;
+  readonly damagedChunks: number;
+  /** Bytes that went to other nodes, of objects that were made here and of copies. */
+  readonly servedBytes: number;
+  /** Bytes asked of other nodes that are not here yet. */
+  readonly inFlightBytes: number;
   /** Objects whose bytes are on disk only, and bytes of the spill file. */
   readonly evicted: number;
   readonly spillFileBytes?: number | undefined;

@@ -756,7 +756,7 @@ export const RelayClosed = v1.RelayClosed as Codec<RelayClosed>;
 
 export interface Call {
   /** Which of them is set. Ignored when sent. */
-  readonly body?: "createActor" | "resolveActor" | "killActor" | "placeActor" | "registerNode" | "registerJob" | "listState" | "grantSlab" | "allocateObject" | "grantDescriptors" | "fetchObject" | "readChunk" | "writeChunk" | "describeProcess" | "lookUpProcess" | "exportCode" | "fetchCode" | "createGroup" | "findGroup" | "removeGroup" | "reserveBundles" | "drainNode" | "commitKeys" | "readKeys" | "readLog" | "readStack" | "findObjects" | "findHead" | "disturb" | undefined;
+  readonly body?: "createActor" | "resolveActor" | "killActor" | "placeActor" | "registerNode" | "registerJob" | "listState" | "grantSlab" | "allocateObject" | "grantDescriptors" | "fetchObject" | "readChunk" | "writeChunk" | "describeProcess" | "lookUpProcess" | "exportCode" | "fetchCode" | "createGroup" | "findGroup" | "removeGroup" | "reserveBundles" | "drainNode" | "commitKeys" | "readKeys" | "readLog" | "readStack" | "findObjects" | "findHead" | "disturb" | "joinCopies" | "leaveCopies" | undefined;
   readonly id: number;
   readonly attempt: number;
   readonly origin: string;
@@ -789,12 +789,14 @@ export interface Call {
   readonly findObjects: FindObjects | undefined;
   readonly findHead: FindHead | undefined;
   readonly disturb: Disturb | undefined;
+  readonly joinCopies: JoinCopies | undefined;
+  readonly leaveCopies: LeaveCopies | undefined;
 }
 export const Call = v1.Call as Codec<Call>;
 
 export interface Answer {
   /** Which of them is set. Ignored when sent. */
-  readonly body?: "actor" | "registeredNode" | "registeredJob" | "stateRows" | "slab" | "object" | "descriptors" | "stored" | "chunk" | "done" | "process" | "death" | "codeItem" | "group" | "committed" | "entries" | "logPart" | "stack" | "places" | "headPlace" | undefined;
+  readonly body?: "actor" | "registeredNode" | "registeredJob" | "stateRows" | "slab" | "object" | "descriptors" | "stored" | "chunk" | "done" | "process" | "death" | "codeItem" | "group" | "committed" | "entries" | "logPart" | "stack" | "places" | "headPlace" | "copySources" | undefined;
   readonly id: number;
   readonly failure: Failure | undefined;
   readonly actor: ActorInfo | undefined;
@@ -817,6 +819,7 @@ export interface Answer {
   readonly stack: StackTold | undefined;
   readonly places: ObjectPlaces | undefined;
   readonly headPlace: HeadPlace | undefined;
+  readonly copySources: CopySources | undefined;
 }
 export const Answer = v1.Answer as Codec<Answer>;
 
@@ -960,6 +963,7 @@ export interface FetchObject {
   readonly object: number;
   readonly source: Stored | undefined;
   readonly ownerNode: string;
+  readonly kind: string;
 }
 export const FetchObject = v1.FetchObject as Codec<FetchObject>;
 
@@ -983,8 +987,39 @@ export interface ReadChunk {
   readonly length: number;
   readonly node: string;
   readonly blob: string;
+  readonly here: Uint8Array;
 }
 export const ReadChunk = v1.ReadChunk as Codec<ReadChunk>;
+
+export interface Chunk {
+  readonly bytes: Uint8Array;
+  readonly total: number;
+  readonly sum: number;
+  readonly here: Uint8Array;
+  readonly whole: boolean;
+}
+export const Chunk = v1.Chunk as Codec<Chunk>;
+
+export interface JoinCopies {
+  readonly slot: number;
+  readonly generation: number;
+  readonly failed: readonly string[];
+}
+export const JoinCopies = v1.JoinCopies as Codec<JoinCopies>;
+
+export interface CopySources {
+  readonly nodes: readonly string[];
+  readonly order: number;
+}
+export const CopySources = v1.CopySources as Codec<CopySources>;
+
+export interface LeaveCopies {
+  readonly slot: number;
+  readonly generation: number;
+  readonly whole: boolean;
+  readonly sum: number;
+}
+export const LeaveCopies = v1.LeaveCopies as Codec<LeaveCopies>;
 
 export interface WriteChunk {
   readonly slot: number;
@@ -996,12 +1031,6 @@ export interface WriteChunk {
   readonly blob: string;
 }
 export const WriteChunk = v1.WriteChunk as Codec<WriteChunk>;
-
-export interface Chunk {
-  readonly bytes: Uint8Array;
-  readonly total: number;
-}
-export const Chunk = v1.Chunk as Codec<Chunk>;
 
 export interface ExportCode {
   readonly id: string;

@@ -10272,6 +10272,8 @@ this.readStack = $undefined;
 this.findObjects = $undefined;
 this.findHead = $undefined;
 this.disturb = $undefined;
+this.joinCopies = $undefined;
+this.leaveCopies = $undefined;
 this.body = $undefined;
 };
 Call.encode = function (message, writer, _depth) {
@@ -10323,6 +10325,10 @@ if (message.fetchCode != null && $Object.hasOwnProperty.call(message, "fetchCode
 v1.FetchCode.encode(message.fetchCode, writer.uint32(274).fork(), _depth + 1).ldelim();
 if (message.findObjects != null && $Object.hasOwnProperty.call(message, "findObjects"))
 v1.FindObjects.encode(message.findObjects, writer.uint32(282).fork(), _depth + 1).ldelim();
+if (message.joinCopies != null && $Object.hasOwnProperty.call(message, "joinCopies"))
+v1.JoinCopies.encode(message.joinCopies, writer.uint32(290).fork(), _depth + 1).ldelim();
+if (message.leaveCopies != null && $Object.hasOwnProperty.call(message, "leaveCopies"))
+v1.LeaveCopies.encode(message.leaveCopies, writer.uint32(298).fork(), _depth + 1).ldelim();
 if (message.createGroup != null && $Object.hasOwnProperty.call(message, "createGroup"))
 v1.CreateGroup.encode(message.createGroup, writer.uint32(402).fork(), _depth + 1).ldelim();
 if (message.findGroup != null && $Object.hasOwnProperty.call(message, "findGroup"))
@@ -10607,6 +10613,20 @@ message.disturb = v1.Disturb.decode(reader, reader.size(), $undefined, _depth + 
 message.body = "disturb";
 continue;
 }
+case 36: {
+if (wireType !== 2)
+break;
+message.joinCopies = v1.JoinCopies.decode(reader, reader.size(), $undefined, _depth + 1, message.joinCopies);
+message.body = "joinCopies";
+continue;
+}
+case 37: {
+if (wireType !== 2)
+break;
+message.leaveCopies = v1.LeaveCopies.decode(reader, reader.size(), $undefined, _depth + 1, message.leaveCopies);
+message.body = "leaveCopies";
+continue;
+}
 }
 reader.skipType(wireType, _depth, tag);
 if (!reader.discardUnknown) {
@@ -10649,6 +10669,7 @@ this.logPart = $undefined;
 this.stack = $undefined;
 this.places = $undefined;
 this.headPlace = $undefined;
+this.copySources = $undefined;
 this.body = $undefined;
 };
 Answer.encode = function (message, writer, _depth) {
@@ -10690,6 +10711,8 @@ if (message.codeItem != null && $Object.hasOwnProperty.call(message, "codeItem")
 v1.CodeItem.encode(message.codeItem, writer.uint32(234).fork(), _depth + 1).ldelim();
 if (message.places != null && $Object.hasOwnProperty.call(message, "places"))
 v1.ObjectPlaces.encode(message.places, writer.uint32(242).fork(), _depth + 1).ldelim();
+if (message.copySources != null && $Object.hasOwnProperty.call(message, "copySources"))
+v1.CopySources.encode(message.copySources, writer.uint32(250).fork(), _depth + 1).ldelim();
 if (message.group != null && $Object.hasOwnProperty.call(message, "group"))
 v1.GroupInfo.encode(message.group, writer.uint32(402).fork(), _depth + 1).ldelim();
 if (message.committed != null && $Object.hasOwnProperty.call(message, "committed"))
@@ -10887,6 +10910,13 @@ if (wireType !== 2)
 break;
 message.headPlace = v1.HeadPlace.decode(reader, reader.size(), $undefined, _depth + 1, message.headPlace);
 message.body = "headPlace";
+continue;
+}
+case 31: {
+if (wireType !== 2)
+break;
+message.copySources = v1.CopySources.decode(reader, reader.size(), $undefined, _depth + 1, message.copySources);
+message.body = "copySources";
 continue;
 }
 }
@@ -12803,6 +12833,7 @@ this.owner = "";
 this.object = 0;
 this.source = $undefined;
 this.ownerNode = "";
+this.kind = "";
 };
 FetchObject.encode = function (message, writer, _depth) {
 if (!writer)
@@ -12819,6 +12850,8 @@ if (message.source != null && $Object.hasOwnProperty.call(message, "source"))
 v1.Stored.encode(message.source, writer.uint32(26).fork(), _depth + 1).ldelim();
 if (message.ownerNode != null && $Object.hasOwnProperty.call(message, "ownerNode") && message.ownerNode !== "")
 writer.uint32(34).string(message.ownerNode);
+if (message.kind != null && $Object.hasOwnProperty.call(message, "kind") && message.kind !== "")
+writer.uint32(42).string(message.kind);
 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
 for (let i = 0; i < message.$unknowns.length; ++i)
 writer.raw(message.$unknowns[i]);
@@ -12882,6 +12915,15 @@ if ((value = reader.stringVerify()).length)
 message.ownerNode = value;
 else
 message.ownerNode = "";
+continue;
+}
+case 5: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.kind = value;
+else
+message.kind = "";
 continue;
 }
 }
@@ -13090,6 +13132,7 @@ this.offset = 0;
 this.length = 0;
 this.node = "";
 this.blob = "";
+this.here = $none;
 };
 ReadChunk.encode = function (message, writer, _depth) {
 if (!writer)
@@ -13110,6 +13153,8 @@ if (message.node != null && $Object.hasOwnProperty.call(message, "node") && mess
 writer.uint32(42).string(message.node);
 if (message.blob != null && $Object.hasOwnProperty.call(message, "blob") && message.blob !== "")
 writer.uint32(50).string(message.blob);
+if (message.here != null && $Object.hasOwnProperty.call(message, "here") && message.here.length)
+writer.uint32(58).bytes(message.here);
 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
 for (let i = 0; i < message.$unknowns.length; ++i)
 writer.raw(message.$unknowns[i]);
@@ -13196,6 +13241,15 @@ else
 message.blob = "";
 continue;
 }
+case 7: {
+if (wireType !== 2)
+break;
+if ((value = reader.bytes()).length)
+message.here = value;
+else
+message.here = $none;
+continue;
+}
 }
 reader.skipType(wireType, _depth, tag);
 if (!reader.discardUnknown) {
@@ -13213,6 +13267,414 @@ throw $Error("missing end group");
 return message;
 };
 return ReadChunk;
+})();
+v1.Chunk = (function() {
+const Chunk = function () {
+this.bytes = $none;
+this.total = 0;
+this.sum = 0;
+this.here = $none;
+this.whole = false;
+};
+Chunk.encode = function (message, writer, _depth) {
+if (!writer)
+writer = $Writer.create();
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $util.recursionLimit)
+throw $Error("max depth exceeded");
+if (message.bytes != null && $Object.hasOwnProperty.call(message, "bytes") && message.bytes.length)
+writer.uint32(10).bytes(message.bytes);
+if (message.total != null && $Object.hasOwnProperty.call(message, "total") && (typeof message.total === "object" ? message.total.low || message.total.high : message.total !== 0))
+writer.uint32(16).uint64(message.total);
+if (message.sum != null && $Object.hasOwnProperty.call(message, "sum") && message.sum !== 0)
+writer.uint32(24).uint32(message.sum);
+if (message.here != null && $Object.hasOwnProperty.call(message, "here") && message.here.length)
+writer.uint32(34).bytes(message.here);
+if (message.whole != null && $Object.hasOwnProperty.call(message, "whole") && message.whole !== false)
+writer.uint32(40).bool(message.whole);
+if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+for (let i = 0; i < message.$unknowns.length; ++i)
+writer.raw(message.$unknowns[i]);
+return writer;
+};
+Chunk.decode = function (reader, length, _end, _depth, _target) {
+if (!(reader instanceof $Reader))
+reader = $Reader.create(reader);
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $Reader.recursionLimit)
+throw $Error("max depth exceeded");
+let end, message, value;
+if (length === $undefined)
+end = reader.len;
+else {
+end = reader.pos + length;
+if (end > reader.len)
+throw $RangeError("index out of range");
+length = reader.len;
+reader.len = end;
+}
+message = _target || new v1.Chunk();
+while (reader.pos < end) {
+let start = reader.pos;
+let tag = reader.tag();
+if (tag === _end) {
+_end = $undefined;
+break;
+}
+let wireType = tag & 7;
+switch (tag >>>= 3) {
+case 1: {
+if (wireType !== 2)
+break;
+if ((value = reader.bytes()).length)
+message.bytes = value;
+else
+message.bytes = $none;
+continue;
+}
+case 2: {
+if (wireType !== 0)
+break;
+if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+message.total = value;
+else
+message.total = 0;
+continue;
+}
+case 3: {
+if (wireType !== 0)
+break;
+if (value = reader.uint32())
+message.sum = value;
+else
+message.sum = 0;
+continue;
+}
+case 4: {
+if (wireType !== 2)
+break;
+if ((value = reader.bytes()).length)
+message.here = value;
+else
+message.here = $none;
+continue;
+}
+case 5: {
+if (wireType !== 0)
+break;
+if (value = reader.bool())
+message.whole = value;
+else
+message.whole = false;
+continue;
+}
+}
+reader.skipType(wireType, _depth, tag);
+if (!reader.discardUnknown) {
+$util.makeProp(message, "$unknowns", false);
+(message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+}
+}
+if (length !== $undefined) {
+if (reader.pos !== end)
+throw $RangeError("index out of range");
+reader.len = length;
+}
+if (_end !== $undefined)
+throw $Error("missing end group");
+return message;
+};
+return Chunk;
+})();
+v1.JoinCopies = (function() {
+const JoinCopies = function () {
+this.slot = 0;
+this.generation = 0;
+this.failed = [];
+};
+JoinCopies.encode = function (message, writer, _depth) {
+if (!writer)
+writer = $Writer.create();
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $util.recursionLimit)
+throw $Error("max depth exceeded");
+if (message.slot != null && $Object.hasOwnProperty.call(message, "slot") && message.slot !== 0)
+writer.uint32(8).uint32(message.slot);
+if (message.generation != null && $Object.hasOwnProperty.call(message, "generation") && message.generation !== 0)
+writer.uint32(16).uint32(message.generation);
+if (message.failed != null && message.failed.length)
+for (let i = 0; i < message.failed.length; ++i)
+writer.uint32(26).string(message.failed[i]);
+if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+for (let i = 0; i < message.$unknowns.length; ++i)
+writer.raw(message.$unknowns[i]);
+return writer;
+};
+JoinCopies.decode = function (reader, length, _end, _depth, _target) {
+if (!(reader instanceof $Reader))
+reader = $Reader.create(reader);
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $Reader.recursionLimit)
+throw $Error("max depth exceeded");
+let end, message, value;
+if (length === $undefined)
+end = reader.len;
+else {
+end = reader.pos + length;
+if (end > reader.len)
+throw $RangeError("index out of range");
+length = reader.len;
+reader.len = end;
+}
+message = _target || new v1.JoinCopies();
+while (reader.pos < end) {
+let start = reader.pos;
+let tag = reader.tag();
+if (tag === _end) {
+_end = $undefined;
+break;
+}
+let wireType = tag & 7;
+switch (tag >>>= 3) {
+case 1: {
+if (wireType !== 0)
+break;
+if (value = reader.uint32())
+message.slot = value;
+else
+message.slot = 0;
+continue;
+}
+case 2: {
+if (wireType !== 0)
+break;
+if (value = reader.uint32())
+message.generation = value;
+else
+message.generation = 0;
+continue;
+}
+case 3: {
+if (wireType !== 2)
+break;
+if (!(message.failed && message.failed.length))
+message.failed = [];
+message.failed.push(reader.stringVerify());
+continue;
+}
+}
+reader.skipType(wireType, _depth, tag);
+if (!reader.discardUnknown) {
+$util.makeProp(message, "$unknowns", false);
+(message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+}
+}
+if (length !== $undefined) {
+if (reader.pos !== end)
+throw $RangeError("index out of range");
+reader.len = length;
+}
+if (_end !== $undefined)
+throw $Error("missing end group");
+return message;
+};
+return JoinCopies;
+})();
+v1.CopySources = (function() {
+const CopySources = function () {
+this.nodes = [];
+this.order = 0;
+};
+CopySources.encode = function (message, writer, _depth) {
+if (!writer)
+writer = $Writer.create();
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $util.recursionLimit)
+throw $Error("max depth exceeded");
+if (message.nodes != null && message.nodes.length)
+for (let i = 0; i < message.nodes.length; ++i)
+writer.uint32(10).string(message.nodes[i]);
+if (message.order != null && $Object.hasOwnProperty.call(message, "order") && message.order !== 0)
+writer.uint32(16).uint32(message.order);
+if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+for (let i = 0; i < message.$unknowns.length; ++i)
+writer.raw(message.$unknowns[i]);
+return writer;
+};
+CopySources.decode = function (reader, length, _end, _depth, _target) {
+if (!(reader instanceof $Reader))
+reader = $Reader.create(reader);
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $Reader.recursionLimit)
+throw $Error("max depth exceeded");
+let end, message, value;
+if (length === $undefined)
+end = reader.len;
+else {
+end = reader.pos + length;
+if (end > reader.len)
+throw $RangeError("index out of range");
+length = reader.len;
+reader.len = end;
+}
+message = _target || new v1.CopySources();
+while (reader.pos < end) {
+let start = reader.pos;
+let tag = reader.tag();
+if (tag === _end) {
+_end = $undefined;
+break;
+}
+let wireType = tag & 7;
+switch (tag >>>= 3) {
+case 1: {
+if (wireType !== 2)
+break;
+if (!(message.nodes && message.nodes.length))
+message.nodes = [];
+message.nodes.push(reader.stringVerify());
+continue;
+}
+case 2: {
+if (wireType !== 0)
+break;
+if (value = reader.uint32())
+message.order = value;
+else
+message.order = 0;
+continue;
+}
+}
+reader.skipType(wireType, _depth, tag);
+if (!reader.discardUnknown) {
+$util.makeProp(message, "$unknowns", false);
+(message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+}
+}
+if (length !== $undefined) {
+if (reader.pos !== end)
+throw $RangeError("index out of range");
+reader.len = length;
+}
+if (_end !== $undefined)
+throw $Error("missing end group");
+return message;
+};
+return CopySources;
+})();
+v1.LeaveCopies = (function() {
+const LeaveCopies = function () {
+this.slot = 0;
+this.generation = 0;
+this.whole = false;
+this.sum = 0;
+};
+LeaveCopies.encode = function (message, writer, _depth) {
+if (!writer)
+writer = $Writer.create();
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $util.recursionLimit)
+throw $Error("max depth exceeded");
+if (message.slot != null && $Object.hasOwnProperty.call(message, "slot") && message.slot !== 0)
+writer.uint32(8).uint32(message.slot);
+if (message.generation != null && $Object.hasOwnProperty.call(message, "generation") && message.generation !== 0)
+writer.uint32(16).uint32(message.generation);
+if (message.whole != null && $Object.hasOwnProperty.call(message, "whole") && message.whole !== false)
+writer.uint32(24).bool(message.whole);
+if (message.sum != null && $Object.hasOwnProperty.call(message, "sum") && message.sum !== 0)
+writer.uint32(32).uint32(message.sum);
+if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+for (let i = 0; i < message.$unknowns.length; ++i)
+writer.raw(message.$unknowns[i]);
+return writer;
+};
+LeaveCopies.decode = function (reader, length, _end, _depth, _target) {
+if (!(reader instanceof $Reader))
+reader = $Reader.create(reader);
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $Reader.recursionLimit)
+throw $Error("max depth exceeded");
+let end, message, value;
+if (length === $undefined)
+end = reader.len;
+else {
+end = reader.pos + length;
+if (end > reader.len)
+throw $RangeError("index out of range");
+length = reader.len;
+reader.len = end;
+}
+message = _target || new v1.LeaveCopies();
+while (reader.pos < end) {
+let start = reader.pos;
+let tag = reader.tag();
+if (tag === _end) {
+_end = $undefined;
+break;
+}
+let wireType = tag & 7;
+switch (tag >>>= 3) {
+case 1: {
+if (wireType !== 0)
+break;
+if (value = reader.uint32())
+message.slot = value;
+else
+message.slot = 0;
+continue;
+}
+case 2: {
+if (wireType !== 0)
+break;
+if (value = reader.uint32())
+message.generation = value;
+else
+message.generation = 0;
+continue;
+}
+case 3: {
+if (wireType !== 0)
+break;
+if (value = reader.bool())
+message.whole = value;
+else
+message.whole = false;
+continue;
+}
+case 4: {
+if (wireType !== 0)
+break;
+if (value = reader.uint32())
+message.sum = value;
+else
+message.sum = 0;
+continue;
+}
+}
+reader.skipType(wireType, _depth, tag);
+if (!reader.discardUnknown) {
+$util.makeProp(message, "$unknowns", false);
+(message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+}
+}
+if (length !== $undefined) {
+if (reader.pos !== end)
+throw $RangeError("index out of range");
+reader.len = length;
+}
+if (_end !== $undefined)
+throw $Error("missing end group");
+return message;
+};
+return LeaveCopies;
 })();
 v1.WriteChunk = (function() {
 const WriteChunk = function () {
@@ -13357,90 +13819,6 @@ throw $Error("missing end group");
 return message;
 };
 return WriteChunk;
-})();
-v1.Chunk = (function() {
-const Chunk = function () {
-this.bytes = $none;
-this.total = 0;
-};
-Chunk.encode = function (message, writer, _depth) {
-if (!writer)
-writer = $Writer.create();
-if (_depth === $undefined)
-_depth = 0;
-if (_depth > $util.recursionLimit)
-throw $Error("max depth exceeded");
-if (message.bytes != null && $Object.hasOwnProperty.call(message, "bytes") && message.bytes.length)
-writer.uint32(10).bytes(message.bytes);
-if (message.total != null && $Object.hasOwnProperty.call(message, "total") && (typeof message.total === "object" ? message.total.low || message.total.high : message.total !== 0))
-writer.uint32(16).uint64(message.total);
-if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
-for (let i = 0; i < message.$unknowns.length; ++i)
-writer.raw(message.$unknowns[i]);
-return writer;
-};
-Chunk.decode = function (reader, length, _end, _depth, _target) {
-if (!(reader instanceof $Reader))
-reader = $Reader.create(reader);
-if (_depth === $undefined)
-_depth = 0;
-if (_depth > $Reader.recursionLimit)
-throw $Error("max depth exceeded");
-let end, message, value;
-if (length === $undefined)
-end = reader.len;
-else {
-end = reader.pos + length;
-if (end > reader.len)
-throw $RangeError("index out of range");
-length = reader.len;
-reader.len = end;
-}
-message = _target || new v1.Chunk();
-while (reader.pos < end) {
-let start = reader.pos;
-let tag = reader.tag();
-if (tag === _end) {
-_end = $undefined;
-break;
-}
-let wireType = tag & 7;
-switch (tag >>>= 3) {
-case 1: {
-if (wireType !== 2)
-break;
-if ((value = reader.bytes()).length)
-message.bytes = value;
-else
-message.bytes = $none;
-continue;
-}
-case 2: {
-if (wireType !== 0)
-break;
-if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
-message.total = value;
-else
-message.total = 0;
-continue;
-}
-}
-reader.skipType(wireType, _depth, tag);
-if (!reader.discardUnknown) {
-$util.makeProp(message, "$unknowns", false);
-(message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
-}
-}
-if (length !== $undefined) {
-if (reader.pos !== end)
-throw $RangeError("index out of range");
-reader.len = length;
-}
-if (_end !== $undefined)
-throw $Error("missing end group");
-return message;
-};
-return Chunk;
 })();
 v1.ExportCode = (function() {
 const ExportCode = function () {

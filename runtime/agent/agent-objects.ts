@@ -1,39 +1,36 @@
 // The node's object store as its agent runs it: grants to clients, frees, what was spilled, and copies of objects of other nodes.
 //
 // Who reads an object that is not in the memory asks for it: a spilled one is restored, under the same name, one of another node
-// is copied. It is held here until the reader says that it has pinned it. A copy is fetched in chunks over the link to the node
-// that has the object, once however many ask. Who serves chunks remembers who took a copy and passes a later free on, so the
-// owner needs to know only where the object was made.
+// is copied, once however many ask. It is held here until the reader says that it has pinned it. The node that made an object
+// remembers who took copies and passes a later free on, so the owner needs to know only where the object was made.
 
-import {
-  ConnectionError, DeadlineError, NodeDiedError, ObjectFetchTimeoutError, ObjectLostError, ObjectStoreFullError,
-} from "../errors.ts";
+import { Recent, TRANSFER_KINDS, type TransferKind } from "../core/index.ts";
+import { ObjectLostError, ObjectStoreFullError } from "../errors.ts";
 import type { Clock } from "../seams.ts";
 import { PAGE, pagesOf, SLAB_BYTES, sizeClassOf } from "../store/index.ts";
 import type {
-  ObjectHandle, ObjectOwner, Restoration, RoomNeed, StoreBroker, StoreClient, StoreHost, WritableObject,
+  ObjectHandle, ObjectOwner, Restoration, RoomNeed, StoreBroker, StoreClient, StoreHost,
 } from "../store/index.ts";
 import type {
-  AllocateObject, AnswerBody, Caller, Channel, Chunk, Draft, FetchObject, FindObjects, FreeObjects, GrantDescriptors, GrantSlab,
-  ObjectsOpened, ReadChunk, Stored,
+  AllocateObject, AnswerBody, Caller, CallHandlers, Channel, Draft, FetchObject, FindObjects, FreeObjects, GrantDescriptors,
+  GrantSlab, ObjectsOpened, ReadChunk, Stored,
 } from "../transport/index.ts";
 import { AgentRoom, RESTORE_WAIT_MS } from "./agent-room.ts";
 import { AgentSpilling, type SpillSpace } from "./agent-spilling.ts";
 import { FarObjects } from "./far-objects.ts";
 import { HeldObjects } from "./held-objects.ts";
+import { CHUNK_BYTES } from "./incoming-object.ts";
 import { Orphans, type GoneOwner } from "./orphans.ts";
 import type { Peers } from "./peers.ts";
+import { ServedObjects } from "./served-objects.ts";
+import { PeerNetwork } from "./transfer-network.ts";
+import { type Copied, reaching, Transfers } from "./transfers.ts";
 
-export const CHUNK_BYTES = 1024 * 1024;
-/** Chunks of one object under way at once. */
-const CHUNK_WINDOW = 8;
-const CHUNK_TIMEOUT_MS = 30_000;
 const SLAB_PAGES = SLAB_BYTES / PAGE;
-/** A node that can't be reached is declared dead within this time, or can be reached again. */
-const VERDICT_WAIT_MS = 10_000;
-const RETRY_REACH_MS = 100;
 /** Copies of what lay on a node that died are kept so long for the owners that look for them. */
 const ORPHANED_COPY_MS = 30_000;
+/** Copies that were given to their owners can be read by their first name, so many of them. */
+const GIVEN_MAX = 1000;
 
 export interface AgentObjectsParts {
   readonly clock: Clock;
@@ -55,8 +52,8 @@ export class AgentObjects {
   /** Local copies by the place of their source. */
   readonly #copies = new Map<string, Stored>();
   readonly #fetching = new Map<string, Promise<Stored>>();
-  /** Nodes that took a copy of a local object. */
-  readonly #holders = new Map<string, Set<string>>();
+  /** Those that are their owners' now: who was getting one from here goes on. */
+  readonly #given = new Recent<string, ObjectHandle>(GIVEN_MAX);
   /** Names of those copies by their place here. */
   readonly #copyKeys = new Map<string, string>();
   readonly #restoring = new Map<string, Promise<void>>();
@@ -64,15 +61,22 @@ export class AgentObjects {
   readonly #spilling: AgentSpilling | undefined;
   readonly #room: AgentRoom;
   readonly #orphans: Orphans;
-  #copied = 0;
+  readonly #network: PeerNetwork;
+  readonly #transfers: Transfers;
+  readonly #served: ServedObjects;
 
   constructor(parts: AgentObjectsParts) {
     this.#parts = parts;
-    const { clock, nodeId, host, spill: space, press } = parts;
+    const { clock, nodeId, host, client, spill: space, press } = parts;
     this.#held = new HeldObjects(clock, parts.client);
     this.#spilling = space && new AgentSpilling(host, space, (handle) => this.#dropCopyAt(handle));
     this.#room = new AgentRoom({ clock, nodeId, host, spilling: this.#spilling, space, press });
     this.#orphans = new Orphans(parts.clock, parts.host, ({ slot, generation }) => this.freeLocal(slot, generation));
+    this.#network = new PeerNetwork(parts);
+    this.#transfers = new Transfers({ clock, client, capacity: host.stats().capacity, network: this.#network });
+    const { counts } = this.#transfers;
+    const isGone = (handle: ObjectHandle) => !this.#isHere(handle);
+    this.#served = new ServedObjects({ clock, nodeId, client, spilling: this.#spilling, counts, isGone });
   }
 
   /** A process, or all of a node: what they owned is nobody's. */
@@ -83,6 +87,7 @@ export class AgentObjects {
   sweep(): void {
     this.#parts.host.sweep();
     this.#orphans.sweep();
+    this.#served.sweep();
     this.#spilling?.sweep();
   }
 
@@ -91,9 +96,10 @@ export class AgentObjects {
     return new FarObjects(this.#parts.client, driver);
   }
 
-  /** Bytes that came from other nodes since the start, what was spilled, and who waits for room. */
+  /** What came from other nodes and went to them since the start, what was spilled, and who waits for room. */
   stats(): object {
-    return { copiedBytes: this.#copied, waiting: this.#room.waiting, ...this.#spilling?.stats() };
+    const { counts, inFlightBytes } = this.#transfers;
+    return { ...counts, inFlightBytes, waiting: this.#room.waiting, ...this.#spilling?.stats() };
   }
 
   async slab(client: number, { sizeClass }: GrantSlab): Promise<AnswerBody> {
@@ -148,19 +154,18 @@ export class AgentObjects {
   freeLocal(slot: number, generation: number): void {
     this.#parts.host.free({ slot, generation });
     this.#spilling?.freed({ slot, generation });
-    const key = placeKey(this.#parts.nodeId, slot, generation);
-    const holders = this.#holders.get(key);
-    this.#holders.delete(key);
-    for (const node of holders ?? []) {
+    for (const node of this.#served.freed({ slot, generation })) {
       this.#parts.peers.find(node)?.send("freeObjects", { node: this.#parts.nodeId, slots: [slot], generations: [generation] });
     }
   }
 
   /** An object in this node's memory, held for the reader: restored, or copied from its node. */
-  async fetch({ source, owner, ownerNode }: FetchObject, reader: number): Promise<AnswerBody> {
+  async fetch({ source, owner, ownerNode, kind }: FetchObject, reader: number): Promise<AnswerBody> {
     const from = source as Stored;
+    const urgency = TRANSFER_KINDS.find((one) => one === kind) ?? "get";
     for (let tries = 0; tries < FETCH_TRIES; tries += 1) {
-      const stored = from.node === this.#parts.nodeId ? from : await this.#copyOf(from, { process: owner, node: ownerNode });
+      const isOwn = from.node === this.#parts.nodeId;
+      const stored = isOwn ? from : await this.#copyOf(from, { process: owner, node: ownerNode }, urgency);
       await this.#restored(stored, reader);
       // Between its coming and this moment there was a turn: it may have had to leave again.
       if (this.#held.hold(reader, stored)) return { stored };
@@ -170,38 +175,40 @@ export class AgentObjects {
 
   /** What is on its way here, for the state API. */
   copyRows(): object[] {
-    return [...this.#fetching.keys()].map((id) => ({ id, nodeId: this.#parts.nodeId, source: id.split("/")[0] }));
+    return [...this.#fetching.keys()].map((id) => {
+      return { id, nodeId: this.#parts.nodeId, source: id.split("/")[0], ...this.#transfers.at(id)?.progress };
+    });
   }
 
-  /** Serves a part of a local object to another node, or to a driver that shares no memory. */
-  async read(body: ReadChunk, toNode: string): Promise<AnswerBody> {
-    const chunk = await this.#chunk(body);
-    if (toNode !== "") this.#remember(body.slot, body.generation, toNode);
-    return { chunk };
+  /** What other agents ask about copies. */
+  get peerCalls(): CallHandlers {
+    const nodeOf = (channel: Channel) => channel.peer.nodeId;
+    return {
+      findObjects: (body) => ({ places: { places: this.findHere(body) } }),
+      joinCopies: (body, { channel }) => this.#served.join(body, nodeOf(channel)),
+      leaveCopies: (body, { channel }) => this.#served.leave(body, nodeOf(channel)),
+    };
   }
 
-  /** A spilled object is read where it lies. */
-  async #chunk({ slot, generation, offset, length }: Omit<ReadChunk, "blob">): Promise<{ bytes: Uint8Array; total: number }> {
-    const object = this.#parts.client.open({ slot, generation });
-    if (object === undefined) {
-      const part = await this.#spilling?.readRange({ slot, generation }, offset, length);
-      if (part === undefined) throw this.#lost({ slot, generation });
-      return part;
-    }
-    try {
-      const bytes = Buffer.from(new Uint8Array(object.buffer(offset, Math.min(length, object.size - offset))));
-      return { bytes, total: object.size };
-    } finally {
-      object.release();
-    }
+  /** Serves a part of a local object, or of a copy, to another node, or to a driver that shares no memory. */
+  read(body: ReadChunk, toNode: string): AnswerBody | Promise<AnswerBody> {
+    const { node, slot, generation } = body;
+    if (node === this.#parts.nodeId || node === "") return this.#served.read({ slot, generation }, body, toNode);
+    const key = placeKey(node, slot, generation);
+    const copy = this.#copies.get(key) ?? this.#given.get(key);
+    if (copy !== undefined) return this.#served.read(copy, body, toNode);
+    const incoming = toNode === "" ? undefined : this.#transfers.at(key);
+    if (incoming === undefined) throw new ObjectLostError(`object ${key} has no copy on node ${this.#parts.nodeId}`);
+    return incoming.serve(body, toNode);
   }
 
   /** The same for a process of this node, from whichever node has the object. */
-  readAnywhere(body: ReadChunk): AnswerBody | Promise<AnswerBody> {
-    const { nodeId, peers, caller } = this.#parts;
-    if (body.node === nodeId || body.node === "") return this.read(body, "");
-    const ask = (channel: Channel) => caller.call(channel, "readChunk", body, "chunk", { timeoutMs: CHUNK_TIMEOUT_MS });
-    return this.#reaching<Chunk>(body.node, () => peers.connect(body.node).then(ask)).then((chunk) => ({ chunk }));
+  async readAnywhere(body: ReadChunk): Promise<AnswerBody> {
+    const { nodeId } = this.#parts;
+    const isHere = body.node === nodeId || body.node === "" || this.#copies.has(placeKey(body.node, body.slot, body.generation));
+    if (isHere) return this.read(body, "");
+    const reached = { clock: this.#parts.clock, network: this.#network };
+    return { chunk: await reaching(reached, body.node, () => this.#network.ask(body.node, body)) };
   }
 
   /** Where these are in this node's store: there, or as copies, which are their owner's from now on, not their source's. */
@@ -214,22 +221,17 @@ export class AgentObjects {
       if (copy === undefined) return NOWHERE;
       this.#copies.delete(key);
       this.#copyKeys.delete(handleKey(copy));
+      this.#given.set(key, copy);
       return this.#isHere(copy) ? { ...copy, size } : NOWHERE;
     });
   }
 
-  /** A copy of an object of this or another node that does not end with it: its owner, or else whoever asked, frees it. */
-  async replicate(source: Stored, owner?: ObjectOwner): Promise<Stored> {
-    const channel = source.node === this.#parts.nodeId ? undefined : await this.#parts.peers.connect(source.node);
-    const target = await this.#parts.client.create(source.size);
-    try {
-      await this.#fill(channel, source, target);
-    } catch (error) {
-      target.abort();
-      throw error;
-    }
-    const { slot, generation } = target.seal(owner);
-    return { node: this.#parts.nodeId, slot, generation, size: source.size, sum: source.sum };
+  /** A copy of an object of this or another node that does not end with it: whoever asked frees it. */
+  async replicate(source: Stored): Promise<Stored> {
+    const { nodeId } = this.#parts;
+    if (source.node === nodeId) return { ...source, ...(await this.#copyHere(source)) };
+    const { stored } = await this.#transfers.bring({ source, owner: undefined, kind: "get" });
+    return { ...source, ...stored, node: nodeId };
   }
 
   /** An object of a local process is this agent's own from now on, and outlives its maker. False when it is gone. */
@@ -240,7 +242,7 @@ export class AgentObjects {
 
   nodeDied(node: string): void {
     this.ownerGone({ node });
-    for (const holders of this.#holders.values()) holders.delete(node);
+    this.#served.nodeDied(node);
     this.#parts.clock.after(ORPHANED_COPY_MS, () => {
       for (const [key, copy] of [...this.#copies]) if (key.startsWith(`${node}/`)) this.#dropCopy(key, copy);
     });
@@ -248,10 +250,23 @@ export class AgentObjects {
 
   // -- inside ------------------------------------------------------------------------------------------------------
 
-  #copyOf(from: Stored, owner: ObjectOwner): Promise<Stored> {
-    const key = placeKey(from.node, from.slot, from.generation);
+  #copyOf(source: Stored, owner: ObjectOwner, kind: TransferKind): Promise<Stored> {
+    const key = placeKey(source.node, source.slot, source.generation);
     const copy = this.#copies.get(key);
-    return copy !== undefined ? Promise.resolve(copy) : once(this.#fetching, key, () => this.#copy(from, key, owner));
+    if (copy !== undefined) return Promise.resolve(copy);
+    this.#transfers.raise(key, kind);
+    return once(this.#fetching, key, async () => {
+      const whole = (copied: Copied) => this.#copied(key, source, copied);
+      const { stored } = await this.#transfers.bring({ source, owner, kind, shared: { key, whole } });
+      return { ...source, ...stored, node: this.#parts.nodeId };
+    });
+  }
+
+  #copied(key: string, source: Stored, { stored, sums }: Copied): void {
+    const copy = { ...source, ...stored, node: this.#parts.nodeId };
+    this.#copies.set(key, copy);
+    this.#copyKeys.set(handleKey(copy), key);
+    this.#served.copied(copy, sums);
   }
 
   /** Resolves when the object is in the memory. */
@@ -284,69 +299,29 @@ export class AgentObjects {
     return new ObjectLostError(`object ${slot}/${generation} is not in the store of node ${this.#parts.nodeId}`);
   }
 
-  async #copy(source: Stored, key: string, owner: ObjectOwner): Promise<Stored> {
-    const stored = await this.#reaching(source.node, () => this.replicate(source, owner));
-    this.#copies.set(key, stored);
-    this.#copyKeys.set(handleKey(stored), key);
-    return stored;
-  }
-
-  /** Tries until the node answers or is declared dead, and with it what it has. */
-  async #reaching<T>(node: string, attempt: () => Promise<T>): Promise<T> {
-    const { clock, peers } = this.#parts;
-    const until = clock.now() + VERDICT_WAIT_MS;
-    for (;;) {
-      try {
-        return await attempt();
-      } catch (error) {
-        const death = peers.deathOf(node);
-        if (death !== undefined) throw new ObjectLostError(`its copy lay in the store of a node that is gone: ${death.message}`);
-        if (!isOutOfReach(error)) throw error;
-        if (clock.now() >= until) {
-          throw new ObjectFetchTimeoutError(`node ${node}, which has the object, can't be reached`, {}, error);
-        }
-      }
-      await new Promise<void>((resolve) => void clock.after(RETRY_REACH_MS, resolve, true));
-    }
-  }
-
   #isHere({ slot, generation }: ObjectHandle): boolean {
     return this.#parts.host.whereabouts({ slot, generation }) !== "gone";
   }
 
-  /** Over the channel to its node; undefined for this one. */
-  async #fill(channel: Channel | undefined, source: Stored, target: WritableObject): Promise<void> {
-    let next = 0;
-    const read = async (body: Omit<ReadChunk, "blob">): Promise<Uint8Array> => {
-      if (channel === undefined) return (await this.#chunk(body)).bytes;
-      const { bytes } = await this.#parts.caller.call(channel, "readChunk", body, "chunk", { timeoutMs: CHUNK_TIMEOUT_MS });
-      this.#copied += bytes.length;
-      return bytes;
-    };
-    const worker = async () => {
-      while (next < source.size) {
-        const offset = next;
-        const length = Math.min(CHUNK_BYTES, source.size - offset);
-        next += length;
-        const { slot, generation, node } = source;
-        const bytes = await read({ slot, generation, offset, length, node });
-        if (bytes.length !== length) throw new ConnectionError(`node ${node} sent ${bytes.length} of ${length} bytes`);
-        await target.write(offset, bytes);
+  async #copyHere({ slot, generation, size }: Stored): Promise<ObjectHandle> {
+    const target = await this.#parts.client.create(size);
+    try {
+      for (let offset = 0; offset < size; offset += CHUNK_BYTES) {
+        const length = Math.min(CHUNK_BYTES, size - offset);
+        const read = await this.#served.read({ slot, generation }, { offset, length }, "");
+        await target.write(offset, (read as { readonly chunk: { readonly bytes: Uint8Array } }).chunk.bytes);
       }
-    };
-    await Promise.all(Array.from({ length: CHUNK_WINDOW }, worker));
-  }
-
-  #remember(slot: number, generation: number, node: string): void {
-    const key = placeKey(this.#parts.nodeId, slot, generation);
-    const holders = this.#holders.get(key);
-    if (holders === undefined) this.#holders.set(key, new Set([node]));
-    else holders.add(node);
+    } catch (error) {
+      target.abort();
+      throw error;
+    }
+    return target.seal();
   }
 
   #freeCopy(node: string, slot: number, generation: number): void {
     const key = placeKey(node, slot, generation);
     const copy = this.#copies.get(key);
+    this.#transfers.freed(key);
     if (copy !== undefined) this.#dropCopy(key, copy);
     // A free for an object of this node itself, passed on by its owner's agent.
     else if (node === this.#parts.nodeId) this.freeLocal(slot, generation);
@@ -386,10 +361,6 @@ function once<T>(underway: Map<string, Promise<T>>, key: string, work: () => Pro
 }
 
 const NOWHERE: Draft<Stored> = { node: "" };
-
-function isOutOfReach(error: unknown): boolean {
-  return error instanceof ConnectionError || error instanceof DeadlineError || error instanceof NodeDiedError;
-}
 
 function placeKey(node: string, slot: number, generation: number): string {
   return `${node}/${slot}/${generation}`;

@@ -380,7 +380,7 @@ export class Agent {
   #peerHandler(): ChannelHandler {
     const callee = new Callee({
       placeActor: (body) => this.#actors.create(body as ActorPlacement),
-      findObjects: (body) => ({ places: { places: this.#objects.findHere(body) } }),
+      ...this.#objects.peerCalls,
       readChunk: (body, { channel }) => (
         body.blob === "" ? this.#objects.read(body, channel.peer.nodeId) : this.#environments.read(body)
       ),

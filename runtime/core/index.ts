@@ -28,3 +28,7 @@ export { Recent } from "./recent.ts";
 export { Gate } from "./gate.ts";
 export { MetricDeltas, type MetricChange, type MetricDefinition } from "./metric-deltas.ts";
 export { metricText, MetricTotals, type Labels } from "./metric-totals.ts";
+export { ChunkSet } from "./chunk-set.ts";
+export { CopyDirectory, type CopySources } from "./copy-directory.ts";
+export { Transfer, type ChunkAsk } from "./transfer.ts";
+export { TransferQueue, TRANSFER_KINDS, type TransferKind, type TransferLimits } from "./transfer-queue.ts";

@@ -1,0 +1,44 @@
+// What agents say to each other about copies of their objects.
+
+import type { Caller, Chunk, CopySources, Draft, ReadChunk, Stored } from "../transport/index.ts";
+import type { NodeDiedError } from "../errors.ts";
+import type { TransferNetwork } from "./incoming-object.ts";
+import type { Peers } from "./peers.ts";
+
+/** A dead node is noticed by its link: this is for one that hangs, or a network on which a chunk takes so long. */
+const CHUNK_TIMEOUT_MS = 60_000;
+const CALL_TIMEOUT_MS = 10_000;
+
+export interface PeerNetworkParts {
+  readonly caller: Caller;
+  readonly peers: Pick<Peers, "connect" | "deathOf">;
+}
+
+export class PeerNetwork implements TransferNetwork {
+  readonly #parts: PeerNetworkParts;
+
+  constructor(parts: PeerNetworkParts) {
+    this.#parts = parts;
+  }
+
+  async ask(node: string, body: Draft<ReadChunk>): Promise<Chunk> {
+    const { caller, peers } = this.#parts;
+    return caller.call(await peers.connect(node), "readChunk", body, "chunk", { timeoutMs: CHUNK_TIMEOUT_MS });
+  }
+
+  async join({ node, slot, generation }: Stored, failed: readonly string[]): Promise<CopySources> {
+    const { caller, peers } = this.#parts;
+    const channel = await peers.connect(node);
+    return caller.call(channel, "joinCopies", { slot, generation, failed }, "copySources", { timeoutMs: CALL_TIMEOUT_MS });
+  }
+
+  async leave({ node, slot, generation }: Stored, sum: number | undefined): Promise<void> {
+    const { caller, peers } = this.#parts;
+    const body = { slot, generation, whole: sum !== undefined, sum: sum ?? 0 };
+    await caller.call(await peers.connect(node), "leaveCopies", body, "done", { timeoutMs: CALL_TIMEOUT_MS });
+  }
+
+  deathOf(node: string): NodeDiedError | undefined {
+    return this.#parts.peers.deathOf(node);
+  }
+}
