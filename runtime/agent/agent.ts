@@ -9,7 +9,7 @@ import type { ChildExit, ChildProcess, Seams, Timer } from "../seams.ts";
 import type { EnvironmentSite, WorkerEnvironment } from "../environment/index.ts";
 import type { ClaimBook, StoreBroker, StoreClient, StoreGrant, StoreHost } from "../store/index.ts";
 import {
-  AgentWelcome, Callee, Caller, ProcessWelcome, toBytes,
+  AgentWelcome, Callee, type CallHandlers, Caller, ProcessWelcome, toBytes,
   type Admission, type AgentDetails, type Channel, type ChannelHandler, type Draft, type Failure,
   type Identity, type Listener, type MessageHandlers, type NodeInfo, type Peer,
 } from "../transport/index.ts";
@@ -71,6 +71,8 @@ export interface AgentParts {
   readonly logs: Pick<LogFiles, "write" | "ended" | "read" | "list"> | undefined;
   /** Where this node's metrics are told, on loopback; 0: nowhere. */
   readonly metricsPort?: number;
+  /** How a test breaks things inside; undefined unless it may. */
+  readonly disturbances?: Pick<CallHandlers, "disturb"> | undefined;
   /** How the stack of a worker is read; undefined where nothing is a process, the simulation. */
   readonly stacks?: StackReader | undefined;
   /** What can be known of the machine's memory; undefined where nobody watches it, the simulation. */
@@ -298,7 +300,7 @@ export class Agent {
       case "driver":
         return peer.nodeId === this.#nodeId ? this.#local(peer) : this.#far(peer);
       case "command":
-        return { handler: commandHandler(this.#head, this.#inspection.anywhere) };
+        return { handler: commandHandler(this.#head, { ...this.#inspection.anywhere, ...this.#parts.disturbances }) };
       default:
         return { refused: failureOf(new InvalidArgumentError(`an agent takes no ${peer.kind}`)) };
     }

@@ -23,6 +23,8 @@ export interface AgentConfig {
   readonly lifeline: boolean;
   /** A start that fails is told at the lifeline as `{ failed: Failure }`, for a parent that shows it to people. */
   readonly reportsFailure?: boolean;
+  /** A test may break things inside: kill the head and keep it from being started again, and lose frames from and to nodes. */
+  readonly disturbable?: boolean;
   /** Allows plain text to and from other machines. */
   readonly trustedNetwork?: boolean;
   readonly node: {

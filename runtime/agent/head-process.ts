@@ -33,6 +33,8 @@ export class HeadProcess {
   #waiters: Waiter[] = [];
   #held = false;
   #closed = false;
+  /** The end of the child. */
+  #gone = Promise.resolve();
 
   constructor(parts: HeadProcessParts) {
     this.#parts = parts;
@@ -44,6 +46,8 @@ export class HeadProcess {
 
   start(): void {
     const { clock, spawner } = this.#parts;
+    let gone: () => void = () => {};
+    this.#gone = new Promise((resolve) => (gone = resolve));
     const child = spawner.spawn({
       program: "head",
       config: this.#config(),
@@ -54,7 +58,10 @@ export class HeadProcess {
         this.#wasUp = true;
         for (const { resolve } of this.#take()) resolve();
       },
-      onExit: (exit) => this.#died(`${exit.signal ?? `exit code ${exit.exitCode}`} ${exit.stderrTail.join("\n")}`.trim()),
+      onExit: (exit) => {
+        gone();
+        this.#died(`${exit.signal ?? `exit code ${exit.exitCode}`} ${exit.stderrTail.join("\n")}`.trim());
+      },
     });
     this.#child = child;
     this.#starting = clock.after(START_TIMEOUT_MS, () => child.kill());
@@ -66,12 +73,17 @@ export class HeadProcess {
     return new Promise((resolve, reject) => void this.#waiters.push({ resolve, reject }));
   }
 
-  /** For tests: a head that is held is killed, and started again when it is let go. */
-  hold(held: boolean): void {
+  /** For tests: a head that is held is killed, and started again when it is let go. Resolves when it is gone, or there again. */
+  async hold(held: boolean): Promise<void> {
     const wasHeld = this.#held;
     this.#held = held;
-    if (held) this.#child?.kill();
-    else if (wasHeld && this.#child === undefined && !this.#closed) this.start();
+    if (held) {
+      this.#child?.kill();
+      await this.#gone;
+    } else if (wasHeld && !this.#closed) {
+      if (this.#child === undefined) this.start();
+      await this.up();
+    }
   }
 
   close(): void {

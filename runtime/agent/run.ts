@@ -11,7 +11,9 @@ import { systemClock, systemRandom } from "../system.ts";
 import type { Seams, Spawner } from "../seams.ts";
 import { openStorage } from "../storage/index.ts";
 import { createClaims, createStore, openSpillStorage, openStore } from "../store/index.ts";
-import { memoryTransport, systemTransport, type Identity, type Transport } from "../transport/index.ts";
+import {
+  type AnswerBody, Cuts, type Disturb, type Identity, memoryTransport, systemTransport, type Transport,
+} from "../transport/index.ts";
 import { SpillSpace } from "./agent-spilling.ts";
 import { Agent } from "./agent.ts";
 import type { AgentConfig, WorkerConfig } from "./config.ts";
@@ -38,7 +40,8 @@ export async function runAgent(config: AgentConfig, spawner: Spawner, early: rea
 async function startAgent(config: AgentConfig, spawner: Spawner, early: readonly EarlyWorker[]): Promise<void> {
   const { clusterId, token, nodeId, processId, sessionDir, node } = config;
   const identity: Identity = { kind: "agent", processId, nodeId, clusterId, token };
-  const transport = systemTransport({ clock: systemClock, trustedNetwork: config.trustedNetwork });
+  const cuts = config.disturbable ? new Cuts(systemClock) : undefined;
+  const transport = systemTransport({ clock: systemClock, trustedNetwork: config.trustedNetwork, cuts });
   const seams: Seams = { clock: systemClock, random: systemRandom, transport, spawner };
   const lifeline = watchLifeline({ watched: config.lifeline, path: sessionDir });
   const head = await startHead(config, seams, (reason) => agent.end(reason));
@@ -57,7 +60,9 @@ async function startAgent(config: AgentConfig, spawner: Spawner, early: readonly
   const agent: Agent = new Agent({
     seams: head.transport === undefined ? seams : { ...seams, transport: withHead(seams.transport, head.transport) },
     identity, sessionDir,
-    headAddress: head.address, headUp: head.up, headWaitMs: headWaitOf(process.env.TROUPE_HEAD_WAIT_MS),
+    headAddress: head.address,
+    headUp: async () => head.process?.up(),
+    headWaitMs: headWaitOf(process.env.TROUPE_HEAD_WAIT_MS),
     isHead: typeof config.head === "string",
     listen: config.listen,
     host: node.host,
@@ -73,6 +78,7 @@ async function startAgent(config: AgentConfig, spawner: Spawner, early: readonly
     environments: new EnvironmentSite({
       folder: `${sessionDir}/environments`, packageRoot: PACKAGE_ROOT, install, unpack: unpackOffLoop(),
     }),
+    disturbances: cuts && { disturb: (body) => disturb(body, cuts, head) },
     workerStarted: (pid) => lifeline.add(pid),
     workerEnded: (pid) => lifeline.remove(pid),
     ended: (reason) => void head.close().then(() => end(reason)),
@@ -120,7 +126,7 @@ interface RunningHead {
   /** Only for one in this process. */
   readonly transport: Transport | undefined;
   /** Only for a child of this one. */
-  readonly up?: () => Promise<void>;
+  readonly process?: HeadProcess;
   close(): Promise<void>;
 }
 
@@ -131,7 +137,7 @@ async function startHead(config: AgentConfig, seams: Seams, failed: (reason: str
     const head = new HeadProcess({ clock, random, spawner, config, failed });
     head.start();
     await head.up();
-    return { address: head.address, transport: undefined, up: () => head.up(), close: async () => head.close() };
+    return { address: head.address, transport: undefined, process: head, close: async () => head.close() };
   }
   const transport = memoryTransport({ clock: seams.clock });
   const { clusterId, token } = config;
@@ -140,6 +146,13 @@ async function startHead(config: AgentConfig, seams: Seams, failed: (reason: str
   const head = new Head({ seams: { ...seams, transport }, identity, codeLimit, storage: await openStorage("") });
   await head.listen(HEAD_ADDRESS);
   return { address: HEAD_ADDRESS, transport, close: () => head.close() };
+}
+
+/** By a test. All that is broken from now on: what is not named is whole again. */
+async function disturb({ holdHead, cuts }: Disturb, network: Cuts, head: RunningHead): Promise<AnswerBody> {
+  network.set(cuts);
+  await head.process?.hold(holdHead);
+  return { done: {} };
 }
 
 /** One transport that knows the embedded head beside everything else. */

@@ -144,6 +144,8 @@ export interface Host {
   readonly authenticated?: boolean;
   /** Told of every refusal, for logs. */
   readonly refused?: (error: TroupeError, peer: Peer) => void;
+  /** What it said, or what would be answered, is lost on the way: for tests. */
+  readonly isLost?: (peer: Peer) => boolean;
   /**
    * For a hello with a session: finds or makes it, or refuses. Without it sessions are refused.
    */
@@ -179,6 +181,7 @@ export function receive(carrier: Carrier, host: Host): FrameChannel {
       hello: (said) => {
         if (settled) return;
         peer = peerOf(said);
+        if (host.isLost?.(peer)) return;
         const wrong = wrongHello(said, host);
         if (wrong !== undefined) return refuse(failureOf(wrong));
         settled = true;

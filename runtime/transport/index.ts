@@ -5,6 +5,7 @@ export * from "./messages.ts";
 export {
   type AnswerBody, Callee, Caller, type CallContext, type CallHandlers, type CallOptions,
 } from "./calls.ts";
+export { type Cut, Cuts } from "./cuts.ts";
 export { describePeer } from "./frame-channel.ts";
 export { Hold } from "./hold.ts";
 export { type Delivery, type MemoryTransport, type MemoryTransportOptions, memoryTransport } from "./memory-channel.ts";

@@ -4,6 +4,7 @@ import { ConnectionError, DeadlineError, failureOf } from "../errors.ts";
 import type { Clock, Random } from "../seams.ts";
 import type { Admission, Channel, ChannelHandler, DialOptions, Identity, Peer } from "./channel.ts";
 import type { Carrier } from "./carrier.ts";
+import type { Cuts } from "./cuts.ts";
 import { FrameChannel } from "./frame-channel.ts";
 import { greet, type SessionHello, type SessionOutcome } from "./hello.ts";
 import { Link } from "./link.ts";
@@ -12,6 +13,7 @@ export interface LinkSettings {
   readonly clock: Clock;
   readonly random: Random;
   readonly loseAfterMs: number;
+  readonly cuts?: Cuts | undefined;
 }
 
 /** Makes a carrier to the listener; the hello follows. Called again for every connection of the link. */
@@ -27,6 +29,7 @@ export async function dialLink(
     session: SessionHello, timeoutMs: number, welcomed: (carrier: Carrier, peer: Peer, received: number) => void,
   ): Promise<void> => {
     const began = clock.now();
+    await settings.cuts?.dialled(target, timeoutMs);
     const carrier = await connect(timeoutMs);
     const left = timeoutMs - (clock.now() - began);
     if (left <= 0) {
@@ -34,7 +37,8 @@ export async function dialLink(
       throw new DeadlineError(`no connection to ${target} within ${timeoutMs} ms`);
     }
     await greet(carrier, identity, { details: options.details, timeoutMs: left, clock, session }, target, (greeting, said) => {
-      welcomed(greeting.release(), said.peer, said.received);
+      const connection = greeting.release();
+      welcomed(settings.cuts?.gate(connection, said.peer.nodeId) ?? connection, said.peer, said.received);
     });
   };
 
@@ -72,7 +76,8 @@ export class LinkSessions {
     const known = this.#sessions.get(key);
     if (known !== undefined) {
       const { link } = known;
-      return { received: link.received, details: undefined, attach: (carrier) => link.attach(carrier, session.received) };
+      const attach = (carrier: Carrier) => link.attach(this.#gated(carrier, peer), session.received);
+      return { received: link.received, details: undefined, attach };
     }
     if (session.resumes) {
       const text = "the session is not known here any more: its other end ended it or was restarted";
@@ -86,6 +91,10 @@ export class LinkSessions {
     for (const { channel } of [...this.#sessions.values()]) channel.close(reason);
   }
 
+  #gated(carrier: Carrier, peer: Peer): Carrier {
+    return this.#settings.cuts?.gate(carrier, peer.nodeId) ?? carrier;
+  }
+
   #begin(key: string, peer: Peer, epoch: number): SessionOutcome {
     const admission = this.#admit(peer);
     if ("refused" in admission) return admission;
@@ -97,7 +106,7 @@ export class LinkSessions {
         const link = new Link({ ...this.#settings, epoch, target, gone: () => this.#sessions.delete(key) });
         const channel = new FrameChannel(link, peer, admission.handler);
         this.#sessions.set(key, { link, channel });
-        link.attach(carrier, 0);
+        link.attach(this.#gated(carrier, peer), 0);
         admission.accepted?.(channel);
       },
     };

@@ -7,6 +7,7 @@ import type { Clock, Random } from "../seams.ts";
 import { systemClock, systemRandom } from "../system.ts";
 import { addressOf, placeOf, type Place } from "./address.ts";
 import type { Carrier } from "./carrier.ts";
+import type { Cuts } from "./cuts.ts";
 import type { Admission, Address, Channel, ChannelHandler, DialOptions, Identity, Listener, Peer, Transport } from "./channel.ts";
 import type { FrameChannel } from "./frame-channel.ts";
 import { greet, type Host, receive } from "./hello.ts";
@@ -30,6 +31,8 @@ export interface SystemTransportOptions {
   readonly poll?: boolean;
   /** Allows plain text to and from other machines. Only for networks that nobody else can reach. */
   readonly trustedNetwork?: boolean;
+  /** What a test loses between machines. */
+  readonly cuts?: Cuts | undefined;
   /** How long a channel between machines lives without a connection. */
   readonly loseAfterMs?: number;
   /** Told of every hello or stream that was refused, for logs. The peer is what it claimed to be, if it said so. */
@@ -76,7 +79,7 @@ class SystemTransport implements Transport {
 
   async listen(address: Address, identity: Identity, admit: (peer: Peer) => Admission): Promise<Listener> {
     const place = placeOf(address);
-    const { clock, refused } = this.#options;
+    const { clock, refused, cuts } = this.#options;
     const accepted = new Accepted();
     if (place.kind === "unix" && !this.#everywhereGrpc) {
       const host: Host = { identity, clock, admit, refused };
@@ -87,6 +90,7 @@ class SystemTransport implements Transport {
     const sessions = new LinkSessions(this.#options, admit);
     const host: Host = {
       identity, clock, admit, refused, authenticated: true, session: (peer, session) => sessions.find(peer, session),
+      isLost: (peer) => cuts?.of(peer.nodeId) !== undefined,
     };
     const server = await listenGrpc(place, identity.token, this.#options, (carrier) => accepted.add(receive(carrier, host)));
     return listenerOf(server.place, [sessions, accepted], server);

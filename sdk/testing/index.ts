@@ -1,3 +1,5 @@
 // `import { testCluster } from "troupe/testing"`.
-export { testCluster, TestCluster, type TestClusterOptions, type TestNode } from "./test-cluster.ts";
+export {
+  type PartitionDirection, type PartitionOptions, testCluster, TestCluster, type TestClusterOptions, type TestNode,
+} from "./test-cluster.ts";
 export { simulate, Simulation, type Simulated, type SimulatedNode, type SimulateOptions } from "./simulation/index.ts";

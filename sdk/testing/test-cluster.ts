@@ -9,6 +9,8 @@ import { makeSessionDir } from "../../runtime/driver/index.ts";
 import type { ChildProcess, Seams } from "../../runtime/seams.ts";
 import type { Cluster } from "../cluster.ts";
 import { init, nodeOf, systemSeams } from "../init.ts";
+import type { Cut, Identity } from "../../runtime/transport/index.ts";
+import { disturb } from "./disturbance.ts";
 import { childrenOf } from "./process-tree.ts";
 
 /** What a node of a test cluster offers. Defaults: 1 CPU, 256 MiB for objects. */
@@ -27,8 +29,17 @@ export interface TestClusterOptions {
   readonly storage?: "memory" | "lmdb" | undefined;
 }
 
+/** Which way frames are lost: what goes into the nodes, what comes out of them, or both. */
+export type PartitionDirection = "both" | "in" | "out";
+export interface PartitionOptions {
+  /** "head": the head's node. Else the ids of nodes; default all others. */
+  readonly from?: "head" | string | readonly string[] | undefined;
+  readonly direction?: PartitionDirection | undefined;
+}
+
 interface RunningNode {
   readonly id: string;
+  readonly address: string;
   readonly agent: ChildProcess;
   readonly sessionDir: string;
   readonly ended: Promise<void>;
@@ -58,6 +69,8 @@ export class TestCluster implements AsyncDisposable {
   #headNode: RunningNode | undefined;
   #address = "";
   #driver: Cluster | undefined;
+  #headHeld = false;
+  readonly #cuts = new Map<string, Cut[]>();
 
   readonly #storage: string;
 
@@ -100,11 +113,50 @@ export class TestCluster implements AsyncDisposable {
 
   /** Ends a node: by SIGTERM, or abruptly with `graceful: false`. */
   async removeNode(id: string, options: { graceful?: boolean } = {}): Promise<void> {
-    const node = this.#nodes.get(id);
-    if (node === undefined) throw new InvalidArgumentError(`the test cluster has no node ${id}`);
+    const node = this.#node(id);
     if (options.graceful === false) node.agent.kill();
     else node.agent.signal("SIGTERM");
     await this.#ended(node);
+  }
+
+  /** Kills the head's process and nothing else. It stays dead until restartHead(). */
+  async killHead(): Promise<void> {
+    this.#headHeld = true;
+    await this.#disturb(this.#head());
+  }
+
+  /** Starts the head again over what it kept, and waits until it answers. One that runs is killed first. */
+  async restartHead(): Promise<void> {
+    if (!this.#headHeld) await this.killHead();
+    this.#headHeld = false;
+    await this.#disturb(this.#head());
+  }
+
+  /** Loses what these nodes and others say to each other, until heal(). A node that is out of reach for too long is dead. */
+  async partition(nodes: readonly string[], options: PartitionOptions = {}): Promise<void> {
+    const { from, direction = "both" } = options;
+    if (!["both", "in", "out"].includes(direction)) {
+      throw new InvalidArgumentError(`partition: direction is "both", "in" or "out", not ${JSON.stringify(direction)}`);
+    }
+    const rest = [...this.#nodes.keys()].filter((id) => !nodes.includes(id));
+    const others = from === undefined ? rest : from === "head" ? [this.#head().id] : typeof from === "string" ? [from] : from;
+    await Promise.all(nodes.map((id) => {
+      const cuts = others.filter((other) => other !== id).map((other) => {
+        const { address } = this.#node(other);
+        return { node: other, address, inbound: direction !== "out", outbound: direction !== "in" };
+      });
+      const node = this.#node(id);
+      this.#cuts.set(id, [...(this.#cuts.get(id) ?? []), ...cuts]);
+      return this.#disturb(node);
+    }));
+  }
+
+  /** Ends all partitions. Nodes that live reconnect by themselves. */
+  async heal(): Promise<void> {
+    const cut = [...this.#cuts.keys()];
+    this.#cuts.clear();
+    // A node that was declared dead has ended, or does while it is told.
+    await Promise.all(cut.filter((id) => this.#nodes.has(id)).map((id) => this.#disturb(this.#node(id)).catch(() => {})));
   }
 
   /** Process ids by role, to signal real processes. */
@@ -134,12 +186,28 @@ export class TestCluster implements AsyncDisposable {
 
   // -- inside ------------------------------------------------------------------------------------------------------
 
+  #node(id: string): RunningNode {
+    const node = this.#nodes.get(id);
+    if (node === undefined) throw new InvalidArgumentError(`the test cluster has no node ${id}`);
+    return node;
+  }
+
+  /** Tells an agent all that is broken at it. */
+  #disturb(node: RunningNode): Promise<void> {
+    const { clock, random } = this.#seams;
+    const identity: Identity = {
+      kind: "command", processId: random.hex(8), nodeId: "", clusterId: this.#clusterId, token: this.token,
+    };
+    const holdHead = node === this.#headNode && this.#headHeld;
+    return disturb(clock, `unix:${node.sessionDir}/agent.sock`, identity, { holdHead, cuts: this.#cuts.get(node.id) ?? [] });
+  }
+
   #head(): RunningNode {
     if (this.#headNode === undefined) throw new ConnectionError("the test cluster has no head");
     return this.#headNode;
   }
 
-  async #start(node: TestNode, head: AgentConfig["head"]): Promise<{ node: RunningNode; address: string }> {
+  async #start(described: TestNode, head: AgentConfig["head"]): Promise<{ node: RunningNode; address: string }> {
     const { clock, random, spawner } = this.#seams;
     const id = random.hex(8);
     const sessionDir = makeSessionDir(id);
@@ -153,7 +221,8 @@ export class TestCluster implements AsyncDisposable {
       storage: this.#storage,
       listen: "tcp:127.0.0.1:0",
       lifeline: true,
-      node: nodeOf({ numCpus: 1, objectStoreMemory: "256MiB", memory: "1GiB", ...node }, 1),
+      disturbable: true,
+      node: nodeOf({ numCpus: 1, objectStoreMemory: "256MiB", memory: "1GiB", ...described }, 1),
     };
     let gone: () => void = () => {};
     const ended = new Promise<void>((resolve) => (gone = resolve));
@@ -182,9 +251,11 @@ export class TestCluster implements AsyncDisposable {
           gone();
         },
       });
-      this.#nodes.set(id, { id, agent, sessionDir, ended });
+      this.#nodes.set(id, { id, agent, sessionDir, ended, address: "" });
     });
-    return { node: this.#nodes.get(id) as RunningNode, address };
+    const node = { ...this.#node(id), address };
+    this.#nodes.set(id, node);
+    return { node, address };
   }
 
   async #stopNode(node: RunningNode): Promise<void> {

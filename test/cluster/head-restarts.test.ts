@@ -58,3 +58,24 @@ test("tasks and calls under way go on, and what was made before is there afterwa
   await group.remove();
   expect((await list.placementGroups()).map(({ state }) => state)).toEqual(["REMOVED"]);
 });
+
+test("a head that is held dead: what needs it waits, the rest goes on, and too long is a typed error", async () => {
+  await using cluster = await testCluster({ head: { numCpus: 2 }, nodes: [{ numCpus: 1, resources: { far: 1 } }] });
+  await cluster.connect();
+  const far = remote(Counter, { resources: { far: 0.1 } }).remote();
+  const double = remote((n: number) => 2 * n);
+  expect(await get(double.remote(2))).toBe(4);
+  await ready(far);
+  await cluster.killHead();
+  expect((await cluster.pids()).head).toBe(0);
+  expect(await get(far.add.remote())).toBe(1);
+  expect(await get(double.remote(3))).toBe(6);
+  const asked = [kv.set("k", 1), placementGroup([{ CPU: 0.5 }]).then((group) => group.ready()), list.nodes()];
+  const named = remote(Counter, { name: "late" }).remote();
+  const called = get(named.add.remote());
+  expect(await Promise.race([...asked, called, pause(500).then(() => "waits")])).toBe("waits");
+  await cluster.restartHead();
+  await Promise.all(asked);
+  expect(await called).toBe(1);
+  expect(await kv.get("k")).toBe(1);
+});
