@@ -10,12 +10,17 @@ import { processesWith } from "./leak-check.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const TIMEOUT_MS = 60_000;
+const GRAPH_TIMEOUT_MS = 240_000;
 const OUTPUT_SHOWN = 4000;
 
 const examples = readdirSync(join(ROOT, "examples"))
   .filter((name) => name.endsWith(".ts"))
   .map((name) => ({ name: name.replace(/\.ts$/, ""), args: [] as string[] }));
 const demo = { name: "flights/demo", args: ["--small"] };
+/** Whole projects on real data. */
+const graphs = readdirSync(join(ROOT, "examples", "dags"))
+  .filter((name) => name.endsWith(".ts"))
+  .map((name) => ({ name: `dags/${name.replace(/\.ts$/, "")}`, args: [] as string[] }));
 
 /** Sockets and session folders of what runs here, apart from those of other tests. */
 const folder = mkdtempSync(join(tmpdir(), "ex-"));
@@ -30,7 +35,7 @@ function runExample(name: string, args: readonly string[], marker: string): Prom
   const child = spawn(process.execPath, [join(ROOT, "dist", "examples", `${name}.js`), ...args], {
     env: { ...process.env, TMPDIR: folder, EXAMPLE_RUN: marker },
     stdio: ["ignore", "pipe", "pipe"],
-    timeout: TIMEOUT_MS,
+    timeout: name.startsWith("dags/") ? GRAPH_TIMEOUT_MS : TIMEOUT_MS,
     killSignal: "SIGKILL",
   });
   let output = "";
@@ -50,8 +55,8 @@ describe("examples", () => {
     }
   });
 
-  const timeout = TIMEOUT_MS + 10_000;
-  test.each([...examples, demo])("$name runs, and leaves nothing behind", { timeout }, async ({ name, args }) => {
+  const timeout = GRAPH_TIMEOUT_MS + 10_000;
+  test.each([...examples, demo, ...graphs])("$name runs, and leaves nothing behind", { timeout }, async ({ name, args }) => {
     const marker = `${process.pid}-${name}`;
     const { code, output } = await runExample(name, args, marker);
     expect(code, output.slice(-OUTPUT_SHOWN)).toBe(0);
