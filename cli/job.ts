@@ -5,7 +5,7 @@ import { InvalidArgumentError } from "../runtime/errors.ts";
 import type * as sdk from "../sdk/index.ts";
 import { asDriver } from "./driver.ts";
 import { FoundWrong } from "./failure.ts";
-import { connecting, type ConnectOptions, pairsOf } from "./option-values.ts";
+import { connecting, type ConnectOptions, pairsOf, resourcesOf } from "./option-values.ts";
 import { print, printJson, table } from "./table.ts";
 
 const LOOK_EVERY_MS = 300;
@@ -15,6 +15,7 @@ interface SubmitOptions extends ConnectOptions {
   readonly id?: string;
   readonly workingDir?: string;
   readonly env?: Record<string, string>;
+  readonly quota?: Record<string, number>;
   readonly wait: boolean;
 }
 
@@ -25,6 +26,7 @@ export function declareJob(job: Command): void {
     .option("--id <id>", "its id (default: a random one)")
     .option("--working-dir <folder>", "a folder that goes along, and the program starts in")
     .option("--env <name=value...>", "environment variables of the program", pairsOf)
+    .option("--quota <json>", 'what it may hold in the cluster at once, such as {"CPU": 2}', resourcesOf)
     .option("--no-wait", "only start it, and print its id")
     .addHelpText("after", `
 Example:
@@ -47,9 +49,9 @@ function joined<T>(options: ConnectOptions, use: (jobs: Jobs) => Promise<T>): Pr
   return asDriver(options, async () => use((await import("../sdk/index.ts")).jobs));
 }
 
-function submit(command: readonly string[], { id, workingDir, env, wait, ...options }: SubmitOptions): Promise<void> {
+function submit(command: readonly string[], { id, workingDir, env, quota, wait, ...options }: SubmitOptions): Promise<void> {
   return joined(options, async (jobs) => {
-    const job = await jobs.submit({ command, id, workingDir, envVars: env });
+    const job = await jobs.submit({ command, id, workingDir, envVars: env, quota });
     if (!wait) return print(job);
     process.stderr.write(`job ${job}\n`);
     await follow(jobs, job);

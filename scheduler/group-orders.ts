@@ -51,7 +51,7 @@ export class GroupOrders {
 
   /** The order of a bundle has its turn. True when the bundle is held, now or before: the order is done. */
   hold(order: Order, bundle: BundleName): boolean {
-    if (!this.#parts.groups.hold(bundle, order.shape.placement.resources)) return false;
+    if (!this.#parts.groups.hold(bundle, order.shape.placement.resources, order.request.jobId)) return false;
     this.#withdraw(order);
     return true;
   }

@@ -35,6 +35,7 @@ export interface BundleName {
 }
 
 interface Held extends BundleName {
+  readonly jobId: string;
   readonly resources: Resources;
   state: "held" | "offered" | "leaving";
 }
@@ -101,14 +102,14 @@ export class GroupTable {
   }
 
   /** False: there is no room. A bundle that is held already stays as it is. */
-  hold(name: BundleName, resources: Resources): boolean {
+  hold(name: BundleName, resources: Resources, jobId: string): boolean {
     const { group, index } = name;
     const known = this.#held.get(group)?.get(index);
     if (known === undefined) {
-      if (!this.#table.holdBundle(resources)) return false;
+      if (!this.#table.holdBundle(resources, jobId)) return false;
       let held = this.#held.get(group);
       if (held === undefined) this.#held.set(group, (held = new Map()));
-      held.set(index, { ...name, resources, state: "held" });
+      held.set(index, { ...name, jobId, resources, state: "held" });
     } else if (known.state !== "held") return known.state === "offered";
     else this.#held.get(group)?.set(index, { ...known, epoch: name.epoch });
     this.#effects.push({ kind: "bundleHeld", ...name });
@@ -187,7 +188,7 @@ export class GroupTable {
     if (bundles === undefined || held === undefined) return;
     bundles.delete(index);
     if (bundles.size === 0) this.#held.delete(group);
-    this.#table.endBundle(held.resources);
+    this.#table.endBundle(held.resources, held.jobId);
   }
 
   #bury(id: string): void {

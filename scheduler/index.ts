@@ -12,6 +12,7 @@ export {
 } from "./group-book.ts";
 export { GROUP_STRATEGIES, type GroupStrategy, planBundles } from "./policy/bundles.ts";
 export { bundleOf, type WantedBundle } from "./group-orders.ts";
+export { QuotaBook, type QuotaEffect, type QuotaReport, type QuotaShare } from "./quota-book.ts";
 export { ResourcePool } from "./resource-pool.ts";
 export { type LabelSelector, labelsMatch, parseSelectors } from "./policy/labels.ts";
 export {

@@ -3,6 +3,7 @@
 import type { WantedBundle } from "./group-orders.ts";
 import type { BundleName, GroupView } from "./group-table.ts";
 import type { NodeView, Strategy } from "./placement.ts";
+import type { QuotaReport, QuotaShare } from "./quota-book.ts";
 import type { Resources } from "./resources.ts";
 
 /** Names one standing order: a scheduling class of one process. */
@@ -33,6 +34,8 @@ export interface LeaseOrder extends OrderName {
   readonly bundle?: BundleName;
   /** The actor that it is a seat for, in a process that others share: it needs room, and no worker. It is served once. */
   readonly seatOf?: string;
+  /** Its job has a quota, as the agent that passed it on knew. */
+  readonly limited?: boolean;
 }
 
 export type LeaseEvent =
@@ -71,6 +74,9 @@ export type LeaseEvent =
   | { readonly kind: "groupUnanswered"; readonly group: string }
   /** Its environments are no longer held for it. */
   | { readonly kind: "jobEnded"; readonly jobId: string }
+  /** What the head tells of a job: with a quota nothing is granted to it but of this node's share. */
+  | { readonly kind: "jobBegun"; readonly jobId: string; readonly quota: Resources | undefined }
+  | ({ readonly kind: "quotaShared" } & QuotaShare)
   /** The worker was idle for longer than it is kept. */
   | { readonly kind: "idleElapsed"; readonly worker: string };
 
@@ -112,6 +118,8 @@ export type LeaseEffect =
   | { readonly kind: "evict"; readonly worker: string; readonly text: string }
   /** The same of an actor that has only a seat. */
   | { readonly kind: "unseat"; readonly actor: string; readonly text: string }
+  /** What the head is to know of a job with a quota. */
+  | ({ readonly kind: "tellQuota" } & QuotaReport)
   | ({ readonly kind: "armGrace"; readonly ms: number } & OrderName)
   /** Answered by one `sliceElapsed` after that time. */
   | { readonly kind: "armSlice"; readonly ms: number };
@@ -123,9 +131,10 @@ export interface WaitingOrder extends OrderName {
   readonly resources: Resources;
   readonly unmet: number;
   /**
-   * infeasible: no node can ever; group: its placement group is not placed; resources: no node has room now; environment: it
+   * infeasible: no node can ever; group: its placement group is not placed; resources: no node has room now;
+   * quota: its job holds as much as it may; environment: it
    * is being set up; worker: a process is starting or the cap is reached.
    */
-  readonly reason: "infeasible" | "group" | "resources" | "environment" | "worker";
+  readonly reason: "infeasible" | "group" | "resources" | "quota" | "environment" | "worker";
   readonly text: string;
 }

@@ -17,17 +17,20 @@ import { ClusterView } from "./cluster-view.ts";
 import { EnvironmentGate } from "./environment-gate.ts";
 import { GroupOrders } from "./group-orders.ts";
 import { GroupTable } from "./group-table.ts";
-import type { LeaseEffect, LeaseEvent, LeaseOrder, OrderName, RefusalCode, WaitingOrder } from "./lease-messages.ts";
+import type { LeaseEffect, LeaseEvent, LeaseOrder, OrderName, WaitingOrder } from "./lease-messages.ts";
 import { LeaseRecall } from "./lease-recall.ts";
 import { type Lease, LeaseTable, type PlacedActor } from "./lease-table.ts";
 import { NodeChooser } from "./node-chooser.ts";
 import { away, nameOf, type Order, OrderBook, type Shape } from "./order-book.ts";
 import type { NodeView } from "./placement.ts";
+import type { QuotaReport } from "./quota-book.ts";
+import { QuotaGate } from "./quota-gate.ts";
+import { Refusals } from "./refusals.ts";
 import { ResourcePool } from "./resource-pool.ts";
 import { amountOf, type Resources, wholeCpus } from "./resources.ts";
 import { Seats } from "./seats.ts";
 import { Spillback } from "./spillback.ts";
-import { waitingReport } from "./waiting-report.ts";
+import { waitingReport, type WaitingParts } from "./waiting-report.ts";
 import { BOOT_FAILURES_MAX, type Worker, WorkerRoster } from "./worker-roster.ts";
 
 /** Default cap on worker processes: for tasks that ask for less than a CPU each. */
@@ -54,10 +57,13 @@ export class LeaseQueue {
   readonly #chooser: NodeChooser;
   readonly #spillback: Spillback;
   readonly #environments = new EnvironmentGate();
+  readonly #quotas = new QuotaGate();
   readonly #groups: GroupTable;
   readonly #groupOrders: GroupOrders;
   readonly #seats: Seats;
+  readonly #parts: WaitingParts;
   readonly #recall: LeaseRecall;
+  readonly #refusals: Refusals;
   /** Units of this pass that count on a worker that boots. */
   readonly #promised = new Map<Order, number>();
   #effects: LeaseEffect[] = [];
@@ -74,16 +80,18 @@ export class LeaseQueue {
     this.#nextLease = options.nextLease;
     this.#roster = new WorkerRoster({ cpus, workersMax: options.workersMax ?? WORKERS_BASE + WORKERS_PER_CPU * cpus });
     this.#view = new ClusterView(nodeId);
-    this.#table = new LeaseTable(this.pool);
+    this.#table = new LeaseTable(this.pool, this.#quotas);
     this.#groups = new GroupTable(nodeId, this.pool, this.#table);
     const emit = (effect: LeaseEffect) => void this.#effects.push(effect);
     const books = { pool: this.pool, view: this.#view, table: this.#table, book: this.#book, groups: this.#groups };
-    const parts = { ...books, environments: this.#environments, emit };
+    const parts = { ...books, environments: this.#environments, quotas: this.#quotas, emit };
     this.#chooser = new NodeChooser({ nodeId, labels, nextRandom, ...parts });
+    this.#parts = { ...parts, chooser: this.#chooser };
     this.#spillback = new Spillback(this.#book);
     this.#recall = new LeaseRecall({ ...parts, chooser: this.#chooser, roster: this.#roster });
+    this.#refusals = new Refusals(parts);
     this.#seats = new Seats(parts);
-    this.#groupOrders = new GroupOrders({ ...parts, refuse: (order, code, text) => this.#refuse(order, code, text) });
+    this.#groupOrders = new GroupOrders({ ...parts, refuse: (order, code, text) => this.#refusals.refuse(order, code, text) });
   }
 
   /** What arrived together belongs in one call: an owner that returns a lease and lowers its order is served nothing between. */
@@ -129,23 +137,12 @@ export class LeaseQueue {
   }
 
   waiting(limit: number): WaitingOrder[] {
-    return waitingReport(this.#book, limit, (shape) => this.#reason(shape));
+    return waitingReport(this.#parts, limit);
   }
 
-  #reason(shape: Shape): WaitingOrder["reason"] {
-    if (shape.infeasible !== undefined) return "infeasible";
-    if (shape.placement.kind === "group" && this.#groups.nodesOf(shape.placement).length === 0) return "group";
-    if (!this.#chooser.mayTake(shape)) return "resources";
-    return this.#environments.isReady(shape) ? "worker" : "environment";
-  }
-
-  get draining(): boolean {
-    return this.#chooser.draining;
-  }
-
-  /** Placement groups that this node has to do with. */
-  get groups(): string[] {
-    return this.#groups.ids();
+  /** What a new head has to know: placement groups that this node has to do with, and what jobs hold of their quotas. */
+  known(): { readonly draining: boolean; readonly groups: string[]; readonly quotas: QuotaReport[] } {
+    return { draining: this.#chooser.draining, groups: this.#groups.ids(), quotas: this.#quotas.reports() };
   }
 
   validate(): void {
@@ -178,7 +175,7 @@ export class LeaseQueue {
       case "processGone": return this.#processGone(event.origin);
       case "actorPlaced": return this.#actorPlaced(event.lease, event.actor, event.lifetime);
       case "actorGone": return this.#actorGone(event.actor);
-      case "graceElapsed": return this.#graceElapsed(event);
+      case "graceElapsed": return this.#refusals.graceElapsed(event);
       case "sliceElapsed": return this.#recall.sliceElapsed();
       case "draining": return this.#drain();
       case "forwardGranted": return this.#spillback.granted(this.#book.find(event), event.node, event.lease);
@@ -188,7 +185,9 @@ export class LeaseQueue {
       case "bundleWanted": return this.#groupOrders.wanted(event);
       case "groupChanged": return this.#groupOrders.changed(event.group);
       case "groupUnanswered": return this.#groups.unanswered(event.group);
-      case "jobEnded": return this.#environments.forget(event.jobId);
+      case "jobBegun": return this.#quotas.learn(event.jobId, event.quota);
+      case "quotaShared": return this.#quotas.shared(event);
+      case "jobEnded": return this.#jobEnded(event.jobId);
       case "idleElapsed": return this.#stop(this.#roster.retire(event.worker));
     }
   }
@@ -196,7 +195,8 @@ export class LeaseQueue {
   #requested(event: LeaseOrder & { readonly kind: string }): void {
     if (event.wanted === 0 && this.#book.find(event) === undefined) return;
     const { kind: _kind, ...request } = event;
-    const order = this.#book.upsert(request);
+    if (request.limited === true) this.#quotas.expect(request.jobId);
+    const order = this.#book.upsert({ ...request, limited: this.#quotas.limits(request.jobId) });
     if ("text" in order) {
       const { origin, schedulingClass } = request;
       return void this.#effects.push({ kind: "refuse", origin, schedulingClass, code: "INVALID_ARGUMENT", text: order.text });
@@ -204,7 +204,7 @@ export class LeaseQueue {
     this.#spillback.withdraw(order, order.held + away(order) - order.wanted);
     this.#book.settle(order);
     this.#groupOrders.refuseRemoved(order);
-    if (order.shape.infeasible !== undefined && this.#book.unmet(order) > 0) this.#hopeOrRefuse(order);
+    if (order.shape.infeasible !== undefined && this.#book.unmet(order) > 0) this.#refusals.hopeOrRefuse(order);
   }
 
   #workerDied(id: string): void {
@@ -223,18 +223,13 @@ export class LeaseQueue {
     if (!this.#roster.bootFailed(bootKey)) return;
     const text = `${BOOT_FAILURES_MAX} workers in a row ended before they were ready; their last lines are in the node's log.`;
     const waits = (shape: Shape): boolean => this.#roster.isKeyOf(bootKey, shape.jobId, shape.environment);
-    this.#refuseWhere(waits, "WORKER_CRASHED", text);
+    this.#refusals.where(waits, "WORKER_CRASHED", text);
   }
 
   #environmentFailed(jobId: string, environment: string, text: string): void {
     this.#environments.failed(jobId, environment);
     const waits = (shape: Shape): boolean => shape.jobId === jobId && shape.environment === environment;
-    this.#refuseWhere(waits, "RUNTIME_ENV_SETUP", text);
-  }
-
-  #refuseWhere(waits: (shape: Shape) => boolean, code: RefusalCode, text: string): void {
-    const orders = this.#book.turns().flat().filter(waits).flatMap((shape) => [...shape.waiting]);
-    for (const order of orders) this.#refuse(order, code, text);
+    this.#refusals.where(waits, "RUNTIME_ENV_SETUP", text);
   }
 
   #leaseReturned(id: string): void {
@@ -287,16 +282,7 @@ export class LeaseQueue {
       shape.shunned.clear();
       shape.dueHere = 0;
     }
-    for (const order of this.#spillback.orders) {
-      for (const [id, forward] of [...order.forwards]) {
-        const node = this.#view.get(id);
-        if (node === undefined) this.#spillback.nodeGone(order, id);
-        else if (forward.asked > forward.held && this.#chooser.stuckAt(order.shape, node)) {
-          order.shape.shunned.add(id);
-          this.#spillback.withdrawFrom(order, id);
-        }
-      }
-    }
+    this.#spillback.viewChanged(this.#view, (shape, node) => this.#chooser.stuckAt(shape, node));
   }
 
   #processGone(origin: string): void {
@@ -327,14 +313,6 @@ export class LeaseQueue {
     if (actor !== undefined) this.#table.endActor(actor);
   }
 
-  #graceElapsed(name: OrderName): void {
-    const order = this.#book.find(name);
-    if (order === undefined || !order.graceArmed) return;
-    order.graceArmed = false;
-    const { infeasible } = order.shape;
-    if (infeasible !== undefined && this.#book.unmet(order) > 0) this.#refuse(order, "INFEASIBLE", infeasible);
-  }
-
   #drain(): void {
     if (this.#chooser.draining) return;
     this.#chooser.draining = true;
@@ -346,13 +324,18 @@ export class LeaseQueue {
   }
 
 
+  #jobEnded(jobId: string): void {
+    this.#environments.forget(jobId);
+    this.#quotas.forget(jobId);
+  }
+
   #forwardRefused(name: OrderName, node: string, setupFailure: string | undefined): void {
     const order = this.#book.find(name);
     if (order === undefined || !order.forwards.has(node)) return;
     order.shape.shunned.add(node);
     order.shape.nowhereElse = -1;
     this.#spillback.withdrawFrom(order, node);
-    if (setupFailure !== undefined) this.#refuse(order, "RUNTIME_ENV_SETUP", setupFailure);
+    if (setupFailure !== undefined) this.#refusals.refuse(order, "RUNTIME_ENV_SETUP", setupFailure);
   }
 
   // -- serving -----------------------------------------------------------------------------------------------------
@@ -371,11 +354,14 @@ export class LeaseQueue {
 
   #pass(): void {
     this.#roster.beginPass();
+    this.#quotas.beginPass();
     const promises: Shape[] = [];
     let rounds = this.#book.turns();
     while (rounds.length > 0) rounds = rounds.filter((shapes) => this.#serveJob(shapes, promises));
+    for (const report of this.#quotas.endPass()) this.#effects.push({ kind: "tellQuota", ...report });
     for (const shape of promises) {
       this.pool.release(shape.placement.resources);
+      this.#quotas.credit(shape.jobId, shape.placement.resources);
       shape.promised = 0;
     }
     this.#promised.clear();
@@ -402,10 +388,15 @@ export class LeaseQueue {
 
   #serveOrder(order: Order, promises: Shape[]): boolean {
     const { shape } = order;
+    const excess = this.#quotas.excess(shape);
+    if (excess !== undefined) {
+      this.#refusals.refuse(order, "INFEASIBLE", `"${order.request.name}" ${excess}`);
+      return false;
+    }
     // Decided before, for a worker that boots: not decided again, unless the room was lost meanwhile and others may have some.
     const due = shape.dueHere > shape.promised && (shape.placement.kind === "spread" || this.#chooser.mayTake(shape));
     const place = due ? this.#chooser.placeHere(shape) : this.#chooser.placeFor(shape);
-    this.#setInfeasible(shape, place.kind === "infeasible" ? place.text : undefined);
+    this.#refusals.setInfeasible(shape, place.kind === "infeasible" ? place.text : undefined);
     if (place.kind === "infeasible") return false;
     if (place.kind === "full") {
       shape.blockedSince ??= this.#grants;
@@ -417,6 +408,11 @@ export class LeaseQueue {
       this.#moves += 1;
       if (shape.placement.kind !== "spread") shape.dueHere = 0;
       return true;
+    }
+    if (!this.#quotas.admits(shape, this.#book.unmet(order) - (this.#promised.get(order) ?? 0))) {
+      // No room that is kept for it would be of use to it.
+      this.#chooser.served(shape);
+      return false;
     }
     const { jobId, environment, bundle, seatOf } = order.request;
     if (bundle !== undefined) return this.#hasRoom(order, this.#groupOrders.hold(order, bundle));
@@ -432,6 +428,7 @@ export class LeaseQueue {
     if (!this.#roster.claimBooting(jobId, environment) && !this.#startWorker(order)) return false;
     const { resources } = shape.placement;
     assert(this.pool.acquire(resources), "a promise without room");
+    this.#quotas.charge(shape.jobId, resources);
     promises.push(shape);
     shape.promised += 1;
     this.#promised.set(order, (this.#promised.get(order) ?? 0) + 1);
@@ -471,28 +468,5 @@ export class LeaseQueue {
 
   #stop(worker: Worker | undefined): void {
     if (worker !== undefined) this.#effects.push({ kind: "stopWorker", worker: worker.id });
-  }
-
-  // -- waiting -----------------------------------------------------------------------------------------------------
-
-  #setInfeasible(shape: Shape, text: string | undefined): void {
-    const before = shape.infeasible;
-    shape.infeasible = text;
-    if (before === undefined && text !== undefined) for (const order of [...shape.waiting]) this.#hopeOrRefuse(order);
-  }
-
-  #hopeOrRefuse(order: Order): void {
-    const { graceMs } = order.request;
-    if (graceMs <= 0) return this.#refuse(order, "INFEASIBLE", order.shape.infeasible as string);
-    if (order.graceArmed || graceMs === Infinity) return;
-    order.graceArmed = true;
-    this.#effects.push({ kind: "armGrace", ...nameOf(order), ms: graceMs });
-  }
-
-  /** What is not served by now never will be; what is held stays. */
-  #refuse(order: Order, code: RefusalCode, text: string): void {
-    order.wanted = Math.min(order.wanted, order.held + away(order));
-    this.#book.settle(order);
-    this.#effects.push({ kind: "refuse", ...nameOf(order), code, text });
   }
 }

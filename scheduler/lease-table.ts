@@ -8,6 +8,7 @@ import { assert } from "./assert.ts";
 import { groupRequest } from "./group-resources.ts";
 import type { Order } from "./order-book.ts";
 import type { Placement } from "./placement.ts";
+import type { QuotaGate } from "./quota-gate.ts";
 import {
   addResources, amountOf, emptyResources, NO_RESOURCES, plainName, type Resources, resourcesEqual, subtractResources,
 } from "./resources.ts";
@@ -32,6 +33,7 @@ export interface Lease {
 
 export interface PlacedActor {
   readonly id: string;
+  readonly jobId: string;
   /** Undefined for one that has only a seat. */
   readonly worker: Worker | undefined;
   readonly lifetime: Resources;
@@ -44,12 +46,14 @@ export class LeaseTable {
   readonly #byWorker = new Map<Worker, Lease>();
   readonly #actorByWorker = new Map<Worker, PlacedActor>();
   readonly #pool: ResourcePool;
+  readonly #quotas: QuotaGate;
   #pinned: Resources = NO_RESOURCES;
   /** What bundles of placement groups took of the node. */
   #bundled: Resources = NO_RESOURCES;
 
-  constructor(pool: ResourcePool) {
+  constructor(pool: ResourcePool, quotas: QuotaGate) {
     this.#pool = pool;
+    this.#quotas = quotas;
   }
 
   /** What can come free by waiting for leases. */
@@ -73,6 +77,7 @@ export class LeaseTable {
     const lease: Lease = {
       id, order, worker, placement, resources, suspended: false, overdrawn: false, asked: undefined, orphaned: false,
     };
+    this.#quotas.charge(order.request.jobId, resources);
     this.leases.set(id, lease);
     this.#byWorker.set(worker, lease);
     return lease;
@@ -80,7 +85,9 @@ export class LeaseTable {
 
   end(lease: Lease): void {
     if (lease.suspended) this.#pinned = subtractResources(this.#pinned, withoutCpu(lease.resources));
-    this.#pool.release(lease.suspended ? withoutCpu(lease.resources) : lease.resources);
+    const held = lease.suspended ? withoutCpu(lease.resources) : lease.resources;
+    this.#pool.release(held);
+    this.#quotas.credit(lease.order.request.jobId, held);
     this.leases.delete(lease.id);
     this.#byWorker.delete(lease.worker);
   }
@@ -90,6 +97,7 @@ export class LeaseTable {
     lease.suspended = true;
     lease.overdrawn = false;
     this.#pool.release(cpuOf(lease.resources));
+    this.#quotas.credit(lease.order.request.jobId, cpuOf(lease.resources));
     this.#pinned = addResources(this.#pinned, withoutCpu(lease.resources));
   }
 
@@ -98,19 +106,22 @@ export class LeaseTable {
     lease.suspended = false;
     lease.overdrawn = !this.#pool.fits(cpuOf(lease.resources));
     this.#pool.forceAcquire(cpuOf(lease.resources));
+    this.#quotas.charge(lease.order.request.jobId, cpuOf(lease.resources));
     this.#pinned = subtractResources(this.#pinned, withoutCpu(lease.resources));
   }
 
   /** A bundle takes its resources: false when there is no room. */
-  holdBundle(resources: Resources): boolean {
+  holdBundle(resources: Resources, jobId: string): boolean {
     if (!this.#pool.acquire(resources)) return false;
+    this.#quotas.charge(jobId, resources);
     this.#pinned = addResources(this.#pinned, resources);
     this.#bundled = addResources(this.#bundled, resources);
     return true;
   }
 
-  endBundle(resources: Resources): void {
+  endBundle(resources: Resources, jobId: string): void {
     this.#pool.release(resources);
+    this.#quotas.credit(jobId, resources);
     this.#pinned = subtractResources(this.#pinned, resources);
     this.#bundled = subtractResources(this.#bundled, resources);
   }
@@ -119,28 +130,32 @@ export class LeaseTable {
   place(lease: Lease, id: string, lifetime: Resources): PlacedActor {
     const { worker, placement } = lease;
     const { kind, group, bundle } = placement;
+    const { jobId } = lease.order.request;
     if (kind === "group") lifetime = groupRequest(lifetime, group, bundle);
     this.end(lease);
     this.#pool.forceAcquire(lifetime);
+    this.#quotas.charge(jobId, lifetime);
     this.#pinned = addResources(this.#pinned, lifetime);
-    const actor: PlacedActor = { id, worker, placement, lifetime };
+    const actor: PlacedActor = { id, jobId, worker, placement, lifetime };
     this.actors.set(id, actor);
     this.#actorByWorker.set(worker, actor);
     return actor;
   }
 
   /** There is room. */
-  seat(id: string, placement: Placement): void {
+  seat(id: string, jobId: string, placement: Placement): void {
     const { resources } = placement;
     assert(!this.actors.has(id) && this.#pool.acquire(resources), `actor ${id} was seated twice, or without room`);
     this.#pinned = addResources(this.#pinned, resources);
-    this.actors.set(id, { id, placement, worker: undefined, lifetime: resources });
+    this.#quotas.charge(jobId, resources);
+    this.actors.set(id, { id, jobId, placement, worker: undefined, lifetime: resources });
   }
 
   endActor(actor: PlacedActor): void {
     this.actors.delete(actor.id);
     if (actor.worker !== undefined) this.#actorByWorker.delete(actor.worker);
     this.#pool.release(actor.lifetime);
+    this.#quotas.credit(actor.jobId, actor.lifetime);
     this.#pinned = subtractResources(this.#pinned, actor.lifetime);
   }
 

@@ -84,6 +84,13 @@ export function coverResources(left: Resources, right: Resources): Resources {
   return cover;
 }
 
+/** The smaller of both for each name. */
+export function leastResources(left: Resources, right: Resources): Resources {
+  const least = emptyResources();
+  for (const name in left) least[name] = Math.min(left[name], amountOf(right, name));
+  return least;
+}
+
 export function resourcesFit(request: Resources, available: Resources): boolean {
   for (const name in request) {
     if (request[name] > 0 && request[name] > amountOf(available, name)) return false;

@@ -23,7 +23,7 @@ export class Seats {
   take(order: Order, actor: string): boolean {
     const { table, book, environments, emit } = this.#parts;
     if (!environments.readyOrAsk(order.request)) return false;
-    if (!table.actors.has(actor)) table.seat(actor, order.shape.placement);
+    if (!table.actors.has(actor)) table.seat(actor, order.request.jobId, order.shape.placement);
     book.served(order);
     order.wanted = 0;
     book.settle(order);

@@ -5,8 +5,10 @@
 // stuck there. A lease that comes back lowers both, in the same turn as its return is passed on.
 
 import { assert } from "./assert.ts";
+import type { ClusterView } from "./cluster-view.ts";
 import type { LeaseEffect } from "./lease-messages.ts";
-import type { Order, OrderBook } from "./order-book.ts";
+import type { Order, OrderBook, Shape } from "./order-book.ts";
+import type { NodeView } from "./placement.ts";
 
 export class Spillback {
   readonly #book: OrderBook;
@@ -19,10 +21,6 @@ export class Spillback {
 
   constructor(book: OrderBook) {
     this.#book = book;
-  }
-
-  get orders(): readonly Order[] {
-    return [...this.#orders];
   }
 
   /** Asks a node for `units` more. */
@@ -65,6 +63,20 @@ export class Spillback {
       if (cut <= 0) continue;
       excess -= cut;
       this.#setAsked(order, node, asked - cut);
+    }
+  }
+
+  /** What nodes were asked for that are gone, or is stuck there. */
+  viewChanged(view: ClusterView, isStuck: (shape: Shape, node: NodeView) => boolean): void {
+    for (const order of [...this.#orders]) {
+      for (const [id, { asked, held }] of [...order.forwards]) {
+        const node = view.get(id);
+        if (node === undefined) this.nodeGone(order, id);
+        else if (asked > held && isStuck(order.shape, node)) {
+          order.shape.shunned.add(id);
+          this.withdrawFrom(order, id);
+        }
+      }
     }
   }
 

@@ -1,15 +1,16 @@
 // Actors that share work: each value goes to an actor that is free, the longest idle first.
 
-import { InvalidArgumentError } from "../runtime/errors.ts";
-import type { ObjectRef } from "../runtime/owner/index.ts";
-import { get } from "./objects.ts";
+import { GetTimeoutError, InvalidArgumentError } from "../runtime/errors.ts";
+import { currentSession, type ObjectRef, type WaitOptions } from "../runtime/owner/index.ts";
+import { checkWait, get, wait } from "./objects.ts";
 
 /** Sends a value to the actor it is given: `(worker, page) => worker.parse.remote(page)`. */
 export type PoolCall<A, T, R> = (actor: A, value: T) => ObjectRef<R>;
 
 export class ActorPool<A extends object> {
   readonly #idle: A[];
-  readonly #waiting: ((actor: A) => void)[] = [];
+  /** First come, first served; each leaves when it has one. */
+  readonly #waiting = new Set<(actor: A) => void>();
   #size: number;
 
   /** One call at a time goes to each; the actors are not ended with the pool. */
@@ -28,28 +29,49 @@ export class ActorPool<A extends object> {
     return this.#idle.length;
   }
 
-  /** Waits for a free actor, and for its result. */
-  async run<T, R>(call: PoolCall<A, T, R>, value: T): Promise<R> {
-    const actor = this.#idle.shift() ?? (await new Promise<A>((resolve) => this.#waiting.push(resolve)));
+  /**
+   * Waits for a free actor, and for its result; `timeoutMs` holds for each of both.
+   *
+   * @throws GetTimeoutError. A call that was made goes on; its actor is free again when it has ended.
+   */
+  async run<T, R>(call: PoolCall<A, T, R>, value: T, options?: WaitOptions): Promise<R> {
+    checkWait("ActorPool.run", options)?.signal?.throwIfAborted();
+    const actor = this.#idle.shift() ?? (await this.#freed(options));
+    let result: ObjectRef<R>;
     try {
-      return await get(call(actor, value));
-    } finally {
+      result = call(actor, value);
+    } catch (error) {
       this.#free(actor);
+      throw error;
+    }
+    const ended = (): void => this.#free(actor);
+    try {
+      const found = await get(result, options);
+      ended();
+      return found;
+    } catch (error) {
+      // Also when only the wait for it is over.
+      wait([result]).then(ended, ended);
+      throw error;
     }
   }
 
   /** Results in the order of the values. Values are taken as actors become free. */
-  async *map<T, R>(call: PoolCall<A, T, R>, values: Iterable<T> | AsyncIterable<T>): AsyncGenerator<R, void, void> {
+  async *map<T, R>(
+    call: PoolCall<A, T, R>, values: Iterable<T> | AsyncIterable<T>, options?: WaitOptions,
+  ): AsyncGenerator<R, void, void> {
     const running: Promise<R>[] = [];
     for await (const value of values) {
       if (running.length >= this.#size) yield await (running.shift() as Promise<R>);
-      running.push(handled(this.run(call, value)));
+      running.push(handled(this.run(call, value, options)));
     }
     for (const one of running) yield await one;
   }
 
   /** Results as they come. */
-  async *mapUnordered<T, R>(call: PoolCall<A, T, R>, values: Iterable<T> | AsyncIterable<T>): AsyncGenerator<R, void, void> {
+  async *mapUnordered<T, R>(
+    call: PoolCall<A, T, R>, values: Iterable<T> | AsyncIterable<T>, options?: WaitOptions,
+  ): AsyncGenerator<R, void, void> {
     const running = new Set<Promise<{ readonly result: R; readonly done: Promise<unknown> }>>();
     const next = async (): Promise<R> => {
       const { result, done } = await Promise.race(running);
@@ -59,7 +81,7 @@ export class ActorPool<A extends object> {
     for await (const value of values) {
       if (running.size >= this.#size) yield await next();
       const done: Promise<{ readonly result: R; readonly done: Promise<unknown> }> = handled(
-        this.run(call, value).then((result) => ({ result, done })),
+        this.run(call, value, options).then((result) => ({ result, done })),
       );
       running.add(done);
     }
@@ -79,8 +101,16 @@ export class ActorPool<A extends object> {
     return actor;
   }
 
+  #freed(options: WaitOptions | undefined): Promise<A> {
+    const timedOut = () => new GetTimeoutError(`ActorPool.run: no actor was free after ${options?.timeoutMs} ms`);
+    return currentSession().waiting.until<A>(options, timedOut, (settle) => {
+      this.#waiting.add(settle);
+      return () => void this.#waiting.delete(settle);
+    });
+  }
+
   #free(actor: A): void {
-    const waiting = this.#waiting.shift();
+    const [waiting] = this.#waiting;
     if (waiting === undefined) this.#idle.push(actor);
     else waiting(actor);
   }

@@ -1,9 +1,10 @@
 // Finding, watching and ending actors.
 
-import { InvalidArgumentError } from "../runtime/errors.ts";
+import { GetTimeoutError, InvalidArgumentError } from "../runtime/errors.ts";
 import {
-  coreOf, currentSession, findSession, handleOf, HandleCore, type HandleFacts, optionsOf,
+  coreOf, currentSession, findSession, handleOf, HandleCore, type HandleFacts, optionsOf, type WaitOptions,
 } from "../runtime/owner/index.ts";
+import { checkWait } from "./objects.ts";
 import type { ActorHandle } from "./types.ts";
 
 /** The living actor of that name. NotFoundError when there is none. A handle found by name does not keep the actor alive. */
@@ -39,10 +40,22 @@ export function exitActor(): never {
   throw exit();
 }
 
-/** Resolves when the constructor has run; rejects with ActorDiedError and the cause when it did not. */
-export async function ready(handle: object): Promise<void> {
+/**
+ * Resolves when the constructor has run; rejects with ActorDiedError and the cause when it did not.
+ *
+ * @throws GetTimeoutError when it had not run after `timeoutMs`.
+ */
+export async function ready(handle: object, options?: WaitOptions): Promise<void> {
   const core = coreOf(handle);
-  await core.session.actorReady(core);
+  const { signal, timeoutMs } = checkWait("ready", options) ?? {};
+  signal?.throwIfAborted();
+  if (signal === undefined && timeoutMs === undefined) return core.session.actorReady(core);
+  const { id, className } = core.client;
+  const timedOut = () => new GetTimeoutError(`ready: actor ${className} (${id}) had not been constructed after ${timeoutMs} ms`);
+  await core.session.waiting.until<undefined>(options, timedOut, (settle) => {
+    core.session.actorReady(core).then(() => settle(undefined), settle);
+    return () => {};
+  });
 }
 
 /** What is known of the actor now. */

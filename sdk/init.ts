@@ -14,6 +14,7 @@ import { systemTransport, type LogLines } from "../runtime/transport/index.ts";
 import { parseResources } from "../scheduler/index.ts";
 import { Cluster } from "./cluster.ts";
 import { bytesOf } from "./byte-sizes.ts";
+import { type Quota, quotaOf } from "./quota.ts";
 import { checkRuntimeEnv, type RuntimeEnv } from "./runtime-env.ts";
 import { findTarget, type Target } from "./target.ts";
 
@@ -33,6 +34,8 @@ export interface InitOptions {
   trustedNetwork?: boolean | undefined;
   namespace?: string | undefined;
   jobName?: string | undefined;
+  /** What the job may hold at once in the whole cluster, such as { CPU: 4, memory: "8GiB" }; more waits, or can never run. */
+  quota?: Quota | undefined;
   /** CPUs of the private cluster; default those of the machine. */
   numCpus?: number | undefined;
   numGpus?: number | undefined;
@@ -57,7 +60,7 @@ export interface InitOptions {
 
 const KNOWN = new Set([
   "address", "token", "tokenFile", "trustedNetwork", "namespace", "jobName", "numCpus", "numGpus", "resources", "labels",
-  "memory", "objectStoreMemory", "spillFolder", "logToDriver", "runtimeEnv", "ignoreReinit",
+  "memory", "quota", "objectStoreMemory", "spillFolder", "logToDriver", "runtimeEnv", "ignoreReinit",
 ]);
 
 let current: Cluster | undefined;
@@ -163,6 +166,7 @@ function connect(seams: Seams, target: Omit<Target, "record">, options: InitOpti
     processId: seams.random.hex(8),
     namespace: options.namespace ?? "",
     jobName: options.jobName ?? "",
+    quota: quotaOf(options.quota),
     entry: process.argv[1] ?? "",
     onLog: options.logToDriver === false ? () => {} : printLog,
   });
@@ -208,6 +212,7 @@ function check(options: InitOptions): void {
     const size = options[name];
     if (size !== undefined) bytesIn(name, size);
   }
+  quotaOf(options.quota);
   const { spillFolder } = options;
   if (spillFolder !== undefined && spillFolder !== false && (typeof spillFolder !== "string" || spillFolder === "")) {
     throw new InvalidArgumentError(`init option spillFolder must be a folder, or false, not ${JSON.stringify(spillFolder)}`);

@@ -82,8 +82,12 @@ export async function getSettled<const T extends readonly ObjectRef[]>(
   refs: T,
   options?: WaitOptions,
 ): Promise<{ -readonly [K in keyof T]: PromiseSettledResult<T[K] extends ObjectRef<infer V> ? V : never> }> {
-  await wait(refs, { ...options, numReturns: refs.length });
-  return (await Promise.allSettled(refs.map((ref) => get(ref, { timeoutMs: options?.timeoutMs })))) as never;
+  const { pending } = await wait(refs, { ...options, numReturns: refs.length });
+  if (pending.length > 0) {
+    const text = `getSettled: ${pending.length} of ${refs.length} objects were not ready after ${options?.timeoutMs} ms`;
+    throw new GetTimeoutError(text);
+  }
+  return (await Promise.allSettled(refs.map((ref) => get(ref, options)))) as never;
 }
 
 /** The refs one after the other as they become ready. */

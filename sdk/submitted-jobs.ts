@@ -10,6 +10,7 @@ import { ActorError, InvalidArgumentError, NotFoundError } from "../runtime/erro
 import { getActor, kill, ready } from "./actors.ts";
 import { kv } from "./kv.ts";
 import { get } from "./objects.ts";
+import { parseQuota, type Quota, QUOTA_VARIABLE } from "./quota.ts";
 import { remote } from "./remote.ts";
 import type { RuntimeEnv } from "./runtime-env.ts";
 import type { ActorHandle } from "./types.ts";
@@ -24,6 +25,8 @@ export interface JobRequest {
   readonly envVars?: Readonly<Record<string, string>> | undefined;
   /** CPUs that it holds itself. Default 0: its tasks hold theirs. */
   readonly numCpus?: number | undefined;
+  /** What it may hold in the cluster at once, each of its drivers: see InitOptions. */
+  readonly quota?: Quota | undefined;
 }
 
 export interface SubmittedJob {
@@ -58,10 +61,11 @@ export class JobSupervisor {
   #stopped = false;
   readonly #beginning: Promise<void>;
 
-  constructor(id: string, [program, ...args]: readonly string[]) {
+  constructor(id: string, [program, ...args]: readonly string[], quota?: Quota) {
     this.#id = id;
     // Its drivers find the node that it runs on.
-    const env = { ...process.env, TROUPE_ADDRESS: process.env.TROUPE_ADDRESS ?? "auto" };
+    const bound = quota === undefined ? {} : { [QUOTA_VARIABLE]: JSON.stringify(quota) };
+    const env = { ...process.env, TROUPE_ADDRESS: process.env.TROUPE_ADDRESS ?? "auto", ...bound };
     this.#child = spawn(program, args, { env, stdio: ["ignore", "pipe", "pipe"], detached: true });
     this.#beginning = this.#begun();
     this.#child.stdout?.on("data", (bytes: Buffer) => this.#printed(bytes));
@@ -134,10 +138,11 @@ export async function submitJob({
   }
   if (!ID.test(id))
     throw new InvalidArgumentError(`jobs.submit: the id must be letters, digits, "_", "-" and ".", not ${id}`);
+  if (request.quota !== undefined) parseQuota("jobs.submit: quota", request.quota);
   const job: SubmittedJob = { id, command: [...command], state: "PENDING", submittedAt: new Date() };
   if (!(await kv.cas(keyOf(id), undefined, job)))
     throw new InvalidArgumentError(`jobs.submit: there is a job ${id} already`);
-  const { workingDir, envVars, numCpus = 0 } = request;
+  const { workingDir, envVars, numCpus = 0, quota } = request;
   const runtimeEnv: RuntimeEnv = { workingDir, envVars };
   const isPlain = workingDir === undefined && envVars === undefined;
   const options = {
@@ -147,7 +152,7 @@ export async function submitJob({
     numCpus,
     ...(isPlain ? {} : { runtimeEnv }),
   };
-  const supervisor = Supervisor.options(options).remote(id, job.command);
+  const supervisor = Supervisor.options(options).remote(id, job.command, quota);
   try {
     await ready(supervisor);
   } catch (error) {

@@ -73,6 +73,8 @@ export interface DriverDetails {
   readonly entry: string;
   readonly host: string;
   readonly jobId: string;
+  readonly quota: Readonly<Record<string, number>>;
+  readonly hasQuota: boolean;
 }
 export const DriverDetails = v1.DriverDetails as Codec<DriverDetails>;
 
@@ -372,6 +374,7 @@ export interface LeaseRequest {
   readonly name: string;
   readonly origin: string;
   readonly hops: number;
+  readonly limited: boolean;
 }
 export const LeaseRequest = v1.LeaseRequest as Codec<LeaseRequest>;
 
@@ -473,8 +476,32 @@ export interface AdoptJob {
   readonly namespace: string;
   readonly driverNode: string;
   readonly home: string;
+  readonly quota: Readonly<Record<string, number>>;
+  readonly hasQuota: boolean;
 }
 export const AdoptJob = v1.AdoptJob as Codec<AdoptJob>;
+
+export interface QuotaReport {
+  readonly jobId: string;
+  readonly version: number;
+  readonly keep: Readonly<Record<string, number>>;
+  readonly wants: readonly QuotaWant[];
+}
+export const QuotaReport = v1.QuotaReport as Codec<QuotaReport>;
+
+export interface QuotaWant {
+  readonly resources: Readonly<Record<string, number>>;
+  readonly count: number;
+}
+export const QuotaWant = v1.QuotaWant as Codec<QuotaWant>;
+
+export interface QuotaShare {
+  readonly jobId: string;
+  readonly version: number;
+  readonly share: Readonly<Record<string, number>>;
+  readonly wanted: boolean;
+}
+export const QuotaShare = v1.QuotaShare as Codec<QuotaShare>;
 
 export interface Exit {
   readonly reason: string;
@@ -530,6 +557,7 @@ export const NodeInfo = v1.NodeInfo as Codec<NodeInfo>;
 export interface AgentSynced {
   readonly groups: readonly string[];
   readonly draining: boolean;
+  readonly quotas: readonly QuotaReport[];
 }
 export const AgentSynced = v1.AgentSynced as Codec<AgentSynced>;
 
@@ -1211,4 +1239,6 @@ export const MESSAGES = {
   codeFreed: { field: 60, codec: CodeFreed },
   groupChanged: { field: 70, codec: GroupChanged },
   agentSynced: { field: 82, codec: AgentSynced },
+  quotaReport: { field: 75, codec: QuotaReport },
+  quotaShare: { field: 76, codec: QuotaShare },
 } as const;

@@ -734,6 +734,8 @@ this.jobName = "";
 this.entry = "";
 this.host = "";
 this.jobId = "";
+this.quota = $Object.create(null);
+this.hasQuota = false;
 };
 DriverDetails.encode = function (message, writer, _depth) {
 if (!writer)
@@ -752,6 +754,11 @@ if (message.host != null && $Object.hasOwnProperty.call(message, "host") && mess
 writer.uint32(34).string(message.host);
 if (message.jobId != null && $Object.hasOwnProperty.call(message, "jobId") && message.jobId !== "")
 writer.uint32(42).string(message.jobId);
+if (message.quota != null && $Object.hasOwnProperty.call(message, "quota"))
+for (let keys = $Object.keys(message.quota), i = 0; i < keys.length; ++i)
+writer.uint32(50).fork().uint32(10).string(keys[i]).uint32(16).sint64(message.quota[keys[i]]).ldelim();
+if (message.hasQuota != null && $Object.hasOwnProperty.call(message, "hasQuota") && message.hasQuota !== false)
+writer.uint32(56).bool(message.hasQuota);
 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
 for (let i = 0; i < message.$unknowns.length; ++i)
 writer.raw(message.$unknowns[i]);
@@ -764,7 +771,7 @@ if (_depth === $undefined)
 _depth = 0;
 if (_depth > $Reader.recursionLimit)
 throw $Error("max depth exceeded");
-let end, message, value;
+let end, message, key, value;
 if (length === $undefined)
 end = reader.len;
 else {
@@ -827,6 +834,49 @@ if ((value = reader.stringVerify()).length)
 message.jobId = value;
 else
 message.jobId = "";
+continue;
+}
+case 6: {
+if (wireType !== 2)
+break;
+let end2 = reader.size() + reader.pos;
+if (end2 > reader.len)
+throw $RangeError("index out of range");
+reader.len = end2;
+key = "";
+value = $util.Long ? $util.Long.fromNumber(0, false) : 0;
+while (reader.pos < end2) {
+let tag2 = reader.tag();
+wireType = tag2 & 7;
+switch (tag2 >>>= 3) {
+case 1:
+if (wireType !== 2)
+break;
+key = reader.stringVerify();
+continue;
+case 2:
+if (wireType !== 0)
+break;
+value = reader.sint64();
+continue;
+}
+reader.skipType(wireType, _depth, tag2);
+}
+if (reader.pos !== end2)
+throw $RangeError("index out of range");
+reader.len = end;
+if (key === "__proto__")
+$util.makeProp(message.quota, key);
+message.quota[key] = value;
+continue;
+}
+case 7: {
+if (wireType !== 0)
+break;
+if (value = reader.bool())
+message.hasQuota = value;
+else
+message.hasQuota = false;
 continue;
 }
 }
@@ -4710,6 +4760,7 @@ this.infeasibleGraceMs = 0;
 this.name = "";
 this.origin = "";
 this.hops = 0;
+this.limited = false;
 };
 LeaseRequest.encode = function (message, writer, _depth) {
 if (!writer)
@@ -4739,6 +4790,8 @@ if (message.origin != null && $Object.hasOwnProperty.call(message, "origin") && 
 writer.uint32(74).string(message.origin);
 if (message.hops != null && $Object.hasOwnProperty.call(message, "hops") && message.hops !== 0)
 writer.uint32(80).uint32(message.hops);
+if (message.limited != null && $Object.hasOwnProperty.call(message, "limited") && message.limited !== false)
+writer.uint32(88).bool(message.limited);
 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
 for (let i = 0; i < message.$unknowns.length; ++i)
 writer.raw(message.$unknowns[i]);
@@ -4881,6 +4934,15 @@ if (value = reader.uint32())
 message.hops = value;
 else
 message.hops = 0;
+continue;
+}
+case 11: {
+if (wireType !== 0)
+break;
+if (value = reader.bool())
+message.limited = value;
+else
+message.limited = false;
 continue;
 }
 }
@@ -6202,6 +6264,8 @@ this.environment = "";
 this.namespace = "";
 this.driverNode = "";
 this.home = "";
+this.quota = $Object.create(null);
+this.hasQuota = false;
 };
 AdoptJob.encode = function (message, writer, _depth) {
 if (!writer)
@@ -6220,6 +6284,11 @@ if (message.driverNode != null && $Object.hasOwnProperty.call(message, "driverNo
 writer.uint32(34).string(message.driverNode);
 if (message.home != null && $Object.hasOwnProperty.call(message, "home") && message.home !== "")
 writer.uint32(42).string(message.home);
+if (message.quota != null && $Object.hasOwnProperty.call(message, "quota"))
+for (let keys = $Object.keys(message.quota), i = 0; i < keys.length; ++i)
+writer.uint32(50).fork().uint32(10).string(keys[i]).uint32(16).sint64(message.quota[keys[i]]).ldelim();
+if (message.hasQuota != null && $Object.hasOwnProperty.call(message, "hasQuota") && message.hasQuota !== false)
+writer.uint32(56).bool(message.hasQuota);
 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
 for (let i = 0; i < message.$unknowns.length; ++i)
 writer.raw(message.$unknowns[i]);
@@ -6232,7 +6301,7 @@ if (_depth === $undefined)
 _depth = 0;
 if (_depth > $Reader.recursionLimit)
 throw $Error("max depth exceeded");
-let end, message, value;
+let end, message, key, value;
 if (length === $undefined)
 end = reader.len;
 else {
@@ -6297,6 +6366,49 @@ else
 message.home = "";
 continue;
 }
+case 6: {
+if (wireType !== 2)
+break;
+let end2 = reader.size() + reader.pos;
+if (end2 > reader.len)
+throw $RangeError("index out of range");
+reader.len = end2;
+key = "";
+value = $util.Long ? $util.Long.fromNumber(0, false) : 0;
+while (reader.pos < end2) {
+let tag2 = reader.tag();
+wireType = tag2 & 7;
+switch (tag2 >>>= 3) {
+case 1:
+if (wireType !== 2)
+break;
+key = reader.stringVerify();
+continue;
+case 2:
+if (wireType !== 0)
+break;
+value = reader.sint64();
+continue;
+}
+reader.skipType(wireType, _depth, tag2);
+}
+if (reader.pos !== end2)
+throw $RangeError("index out of range");
+reader.len = end;
+if (key === "__proto__")
+$util.makeProp(message.quota, key);
+message.quota[key] = value;
+continue;
+}
+case 7: {
+if (wireType !== 0)
+break;
+if (value = reader.bool())
+message.hasQuota = value;
+else
+message.hasQuota = false;
+continue;
+}
 }
 reader.skipType(wireType, _depth, tag);
 if (!reader.discardUnknown) {
@@ -6314,6 +6426,384 @@ throw $Error("missing end group");
 return message;
 };
 return AdoptJob;
+})();
+v1.QuotaReport = (function() {
+const QuotaReport = function () {
+this.jobId = "";
+this.version = 0;
+this.keep = $Object.create(null);
+this.wants = [];
+};
+QuotaReport.encode = function (message, writer, _depth) {
+if (!writer)
+writer = $Writer.create();
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $util.recursionLimit)
+throw $Error("max depth exceeded");
+if (message.jobId != null && $Object.hasOwnProperty.call(message, "jobId") && message.jobId !== "")
+writer.uint32(10).string(message.jobId);
+if (message.version != null && $Object.hasOwnProperty.call(message, "version") && message.version !== 0)
+writer.uint32(16).uint32(message.version);
+if (message.keep != null && $Object.hasOwnProperty.call(message, "keep"))
+for (let keys = $Object.keys(message.keep), i = 0; i < keys.length; ++i)
+writer.uint32(26).fork().uint32(10).string(keys[i]).uint32(16).sint64(message.keep[keys[i]]).ldelim();
+if (message.wants != null && message.wants.length)
+for (let i = 0; i < message.wants.length; ++i)
+v1.QuotaWant.encode(message.wants[i], writer.uint32(34).fork(), _depth + 1).ldelim();
+if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+for (let i = 0; i < message.$unknowns.length; ++i)
+writer.raw(message.$unknowns[i]);
+return writer;
+};
+QuotaReport.decode = function (reader, length, _end, _depth, _target) {
+if (!(reader instanceof $Reader))
+reader = $Reader.create(reader);
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $Reader.recursionLimit)
+throw $Error("max depth exceeded");
+let end, message, key, value;
+if (length === $undefined)
+end = reader.len;
+else {
+end = reader.pos + length;
+if (end > reader.len)
+throw $RangeError("index out of range");
+length = reader.len;
+reader.len = end;
+}
+message = _target || new v1.QuotaReport();
+while (reader.pos < end) {
+let start = reader.pos;
+let tag = reader.tag();
+if (tag === _end) {
+_end = $undefined;
+break;
+}
+let wireType = tag & 7;
+switch (tag >>>= 3) {
+case 1: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.jobId = value;
+else
+message.jobId = "";
+continue;
+}
+case 2: {
+if (wireType !== 0)
+break;
+if (value = reader.uint32())
+message.version = value;
+else
+message.version = 0;
+continue;
+}
+case 3: {
+if (wireType !== 2)
+break;
+let end2 = reader.size() + reader.pos;
+if (end2 > reader.len)
+throw $RangeError("index out of range");
+reader.len = end2;
+key = "";
+value = $util.Long ? $util.Long.fromNumber(0, false) : 0;
+while (reader.pos < end2) {
+let tag2 = reader.tag();
+wireType = tag2 & 7;
+switch (tag2 >>>= 3) {
+case 1:
+if (wireType !== 2)
+break;
+key = reader.stringVerify();
+continue;
+case 2:
+if (wireType !== 0)
+break;
+value = reader.sint64();
+continue;
+}
+reader.skipType(wireType, _depth, tag2);
+}
+if (reader.pos !== end2)
+throw $RangeError("index out of range");
+reader.len = end;
+if (key === "__proto__")
+$util.makeProp(message.keep, key);
+message.keep[key] = value;
+continue;
+}
+case 4: {
+if (wireType !== 2)
+break;
+if (!(message.wants && message.wants.length))
+message.wants = [];
+message.wants.push(v1.QuotaWant.decode(reader, reader.size(), $undefined, _depth + 1));
+continue;
+}
+}
+reader.skipType(wireType, _depth, tag);
+if (!reader.discardUnknown) {
+$util.makeProp(message, "$unknowns", false);
+(message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+}
+}
+if (length !== $undefined) {
+if (reader.pos !== end)
+throw $RangeError("index out of range");
+reader.len = length;
+}
+if (_end !== $undefined)
+throw $Error("missing end group");
+return message;
+};
+return QuotaReport;
+})();
+v1.QuotaWant = (function() {
+const QuotaWant = function () {
+this.resources = $Object.create(null);
+this.count = 0;
+};
+QuotaWant.encode = function (message, writer, _depth) {
+if (!writer)
+writer = $Writer.create();
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $util.recursionLimit)
+throw $Error("max depth exceeded");
+if (message.resources != null && $Object.hasOwnProperty.call(message, "resources"))
+for (let keys = $Object.keys(message.resources), i = 0; i < keys.length; ++i)
+writer.uint32(10).fork().uint32(10).string(keys[i]).uint32(16).sint64(message.resources[keys[i]]).ldelim();
+if (message.count != null && $Object.hasOwnProperty.call(message, "count") && message.count !== 0)
+writer.uint32(16).uint32(message.count);
+if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+for (let i = 0; i < message.$unknowns.length; ++i)
+writer.raw(message.$unknowns[i]);
+return writer;
+};
+QuotaWant.decode = function (reader, length, _end, _depth, _target) {
+if (!(reader instanceof $Reader))
+reader = $Reader.create(reader);
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $Reader.recursionLimit)
+throw $Error("max depth exceeded");
+let end, message, key, value;
+if (length === $undefined)
+end = reader.len;
+else {
+end = reader.pos + length;
+if (end > reader.len)
+throw $RangeError("index out of range");
+length = reader.len;
+reader.len = end;
+}
+message = _target || new v1.QuotaWant();
+while (reader.pos < end) {
+let start = reader.pos;
+let tag = reader.tag();
+if (tag === _end) {
+_end = $undefined;
+break;
+}
+let wireType = tag & 7;
+switch (tag >>>= 3) {
+case 1: {
+if (wireType !== 2)
+break;
+let end2 = reader.size() + reader.pos;
+if (end2 > reader.len)
+throw $RangeError("index out of range");
+reader.len = end2;
+key = "";
+value = $util.Long ? $util.Long.fromNumber(0, false) : 0;
+while (reader.pos < end2) {
+let tag2 = reader.tag();
+wireType = tag2 & 7;
+switch (tag2 >>>= 3) {
+case 1:
+if (wireType !== 2)
+break;
+key = reader.stringVerify();
+continue;
+case 2:
+if (wireType !== 0)
+break;
+value = reader.sint64();
+continue;
+}
+reader.skipType(wireType, _depth, tag2);
+}
+if (reader.pos !== end2)
+throw $RangeError("index out of range");
+reader.len = end;
+if (key === "__proto__")
+$util.makeProp(message.resources, key);
+message.resources[key] = value;
+continue;
+}
+case 2: {
+if (wireType !== 0)
+break;
+if (value = reader.uint32())
+message.count = value;
+else
+message.count = 0;
+continue;
+}
+}
+reader.skipType(wireType, _depth, tag);
+if (!reader.discardUnknown) {
+$util.makeProp(message, "$unknowns", false);
+(message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+}
+}
+if (length !== $undefined) {
+if (reader.pos !== end)
+throw $RangeError("index out of range");
+reader.len = length;
+}
+if (_end !== $undefined)
+throw $Error("missing end group");
+return message;
+};
+return QuotaWant;
+})();
+v1.QuotaShare = (function() {
+const QuotaShare = function () {
+this.jobId = "";
+this.version = 0;
+this.share = $Object.create(null);
+this.wanted = false;
+};
+QuotaShare.encode = function (message, writer, _depth) {
+if (!writer)
+writer = $Writer.create();
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $util.recursionLimit)
+throw $Error("max depth exceeded");
+if (message.jobId != null && $Object.hasOwnProperty.call(message, "jobId") && message.jobId !== "")
+writer.uint32(10).string(message.jobId);
+if (message.version != null && $Object.hasOwnProperty.call(message, "version") && message.version !== 0)
+writer.uint32(16).uint32(message.version);
+if (message.share != null && $Object.hasOwnProperty.call(message, "share"))
+for (let keys = $Object.keys(message.share), i = 0; i < keys.length; ++i)
+writer.uint32(26).fork().uint32(10).string(keys[i]).uint32(16).sint64(message.share[keys[i]]).ldelim();
+if (message.wanted != null && $Object.hasOwnProperty.call(message, "wanted") && message.wanted !== false)
+writer.uint32(32).bool(message.wanted);
+if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+for (let i = 0; i < message.$unknowns.length; ++i)
+writer.raw(message.$unknowns[i]);
+return writer;
+};
+QuotaShare.decode = function (reader, length, _end, _depth, _target) {
+if (!(reader instanceof $Reader))
+reader = $Reader.create(reader);
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $Reader.recursionLimit)
+throw $Error("max depth exceeded");
+let end, message, key, value;
+if (length === $undefined)
+end = reader.len;
+else {
+end = reader.pos + length;
+if (end > reader.len)
+throw $RangeError("index out of range");
+length = reader.len;
+reader.len = end;
+}
+message = _target || new v1.QuotaShare();
+while (reader.pos < end) {
+let start = reader.pos;
+let tag = reader.tag();
+if (tag === _end) {
+_end = $undefined;
+break;
+}
+let wireType = tag & 7;
+switch (tag >>>= 3) {
+case 1: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.jobId = value;
+else
+message.jobId = "";
+continue;
+}
+case 2: {
+if (wireType !== 0)
+break;
+if (value = reader.uint32())
+message.version = value;
+else
+message.version = 0;
+continue;
+}
+case 3: {
+if (wireType !== 2)
+break;
+let end2 = reader.size() + reader.pos;
+if (end2 > reader.len)
+throw $RangeError("index out of range");
+reader.len = end2;
+key = "";
+value = $util.Long ? $util.Long.fromNumber(0, false) : 0;
+while (reader.pos < end2) {
+let tag2 = reader.tag();
+wireType = tag2 & 7;
+switch (tag2 >>>= 3) {
+case 1:
+if (wireType !== 2)
+break;
+key = reader.stringVerify();
+continue;
+case 2:
+if (wireType !== 0)
+break;
+value = reader.sint64();
+continue;
+}
+reader.skipType(wireType, _depth, tag2);
+}
+if (reader.pos !== end2)
+throw $RangeError("index out of range");
+reader.len = end;
+if (key === "__proto__")
+$util.makeProp(message.share, key);
+message.share[key] = value;
+continue;
+}
+case 4: {
+if (wireType !== 0)
+break;
+if (value = reader.bool())
+message.wanted = value;
+else
+message.wanted = false;
+continue;
+}
+}
+reader.skipType(wireType, _depth, tag);
+if (!reader.discardUnknown) {
+$util.makeProp(message, "$unknowns", false);
+(message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+}
+}
+if (length !== $undefined) {
+if (reader.pos !== end)
+throw $RangeError("index out of range");
+reader.len = length;
+}
+if (_end !== $undefined)
+throw $Error("missing end group");
+return message;
+};
+return QuotaShare;
 })();
 v1.Exit = (function() {
 const Exit = function () {
@@ -7107,6 +7597,7 @@ v1.AgentSynced = (function() {
 const AgentSynced = function () {
 this.groups = [];
 this.draining = false;
+this.quotas = [];
 };
 AgentSynced.encode = function (message, writer, _depth) {
 if (!writer)
@@ -7120,6 +7611,9 @@ for (let i = 0; i < message.groups.length; ++i)
 writer.uint32(10).string(message.groups[i]);
 if (message.draining != null && $Object.hasOwnProperty.call(message, "draining") && message.draining !== false)
 writer.uint32(16).bool(message.draining);
+if (message.quotas != null && message.quotas.length)
+for (let i = 0; i < message.quotas.length; ++i)
+v1.QuotaReport.encode(message.quotas[i], writer.uint32(26).fork(), _depth + 1).ldelim();
 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
 for (let i = 0; i < message.$unknowns.length; ++i)
 writer.raw(message.$unknowns[i]);
@@ -7167,6 +7661,14 @@ if (value = reader.bool())
 message.draining = value;
 else
 message.draining = false;
+continue;
+}
+case 3: {
+if (wireType !== 2)
+break;
+if (!(message.quotas && message.quotas.length))
+message.quotas = [];
+message.quotas.push(v1.QuotaReport.decode(reader, reader.size(), $undefined, _depth + 1));
 continue;
 }
 }

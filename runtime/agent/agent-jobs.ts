@@ -1,6 +1,7 @@
 // What an agent knows of jobs: their namespaces, which drivers of this node they belong to, where their log lines go, and under
 // which number the store keeps what their dead processes made.
 
+import type { LeaseEvent } from "../../scheduler/index.ts";
 import type { AdoptJob, LogLines } from "../transport/index.ts";
 import type { Gateways } from "./gateways.ts";
 
@@ -15,10 +16,11 @@ export class AgentJobs {
     this.#gateways = gateways;
   }
 
-  /** The head tells every job of the cluster. */
-  begun({ jobId, namespace, driverNode, home }: AdoptJob): void {
+  /** The head tells every job of the cluster, and its quota. */
+  begun({ jobId, namespace, driverNode, home, quota, hasQuota }: AdoptJob): LeaseEvent {
     this.#namespaces.set(jobId, namespace);
     this.#gateways.learn(driverNode, home);
+    return { kind: "jobBegun", jobId, quota: hasQuota ? quota : undefined };
   }
 
   all(): string[] {

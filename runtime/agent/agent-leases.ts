@@ -21,7 +21,8 @@ import type {
   SendOf,
 } from "../transport/index.ts";
 import {
-  bundleOf, LeaseQueue, type LeaseEffect, type LeaseEvent, type RefusalCode, resourceAmounts, type Resources, resourcesFit,
+  bundleOf, LeaseQueue, type LeaseEffect, type LeaseEvent, type QuotaReport, type RefusalCode, resourceAmounts, type Resources,
+  resourcesFit,
 } from "../../scheduler/index.ts";
 import type { AgentEnvironments } from "./agent-environments.ts";
 import type { AgentGroups } from "./agent-groups.ts";
@@ -64,6 +65,8 @@ export interface AgentLeasesParts {
   readonly actorRefused: (actor: string, error: Error) => void;
   /** The scheduler wants the actor on another node. */
   readonly actorForwarded: (actor: string, node: string) => void;
+  /** The head is to know what is held of a job's quota, and what waits for more. */
+  readonly tellQuota: (report: QuotaReport) => void;
   /** What is available changed. */
   readonly changed: () => void;
 }
@@ -130,6 +133,7 @@ export class AgentLeases {
       environment: request.environment,
       name: request.name,
       hops: request.hops,
+      limited: request.limited,
       graceMs: graceOf(request.infeasibleGraceMs),
     });
   }
@@ -285,17 +289,13 @@ export class AgentLeases {
     this.#step({ kind: "draining" });
   }
 
-  get draining(): boolean {
-    return this.#queue.draining;
+  /** For a new head. */
+  known(): ReturnType<LeaseQueue["known"]> {
+    return this.#queue.known();
   }
 
-  /** Placement groups that this node has to do with. */
-  groups(): string[] {
-    return this.#queue.groups;
-  }
-
-  /** What is told of placement groups. */
-  groupNews(...news: LeaseEvent[]): void {
+  /** What the head tells of placement groups and quotas. */
+  headNews(...news: LeaseEvent[]): void {
     for (const event of news) this.#step(event);
   }
 
@@ -350,6 +350,8 @@ export class AgentLeases {
         return this.#parts.environments.prepare(effect.jobId, effect.environment, this.#via.get(effect.origin) ?? "");
       case "bundleHeld":
         return this.#parts.groups.held(effect);
+      case "tellQuota":
+        return this.#parts.tellQuota(effect);
       case "askGroup":
         return this.#parts.groups.ask(effect.group);
       case "unseat":

@@ -143,7 +143,7 @@ export class Agent {
     this.metrics = new NodeMetrics({ nodeId, store, leases: () => this.#leases, workers: () => this.#workerRows() });
     this.#inspection = new Inspection({ nodeId, caller: this.caller, connect, workers: this.workers, logs, stacks });
     this.#relays = new Relays({ nodeId, gateways, connect, local: (process) => this.#relayTarget(process) });
-    this.#groups = new AgentGroups({ clock, head: () => this.#head, step: (...news) => this.#leases.groupNews(...news) });
+    this.#groups = new AgentGroups({ clock, head: () => this.#head, step: (...news) => this.#leases.headNews(...news) });
     this.#leases = new AgentLeases({
       clock, random, nodeId, processId, total: parts.total, labels: parts.labels, workers: this.workers, claims: parts.claims,
       processes: this.#processes, connectPeer: connect, environments: this.#environments, groups: this.#groups,
@@ -153,6 +153,7 @@ export class Agent {
       actorSeated: (actor) => this.#actors.actors.seated(actor),
       actorUnseated: (actor, text) => this.#actors.actors.unseated(actor, text),
       actorForwarded: (actor, node) => this.#actors.forwarded(actor, node),
+      tellQuota: (report) => this.#head.send("quotaReport", report),
       changed: () => this.#head.changed(),
     });
     this.#actors = new ActorDesk({
@@ -178,12 +179,10 @@ export class Agent {
     const { seams: { clock, transport }, identity, headAddress, headUp, headWaitMs } = this.#parts;
     return new HeadLink({
       clock, transport, identity, address: headAddress, headUp, waitMs: headWaitMs, caller: this.caller,
-      messages: this.#headMessages(),
-      dialAgent: (address, headNode) => this.#peers.towards(headNode, address),
-      node: () => this.#nodeInfo(),
-      view: ({ nodes }) => this.#viewChanged(nodes),
+      messages: this.#headMessages(), dialAgent: (address, headNode) => this.#peers.towards(headNode, address),
+      node: () => this.#nodeInfo(), view: ({ nodes }) => this.#viewChanged(nodes),
       actors: () => this.#actors.actors.reports(),
-      known: () => ({ groups: this.#leases.groups(), draining: this.#leases.draining }),
+      known: () => this.#leases.known(),
       jobs: (running) => this.#endings.jobsEndedWhileAway(running),
       away: (process) => this.#relays.processGone(process),
       lost: (reason) => this.end(reason),
@@ -440,7 +439,8 @@ export class Agent {
       jobEnded: ({ jobId, reason }) => this.#endings.jobEnded(jobId, reason),
       groupChanged: ({ group }) => void (group && this.#groups.changed(group)),
       codeFreed: ({ ids }) => this.#code.freed(ids),
-      adoptJob: (job) => this.#jobs.begun(job),
+      adoptJob: (job) => this.#leases.headNews(this.#jobs.begun(job)),
+      quotaShare: (share) => this.#leases.headNews({ kind: "quotaShared", ...share }),
       exit: ({ reason }) => this.end(reason),
       relay: (message) => this.#relays.pass(message),
       relayClosed: (message) => this.#relays.passClosed(message),

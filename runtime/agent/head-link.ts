@@ -116,7 +116,7 @@ export class HeadLink {
     return this.#hub;
   }
 
-  send(name: "actorReport", body: SendOf<"actorReport">): void {
+  send<N extends "actorReport" | "quotaReport">(name: N, body: SendOf<N>): void {
     // One that has no channel to go over is told when there is a head again, with everything else of this node.
     this.#channel?.send(name, body);
   }

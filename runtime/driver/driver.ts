@@ -1,6 +1,7 @@
 // A driver: the user's program as a member of a cluster. Its job and namespace are known from the first call, so it chooses them.
 
 import { join, type Equipment, type Session } from "../owner/index.ts";
+import type { Resources } from "../../scheduler/index.ts";
 import type { Seams } from "../seams.ts";
 import { DriverDetails, toBytes, type LogLines } from "../transport/index.ts";
 
@@ -19,6 +20,8 @@ export interface DriverOptions {
   readonly nodeId: string;
   readonly namespace: string;
   readonly jobName: string;
+  /** What the job may hold at once of the resources in it. */
+  readonly quota?: Resources | undefined;
   readonly entry: string;
   readonly onLog: (lines: LogLines) => void;
   /** Default: the system's. */
@@ -27,12 +30,12 @@ export interface DriverOptions {
 
 /** A driver on its way into the cluster through an agent; it registers its job there. */
 export function startDriver(options: DriverOptions): Session {
-  const { seams, processId, nodeId, clusterId, token, jobName, entry } = options;
+  const { seams, processId, nodeId, clusterId, token, jobName, entry, quota } = options;
   // The id tells the driver's node, so that any agent knows where the job's log lines go.
   const jobId = `job-${seams.random.hex(JOB_ID_BYTES)}-${nodeId}`;
   // A driver without a namespace has one of its own.
   const namespace = options.namespace || `ns-${seams.random.hex(NAMESPACE_BYTES)}`;
-  const details = { jobId, namespace, jobName, entry };
+  const details = { jobId, namespace, jobName, entry, quota, hasQuota: quota !== undefined };
   return join({
     seams, jobId, namespace,
     identity: { kind: "driver", processId, nodeId, clusterId, token },

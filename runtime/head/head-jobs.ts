@@ -1,5 +1,6 @@
 // Jobs: one a driver. A job ends with its driver, and everything that belongs to it ends with the job.
 
+import { resourceAmounts, type Resources } from "../../scheduler/index.ts";
 import { InvalidArgumentError } from "../errors.ts";
 import type { RegisterJob } from "../transport/index.ts";
 import type { HeadRecords, Kept } from "./head-records.ts";
@@ -9,6 +10,8 @@ interface Job {
   readonly namespace: string;
   readonly name: string;
   readonly entry: string;
+  /** What it may hold at once; undefined: all there is. */
+  readonly quota: Resources | undefined;
   readonly process: string;
   /** Whose agent its driver is at. */
   readonly node: string;
@@ -26,6 +29,8 @@ interface JobNews {
   readonly namespace: string;
   readonly driverNode: string;
   readonly home: string;
+  readonly quota?: Resources | undefined;
+  readonly hasQuota: boolean;
 }
 
 export class HeadJobs {
@@ -45,7 +50,7 @@ export class HeadJobs {
 
   /** Under the id and namespace that the driver chose. A repeat by the same process changes nothing. */
   register({ details, processId, nodeId, driverNode }: RegisterJob): JobNews {
-    const { jobId = "", namespace = "", jobName = "", entry = "" } = details ?? {};
+    const { jobId = "", namespace = "", jobName = "", entry = "", quota, hasQuota = false } = details ?? {};
     if (jobId === "" || namespace === "") throw new InvalidArgumentError("a job is registered with its id and namespace");
     const known = this.#jobs.get(jobId);
     if (known !== undefined && known.process !== processId) {
@@ -57,6 +62,7 @@ export class HeadJobs {
       namespace,
       name: jobName,
       entry,
+      quota: hasQuota ? quota : undefined,
       process: processId,
       node: nodeId,
       driverNode: driverNode || nodeId,
@@ -107,12 +113,12 @@ export class HeadJobs {
 
   /** For the state API. */
   rows(): object[] {
-    return [...this.#jobs.values()].map(({ id, name, namespace, state, node, entry, reason }) => (
-      { id, name, namespace, state, nodeId: node, entry, reason }
+    return [...this.#jobs.values()].map(({ id, name, namespace, state, node, entry, reason, quota }) => (
+      { id, name, namespace, state, nodeId: node, entry, reason, quota: quota && resourceAmounts(quota) }
     ));
   }
 }
 
-function newsOf({ id, namespace, driverNode, node }: Job): JobNews {
-  return { jobId: id, namespace, driverNode, home: node };
+function newsOf({ id, namespace, driverNode, node, quota }: Job): JobNews {
+  return { jobId: id, namespace, driverNode, home: node, quota, hasQuota: quota !== undefined };
 }

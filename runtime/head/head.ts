@@ -8,8 +8,8 @@ import { failureOf, HeadUnavailableError, InvalidArgumentError, NotFoundError, t
 import type { Seams, Timer } from "../seams.ts";
 import {
   AgentDetails, Callee, Caller, fromBytes, HeadWelcome, RelayHub, toBytes,
-  type Admission, type AnswerBody, type Channel, type ChannelHandler, type Draft, type Identity, type Listener, type NodeInfo,
-  type NodeReport, type Peer, type ProcessDied,
+  type Admission, type AgentSynced, type AnswerBody, type Channel, type ChannelHandler, type Draft, type Identity, type Listener,
+  type NodeInfo, type NodeReport, type Peer, type ProcessDied,
 } from "../transport/index.ts";
 import type { OpenStorage } from "../storage/index.ts";
 import type { GroupNode } from "../../scheduler/index.ts";
@@ -19,6 +19,7 @@ import { HeadEvents } from "./head-events.ts";
 import { HeadGroups } from "./head-groups.ts";
 import { HeadJobs } from "./head-jobs.ts";
 import { HeadKeys } from "./head-keys.ts";
+import { HeadQuotas } from "./head-quotas.ts";
 import { afterKept, HeadRecords } from "./head-records.ts";
 import { HeadRoll } from "./head-roll.ts";
 import { HeadState, nodeRow } from "./head-state.ts";
@@ -56,6 +57,7 @@ export class Head {
   readonly #groups: HeadGroups;
   readonly #events: HeadEvents;
   readonly #keys: HeadKeys;
+  readonly #quotas: HeadQuotas;
   readonly #listeners: Listener[] = [];
   readonly #state: HeadState;
   /** Agents of other machines come through the agent of this one. */
@@ -72,6 +74,7 @@ export class Head {
     this.#jobs = new HeadJobs(records);
     this.#events = new HeadEvents(parts.seams.clock);
     this.#keys = new HeadKeys(parts.storage);
+    this.#quotas = new HeadQuotas({ channelOf: (node) => this.#agents.get(node)?.channel });
     this.#actors = new HeadActors({
       clock: parts.seams.clock,
       records,
@@ -112,6 +115,7 @@ export class Head {
       },
     });
     this.#hub = new RelayHub({ identity: parts.identity, clock: parts.seams.clock, admit: (peer) => this.#admit(peer) });
+    for (const { jobId, quota } of this.#jobs.running()) this.#quotas.begun(jobId, quota);
     this.#roll.restore(this.#membership, parts.identity.nodeId);
     this.#roll.onceWhole(() => this.#goOn());
     this.#scheduleTick();
@@ -180,6 +184,7 @@ export class Head {
         const isNew = !this.#jobs.isRunning(body.details?.jobId ?? "");
         const job = this.#jobs.register(body);
         if (isNew) this.#events.tell("job-started", job.jobId, body.details?.entry ?? "");
+        this.#quotas.begun(job.jobId, job.quota);
         return afterKept(this.#jobs.kept, () => {
           this.#broadcast((channel) => channel.send("adoptJob", job));
           return { registeredJob: { jobId: job.jobId, namespace: job.namespace } };
@@ -190,7 +195,11 @@ export class Head {
       killActor: (body) => this.#actors.kill(body),
       exportCode: (body) => this.#code.export(body),
       fetchCode: (body) => this.#code.fetch(body),
-      createGroup: (body) => this.#groups.create(body, node),
+      createGroup: (body) => {
+        const { jobId = "", bundles = [] } = body.spec ?? {};
+        this.#quotas.checkGroup(jobId, bundles.map(({ resources }) => resources));
+        return this.#groups.create(body, node);
+      },
       findGroup: (body) => this.#groups.find(body, node),
       removeGroup: (body) => this.#groups.remove(body),
       commitKeys: (body, context) => this.#keys.commit(body, context),
@@ -202,8 +211,9 @@ export class Head {
       messages: {
         nodeReport: (report) => this.#reported(node, report),
         actorReport: (report) => this.#actors.reported(report),
+        quotaReport: (report) => this.#quotas.reported(node, report),
         processDied: (died) => this.#processDied(died),
-        agentSynced: ({ groups, draining }) => this.#synced(node, groups, draining),
+        agentSynced: (synced) => this.#synced(node, synced),
         call: (call, channel) => callee.called(call, channel),
         answer: (answer) => this.caller.answered(answer),
         relay: (message) => this.#hub.deliver(message),
@@ -248,6 +258,7 @@ export class Head {
     this.#broadcast((channel) => channel.send("nodeDied", { node, reason }));
     this.#code.nodeDied(node);
     this.#groups.nodeGone(node, `it died: ${reason}`);
+    this.#quotas.nodeGone(node);
     this.#actors.nodeDied(node, reason);
     for (const { id, driverNode } of this.#jobs.ofNode(node)) {
       const text = `its driver's node ${node} died`;
@@ -263,7 +274,8 @@ export class Head {
   }
 
   /** An agent has told everything that lives on its node: at its first join nothing, later what it had told the head before. */
-  #synced(node: string, groups: readonly string[], draining: boolean): void {
+  #synced(node: string, { groups, draining, quotas }: AgentSynced): void {
+    for (const report of quotas) this.#quotas.reported(node, report);
     if (draining) this.#do(this.#membership.step({ kind: "draining", node }));
     this.#groups.knownAt(node, groups);
     this.#actors.synced(node);
@@ -277,6 +289,7 @@ export class Head {
     for (const holder of [...this.#groups.holders()].filter(isGone)) this.#groups.holderGone(holder, reason);
     for (const holder of [...this.#code.holders()].filter(isGone)) this.#code.release(holder);
     this.#actors.allSynced();
+    this.#quotas.open();
   }
 
   #processDied(died: ProcessDied): void {
@@ -296,6 +309,7 @@ export class Head {
     this.#events.tell("job-ended", jobId, reason);
     this.#broadcast((channel) => channel.send("jobEnded", { jobId, reason }));
     this.#code.release(jobId);
+    this.#quotas.ended(jobId);
     this.#groups.holderGone(jobId, `its job ended: ${reason}`);
   }
 

@@ -10,6 +10,7 @@ import type { HandleGroup } from "./handle-registry.ts";
 import type { ObjectEntry } from "./object-ref.ts";
 import type { Made } from "./object-ref-stream.ts";
 import type { RetryOn } from "./outcome.ts";
+import type { Waiting } from "./waiting.ts";
 
 export const HANDLE_BRAND = Symbol.for("troupe.handle");
 const CORE = Symbol.for("troupe.handle.core");
@@ -72,6 +73,7 @@ export function setCallCheck(check: (options: object) => CallOptions): void {
 
 /** What a handle needs of its session. */
 export interface HandleSession {
+  readonly waiting: Waiting;
   callActor(core: HandleCore, method: string, args: readonly unknown[], options: CallOptions): Made;
   releaseActorHandle(core: HandleCore): void;
   actorReady(core: HandleCore): Promise<void>;

@@ -10,7 +10,8 @@ export type ReasonKind =
   /** Being put; or nothing that this cluster knows. */
   | "unsettled" | "unknown"
   /** Before it can run. */
-  | "arguments" | "joining" | "environment" | "resources" | "worker" | "infeasible" | "group" | "lease" | "pipeline" | "retry"
+  | "arguments" | "joining" | "environment" | "resources" | "quota" | "worker" | "infeasible" | "group" | "lease" | "pipeline"
+  | "retry"
   /** While it runs. */
   | "running" | "waiting" | "blocked" | "stream"
   /** Calls of actors. */

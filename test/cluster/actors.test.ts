@@ -6,6 +6,7 @@ import {
   actorState,
   ActorUnavailableError,
   get,
+  GetTimeoutError,
   getActor,
   getRuntimeContext,
   init,
@@ -125,6 +126,10 @@ describe("life", () => {
     }
     const broken = remote(Broken).remote();
     await expect(ready(broken)).rejects.toThrow(/bad start/);
+    const never = CounterActor.options({ resources: { nowhere: 1 }, throwOnInfeasible: false }).remote();
+    await expect(ready(never, { timeoutMs: 20 })).rejects.toThrow(GetTimeoutError);
+    await expect(ready(never, { signal: AbortSignal.abort(new Error("enough")) })).rejects.toThrow("enough");
+    await kill(never);
     await expect(get(broken.hello.remote())).rejects.toThrow(ActorDiedError);
   });
 

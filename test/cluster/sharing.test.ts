@@ -1,7 +1,7 @@
 // Work over many values: mapAll, ActorPool, perWorker.
 
 import { setTimeout as delay } from "node:timers/promises";
-import { ActorPool, get, init, list, mapAll, perWorker, remote, shutdown, TaskError } from "troupe";
+import { ActorPool, get, GetTimeoutError, init, list, mapAll, perWorker, remote, shutdown, TaskError } from "troupe";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 beforeAll(() => init({ numCpus: 2 }));
@@ -69,6 +69,23 @@ describe("ActorPool", () => {
     expect([pool.size, pool.idle]).toEqual([2, 2]);
     expect(await Promise.all(values.map((n) => pool.run((worker, m: number) => worker.work.remote(m), n)))).toEqual(ordered);
     expect(() => new ActorPool([])).toThrow("at least one actor");
+  });
+
+  test("waits no longer than it is told to; an actor whose call goes on is busy until that has ended", async () => {
+    const Slow = remote(class { nap(ms: number) { return delay(ms, ms); } }, { numCpus: 0 });
+    const pool = new ActorPool([Slow.remote()]);
+    const nap = (actor: ReturnType<typeof Slow.remote>, ms: number) => actor.nap.remote(ms);
+    const stop = new AbortController();
+    const long = pool.run(nap, 400);
+    const stopped = pool.run(nap, 1, { signal: stop.signal });
+    await expect(pool.run(nap, 2, { timeoutMs: 20 })).rejects.toThrow(GetTimeoutError);
+    stop.abort(new Error("enough"));
+    await expect(stopped).rejects.toThrow("enough");
+    expect(await long).toBe(400);
+    await expect(pool.run(nap, 400, { timeoutMs: 20 })).rejects.toThrow(GetTimeoutError);
+    expect(pool.idle).toBe(0);
+    expect(await pool.run(nap, 3)).toBe(3);
+    expect(pool.idle).toBe(1);
   });
 });
 

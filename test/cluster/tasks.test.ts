@@ -66,6 +66,7 @@ describe("calls", () => {
     const order: number[] = [];
     for await (const ref of asCompleted([sleep.remote(200), sleep.remote(1)])) order.push(await get(ref));
     expect(order).toEqual([1, 200]);
+    await expect(getSettled([add.remote(1, 1), sleep.remote(500)], { timeoutMs: 50 })).rejects.toThrow(GetTimeoutError);
   });
 
   test("several results, and none", async () => {
