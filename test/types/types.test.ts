@@ -10,4 +10,4 @@ test("remote calls, refs and handles have the types of the contract", () => {
   const { stdout, status } = spawnSync(tsc, ["-p", project], { encoding: "utf8" });
   expect(stdout).toBe("");
   expect(status).toBe(0);
-});
+}, 180_000);
