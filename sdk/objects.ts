@@ -53,6 +53,9 @@ export async function put<T>(value: T): Promise<ObjectRef<T>> {
 /**
  * Waits until `numReturns` (default 1) of the refs are ready or have failed, or the timeout has passed; never throws for a
  * failed object. Both lists keep the order of the input, and `ready` has at most `numReturns`.
+ *
+ * @param options `fetchLocal` (default true): an object is ready when it is on this node, and is brought here; with false it is
+ * when it has been made, wherever that was.
  */
 export async function wait<R extends ObjectRef>(
   refs: readonly R[],

@@ -20,12 +20,18 @@ export interface WaitOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** Of a wait for several. */
+export interface WaitForOptions extends WaitOptions {
+  /** False: it is enough that an object is there, on whichever node. Default true: it is brought to this one. */
+  readonly fetchLocal?: boolean | undefined;
+}
+
 /** What a ref needs of the session it belongs to. */
 export interface RefSession {
   getOne(entry: ObjectEntry, options: WaitOptions | undefined): Promise<unknown>;
   getAll(entries: readonly ObjectEntry[], options: WaitOptions | undefined): Promise<unknown[]>;
   waitFor<R extends ObjectRef>(
-    refs: readonly R[], numReturns: number, options: WaitOptions | undefined,
+    refs: readonly R[], numReturns: number, options: WaitForOptions | undefined,
   ): Promise<{ ready: R[]; pending: R[] }>;
   releaseHandle(ref: ObjectRef): void;
 }

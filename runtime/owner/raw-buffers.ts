@@ -82,7 +82,7 @@ export class RawBuffers {
   /** Bytes of an object that is one buffer or typed array: a view where it lies here, else a copy of the range alone. */
   async range(ref: ObjectRef, offset: number, length: number, options: WaitOptions | undefined): Promise<Uint8Array> {
     const entry = entryOf(ref);
-    const { ready } = await this.#session.waitFor([ref], 1, options);
+    const { ready } = await this.#session.waitFor([ref], 1, { ...options, fetchLocal: false });
     const stored = ready.length > 0 ? entry.value?.stored : undefined;
     // Small values, errors and timeouts are as get has them.
     if (!stored || entry.state !== "ready") return rangeOf(await this.#session.getOne(entry, options), entry, offset, length);

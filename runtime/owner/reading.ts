@@ -5,13 +5,18 @@
 
 import { GetTimeoutError, InvalidArgumentError, ObjectFetchTimeoutError, ObjectLostError } from "../errors.ts";
 import type { Clock } from "../seams.ts";
+import type { ReadableObject } from "../store/index.ts";
 import { heldRef, type Borrowing } from "./borrowing.ts";
+import { Bringing } from "./bringing.ts";
 import type { Attempt } from "./context.ts";
-import { entryOf, isOpen, isRef, type ObjectEntry, type ObjectRef, type WaitOptions } from "./object-ref.ts";
+import {
+  entryOf, isOpen, isRef, type ObjectEntry, type ObjectRef, type WaitForOptions, type WaitOptions,
+} from "./object-ref.ts";
 import type { Recovery } from "./recovery.ts";
 import type { StoredObjects } from "./stored-objects.ts";
 import type { LongWait, Traps } from "./traps.ts";
 import type { Values } from "./values.ts";
+import type { Draft, Stored } from "../transport/index.ts";
 import type { Waiting } from "./waiting.ts";
 import { hasBytes, type WireValue } from "./wire-value.ts";
 
@@ -19,6 +24,8 @@ import { hasBytes, type WireValue } from "./wire-value.ts";
 const READS_A_TURN = 256;
 /** An object that is said to be there, and is not, so often is given up. */
 const LOSSES_MAX = 10;
+/** A wait brings so many at once, or as many as it waits for. */
+const BRINGS_AT_ONCE = 32;
 
 export interface ReadingParts {
   readonly clock: Clock;
@@ -38,14 +45,24 @@ interface OpenRead extends LongWait {
   readonly attempt: Attempt | undefined;
 }
 
+interface Count {
+  readonly count: number;
+  readonly ready: number[];
+  /** Those that have a value, and not here. */
+  readonly far: readonly ObjectEntry[];
+  readonly isReady: (entry: ObjectEntry) => boolean;
+}
+
 export class Reading {
   readonly #parts: ReadingParts;
   #readsInARow = 0;
   #stamp = 0;
   readonly #open = new Set<OpenRead>();
+  readonly #bringing: Bringing;
 
   constructor(parts: ReadingParts) {
     this.#parts = parts;
+    this.#bringing = new Bringing(parts);
   }
 
   async one(entry: ObjectEntry, options: WaitOptions | undefined): Promise<unknown> {
@@ -71,18 +88,24 @@ export class Reading {
     return values.map((value) => (value instanceof Box ? value.value : value));
   }
 
-  /** Refs that are ready (or failed) and those that are not, both in input order. Never throws for a failed object. */
+  /**
+   * Refs that are ready (or failed) and those that are not, both in input order. Never throws for a failed object. With
+   * `fetchLocal` those are ready that can be read here, and others are brought.
+   */
   async wait<R extends ObjectRef>(
     refs: readonly R[],
     numReturns: number,
-    options: WaitOptions | undefined,
+    options: WaitForOptions | undefined,
   ): Promise<{ ready: R[]; pending: R[] }> {
     options?.signal?.throwIfAborted();
-    let ready = this.#settledAmong(refs, numReturns);
-    if (ready.length < numReturns && options?.timeoutMs !== 0) {
+    const fetchLocal = options?.fetchLocal ?? true;
+    const isReady = fetchLocal ? (entry: ObjectEntry) => this.#bringing.isHere(entry) : isSettled;
+    let ready = this.#readyAmong(refs, numReturns, isReady);
+    if (ready.length < numReturns) {
       const entries = refs.map(entryOf);
-      await this.#count(entries, numReturns - ready.length, options);
-      ready = firstIndexes(entries, numReturns, isSettled);
+      const far = fetchLocal ? entries.filter((entry) => !isOpen(entry) && !isReady(entry)) : [];
+      if (options?.timeoutMs === 0) for (const entry of far.slice(0, BRINGS_AT_ONCE)) void this.#bringing.bring(entry);
+      else ready = await this.#count(entries, { count: numReturns, ready, far, isReady }, options);
     } else if (++this.#readsInARow >= READS_A_TURN) await this.#yieldTurn();
     return { ready: ready.map((index) => refs[index]), pending: without(refs, ready) };
   }
@@ -100,19 +123,19 @@ export class Reading {
 
   // -- inside ------------------------------------------------------------------------------------------------------
 
-  /** Indexes of the first refs that are settled, at most `count`; every ref is checked. One pass: waiting for many repeats it. */
-  #settledAmong(refs: readonly ObjectRef[], count: number): number[] {
+  /** Indexes of the first refs that are ready, at most `count`; every ref is checked. One pass: waiting for many repeats it. */
+  #readyAmong(refs: readonly ObjectRef[], count: number, isReady: (entry: ObjectEntry) => boolean): number[] {
     const stamp = ++this.#stamp;
-    const settled: number[] = [];
+    const ready: number[] = [];
     for (let index = 0; index < refs.length; index += 1) {
       const ref = refs[index];
       if (!isRef(ref)) throw new InvalidArgumentError(`wait: element ${index} is not an ObjectRef`);
       const entry = entryOf(ref);
       if (entry.stamp === stamp) throw new InvalidArgumentError(`wait: ref ${ref.id} is given twice`);
       entry.stamp = stamp;
-      if (!isOpen(entry) && settled.length < count) settled.push(index);
+      if (ready.length < count && isReady(entry)) ready.push(index);
     }
-    return settled;
+    return ready;
   }
 
   /** Resolves when all are settled, or one has failed; rejects at the timeout or abort. */
@@ -132,11 +155,29 @@ export class Reading {
     return over === undefined ? settled : settled.finally(over);
   }
 
-  /** Resolves when `count` more of the entries are settled, or at the timeout. */
-  #count(entries: readonly ObjectEntry[], count: number, options: WaitOptions | undefined): Promise<void> {
-    let left = count;
-    const pending = entries.filter(isOpen);
-    return this.#await(pending, options, () => --left === 0, () => undefined);
+  /** Indexes of the first `count` entries that are ready when so many are, or at the timeout. */
+  async #count(entries: readonly ObjectEntry[], { count, ready, far, isReady }: Count, options: WaitOptions | undefined) {
+    let left = count - ready.length;
+    let enough: () => void = () => {};
+    const brought = new Set<ObjectEntry>();
+    const crew = this.#bringing.crew(Math.max(BRINGS_AT_ONCE, left), (entry) => {
+      brought.add(entry);
+      if (--left === 0) enough();
+    });
+    const settled = (entry: ObjectEntry) => {
+      if (isReady(entry)) return --left === 0;
+      crew.bring(entry);
+      return false;
+    };
+    try {
+      await this.#await(entries.filter(isOpen), options, settled, () => undefined, (settle) => {
+        enough = settle;
+        for (const entry of far) crew.bring(entry);
+      });
+    } finally {
+      crew.end();
+    }
+    return firstIndexes(entries, count, (entry) => brought.has(entry) || isReady(entry));
   }
 
   /** `done` is asked at each entry that settles. */
@@ -145,6 +186,7 @@ export class Reading {
     options: WaitOptions | undefined,
     done: (entry: ObjectEntry) => boolean,
     timedOut: () => Error | undefined,
+    begun?: (settle: () => void) => void,
   ): Promise<void> {
     const { borrowing, waiting } = this.#parts;
     const { clock, traps } = this.#parts;
@@ -164,6 +206,7 @@ export class Reading {
         (entry.waiters ??= []).push(onSettled);
         borrowing.want(entry);
       }
+      begun?.(() => settle(undefined));
       return () => {
         this.#open.delete(read);
         for (const entry of pending) forget(entry, onSettled);
@@ -186,13 +229,15 @@ export class Reading {
       const left = until === undefined ? options : { ...options, timeoutMs: Math.max(0, until - clock.now()) };
       // It may be lost, and there again, any number of times.
       if (isOpen(entry)) await this.#settled([entry], left);
-      const found = await this.#readOnce(entry, losses);
+      const found = await this.#readOnce(entry, losses, until === undefined ? options : {
+        ...options, timeoutMs: Math.max(0, until - clock.now()),
+      });
       if (found !== undefined) return found.value;
     }
   }
 
   /** Undefined when it is not where it should be, and is looked for now. */
-  async #readOnce(entry: ObjectEntry, losses: number): Promise<Box | undefined> {
+  async #readOnce(entry: ObjectEntry, losses: number, options: WaitOptions | undefined): Promise<Box | undefined> {
     const value = entry.value as WireValue;
     const { values, borrowing, recovery } = this.#parts;
     if (!values.isDecodable(value.codes as never)) await values.revive(value.codes as never);
@@ -202,7 +247,7 @@ export class Reading {
       throw values.errorIn(value) ?? new ObjectFetchTimeoutError(`object ${entry.id} has no value`, { objectId: entry.id });
     }
     try {
-      return new Box(values.decodeStored(await this.#parts.stored.open(heldRef(entry), stored)));
+      return new Box(values.decodeStored(await this.#openStored(entry, stored, options)));
     } catch (error) {
       if (!(error instanceof ObjectLostError) || losses >= LOSSES_MAX) throw error;
       // Word of its owner's death may still be on its way.
@@ -212,6 +257,22 @@ export class Reading {
       recovery.missing(entry, stored, error.message);
       return undefined;
     }
+  }
+
+  /** What has to be brought is waited for like what has to be made. */
+  #openStored(entry: ObjectEntry, place: Draft<Stored>, options: WaitOptions | undefined): Promise<ReadableObject> {
+    const { stored, waiting } = this.#parts;
+    const opening = stored.open(heldRef(entry), place);
+    if (stored.isHere(place)) return opening;
+    const timedOut = () => new GetTimeoutError(
+      `get: object ${entry.id} was not brought to this node within the timeout`, { objectIds: [entry.id] },
+    );
+    return waiting.until<ReadableObject>(options, timedOut, (settle) => {
+      let isOver = false;
+      const opened = (object: ReadableObject) => (isOver ? object.release() : settle(object));
+      opening.then(opened, (error: Error) => settle(error));
+      return () => (isOver = true);
+    });
   }
 
   #yieldTurn(): Promise<void> {

@@ -31,7 +31,7 @@ import { heartbeatHeard } from "./heartbeats.ts";
 import type { Home } from "./home.ts";
 import { Link, LinkTable, processSocket, type ProcessAddress } from "./links.ts";
 import { MetricsReport } from "./metrics-report.ts";
-import { entryOf, ObjectEntry, ObjectRef, objectIdOf, type WaitOptions } from "./object-ref.ts";
+import { entryOf, ObjectEntry, ObjectRef, objectIdOf, type WaitForOptions, type WaitOptions } from "./object-ref.ts";
 import type { Made, ObjectRefStream } from "./object-ref-stream.ts";
 import { Presence } from "./presence.ts";
 import { RawBuffers } from "./raw-buffers.ts";
@@ -267,7 +267,7 @@ export class Session {
   }
 
   waitFor<R extends ObjectRef>(
-    refs: readonly R[], numReturns: number, options: WaitOptions | undefined,
+    refs: readonly R[], numReturns: number, options: WaitForOptions | undefined,
   ): Promise<{ ready: R[]; pending: R[] }> {
     return this.reading.wait(refs, numReturns, options);
   }

@@ -197,7 +197,7 @@ export class Execution {
     const { values, stored } = this.#session;
     const { value } = bound;
     await values.revive(value?.codes ?? []);
-    return { bound, object: value?.stored ? await stored.open(bound, value.stored, true) : undefined };
+    return { bound, object: value?.stored ? await stored.open(bound, value.stored, true, "argument") : undefined };
   }
 
   /** One that is lost is looked for, or made again, as it is for any reader. */

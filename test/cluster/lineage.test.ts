@@ -60,7 +60,7 @@ describe("what tasks made", () => {
   test("is made again by its task, once, however many read it", async () => {
     const { source, sum } = tasks();
     const ref = source.remote(7);
-    await wait([ref]);
+    await wait([ref], { fetchLocal: false });
     await kill();
     const reads = Array.from({ length: 5 }, () => get(ref));
     const taken = Array.from({ length: 5 }, () => run(sum, ref));
@@ -80,7 +80,7 @@ describe("what tasks made", () => {
       last = next.remote(before);
       before.release();
     }
-    await wait([last, other], { numReturns: 2 });
+    await wait([last, other], { numReturns: 2, fetchLocal: false });
     await kill();
     expect((await get(last))[0]).toBe(6);
     for (const step of [1, 2, 3, 4, 5]) expect(runs(`next ${step}`)).toBe(2);
@@ -95,7 +95,7 @@ describe("what tasks made", () => {
       return [new Uint8Array(300_000).fill(1), new Uint8Array(300_000).fill(2)];
     }, { ...there(), numReturns: 2 });
     const [one, two] = pair.remote() as unknown as ObjectRef<Uint8Array>[];
-    await wait([one, two], { numReturns: 2 });
+    await wait([one, two], { numReturns: 2, fetchLocal: false });
     await kill();
     expect(await wait([one, two], { numReturns: 2 })).toEqual({ ready: [one, two], pending: [] });
     expect([(await get(one))[0], (await get(two))[0], runs("pair")]).toEqual([1, 2, 2]);
@@ -104,7 +104,7 @@ describe("what tasks made", () => {
   test("is made again for a task that was given it, and that alone has the CPU", async () => {
     const { source } = tasks();
     const ref = source.remote(3);
-    await wait([ref]);
+    await wait([ref], { fetchLocal: false });
     // The task is pushed with a place on a node that dies before it starts.
     const slow = remote(async (ms: number) => new Promise<void>((resolve) => void setTimeout(resolve, ms)), { numCpus: 2 });
     const read = remote((value: Uint8Array) => value[0], { numCpus: 2 });
@@ -139,7 +139,7 @@ describe("what tasks made", () => {
     }
     const keeper = remote(Keeper).options({ resources: { head: 0 }, numCpus: 0 }).remote();
     const ref = source.remote(4);
-    await wait([ref]);
+    await wait([ref], { fetchLocal: false });
     await get(keeper.keep.remote([ref]));
     await kill();
     expect(await Promise.all([get(keeper.read.remote()), get(keeper.read.remote())])).toEqual([4, 4]);
@@ -226,7 +226,7 @@ test("what was given by value is there for a run that makes the result again, an
   const ref = next.remote(new Uint8Array(BYTES).fill(3));
   const parts = Array.from({ length: 80 }, (_, index) => new Uint8Array(120_000).fill(index));
   const all = many.remote(...parts);
-  await wait([ref, all], { numReturns: 2 });
+  await wait([ref, all], { numReturns: 2, fetchLocal: false });
   await kill();
   expect([(await get(ref))[0], (await get(all))[0], runs("next 3")]).toEqual([4, 80, 2]);
   ref.release();
@@ -244,7 +244,7 @@ test("what a task makes differently the second time is used, with a warning that
     return new Uint8Array(300_000).fill(1);
   }, there());
   const refs = [different.remote(), same.remote()];
-  await wait(refs, { numReturns: 2 });
+  await wait(refs, { numReturns: 2, fetchLocal: false });
   const warnings: Error[] = [];
   const listen = (warning: Error) => {
     if ((warning as Error & { code?: string }).code === "TROUPE_OTHER_RESULT") warnings.push(warning);
@@ -269,7 +269,7 @@ describe("what can't be made again says why", () => {
     const [node, inner] = await run(putting);
     expect(node).toBe(first);
     const made = next.remote(inner);
-    await wait([made]);
+    await wait([made], { fetchLocal: false });
     await kill();
     await expect(get(inner).then(({ length }) => length)).rejects.toThrow(OwnerDiedError);
     const error = await get(made).catch((thrown: unknown) => thrown as Error);
@@ -281,7 +281,7 @@ describe("what can't be made again says why", () => {
     const { source } = tasks();
     const never = source.options({ maxRetries: 0 }).remote(1);
     const once = source.options({ maxRetries: 1 }).remote(2);
-    await wait([never, once], { numReturns: 2 });
+    await wait([never, once], { numReturns: 2, fetchLocal: false });
     await kill();
     await expect(get(never)).rejects.toThrow(/^object \S+ is lost \(node \w+ died: .*\), and can't be made again: .*maxRetries/);
     await expect(get(never)).rejects.toThrow(ObjectLostError);
@@ -300,7 +300,7 @@ describe("what can't be made again says why", () => {
       return new Uint8Array(300_000);
     }, there());
     const ref = fickle.remote();
-    await wait([ref]);
+    await wait([ref], { fetchLocal: false });
     await kill();
     const error = await get(ref).catch((thrown: unknown) => thrown as Error);
     expect(error).toBeInstanceOf(ReconstructionFailedError);
@@ -342,7 +342,7 @@ describe("what an actor made", () => {
     const maker = remote(Maker).options({ ...there(), maxRestarts: 1, maxTaskRetries: 1 }).remote();
     const ref = maker.make.remote(6);
     const never = maker.make.options({ maxTaskRetries: 0 }).remote(7);
-    await wait([ref, never], { numReturns: 2 });
+    await wait([ref, never], { numReturns: 2, fetchLocal: false });
     await kill();
     expect((await get(ref))[0]).toBe(6);
     await expect(get(never)).rejects.toThrow(ObjectLostError);
@@ -352,7 +352,7 @@ describe("what an actor made", () => {
   test("is lost when the actor is dead", async () => {
     const maker = remote(Maker).options({ ...there(), maxTaskRetries: 1 }).remote();
     const ref = maker.make.remote(6);
-    await wait([ref]);
+    await wait([ref], { fetchLocal: false });
     await kill();
     const error = await get(ref).catch((thrown: unknown) => thrown as Error);
     expect(error).toBeInstanceOf(ReconstructionFailedError);

@@ -1,7 +1,7 @@
 // Objects that go from node to node, with real nodes: once however many read, from each other, and whoever is killed meanwhile.
 
 import { afterEach, describe, expect, test } from "vitest";
-import { get, list, onNode, put, remote, run, type ObjectRef } from "troupe";
+import { get, GetTimeoutError, list, onNode, put, remote, run, wait, type ObjectRef } from "troupe";
 import { testCluster, type TestCluster } from "troupe/testing";
 
 const MIB = 1024 * 1024;
@@ -73,6 +73,63 @@ describe("copies", () => {
     // What was relayed is freed with the object.
     await expect.poll(async () => (await list.stores()).map(({ used }) => used < size), { timeout: 10_000 })
       .toEqual(stores.map(() => true));
+  });
+});
+
+describe("a wait", () => {
+  const made = (node: string, size: number) => remote((bytes: number) => new Uint8Array(bytes).fill(5), {
+    schedulingStrategy: onNode(node),
+  }).remote(size);
+  const transfers = async () => (await list.stores()).reduce((sum, store) => sum + store.transfers, 0);
+
+  test("with fetchLocal false moves nothing; without, what is ready is here, however often it is asked", async () => {
+    const [there] = await start(1);
+    const refs = [made(there, 3 * MIB), made(there, 100_000), made(there, 10)];
+    const far = await wait(refs, { numReturns: 3, fetchLocal: false });
+    expect(far).toEqual({ ready: refs, pending: [] });
+    expect(await transfers()).toBe(0);
+    expect(await wait(refs, { numReturns: 3 })).toEqual({ ready: refs, pending: [] });
+    expect(await transfers()).toBe(2);
+    expect(await wait(refs, { numReturns: 3, timeoutMs: 0 })).toEqual({ ready: refs, pending: [] });
+    const values = await get(refs);
+    expect(values.map((value) => [value.length, value[0]])).toEqual([[3 * MIB, 5], [100_000, 5], [10, 5]]);
+    expect(await transfers()).toBe(2);
+  });
+
+  test("that has no time brings an object all the same: it is ready at a later look", async () => {
+    const [there] = await start(1);
+    const ref = made(there, 4 * MIB);
+    await wait([ref], { fetchLocal: false });
+    expect(await wait([ref], { timeoutMs: 0 })).toEqual({ ready: [], pending: [ref] });
+    await expect.poll(async () => (await wait([ref], { timeoutMs: 0 })).ready.length, { timeout: 10_000 }).toBe(1);
+    expect(await transfers()).toBe(1);
+  });
+
+  test("counts what has failed as ready, and what is lost when it was made again and is here", async () => {
+    const [there] = await start(1);
+    const failed = remote(() => {
+      throw new Error("no");
+    }, { schedulingStrategy: onNode(there) }).remote();
+    const lost = remote(() => new Uint8Array(2 * MIB).fill(6), { schedulingStrategy: onNode(there, { soft: true }) }).remote();
+    await wait([failed, lost], { numReturns: 2, fetchLocal: false });
+    await cluster.removeNode(there, { graceful: false });
+    expect(await wait([failed, lost], { numReturns: 2 })).toEqual({ ready: [failed, lost], pending: [] });
+    expect((await get(lost))[0]).toBe(6);
+  });
+
+  test("and a get end at their timeout also while an object is on its way", async () => {
+    const [there] = await start(1);
+    const ref = made(there, 64 * MIB);
+    await wait([ref], { fetchLocal: false });
+    const { agents } = await cluster.pids();
+    process.kill(agents.get(there) as number, "SIGSTOP");
+    try {
+      await expect(get(ref, { timeoutMs: 300 })).rejects.toBeInstanceOf(GetTimeoutError);
+      expect(await wait([ref], { timeoutMs: 300 })).toEqual({ ready: [], pending: [ref] });
+    } finally {
+      process.kill(agents.get(there) as number, "SIGCONT");
+    }
+    expect((await get(ref)).length).toBe(64 * MIB);
   });
 });
 
