@@ -1,185 +1,117 @@
-// `troupe dag …`: graphs in the files of a project.
+// `troupe dag …`: what there is to say. What is done about it is in dag-files.ts (graphs in the files of a project) and
+// dag-runs.ts (what the cluster serves), loaded when it is asked for.
 
-import { readdirSync, statSync } from "node:fs";
-import { join, resolve } from "node:path";
-import { pathToFileURL } from "node:url";
-import type { Command } from "commander";
-import type { Dag, DagRun } from "../dag/index.ts";
-import { InvalidArgumentError, NotFoundError } from "../runtime/errors.ts";
-import { asDriver } from "./driver.ts";
-import { FoundWrong } from "./failure.ts";
-import { connecting, type ConnectOptions } from "./option-values.ts";
-import { print, printJson, table } from "./table.ts";
+import { Argument, type Command, Option } from "commander";
+import { connecting } from "./option-values.ts";
+import { countFrom, paramsOf } from "./dag-values.ts";
 
-type AnyDag = Dag<object, unknown>;
+type Action = (...given: readonly unknown[]) => Promise<void>;
+const files = () => import("./dag-files.ts");
+const runs = () => import("./dag-runs.ts");
 
-interface PlaceOptions extends ConnectOptions {
-  /** A file, or a folder of files. */
-  readonly dir: string;
-  readonly json?: boolean;
+/** The action of this name, from the file that has it. */
+function lazily<M extends object>(load: () => Promise<M>, name: keyof M): Action {
+  return async (...args) => ((await load())[name] as Action)(...args);
 }
-interface RunOptions extends PlaceOptions {
-  readonly params?: object;
-}
-
-const SOURCE = /\.(?:mjs|js|cjs|mts|ts)$/;
 
 export function declareDag(dag: Command): void {
-  placed(dag.command("list")).description("the graphs there are, and when each is due next").option("--json", "print JSON")
-    .addHelpText("after", "\nExample:\n  $ troupe dag list --dir dags").action(list);
-  placed(dag.command("show")).description("a graph as a Mermaid flowchart").argument("<dag>", "its id")
-    .addHelpText("after", "\nExample:\n  $ troupe dag show sales > sales.mmd").action(show);
-  placed(dag.command("next")).description("when a graph is due next").argument("<dag>", "its id")
-    .option("--count <n>", "how many times", Number, 5).option("--json", "print JSON")
-    .addHelpText("after", "\nExample:\n  $ troupe dag next sales --count 3").action(next);
-  placed(dag.command("test"))
-    .description("run a graph in this process, without a cluster; waits take no time")
-    .argument("<dag>", "its id")
-    .option("--params <json>", "parameters of the run", paramsOf)
-    .option("--json", "print JSON")
-    .addHelpText("after", '\nExample:\n  $ troupe dag test sales --params \'{"day": "2026-01-01"}\'')
-    .action(test);
-  connecting(placed(dag.command("run"))).description("run a graph on the cluster, or on a private one, and show how it goes")
-    .argument("<dag>", "its id").option("--params <json>", "parameters of the run", paramsOf).option("--json", "print JSON")
-    .addHelpText("after", "\nExample:\n  $ troupe dag run sales --address 127.0.0.1:6380").action(run);
-  connecting(placed(dag.command("backfill")))
-    .description("runs for times that have passed")
-    .argument("<dag>", "its id")
-    .requiredOption("--from <date>", "first time")
-    .requiredOption("--to <date>", "last time")
-    .option("--reprocess <which>", "what to do about times that have a run: none, failed or completed", "none")
-    .option("--dry-run", "only say what would be done")
-    .option("--json", "print JSON")
-    .addHelpText("after", "\nExample:\n  $ troupe dag backfill sales --from 2026-01-01 --to 2026-01-31 --dry-run")
-    .action(backfill);
+  declareGraphs(dag);
+  declareStarts(dag);
+  declareRuns(dag);
+  declareService(dag);
 }
+
+const example = (...lines: readonly string[]): string => `\nExample:\n${lines.map((line) => `  $ troupe dag ${line}`).join("\n")}`;
+const JSON_OPTION = ["--json", "print JSON"] as const;
+const PARAMS = ["--params <json>", "parameters of the run", paramsOf] as const;
 
 function placed(command: Command): Command {
   return command.option("--dir <path>", "a file, or a folder of files, that export graphs", "dags");
 }
 
-function paramsOf(text: string): object {
-  try {
-    const value: unknown = JSON.parse(text);
-    if (typeof value === "object" && value !== null && !Array.isArray(value)) return value;
-  } catch {
-    // Said below.
-  }
-  throw new InvalidArgumentError(`--params must be a JSON object, not ${text}`);
+/** Asks a service of the cluster. */
+function serviced(command: Command): Command {
+  return connecting(command).option("--service <name>", "the service that serves them", "default").option(...JSON_OPTION);
 }
 
-async function dagsIn(path: string): Promise<AnyDag[]> {
-  const found = new Map<string, AnyDag>();
-  for (const file of filesOf(path)) {
-    const exported = (await import(pathToFileURL(file).href)) as Record<string, unknown>;
-    for (const value of Object.values(exported)) {
-      if (typeof value !== "function" || !("definition" in value)) continue;
-      const dag = value as unknown as AnyDag;
-      const before = found.get(dag.id);
-      if (before !== undefined && before !== dag)
-        throw new InvalidArgumentError(`there are two graphs with the id ${dag.id} in ${path}`);
-      found.set(dag.id, dag);
-    }
-  }
-  return [...found.values()];
+/** Files, unless a cluster is named. */
+function eitherWay(command: Command): Command {
+  return serviced(placed(command));
 }
 
-function filesOf(path: string): string[] {
-  const from = resolve(path);
-  try {
-    if (!statSync(from).isDirectory()) return [from];
-    return readdirSync(from)
-      .filter((name) => SOURCE.test(name) && !name.endsWith(".d.ts"))
-      .sort()
-      .map((name) => join(from, name));
-  } catch (error) {
-    throw new InvalidArgumentError(`--dir ${path} can't be read: ${(error as Error).message}`);
-  }
+function waiting(command: Command): Command {
+  return command.option("--wait", "show how it goes until it is over; status 1 when it fails");
 }
 
-async function dagOf(id: string, { dir }: PlaceOptions): Promise<AnyDag> {
-  const dags = await dagsIn(dir);
-  const dag = dags.find((one) => one.id === id);
-  if (dag !== undefined) return dag;
-  const known = dags.map((one) => one.id).join(", ") || "none: is it exported?";
-  throw new NotFoundError(`there is no graph ${id} in ${dir}; there are ${known}`);
+const ELSEWHERE = "\nWith --address it is asked of the cluster that serves the graphs, else of the files in --dir.\n";
+
+function declareGraphs(dag: Command): void {
+  eitherWay(dag.command("list")).description("the graphs there are, and when each is due next")
+    .addHelpText("after", ELSEWHERE + example("list --dir dags", "list --address auto --json")).action(lazily(files, "list"));
+  eitherWay(dag.command("show")).description("a graph: its tasks, options and warnings").argument("<dag>", "its id")
+    .option("--mermaid", "as a Mermaid flowchart")
+    .addHelpText("after", ELSEWHERE + example("show sales", "show sales --mermaid > sales.mmd")).action(lazily(files, "show"));
+  eitherWay(dag.command("next")).description("when a graph is due next").argument("<dag>", "its id")
+    .option("--count <n>", "how many times", countFrom(1), 5)
+    .addHelpText("after", ELSEWHERE + example("next sales --count 3")).action(lazily(files, "next"));
 }
 
-async function list(options: PlaceOptions): Promise<void> {
-  const rows = (await dagsIn(options.dir)).map((dag) => {
-    const { kind } = dag.schedule;
-    const schedule = dag.schedule.kind === "times" ? (dag.schedule.timetable.text ?? "a timetable") : kind;
-    return {
-      id: dag.id,
-      schedule,
-      next: dag.next()[0]?.toISOString() ?? "",
-      tags: (dag.options.tags ?? []).join(", "),
-      warnings: dag.warnings,
-    };
-  });
-  if (options.json) printJson(rows);
-  else print(rows.length === 0 ? `no graphs are exported in ${options.dir}` : table(["id", "schedule", "next", "tags"], rows));
+function declareStarts(dag: Command): void {
+  placed(dag.command("test")).description("run a graph in this process, without a cluster; waits take no time")
+    .argument("<dag>", "its id").option(...PARAMS).option("--now <time>", "where the clock of the run stands at the start")
+    .option(...JSON_OPTION)
+    .addHelpText("after", example('test sales --params \'{"day": "2026-01-01"}\'')).action(lazily(files, "test"));
+  connecting(placed(dag.command("run")))
+    .description("run a graph on the cluster, or on a private one where none runs, and show how it goes")
+    .argument("<dag>", "its id").option(...PARAMS).option(...JSON_OPTION)
+    .addHelpText("after", example("run sales", "run sales --address 127.0.0.1:6380 --json")).action(lazily(files, "run"));
+  waiting(serviced(dag.command("trigger"))).description("start a run of a graph that is served; prints its id")
+    .argument("<dag>", "its id").option(...PARAMS).option("--logical-date <time>", "the time it is for; default now")
+    .addHelpText("after", example("trigger sales", 'trigger sales --params \'{"day": "2026-01-01"}\' --wait'))
+    .action(lazily(runs, "trigger"));
+  connecting(placed(dag.command("backfill"))).description("runs for times that have passed").argument("<dag>", "its id")
+    .requiredOption("--from <date>", "first time").requiredOption("--to <date>", "last time")
+    .addOption(new Option("--reprocess <which>", "what to do about times that have a run").choices(["none", "failed", "completed"])
+      .default("none"))
+    .option("--reverse", "latest first").option("--max-active-runs <n>", "runs at once", countFrom(1), 10)
+    .option("--dry-run", "only say what would be done").option(...JSON_OPTION)
+    .addHelpText("after", example("backfill sales --from 2026-01-01 --to 2026-01-31 --dry-run")).action(lazily(files, "backfill"));
 }
 
-async function show(id: string, options: PlaceOptions): Promise<void> {
-  print((await dagOf(id, options)).mermaid().trimEnd());
+function declareRuns(dag: Command): void {
+  const run = ["<run>", "its id, as `troupe dag runs` shows it"] as const;
+  serviced(dag.command("runs")).description("runs, the newest first").argument("[dag]", "only of this graph")
+    .option("--state <state>", "only those in this state").option("--limit <n>", "at most so many", countFrom(1), 100)
+    .addHelpText("after", example("runs sales --state failed")).action(lazily(runs, "listRuns"));
+  serviced(dag.command("tasks")).description("the tasks of a run").argument(...run)
+    .addHelpText("after", example("tasks RUN --json")).action(lazily(runs, "tasks"));
+  serviced(dag.command("logs")).description("what the tasks of a run have told: logs, metrics, progress, errors")
+    .argument(...run).argument("[task]", "only of this task, or instance of one: train[2]").option("-f, --follow", "go on until it is over")
+    .addHelpText("after", example("logs RUN train --follow")).action(lazily(runs, "logs"));
+  serviced(dag.command("why")).description("why a task of a run is where it is").argument(...run).argument("<task>", "its id")
+    .addHelpText("after", example("why RUN train")).action(lazily(runs, "why"));
+  waiting(serviced(dag.command("clear"))).description("run tasks again, and what comes after them").argument(...run)
+    .option("--task <id...>", "which; default those that failed").option("--no-downstream", "leave what comes after them as it is")
+    .addHelpText("after", example("clear RUN --task train --wait")).action(lazily(runs, "clear"));
+  waiting(serviced(dag.command("resume"))).description("run again what has not succeeded").argument(...run)
+    .addHelpText("after", example("resume RUN --wait")).action(lazily(runs, "resume"));
+  serviced(dag.command("mark")).description("give a task another end by hand; nothing is run for it").argument(...run)
+    .argument("<task>", "its id").addArgument(new Argument("<state>", "its end").choices(["success", "failed", "skipped"]))
+    .addHelpText("after", example("mark RUN train success")).action(lazily(runs, "mark"));
+  serviced(dag.command("cancel")).description("end a run").argument(...run)
+    .addHelpText("after", example("cancel RUN")).action(lazily(runs, "cancel"));
 }
 
-async function next(id: string, options: PlaceOptions & { readonly count: number }): Promise<void> {
-  const times = (await dagOf(id, options)).next({ count: options.count }).map((at) => at.toISOString());
-  if (options.json) printJson(times);
-  else print(times.length === 0 ? `${id} has no times` : times.join("\n"));
-}
-
-async function test(id: string, options: RunOptions): Promise<void> {
-  await told(await (await dagOf(id, options)).test(options.params), options);
-}
-
-function run(id: string, options: RunOptions): Promise<void> {
-  return asDriver({ ...options, orPrivate: true, logToDriver: true }, async () => {
-    const begun = await (await dagOf(id, options)).run(options.params);
-    if (!options.json) {
-      for await (const event of begun.events()) {
-        if (event.type !== "task" || event.state === "scheduled" || event.state === "queued") continue;
-        process.stderr.write(`${event.at.toISOString()} ${event.taskId} ${event.state}\n`);
-      }
-    }
-    await told(begun, options);
-  });
-}
-
-/** How a run ended: its rows and its result. */
-async function told(ended: DagRun, { json }: PlaceOptions): Promise<void> {
-  await ended.done();
-  const rows = await ended.tasks();
-  const result = ended.state === "success" ? await ended.result() : undefined;
-  if (json) printJson({ id: ended.id, state: ended.state, tasks: rows, result });
-  else {
-    print(table(["id", "state", "attempt", "reason"], rows.map((row) => ({ ...row }))));
-    print(`${ended.id}: ${ended.state}`);
-    if (result !== undefined) print(`result: ${JSON.stringify(result)}`);
-  }
-  if (ended.state !== "success") throw new FoundWrong();
-}
-
-function backfill(
-  id: string,
-  options: PlaceOptions & { from: string; to: string; reprocess: "none" | "failed" | "completed"; dryRun?: boolean },
-): Promise<void> {
-  return asDriver({ ...options, orPrivate: true, logToDriver: true }, async () => {
-    const dag = await dagOf(id, options);
-    const { from, to, reprocess } = options;
-    if (options.dryRun) {
-      const planned = (await dag.backfill({ from, to, reprocess, dryRun: true })).map(({ logicalDate, action }) => (
-        { logicalDate: logicalDate.toISOString(), action }
-      ));
-      return options.json ? printJson(planned) : print(table(["logicalDate", "action"], planned));
-    }
-    const filled = await dag.backfill({ from, to, reprocess });
-    await filled.done;
-    const rows = filled.runs.map((one) => ({ id: one.id, logicalDate: one.logicalDate.toISOString(), state: one.state }));
-    if (options.json) printJson(rows);
-    else print(table(["logicalDate", "state", "id"], rows));
-    if (rows.some(({ state }) => state !== "success")) throw new FoundWrong();
-  });
+function declareService(dag: Command): void {
+  serviced(dag.command("pause")).description("make no more runs of a graph by itself").argument("<dag>", "its id")
+    .addHelpText("after", example("pause sales")).action(lazily(runs, "pause"));
+  serviced(dag.command("unpause")).description("make runs of a graph at its times again").argument("<dag>", "its id")
+    .addHelpText("after", example("unpause sales")).action(lazily(runs, "unpause"));
+  serviced(dag.command("serve"))
+    .description("serve the graphs of a folder: the cluster makes their runs at their times, also when this command is gone. " +
+      "Where no cluster runs on this machine, a private one does it until the command is ended")
+    .argument("[dir]", "a file, or a folder of files, that export graphs", "dags")
+    .option("--paused", "they run when they are unpaused, or triggered")
+    .option("--stop", "end the service instead; runs that are under way end with it")
+    .addHelpText("after", example("serve dags", "serve --stop")).action(lazily(runs, "serve"));
 }

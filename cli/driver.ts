@@ -11,19 +11,21 @@ export interface DriverOptions extends ConnectOptions {
 }
 
 /** Joins the cluster that the options, the environment or this machine name; leaves it when the work is done. */
-export async function asDriver<T>(options: DriverOptions, work: () => Promise<T>): Promise<T> {
+export async function asDriver<T>(options: DriverOptions, work: (isPrivate: boolean) => Promise<T>): Promise<T> {
   const { tokenFile, insecureIUnderstand, orPrivate = false, logToDriver = false } = options;
   const { init, NotFoundError, shutdown } = await import("../sdk/index.ts");
   const address = options.address ?? process.env.TROUPE_ADDRESS;
   const trustedNetwork = insecureIUnderstand === true ? true : undefined;
+  let isPrivate = false;
   try {
     await init({ address: address ?? "auto", tokenFile, trustedNetwork, logToDriver });
   } catch (error) {
     if (!orPrivate || address !== undefined || !(error instanceof NotFoundError)) throw error;
     await init({ logToDriver });
+    isPrivate = true;
   }
   try {
-    return await work();
+    return await work(isPrivate);
   } finally {
     await shutdown();
   }

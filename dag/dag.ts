@@ -3,7 +3,7 @@
 import { randomBytes } from "node:crypto";
 import { Builder } from "./graph/builder.ts";
 import {
-  type DagDefinition, type DagOptions, type DagSchedule, defineDag, paramsOf, type ParamNodes, type Result,
+  type DagDefinition, type DagOptions, type DagSchedule, defineDag, dueTimes, paramsOf, type ParamNodes, type Result,
 } from "./graph/dag.ts";
 import { noteDefined, noteUsed } from "./graph/defined.ts";
 import { mermaidOf } from "./graph/mermaid.ts";
@@ -16,10 +16,8 @@ import { DagRun } from "./run/dag-run.ts";
 import { Engine } from "./run/engine.ts";
 import { LocalRunner } from "./run/local-runner.ts";
 import { runs } from "./run/run-registry.ts";
-import { dateOf } from "./time/dates.ts";
 import { onTriggers } from "./run/triggered.ts";
 import { publishStores } from "./stores/define-store.ts";
-import { justBefore, timesAfter } from "./time/schedule.ts";
 
 export interface TestOptions {
   /** Where the clock stands at the start. Default the time. */
@@ -72,27 +70,9 @@ export function dag(id: string, options: unknown, body?: unknown): unknown {
         startRun(definition, {}, { type: "backfill", logicalDate, dataInterval })
       ));
     },
-    next: (options: { after?: Date | string; count?: number } = {}) => nextTimes(definition, options),
+    next: (options: { after?: Date | string; count?: number } = {}) => dueTimes(definition, options),
     mermaid: () => mermaidOf(definition.graph),
   }), { id: { value: id, enumerable: true }, definition: { value: definition } });
-}
-
-function nextTimes(
-  { id, schedule }: Definition,
-  { after = new Date(), count = 1 }: { after?: Date | string; count?: number },
-): Date[] {
-  if (schedule.kind !== "times") return [];
-  const { timetable, startDate, endDate } = schedule;
-  const from = dateOf(`dag ${id}: after`, after);
-  const unstarted = timetable.first?.(from);
-  if (unstarted !== undefined) return unstarted >= from ? [unstarted].slice(0, count) : [];
-  const first = startDate !== undefined && justBefore(startDate) > from ? justBefore(startDate) : from;
-  const times: Date[] = [];
-  for (const at of timesAfter(timetable, first, endDate)) {
-    if (times.length >= count) break;
-    times.push(at);
-  }
-  return times;
 }
 
 /** @internal Also for those who start runs at their times. */

@@ -8,7 +8,7 @@ import { type In, Node } from "./node.ts";
 import { type Callbacks, calls, checkTaskOptions, type DagTaskOptions } from "./options.ts";
 import { all, type AssetExpression, isExpression } from "../time/assets.ts";
 import { dateOf } from "../time/dates.ts";
-import { previousOf } from "../time/schedule.ts";
+import { justBefore, previousOf, timesAfter } from "../time/schedule.ts";
 import { type Timetable, timetableOf } from "../time/timetable.ts";
 import { type Deadline, deadlineCheck, milliseconds, type Retention, retentionCheck } from "./run-limits.ts";
 import { type StandardSchema, validated } from "./schema.ts";
@@ -115,6 +115,25 @@ export type DagSchedule =
       readonly endDate: Date | undefined;
     }
   | { readonly kind: "assets"; readonly expression: AssetExpression };
+
+/** The next times that it is due. */
+export function dueTimes(
+  { id, schedule }: Pick<DagDefinition<object, unknown>, "id" | "schedule">,
+  { after = new Date(), count = 1 }: { readonly after?: Date | string; readonly count?: number },
+): Date[] {
+  if (schedule.kind !== "times") return [];
+  const { timetable, startDate, endDate } = schedule;
+  const from = dateOf(`dag ${id}: after`, after);
+  const unstarted = timetable.first?.(from);
+  if (unstarted !== undefined) return unstarted >= from ? [unstarted].slice(0, count) : [];
+  const first = startDate !== undefined && justBefore(startDate) > from ? justBefore(startDate) : from;
+  const times: Date[] = [];
+  for (const at of timesAfter(timetable, first, endDate)) {
+    if (times.length >= count) break;
+    times.push(at);
+  }
+  return times;
+}
 
 /** The span that a run of this time is for: since the time before it. */
 export function dataIntervalOf(schedule: DagSchedule, end: Date): { readonly start: Date; readonly end: Date } {

@@ -1,7 +1,7 @@
 // Serves graphs: makes their runs when they are due, or when the assets they wait for have changed.
 
 import { InvalidArgumentError, NotFoundError } from "../../sdk/index.ts";
-import { type DagDefinition, dataIntervalOf } from "../graph/dag.ts";
+import { type DagDefinition, dataIntervalOf, dueTimes } from "../graph/dag.ts";
 import { describeGraph, type GraphDetail, MAX_ACTIVE_RUNS, scheduleText } from "../graph/describe.ts";
 import type { Clock, Timer } from "../run/clock.ts";
 import { atOnce, type Occasion } from "../run/context.ts";
@@ -96,6 +96,10 @@ export class DagServer {
   /** What a graph is. @throws NotFoundError. */
   describe(id: string): GraphDetail {
     return describeGraph(this.#entry(id).definition);
+  }
+
+  next(id: string, count: number): Date[] {
+    return dueTimes(this.#entry(id).definition, { after: new Date(this.#parts.clock.now()), count });
   }
 
   async pause(id: string): Promise<void> {

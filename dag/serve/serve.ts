@@ -30,6 +30,8 @@ export interface DagService extends RunBook {
   readonly name: string;
   dags(): Promise<ServedDag[]>;
   describe(id: string): Promise<GraphDetail>;
+  /** The next times that a graph is due. */
+  next(id: string, count?: number): Promise<Date[]>;
   /** No more runs by itself until it is unpaused, also when it is served anew. */
   pause(id: string): Promise<void>;
   unpause(id: string): Promise<void>;
@@ -69,6 +71,10 @@ export class DagHost {
 
   async describe(id: string): Promise<GraphDetail> {
     return this.#server.describe(id);
+  }
+
+  async next(id: string, count: number): Promise<Date[]> {
+    return this.#server.next(id, count);
   }
 
   pause(id: string): Promise<void> {
@@ -140,6 +146,7 @@ function serviceOf(name: string, host: ActorHandle<DagHost>): DagService {
     name,
     dags: () => get(host.dags.remote()),
     describe: (id) => get(host.describe.remote(id)),
+    next: (id, count = 1) => get(host.next.remote(id, count)),
     pause: (id) => get(host.pause.remote(id)),
     unpause: (id) => get(host.unpause.remote(id)),
     trigger: (id, options = {}) => get(host.trigger.remote(id, options)),
@@ -165,6 +172,7 @@ async function serveHere(
     name,
     dags: async () => server.dags(),
     describe: async (id) => server.describe(id),
+    next: async (id, count = 1) => server.next(id, count),
     pause: (id) => server.pause(id),
     unpause: (id) => server.unpause(id),
     trigger: (id, options) => server.trigger(id, options),

@@ -21,7 +21,8 @@ test("a new project runs at once", async () => {
 
   expect(JSON.parse((await dag("list", "--json")).stdout)).toMatchObject([{ id: "sales", schedule: "0 0 * * *" }]);
   expect(JSON.parse((await dag("next", "sales", "--count", "2", "--json")).stdout)).toHaveLength(2);
-  expect((await dag("show", "sales")).stdout).toContain("t0_read --> t1_double");
+  expect((await dag("show", "sales", "--mermaid")).stdout).toContain("t0_read --> t1_double");
+  expect((await dag("show", "sales")).stdout).toMatch(/^double +task +true +read +allSuccess +2/m);
   const tested = await dag("test", "sales", "--json", "--params", '{"path": "x/y"}');
   expect([tested.code, JSON.parse(tested.stdout)]).toEqual([0, expect.objectContaining({ state: "success", result: 16 })]);
   const ran = await dag("run", "sales");
