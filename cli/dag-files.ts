@@ -1,7 +1,7 @@
 // `troupe dag list|show|next|test|run|backfill`: graphs in the files of a project.
 
 import type { BackfillOptions, DagRun } from "../dag/index.ts";
-import { InvalidArgumentError, NotFoundError } from "../runtime/errors.ts";
+import { NotFoundError } from "../runtime/errors.ts";
 import { type ServiceOptions, withService } from "./dag-service.ts";
 import { asDriver } from "./driver.ts";
 import { FoundWrong } from "./failure.ts";
@@ -123,7 +123,6 @@ export function backfill(id: string, args: BackfillArgs): Promise<void> {
   return asDriver({ ...args, orPrivate: true, logToDriver: true }, async () => {
     const dag = await dagOf(id, args);
     const { from, to, reprocess, reverse, maxActiveRuns, json } = args;
-    if (dag.schedule.kind !== "times") throw new InvalidArgumentError(`dag ${id} has no schedule of times: there is nothing to fill in`);
     const span = { from, to, reprocess, reverse, maxActiveRuns };
     if (args.dryRun) {
       const planned = (await dag.backfill({ ...span, dryRun: true })).map(({ logicalDate, action }) => (

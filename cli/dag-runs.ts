@@ -50,11 +50,15 @@ export function tasks(run: string, options: ServiceOptions): Promise<void> {
   });
 }
 
-export function logs(run: string, task: string | undefined, options: ServiceOptions & { readonly follow?: boolean }): Promise<void> {
+export function logs(
+  run: string, task: string | undefined, options: ServiceOptions & { readonly follow?: boolean },
+): Promise<void> {
   return withRuns(options, async (book) => {
     const rows = await book.tasks(run);
-    if (task !== undefined && !rows.some(({ id }) => isOf(id, task)))
-      throw new InvalidArgumentError(`run ${run} has no task ${task}; it has ${rows.map(({ id }) => id).slice(0, 20).join(", ")}`);
+    if (task !== undefined && !rows.some(({ id }) => isOf(id, task))) {
+      const known = rows.map(({ id }) => id).slice(0, 20).join(", ");
+      throw new InvalidArgumentError(`run ${run} has no task ${task}; it has ${known}`);
+    }
     for await (const event of options.follow ? eventsOf(book, run) : soFar(book, run)) {
       if (event.type === "run" || event.type === "task" || (task !== undefined && !isOf(event.taskId ?? "", task))) continue;
       print(options.json ? json(event) : lineOf(event));
@@ -74,7 +78,8 @@ async function* soFar(book: RunBook, run: string): AsyncGenerator<DagEvent> {
 const isOf = (id: string, task: string): boolean => id === task || id.startsWith(`${task}[`);
 
 function lineOf({ at, type, taskId = "", attempt, name = "", value }: DagEvent): string {
-  const what = { log: `${name} ${String(value)}`, metric: `metric ${name}=${String(value)}`, progress: `progress ${String(value)}/${name}` };
+  const it = String(value);
+  const what = { log: `${name} ${it}`, metric: `metric ${name}=${it}`, progress: `progress ${it}/${name}` };
   const again = attempt === undefined || attempt === 0 ? "" : ` (attempt ${attempt})`;
   const text = what[type as keyof typeof what] ?? "";
   return `${at.toISOString()} ${taskId}${again} ${text.split("\n").map(shown).join("\n")}`;
@@ -89,7 +94,8 @@ export function why(run: string, task: string, options: ServiceOptions): Promise
 }
 
 export function clear(
-  run: string, { task, downstream, ...options }: WaitOptions & { readonly task?: readonly string[]; readonly downstream: boolean },
+  run: string,
+  { task, downstream, ...options }: WaitOptions & { readonly task?: readonly string[]; readonly downstream: boolean },
 ): Promise<void> {
   return changed(options, (book) => book.clear(run, { task, downstream }));
 }

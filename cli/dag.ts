@@ -21,7 +21,9 @@ export function declareDag(dag: Command): void {
   declareService(dag);
 }
 
-const example = (...lines: readonly string[]): string => `\nExample:\n${lines.map((line) => `  $ troupe dag ${line}`).join("\n")}`;
+function example(...lines: readonly string[]): string {
+  return `\nExample:\n${lines.map((line) => `  $ troupe dag ${line}`).join("\n")}`;
+}
 const JSON_OPTION = ["--json", "print JSON"] as const;
 const PARAMS = ["--params <json>", "parameters of the run", paramsOf] as const;
 
@@ -71,11 +73,12 @@ function declareStarts(dag: Command): void {
     .action(lazily(runs, "trigger"));
   connecting(placed(dag.command("backfill"))).description("runs for times that have passed").argument("<dag>", "its id")
     .requiredOption("--from <date>", "first time").requiredOption("--to <date>", "last time")
-    .addOption(new Option("--reprocess <which>", "what to do about times that have a run").choices(["none", "failed", "completed"])
-      .default("none"))
+    .addOption(new Option("--reprocess <which>", "what to do about times that have a run")
+      .choices(["none", "failed", "completed"]).default("none"))
     .option("--reverse", "latest first").option("--max-active-runs <n>", "runs at once", countFrom(1), 10)
     .option("--dry-run", "only say what would be done").option(...JSON_OPTION)
-    .addHelpText("after", example("backfill sales --from 2026-01-01 --to 2026-01-31 --dry-run")).action(lazily(files, "backfill"));
+    .addHelpText("after", example("backfill sales --from 2026-01-01 --to 2026-01-31 --dry-run"))
+    .action(lazily(files, "backfill"));
 }
 
 function declareRuns(dag: Command): void {
@@ -86,12 +89,14 @@ function declareRuns(dag: Command): void {
   serviced(dag.command("tasks")).description("the tasks of a run").argument(...run)
     .addHelpText("after", example("tasks RUN --json")).action(lazily(runs, "tasks"));
   serviced(dag.command("logs")).description("what the tasks of a run have told: logs, metrics, progress, errors")
-    .argument(...run).argument("[task]", "only of this task, or instance of one: train[2]").option("-f, --follow", "go on until it is over")
+    .argument(...run).argument("[task]", "only of this task, or instance of one: train[2]")
+    .option("-f, --follow", "go on until it is over")
     .addHelpText("after", example("logs RUN train --follow")).action(lazily(runs, "logs"));
   serviced(dag.command("why")).description("why a task of a run is where it is").argument(...run).argument("<task>", "its id")
     .addHelpText("after", example("why RUN train")).action(lazily(runs, "why"));
   waiting(serviced(dag.command("clear"))).description("run tasks again, and what comes after them").argument(...run)
-    .option("--task <id...>", "which; default those that failed").option("--no-downstream", "leave what comes after them as it is")
+    .option("--task <id...>", "which; default those that failed")
+    .option("--no-downstream", "leave what comes after them as it is")
     .addHelpText("after", example("clear RUN --task train --wait")).action(lazily(runs, "clear"));
   waiting(serviced(dag.command("resume"))).description("run again what has not succeeded").argument(...run)
     .addHelpText("after", example("resume RUN --wait")).action(lazily(runs, "resume"));

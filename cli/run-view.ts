@@ -20,12 +20,16 @@ const SIGNS: Readonly<Record<string, string>> = {
   none: "·", scheduled: "·", queued: "·", running: "●", deferred: "◌", upForRetry: "↻", success: "✓", failed: "✗", skipped: "↷",
   upstreamFailed: "⊘", removed: "-",
 };
-const COLOURS: Readonly<Record<string, number>> = { running: 36, success: 32, failed: 31, upForRetry: 33, upstreamFailed: 33, skipped: 90 };
+const COLOURS: Readonly<Record<string, number>> = {
+  running: 36, success: 32, failed: 31, upForRetry: 33, upstreamFailed: 33, skipped: 90,
+};
 /** What is worth a line: what comes before it is over at once. */
 const QUIET: ReadonlySet<string> = new Set(["scheduled", "queued"]);
 const ENDED: ReadonlySet<string> = new Set(["success", "failed", "skipped", "upstreamFailed", "removed"]);
 /** The most telling first: how a task with many instances is, and in which order they are counted. */
-const ORDER = ["failed", "upForRetry", "running", "deferred", "queued", "scheduled", "upstreamFailed", "skipped", "success", "none"];
+const ORDER = [
+  "failed", "upForRetry", "running", "deferred", "queued", "scheduled", "upstreamFailed", "skipped", "success", "none",
+];
 
 export class RunView {
   readonly #tasks = new Map<string, Task>();
@@ -87,7 +91,8 @@ export class RunView {
     const counts = ORDER.flatMap((one) => ((task.counts.get(one) ?? 0) > 0 ? [`${task.counts.get(one)} ${one}`] : []));
     const ended = instances.reduce((sum, one) => sum + (ENDED.has(one.state) ? 1 : 0), 0);
     const failed = instances.find((one) => one.state === "failed");
-    const parts = [sign, `${name} [${ended}/${instances.length}]`, counts.join(", "), failed === undefined ? "" : reasonOf(failed)];
+    const why = failed === undefined ? "" : reasonOf(failed);
+    const parts = [sign, `${name} [${ended}/${instances.length}]`, counts.join(", "), why];
     return parts.filter((part) => part !== "").join(" ");
   }
 

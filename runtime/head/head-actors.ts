@@ -100,6 +100,11 @@ export class HeadActors {
     return state !== undefined && state !== "DEAD";
   }
 
+  /** True while a detached actor of that job lives: it goes on with what the job made, also when the job has ended. */
+  outlive(jobId: string): boolean {
+    return [...this.#directory.all()].some((info) => info.detached && info.jobId === jobId && info.state !== "DEAD");
+  }
+
   /** By id or by name; waits up to waitMs while the actor is neither alive nor dead. */
   resolve({ actor, name, namespace, waitMs }: ResolveActor): AnswerBody | Promise<AnswerBody> {
     const found = actor === "" ? this.#directory.named(namespace, name) : this.#directory.find(actor);

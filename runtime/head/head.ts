@@ -91,6 +91,7 @@ export class Head {
         if (info.state !== "DEAD") return;
         this.#events.tell("actor-died", actor, failure?.text ?? className);
         this.#groups.holderGone(info.actor, "the actor that made it ended");
+        if (info.detached) this.#releaseCode(info.jobId);
       },
     });
     const isAlive = (holder: string) => this.#jobs.isRunning(holder) || this.#actors.isAlive(holder);
@@ -102,7 +103,7 @@ export class Head {
     });
     this.#code = new HeadCode({
       clock: parts.seams.clock, records, limit: parts.codeLimit ?? JOB_CODE_BYTES,
-      isAlive,
+      isAlive: (holder) => isAlive(holder) || this.#actors.outlive(holder),
       freed: (ids) => this.#broadcast((channel) => channel.send("codeFreed", { ids })),
     });
     this.#state = new HeadState({
@@ -287,7 +288,7 @@ export class Head {
     const isGone = (holder: string) => !this.#jobs.isRunning(holder) && !this.#actors.isAlive(holder);
     const reason = "what it belongs to has ended";
     for (const holder of [...this.#groups.holders()].filter(isGone)) this.#groups.holderGone(holder, reason);
-    for (const holder of [...this.#code.holders()].filter(isGone)) this.#code.release(holder);
+    for (const holder of [...this.#code.holders()].filter(isGone)) this.#releaseCode(holder);
     this.#actors.allSynced();
     this.#quotas.open();
   }
@@ -300,6 +301,11 @@ export class Head {
     if (job !== undefined) this.#jobEnded(job, "its driver ended");
   }
 
+  /** Of a job that has ended, once no detached actor works with its functions any more. */
+  #releaseCode(jobId: string): void {
+    if (!this.#jobs.isRunning(jobId) && !this.#actors.outlive(jobId)) this.#code.release(jobId);
+  }
+
   #jobEnded(jobId: string, reason: string): void {
     if (!this.#jobs.end(jobId, reason)) return;
     void afterKept(this.#jobs.kept, () => this.#jobIsOver(jobId, reason));
@@ -308,7 +314,7 @@ export class Head {
   #jobIsOver(jobId: string, reason: string): void {
     this.#events.tell("job-ended", jobId, reason);
     this.#broadcast((channel) => channel.send("jobEnded", { jobId, reason }));
-    this.#code.release(jobId);
+    this.#releaseCode(jobId);
     this.#quotas.ended(jobId);
     this.#groups.holderGone(jobId, `its job ended: ${reason}`);
   }
