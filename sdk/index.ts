@@ -18,7 +18,9 @@ export { Counter, Gauge, Histogram, type HistogramOptions, type MetricOptions, t
 export { timeline } from "./timeline.ts";
 export { remote } from "./remote.ts";
 export { Secret, secret } from "./secret.ts";
-export { asCompleted, cancel, first, get, getSettled, put, run, wait } from "./objects.ts";
+export { asCompleted, cancel, first, get, getSettled, put, run, wait, type PutOptions } from "./objects.ts";
+export { free, getObject } from "./detached.ts";
+export { scope, type Scope } from "./scopes.ts";
 export { createBuffer, getRange } from "./buffers.ts";
 export { actorState, exitActor, getActor, kill, ready } from "./actors.ts";
 export type { RuntimeEnv } from "./runtime-env.ts";
@@ -34,7 +36,7 @@ export {
   type TaskOptions,
 } from "./options.ts";
 export type { ActorHandle, RefsOf, RemoteArgs, RemoteClass, RemoteFunction, RemoteMethod } from "./types.ts";
-export { ObjectRef, ObjectRefStream, type StoreBuffer, type WaitOptions } from "../runtime/owner/index.ts";
+export { type DetachOptions, ObjectRef, ObjectRefStream, type StoreBuffer, type WaitOptions } from "../runtime/owner/index.ts";
 export { registerSerializer } from "../runtime/serialize/index.ts";
 export {
   ActorDeadlockError,

@@ -3,6 +3,8 @@
 import { GetTimeoutError, InvalidArgumentError } from "../runtime/errors.ts";
 import { entryOf, isRef, isStream, type ObjectRef, type ObjectRefStream, type WaitOptions } from "../runtime/owner/index.ts";
 import { currentSession } from "../runtime/owner/index.ts";
+import { checkOptions } from "./option-checks.ts";
+import { isScope, lifetimeOf, type Scope } from "./scopes.ts";
 import type { RemoteArgs, RemoteFunction } from "./types.ts";
 
 type ValuesOf<T> = { -readonly [K in keyof T]: T[K] extends ObjectRef<infer V> ? V : never };
@@ -41,13 +43,19 @@ async function getMany(refs: unknown, options: WaitOptions | undefined): Promise
   return keys === undefined ? values : Object.fromEntries(keys.map((key, index) => [key, values[index]]));
 }
 
+export interface PutOptions {
+  /** It lives until that is freed, whatever becomes of this process: see `scope()`. */
+  readonly scope?: Scope | undefined;
+}
+
 /**
  * Stores a value and gives a ref to it. Waits while the object store is full. Large buffers must not change until it
  * resolves.
  */
-export async function put<T>(value: T): Promise<ObjectRef<T>> {
+export async function put<T>(value: T, options: PutOptions = {}): Promise<ObjectRef<T>> {
   if (isRef(value)) throw new InvalidArgumentError("put: the value is an ObjectRef already; pass it on as it is");
-  return currentSession().put(value) as Promise<ObjectRef<T>>;
+  const { scope } = checkOptions("put", options, { scope: isScope });
+  return currentSession().put(value, scope && lifetimeOf(scope)) as Promise<ObjectRef<T>>;
 }
 
 /**

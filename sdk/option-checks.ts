@@ -14,6 +14,11 @@ export const object: Check = (value) => (
   typeof value === "object" && value !== null && !Array.isArray(value) ? undefined : "an object"
 );
 
+/** The longest that a timer can wait. */
+const LIMIT_MAX_MS = 2_147_483_647;
+export const limit: Check = (value) =>
+  typeof value === "number" && value > 0 && value <= LIMIT_MAX_MS ? undefined : `milliseconds above 0, at most ${LIMIT_MAX_MS}`;
+
 export function whole(least: number, most = Number.MAX_SAFE_INTEGER): Check {
   return (value) =>
     Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most
@@ -27,7 +32,7 @@ export function oneOf(...allowed: readonly string[]): Check {
 
 /** Options without those that were given as undefined. @throws InvalidArgumentError for unknown names and wrong values. */
 export function checkOptions<T extends object>(
-  what: string, options: T, checks: Checks, later: ReadonlySet<string> = new Set(),
+  what: string, options: T, checks: Checks,
 ): T {
   if (object(options) !== undefined)
     throw new InvalidArgumentError(`${what} options must be an object, not ${describeValue(options)}`);
@@ -35,7 +40,7 @@ export function checkOptions<T extends object>(
   for (const [name, value] of Object.entries(options)) {
     if (value === undefined) continue;
     const rule = Object.hasOwn(checks, name) ? checks[name] : undefined;
-    if (rule === undefined) throw new InvalidArgumentError(unknownOption(what, name, checks, later));
+    if (rule === undefined) throw new InvalidArgumentError(unknownOption(what, name, checks));
     const allowed = rule(value);
     if (allowed !== undefined)
       throw new InvalidArgumentError(`${what} option ${name} must be ${allowed}, not ${describeValue(value)}`);
@@ -44,9 +49,14 @@ export function checkOptions<T extends object>(
   return given as T;
 }
 
-function unknownOption(what: string, name: string, checks: Checks, later: ReadonlySet<string>): string {
-  if (later.has(name)) return `${what} option ${name} is not available in this release`;
+function unknownOption(what: string, name: string, checks: Checks): string {
   return `${what} option ${name} is not known; known are: ${Object.keys(checks).sort().join(", ")}`;
+}
+
+/** The namespace that was given with a name, if one was. */
+export function checkName(what: string, name: unknown, options: { readonly namespace?: string }): string | undefined {
+  if (text(name) !== undefined) throw new InvalidArgumentError(`${what}: the name must be a non-empty string`);
+  return checkOptions(what, options, { namespace: text }).namespace;
 }
 
 export function describeValue(value: unknown): string {

@@ -7,9 +7,10 @@ import { InvalidArgumentError } from "../runtime/errors.ts";
 import { RETRY_ALL } from "../runtime/owner/index.ts";
 import { GROUP_STRATEGIES, parseResources } from "../scheduler/index.ts";
 import { bytesOf } from "./byte-sizes.ts";
-import { amount, bool, type Check, type Checks, checkOptions, object, oneOf, text, whole } from "./option-checks.ts";
+import { amount, bool, type Check, type Checks, checkOptions, limit, object, oneOf, text, whole } from "./option-checks.ts";
 import type { GroupOptions } from "./placement-groups.ts";
 import { checkRuntimeEnv, type RuntimeEnv } from "./runtime-env.ts";
+import { isScope, type Scope } from "./scopes.ts";
 import { checkFits, type SchedulingStrategy } from "./strategies.ts";
 
 type ErrorClass = abstract new (...args: never[]) => unknown;
@@ -60,6 +61,8 @@ export interface TaskOptions extends ResourceOptions {
   heartbeatTimeoutMs?: number | undefined;
   /** Cancels the call when it aborts. */
   signal?: AbortSignal | undefined;
+  /** Its results live until that is freed, whatever becomes of this process: see `scope()`. */
+  scope?: Scope | undefined;
   /** Never shares its worker with another task, not even with its own children. */
   exclusive?: boolean | undefined;
   /** A worker ends after so many calls of this function, and takes along what they leaked. Default 0: never. */
@@ -123,8 +126,6 @@ export interface CallOptions {
 
 /** Items of a stream wait in memory. */
 const AHEAD_MAX = 1_000_000;
-/** The longest that a timer can wait. */
-const LIMIT_MAX_MS = 2_147_483_647;
 
 // -- checks ------------------------------------------------------------------------------------------------------------
 
@@ -154,8 +155,6 @@ const groups: Check = (value) =>
   object(value) === undefined && Object.entries(value as object).every(([name, slots]) => name !== "" && !atOnce(slots))
     ? undefined
     : "an object of names, and for each how many calls may run at once";
-const limit: Check = (value) =>
-  typeof value === "number" && value > 0 && value <= LIMIT_MAX_MS ? undefined : `milliseconds above 0, at most ${LIMIT_MAX_MS}`;
 const abortSignal: Check = (value) => (value instanceof AbortSignal ? undefined : "an AbortSignal");
 
 const RESOURCE_CHECKS: Record<string, Check> = {
@@ -171,7 +170,7 @@ const TASK_CHECKS: Record<string, Check> = {
   ...RESOURCE_CHECKS, name: text, numReturns: whole(0, 10_000), streamBackpressure: whole(1, AHEAD_MAX),
   maxRetries: whole(-1), maxCalls: whole(0), retryExceptions, nonRetryable, retryDelayMs: amount, retryBackoff: amount,
   maxRetryDelayMs: amount, timeoutMs: limit, attemptTimeoutMs: limit, heartbeatTimeoutMs: limit,
-  signal: abortSignal, exclusive: bool,
+  signal: abortSignal, exclusive: bool, scope: isScope,
   capture: oneOf("auto", "value", "reference"),
 };
 const ACTOR_CHECKS: Record<string, Check> = {
@@ -197,11 +196,6 @@ const ACTOR_CHECKS: Record<string, Check> = {
 const GROUP_CHECKS: Record<string, Check> = {
   strategy: oneOf(...GROUP_STRATEGIES), name: text, namespace: text, lifetime: oneOf("job", "detached"),
 };
-
-/** In the contract, not in this release: refused by name rather than ignored. */
-const LATER = new Set([
-  "scope",
-]);
 
 /** `more`: options of who builds on tasks, which go before those of the same name here. */
 export function checkTaskOptions<T extends object = TaskOptions>(options: T, what = "task", more: Checks = {}): T {
@@ -231,7 +225,7 @@ export function checkActorOptions(options: ActorOptions): ActorOptions {
 }
 
 function check<T extends object>(what: string, options: T, checks: Checks): T {
-  const given = checkOptions(what, options, checks, LATER);
+  const given = checkOptions(what, options, checks);
   const { runtimeEnv } = given as ResourceOptions;
   return runtimeEnv === undefined ? given : { ...given, runtimeEnv: checkRuntimeEnv(`${what} option runtimeEnv`, runtimeEnv) };
 }

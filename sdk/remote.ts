@@ -31,6 +31,7 @@ import {
   type TaskOptions,
 } from "./options.ts";
 import type { Strategy } from "../runtime/transport/index.ts";
+import { lifetimeOf } from "./scopes.ts";
 import { handedDown, strategyOf } from "./strategies.ts";
 import { bytesOf } from "./byte-sizes.ts";
 import { requestOf } from "./runtime-env.ts";
@@ -136,6 +137,7 @@ export function taskTemplate(session: Session, fn: Function, options: TaskOption
     method: "",
     numReturns: isStream ? 0 : (options.numReturns ?? 1),
     streamAhead: isStream ? (options.streamBackpressure ?? STREAM_AHEAD) : 0,
+    scope: options.scope && lifetimeOf(options.scope),
     maxRetries: options.maxRetries ?? MAX_RETRIES,
     retryOn: retryPredicate(options.retryExceptions, options.nonRetryable),
     retryDelays: {

@@ -70,6 +70,12 @@ export interface ObjectRow {
   readonly createdAt: number;
   readonly localHandles: number;
   readonly borrowers: number;
+  /** Of one that agents keep, whatever becomes of who made it: its owner is the agent of the node that has it. */
+  readonly lifetime?: "detached" | "scope" | undefined;
+  /** The scopes that it is in. */
+  readonly scopes?: readonly string[] | undefined;
+  /** Of a detached object; "" for one without. */
+  readonly name?: string | undefined;
   /** The line of code that made it, when its process runs with TROUPE_CALL_SITES=1. */
   readonly site?: string | undefined;
 }

@@ -149,6 +149,7 @@ export interface Value {
   readonly failure: Failure | undefined;
   readonly contained: readonly HeldRef[];
   readonly codes: readonly Code[];
+  readonly lifetime: string;
 }
 export const Value = v1.Value as Codec<Value>;
 
@@ -168,6 +169,7 @@ export interface Template {
   readonly resources: Readonly<Record<string, number>>;
   readonly maxCalls: number;
   readonly streamAhead: number;
+  readonly scope: Lifetime | undefined;
   readonly strategy: Strategy | undefined;
 }
 export const Template = v1.Template as Codec<Template>;
@@ -760,6 +762,102 @@ export interface CollectGarbage {
 }
 export const CollectGarbage = v1.CollectGarbage as Codec<CollectGarbage>;
 
+export interface Lifetime {
+  readonly id: string;
+  readonly name: string;
+  readonly isScope: boolean;
+  readonly leftMs: number;
+}
+export const Lifetime = v1.Lifetime as Codec<Lifetime>;
+
+export interface KeptObject {
+  readonly object: HeldRef | undefined;
+  readonly value: Value | undefined;
+  readonly lifetimes: readonly Lifetime[];
+  readonly replicas: number;
+  readonly homes: readonly string[];
+}
+export const KeptObject = v1.KeptObject as Codec<KeptObject>;
+
+export interface KeepObjects {
+  readonly objects: readonly KeptObject[];
+  readonly name: string;
+  readonly namespace: string;
+}
+export const KeepObjects = v1.KeepObjects as Codec<KeepObjects>;
+
+export interface KeptObjects {
+  readonly objects: readonly KeptObject[];
+}
+export const KeptObjects = v1.KeptObjects as Codec<KeptObjects>;
+
+export interface FindKept {
+  readonly objects: readonly HeldRef[];
+  readonly here: boolean;
+}
+export const FindKept = v1.FindKept as Codec<FindKept>;
+
+export interface EndObjects {
+  readonly objects: readonly HeldRef[];
+  readonly here: boolean;
+}
+export const EndObjects = v1.EndObjects as Codec<EndObjects>;
+
+export interface Replicate {
+  readonly object: KeptObject | undefined;
+}
+export const Replicate = v1.Replicate as Codec<Replicate>;
+
+export interface ObjectsEnded {
+  readonly objects: readonly HeldRef[];
+  readonly lifetimes: readonly string[];
+}
+export const ObjectsEnded = v1.ObjectsEnded as Codec<ObjectsEnded>;
+
+export interface OpenScope {
+  readonly name: string;
+  readonly namespace: string;
+}
+export const OpenScope = v1.OpenScope as Codec<OpenScope>;
+
+export interface EndScope {
+  readonly id: string;
+}
+export const EndScope = v1.EndScope as Codec<EndScope>;
+
+export interface ScopeEnded {
+  readonly id: string;
+}
+export const ScopeEnded = v1.ScopeEnded as Codec<ScopeEnded>;
+
+export interface FindEnded {
+  readonly ids: readonly string[];
+}
+export const FindEnded = v1.FindEnded as Codec<FindEnded>;
+
+export interface EndedScopes {
+  readonly ids: readonly string[];
+}
+export const EndedScopes = v1.EndedScopes as Codec<EndedScopes>;
+
+export interface NameObject {
+  readonly name: string;
+  readonly namespace: string;
+  readonly object: HeldRef | undefined;
+}
+export const NameObject = v1.NameObject as Codec<NameObject>;
+
+export interface FindNamed {
+  readonly name: string;
+  readonly namespace: string;
+}
+export const FindNamed = v1.FindNamed as Codec<FindNamed>;
+
+export interface Unname {
+  readonly objects: readonly HeldRef[];
+}
+export const Unname = v1.Unname as Codec<Unname>;
+
 export interface Relay {
   readonly to: string;
   readonly toNode: string;
@@ -784,7 +882,7 @@ export const RelayClosed = v1.RelayClosed as Codec<RelayClosed>;
 
 export interface Call {
   /** Which of them is set. Ignored when sent. */
-  readonly body?: "createActor" | "resolveActor" | "killActor" | "placeActor" | "registerNode" | "registerJob" | "listState" | "grantSlab" | "allocateObject" | "grantDescriptors" | "fetchObject" | "readChunk" | "writeChunk" | "describeProcess" | "lookUpProcess" | "exportCode" | "fetchCode" | "createGroup" | "findGroup" | "removeGroup" | "reserveBundles" | "drainNode" | "commitKeys" | "readKeys" | "readLog" | "readStack" | "findObjects" | "findHead" | "disturb" | "joinCopies" | "leaveCopies" | undefined;
+  readonly body?: "createActor" | "resolveActor" | "killActor" | "placeActor" | "registerNode" | "registerJob" | "listState" | "grantSlab" | "allocateObject" | "grantDescriptors" | "fetchObject" | "readChunk" | "writeChunk" | "describeProcess" | "lookUpProcess" | "exportCode" | "fetchCode" | "createGroup" | "findGroup" | "removeGroup" | "reserveBundles" | "drainNode" | "commitKeys" | "readKeys" | "readLog" | "readStack" | "findObjects" | "findHead" | "disturb" | "joinCopies" | "leaveCopies" | "keepObjects" | "findKept" | "endObjects" | "replicate" | "openScope" | "endScope" | "findEnded" | "nameObject" | "findNamed" | "unname" | undefined;
   readonly id: number;
   readonly attempt: number;
   readonly origin: string;
@@ -819,12 +917,22 @@ export interface Call {
   readonly disturb: Disturb | undefined;
   readonly joinCopies: JoinCopies | undefined;
   readonly leaveCopies: LeaveCopies | undefined;
+  readonly keepObjects: KeepObjects | undefined;
+  readonly findKept: FindKept | undefined;
+  readonly endObjects: EndObjects | undefined;
+  readonly replicate: Replicate | undefined;
+  readonly openScope: OpenScope | undefined;
+  readonly endScope: EndScope | undefined;
+  readonly findEnded: FindEnded | undefined;
+  readonly nameObject: NameObject | undefined;
+  readonly findNamed: FindNamed | undefined;
+  readonly unname: Unname | undefined;
 }
 export const Call = v1.Call as Codec<Call>;
 
 export interface Answer {
   /** Which of them is set. Ignored when sent. */
-  readonly body?: "actor" | "registeredNode" | "registeredJob" | "stateRows" | "slab" | "object" | "descriptors" | "stored" | "chunk" | "done" | "process" | "death" | "codeItem" | "group" | "committed" | "entries" | "logPart" | "stack" | "places" | "headPlace" | "copySources" | undefined;
+  readonly body?: "actor" | "registeredNode" | "registeredJob" | "stateRows" | "slab" | "object" | "descriptors" | "stored" | "chunk" | "done" | "process" | "death" | "codeItem" | "group" | "committed" | "entries" | "logPart" | "stack" | "places" | "headPlace" | "copySources" | "kept" | "lifetime" | "ended" | "held" | undefined;
   readonly id: number;
   readonly failure: Failure | undefined;
   readonly actor: ActorInfo | undefined;
@@ -848,6 +956,10 @@ export interface Answer {
   readonly places: ObjectPlaces | undefined;
   readonly headPlace: HeadPlace | undefined;
   readonly copySources: CopySources | undefined;
+  readonly kept: KeptObjects | undefined;
+  readonly lifetime: Lifetime | undefined;
+  readonly ended: EndedScopes | undefined;
+  readonly held: HeldRef | undefined;
 }
 export const Answer = v1.Answer as Codec<Answer>;
 
@@ -1241,4 +1353,6 @@ export const MESSAGES = {
   agentSynced: { field: 82, codec: AgentSynced },
   quotaReport: { field: 75, codec: QuotaReport },
   quotaShare: { field: 76, codec: QuotaShare },
+  scopeEnded: { field: 81, codec: ScopeEnded },
+  objectsEnded: { field: 83, codec: ObjectsEnded },
 } as const;

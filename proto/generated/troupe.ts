@@ -1788,6 +1788,7 @@ this.error = $undefined;
 this.failure = $undefined;
 this.contained = [];
 this.codes = [];
+this.lifetime = "";
 this.kind = $undefined;
 };
 Value.encode = function (message, writer, _depth) {
@@ -1811,6 +1812,8 @@ v1.HeldRef.encode(message.contained[i], writer.uint32(42).fork(), _depth + 1).ld
 if (message.codes != null && message.codes.length)
 for (let i = 0; i < message.codes.length; ++i)
 v1.Code.encode(message.codes[i], writer.uint32(50).fork(), _depth + 1).ldelim();
+if (message.lifetime != null && $Object.hasOwnProperty.call(message, "lifetime") && message.lifetime !== "")
+writer.uint32(58).string(message.lifetime);
 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
 for (let i = 0; i < message.$unknowns.length; ++i)
 writer.raw(message.$unknowns[i]);
@@ -1823,7 +1826,7 @@ if (_depth === $undefined)
 _depth = 0;
 if (_depth > $Reader.recursionLimit)
 throw $Error("max depth exceeded");
-let end, message;
+let end, message, value;
 if (length === $undefined)
 end = reader.len;
 else {
@@ -1885,6 +1888,15 @@ break;
 if (!(message.codes && message.codes.length))
 message.codes = [];
 message.codes.push(v1.Code.decode(reader, reader.size(), $undefined, _depth + 1));
+continue;
+}
+case 7: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.lifetime = value;
+else
+message.lifetime = "";
 continue;
 }
 }
@@ -2000,6 +2012,7 @@ this.group = "";
 this.resources = $Object.create(null);
 this.maxCalls = 0;
 this.streamAhead = 0;
+this.scope = $undefined;
 this.strategy = $undefined;
 };
 Template.encode = function (message, writer, _depth) {
@@ -2028,6 +2041,8 @@ if (message.maxCalls != null && $Object.hasOwnProperty.call(message, "maxCalls")
 writer.uint32(88).uint32(message.maxCalls);
 if (message.streamAhead != null && $Object.hasOwnProperty.call(message, "streamAhead") && message.streamAhead !== 0)
 writer.uint32(96).uint32(message.streamAhead);
+if (message.scope != null && $Object.hasOwnProperty.call(message, "scope"))
+v1.Lifetime.encode(message.scope, writer.uint32(106).fork(), _depth + 1).ldelim();
 if (message.strategy != null && $Object.hasOwnProperty.call(message, "strategy"))
 v1.Strategy.encode(message.strategy, writer.uint32(162).fork(), _depth + 1).ldelim();
 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
@@ -2166,6 +2181,12 @@ if (value = reader.uint32())
 message.streamAhead = value;
 else
 message.streamAhead = 0;
+continue;
+}
+case 13: {
+if (wireType !== 2)
+break;
+message.scope = v1.Lifetime.decode(reader, reader.size(), $undefined, _depth + 1, message.scope);
 continue;
 }
 case 20: {
@@ -10455,6 +10476,1338 @@ return message;
 };
 return CollectGarbage;
 })();
+v1.Lifetime = (function() {
+const Lifetime = function () {
+this.id = "";
+this.name = "";
+this.isScope = false;
+this.leftMs = 0;
+};
+Lifetime.encode = function (message, writer, _depth) {
+if (!writer)
+writer = $Writer.create();
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $util.recursionLimit)
+throw $Error("max depth exceeded");
+if (message.id != null && $Object.hasOwnProperty.call(message, "id") && message.id !== "")
+writer.uint32(10).string(message.id);
+if (message.name != null && $Object.hasOwnProperty.call(message, "name") && message.name !== "")
+writer.uint32(18).string(message.name);
+if (message.isScope != null && $Object.hasOwnProperty.call(message, "isScope") && message.isScope !== false)
+writer.uint32(24).bool(message.isScope);
+if (message.leftMs != null && $Object.hasOwnProperty.call(message, "leftMs") && (typeof message.leftMs === "object" ? message.leftMs.low || message.leftMs.high : message.leftMs !== 0))
+writer.uint32(32).uint64(message.leftMs);
+if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+for (let i = 0; i < message.$unknowns.length; ++i)
+writer.raw(message.$unknowns[i]);
+return writer;
+};
+Lifetime.decode = function (reader, length, _end, _depth, _target) {
+if (!(reader instanceof $Reader))
+reader = $Reader.create(reader);
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $Reader.recursionLimit)
+throw $Error("max depth exceeded");
+let end, message, value;
+if (length === $undefined)
+end = reader.len;
+else {
+end = reader.pos + length;
+if (end > reader.len)
+throw $RangeError("index out of range");
+length = reader.len;
+reader.len = end;
+}
+message = _target || new v1.Lifetime();
+while (reader.pos < end) {
+let start = reader.pos;
+let tag = reader.tag();
+if (tag === _end) {
+_end = $undefined;
+break;
+}
+let wireType = tag & 7;
+switch (tag >>>= 3) {
+case 1: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.id = value;
+else
+message.id = "";
+continue;
+}
+case 2: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.name = value;
+else
+message.name = "";
+continue;
+}
+case 3: {
+if (wireType !== 0)
+break;
+if (value = reader.bool())
+message.isScope = value;
+else
+message.isScope = false;
+continue;
+}
+case 4: {
+if (wireType !== 0)
+break;
+if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+message.leftMs = value;
+else
+message.leftMs = 0;
+continue;
+}
+}
+reader.skipType(wireType, _depth, tag);
+if (!reader.discardUnknown) {
+$util.makeProp(message, "$unknowns", false);
+(message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+}
+}
+if (length !== $undefined) {
+if (reader.pos !== end)
+throw $RangeError("index out of range");
+reader.len = length;
+}
+if (_end !== $undefined)
+throw $Error("missing end group");
+return message;
+};
+return Lifetime;
+})();
+v1.KeptObject = (function() {
+const KeptObject = function () {
+this.object = $undefined;
+this.value = $undefined;
+this.lifetimes = [];
+this.replicas = 0;
+this.homes = [];
+};
+KeptObject.encode = function (message, writer, _depth) {
+if (!writer)
+writer = $Writer.create();
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $util.recursionLimit)
+throw $Error("max depth exceeded");
+if (message.object != null && $Object.hasOwnProperty.call(message, "object"))
+v1.HeldRef.encode(message.object, writer.uint32(10).fork(), _depth + 1).ldelim();
+if (message.value != null && $Object.hasOwnProperty.call(message, "value"))
+v1.Value.encode(message.value, writer.uint32(18).fork(), _depth + 1).ldelim();
+if (message.lifetimes != null && message.lifetimes.length)
+for (let i = 0; i < message.lifetimes.length; ++i)
+v1.Lifetime.encode(message.lifetimes[i], writer.uint32(26).fork(), _depth + 1).ldelim();
+if (message.replicas != null && $Object.hasOwnProperty.call(message, "replicas") && message.replicas !== 0)
+writer.uint32(32).uint32(message.replicas);
+if (message.homes != null && message.homes.length)
+for (let i = 0; i < message.homes.length; ++i)
+writer.uint32(42).string(message.homes[i]);
+if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+for (let i = 0; i < message.$unknowns.length; ++i)
+writer.raw(message.$unknowns[i]);
+return writer;
+};
+KeptObject.decode = function (reader, length, _end, _depth, _target) {
+if (!(reader instanceof $Reader))
+reader = $Reader.create(reader);
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $Reader.recursionLimit)
+throw $Error("max depth exceeded");
+let end, message, value;
+if (length === $undefined)
+end = reader.len;
+else {
+end = reader.pos + length;
+if (end > reader.len)
+throw $RangeError("index out of range");
+length = reader.len;
+reader.len = end;
+}
+message = _target || new v1.KeptObject();
+while (reader.pos < end) {
+let start = reader.pos;
+let tag = reader.tag();
+if (tag === _end) {
+_end = $undefined;
+break;
+}
+let wireType = tag & 7;
+switch (tag >>>= 3) {
+case 1: {
+if (wireType !== 2)
+break;
+message.object = v1.HeldRef.decode(reader, reader.size(), $undefined, _depth + 1, message.object);
+continue;
+}
+case 2: {
+if (wireType !== 2)
+break;
+message.value = v1.Value.decode(reader, reader.size(), $undefined, _depth + 1, message.value);
+continue;
+}
+case 3: {
+if (wireType !== 2)
+break;
+if (!(message.lifetimes && message.lifetimes.length))
+message.lifetimes = [];
+message.lifetimes.push(v1.Lifetime.decode(reader, reader.size(), $undefined, _depth + 1));
+continue;
+}
+case 4: {
+if (wireType !== 0)
+break;
+if (value = reader.uint32())
+message.replicas = value;
+else
+message.replicas = 0;
+continue;
+}
+case 5: {
+if (wireType !== 2)
+break;
+if (!(message.homes && message.homes.length))
+message.homes = [];
+message.homes.push(reader.stringVerify());
+continue;
+}
+}
+reader.skipType(wireType, _depth, tag);
+if (!reader.discardUnknown) {
+$util.makeProp(message, "$unknowns", false);
+(message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+}
+}
+if (length !== $undefined) {
+if (reader.pos !== end)
+throw $RangeError("index out of range");
+reader.len = length;
+}
+if (_end !== $undefined)
+throw $Error("missing end group");
+return message;
+};
+return KeptObject;
+})();
+v1.KeepObjects = (function() {
+const KeepObjects = function () {
+this.objects = [];
+this.name = "";
+this.namespace = "";
+};
+KeepObjects.encode = function (message, writer, _depth) {
+if (!writer)
+writer = $Writer.create();
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $util.recursionLimit)
+throw $Error("max depth exceeded");
+if (message.objects != null && message.objects.length)
+for (let i = 0; i < message.objects.length; ++i)
+v1.KeptObject.encode(message.objects[i], writer.uint32(10).fork(), _depth + 1).ldelim();
+if (message.name != null && $Object.hasOwnProperty.call(message, "name") && message.name !== "")
+writer.uint32(18).string(message.name);
+if (message.namespace != null && $Object.hasOwnProperty.call(message, "namespace") && message.namespace !== "")
+writer.uint32(26).string(message.namespace);
+if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+for (let i = 0; i < message.$unknowns.length; ++i)
+writer.raw(message.$unknowns[i]);
+return writer;
+};
+KeepObjects.decode = function (reader, length, _end, _depth, _target) {
+if (!(reader instanceof $Reader))
+reader = $Reader.create(reader);
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $Reader.recursionLimit)
+throw $Error("max depth exceeded");
+let end, message, value;
+if (length === $undefined)
+end = reader.len;
+else {
+end = reader.pos + length;
+if (end > reader.len)
+throw $RangeError("index out of range");
+length = reader.len;
+reader.len = end;
+}
+message = _target || new v1.KeepObjects();
+while (reader.pos < end) {
+let start = reader.pos;
+let tag = reader.tag();
+if (tag === _end) {
+_end = $undefined;
+break;
+}
+let wireType = tag & 7;
+switch (tag >>>= 3) {
+case 1: {
+if (wireType !== 2)
+break;
+if (!(message.objects && message.objects.length))
+message.objects = [];
+message.objects.push(v1.KeptObject.decode(reader, reader.size(), $undefined, _depth + 1));
+continue;
+}
+case 2: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.name = value;
+else
+message.name = "";
+continue;
+}
+case 3: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.namespace = value;
+else
+message.namespace = "";
+continue;
+}
+}
+reader.skipType(wireType, _depth, tag);
+if (!reader.discardUnknown) {
+$util.makeProp(message, "$unknowns", false);
+(message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+}
+}
+if (length !== $undefined) {
+if (reader.pos !== end)
+throw $RangeError("index out of range");
+reader.len = length;
+}
+if (_end !== $undefined)
+throw $Error("missing end group");
+return message;
+};
+return KeepObjects;
+})();
+v1.KeptObjects = (function() {
+const KeptObjects = function () {
+this.objects = [];
+};
+KeptObjects.encode = function (message, writer, _depth) {
+if (!writer)
+writer = $Writer.create();
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $util.recursionLimit)
+throw $Error("max depth exceeded");
+if (message.objects != null && message.objects.length)
+for (let i = 0; i < message.objects.length; ++i)
+v1.KeptObject.encode(message.objects[i], writer.uint32(10).fork(), _depth + 1).ldelim();
+if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+for (let i = 0; i < message.$unknowns.length; ++i)
+writer.raw(message.$unknowns[i]);
+return writer;
+};
+KeptObjects.decode = function (reader, length, _end, _depth, _target) {
+if (!(reader instanceof $Reader))
+reader = $Reader.create(reader);
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $Reader.recursionLimit)
+throw $Error("max depth exceeded");
+let end, message;
+if (length === $undefined)
+end = reader.len;
+else {
+end = reader.pos + length;
+if (end > reader.len)
+throw $RangeError("index out of range");
+length = reader.len;
+reader.len = end;
+}
+message = _target || new v1.KeptObjects();
+while (reader.pos < end) {
+let start = reader.pos;
+let tag = reader.tag();
+if (tag === _end) {
+_end = $undefined;
+break;
+}
+let wireType = tag & 7;
+switch (tag >>>= 3) {
+case 1: {
+if (wireType !== 2)
+break;
+if (!(message.objects && message.objects.length))
+message.objects = [];
+message.objects.push(v1.KeptObject.decode(reader, reader.size(), $undefined, _depth + 1));
+continue;
+}
+}
+reader.skipType(wireType, _depth, tag);
+if (!reader.discardUnknown) {
+$util.makeProp(message, "$unknowns", false);
+(message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+}
+}
+if (length !== $undefined) {
+if (reader.pos !== end)
+throw $RangeError("index out of range");
+reader.len = length;
+}
+if (_end !== $undefined)
+throw $Error("missing end group");
+return message;
+};
+return KeptObjects;
+})();
+v1.FindKept = (function() {
+const FindKept = function () {
+this.objects = [];
+this.here = false;
+};
+FindKept.encode = function (message, writer, _depth) {
+if (!writer)
+writer = $Writer.create();
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $util.recursionLimit)
+throw $Error("max depth exceeded");
+if (message.objects != null && message.objects.length)
+for (let i = 0; i < message.objects.length; ++i)
+v1.HeldRef.encode(message.objects[i], writer.uint32(10).fork(), _depth + 1).ldelim();
+if (message.here != null && $Object.hasOwnProperty.call(message, "here") && message.here !== false)
+writer.uint32(16).bool(message.here);
+if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+for (let i = 0; i < message.$unknowns.length; ++i)
+writer.raw(message.$unknowns[i]);
+return writer;
+};
+FindKept.decode = function (reader, length, _end, _depth, _target) {
+if (!(reader instanceof $Reader))
+reader = $Reader.create(reader);
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $Reader.recursionLimit)
+throw $Error("max depth exceeded");
+let end, message, value;
+if (length === $undefined)
+end = reader.len;
+else {
+end = reader.pos + length;
+if (end > reader.len)
+throw $RangeError("index out of range");
+length = reader.len;
+reader.len = end;
+}
+message = _target || new v1.FindKept();
+while (reader.pos < end) {
+let start = reader.pos;
+let tag = reader.tag();
+if (tag === _end) {
+_end = $undefined;
+break;
+}
+let wireType = tag & 7;
+switch (tag >>>= 3) {
+case 1: {
+if (wireType !== 2)
+break;
+if (!(message.objects && message.objects.length))
+message.objects = [];
+message.objects.push(v1.HeldRef.decode(reader, reader.size(), $undefined, _depth + 1));
+continue;
+}
+case 2: {
+if (wireType !== 0)
+break;
+if (value = reader.bool())
+message.here = value;
+else
+message.here = false;
+continue;
+}
+}
+reader.skipType(wireType, _depth, tag);
+if (!reader.discardUnknown) {
+$util.makeProp(message, "$unknowns", false);
+(message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+}
+}
+if (length !== $undefined) {
+if (reader.pos !== end)
+throw $RangeError("index out of range");
+reader.len = length;
+}
+if (_end !== $undefined)
+throw $Error("missing end group");
+return message;
+};
+return FindKept;
+})();
+v1.EndObjects = (function() {
+const EndObjects = function () {
+this.objects = [];
+this.here = false;
+};
+EndObjects.encode = function (message, writer, _depth) {
+if (!writer)
+writer = $Writer.create();
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $util.recursionLimit)
+throw $Error("max depth exceeded");
+if (message.objects != null && message.objects.length)
+for (let i = 0; i < message.objects.length; ++i)
+v1.HeldRef.encode(message.objects[i], writer.uint32(10).fork(), _depth + 1).ldelim();
+if (message.here != null && $Object.hasOwnProperty.call(message, "here") && message.here !== false)
+writer.uint32(16).bool(message.here);
+if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+for (let i = 0; i < message.$unknowns.length; ++i)
+writer.raw(message.$unknowns[i]);
+return writer;
+};
+EndObjects.decode = function (reader, length, _end, _depth, _target) {
+if (!(reader instanceof $Reader))
+reader = $Reader.create(reader);
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $Reader.recursionLimit)
+throw $Error("max depth exceeded");
+let end, message, value;
+if (length === $undefined)
+end = reader.len;
+else {
+end = reader.pos + length;
+if (end > reader.len)
+throw $RangeError("index out of range");
+length = reader.len;
+reader.len = end;
+}
+message = _target || new v1.EndObjects();
+while (reader.pos < end) {
+let start = reader.pos;
+let tag = reader.tag();
+if (tag === _end) {
+_end = $undefined;
+break;
+}
+let wireType = tag & 7;
+switch (tag >>>= 3) {
+case 1: {
+if (wireType !== 2)
+break;
+if (!(message.objects && message.objects.length))
+message.objects = [];
+message.objects.push(v1.HeldRef.decode(reader, reader.size(), $undefined, _depth + 1));
+continue;
+}
+case 2: {
+if (wireType !== 0)
+break;
+if (value = reader.bool())
+message.here = value;
+else
+message.here = false;
+continue;
+}
+}
+reader.skipType(wireType, _depth, tag);
+if (!reader.discardUnknown) {
+$util.makeProp(message, "$unknowns", false);
+(message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+}
+}
+if (length !== $undefined) {
+if (reader.pos !== end)
+throw $RangeError("index out of range");
+reader.len = length;
+}
+if (_end !== $undefined)
+throw $Error("missing end group");
+return message;
+};
+return EndObjects;
+})();
+v1.Replicate = (function() {
+const Replicate = function () {
+this.object = $undefined;
+};
+Replicate.encode = function (message, writer, _depth) {
+if (!writer)
+writer = $Writer.create();
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $util.recursionLimit)
+throw $Error("max depth exceeded");
+if (message.object != null && $Object.hasOwnProperty.call(message, "object"))
+v1.KeptObject.encode(message.object, writer.uint32(10).fork(), _depth + 1).ldelim();
+if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+for (let i = 0; i < message.$unknowns.length; ++i)
+writer.raw(message.$unknowns[i]);
+return writer;
+};
+Replicate.decode = function (reader, length, _end, _depth, _target) {
+if (!(reader instanceof $Reader))
+reader = $Reader.create(reader);
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $Reader.recursionLimit)
+throw $Error("max depth exceeded");
+let end, message, value;
+if (length === $undefined)
+end = reader.len;
+else {
+end = reader.pos + length;
+if (end > reader.len)
+throw $RangeError("index out of range");
+length = reader.len;
+reader.len = end;
+}
+message = _target || new v1.Replicate();
+while (reader.pos < end) {
+let start = reader.pos;
+let tag = reader.tag();
+if (tag === _end) {
+_end = $undefined;
+break;
+}
+let wireType = tag & 7;
+switch (tag >>>= 3) {
+case 1: {
+if (wireType !== 2)
+break;
+message.object = v1.KeptObject.decode(reader, reader.size(), $undefined, _depth + 1, message.object);
+continue;
+}
+}
+reader.skipType(wireType, _depth, tag);
+if (!reader.discardUnknown) {
+$util.makeProp(message, "$unknowns", false);
+(message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+}
+}
+if (length !== $undefined) {
+if (reader.pos !== end)
+throw $RangeError("index out of range");
+reader.len = length;
+}
+if (_end !== $undefined)
+throw $Error("missing end group");
+return message;
+};
+return Replicate;
+})();
+v1.ObjectsEnded = (function() {
+const ObjectsEnded = function () {
+this.objects = [];
+this.lifetimes = [];
+};
+ObjectsEnded.encode = function (message, writer, _depth) {
+if (!writer)
+writer = $Writer.create();
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $util.recursionLimit)
+throw $Error("max depth exceeded");
+if (message.objects != null && message.objects.length)
+for (let i = 0; i < message.objects.length; ++i)
+v1.HeldRef.encode(message.objects[i], writer.uint32(10).fork(), _depth + 1).ldelim();
+if (message.lifetimes != null && message.lifetimes.length)
+for (let i = 0; i < message.lifetimes.length; ++i)
+writer.uint32(18).string(message.lifetimes[i]);
+if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+for (let i = 0; i < message.$unknowns.length; ++i)
+writer.raw(message.$unknowns[i]);
+return writer;
+};
+ObjectsEnded.decode = function (reader, length, _end, _depth, _target) {
+if (!(reader instanceof $Reader))
+reader = $Reader.create(reader);
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $Reader.recursionLimit)
+throw $Error("max depth exceeded");
+let end, message;
+if (length === $undefined)
+end = reader.len;
+else {
+end = reader.pos + length;
+if (end > reader.len)
+throw $RangeError("index out of range");
+length = reader.len;
+reader.len = end;
+}
+message = _target || new v1.ObjectsEnded();
+while (reader.pos < end) {
+let start = reader.pos;
+let tag = reader.tag();
+if (tag === _end) {
+_end = $undefined;
+break;
+}
+let wireType = tag & 7;
+switch (tag >>>= 3) {
+case 1: {
+if (wireType !== 2)
+break;
+if (!(message.objects && message.objects.length))
+message.objects = [];
+message.objects.push(v1.HeldRef.decode(reader, reader.size(), $undefined, _depth + 1));
+continue;
+}
+case 2: {
+if (wireType !== 2)
+break;
+if (!(message.lifetimes && message.lifetimes.length))
+message.lifetimes = [];
+message.lifetimes.push(reader.stringVerify());
+continue;
+}
+}
+reader.skipType(wireType, _depth, tag);
+if (!reader.discardUnknown) {
+$util.makeProp(message, "$unknowns", false);
+(message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+}
+}
+if (length !== $undefined) {
+if (reader.pos !== end)
+throw $RangeError("index out of range");
+reader.len = length;
+}
+if (_end !== $undefined)
+throw $Error("missing end group");
+return message;
+};
+return ObjectsEnded;
+})();
+v1.OpenScope = (function() {
+const OpenScope = function () {
+this.name = "";
+this.namespace = "";
+};
+OpenScope.encode = function (message, writer, _depth) {
+if (!writer)
+writer = $Writer.create();
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $util.recursionLimit)
+throw $Error("max depth exceeded");
+if (message.name != null && $Object.hasOwnProperty.call(message, "name") && message.name !== "")
+writer.uint32(10).string(message.name);
+if (message.namespace != null && $Object.hasOwnProperty.call(message, "namespace") && message.namespace !== "")
+writer.uint32(18).string(message.namespace);
+if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+for (let i = 0; i < message.$unknowns.length; ++i)
+writer.raw(message.$unknowns[i]);
+return writer;
+};
+OpenScope.decode = function (reader, length, _end, _depth, _target) {
+if (!(reader instanceof $Reader))
+reader = $Reader.create(reader);
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $Reader.recursionLimit)
+throw $Error("max depth exceeded");
+let end, message, value;
+if (length === $undefined)
+end = reader.len;
+else {
+end = reader.pos + length;
+if (end > reader.len)
+throw $RangeError("index out of range");
+length = reader.len;
+reader.len = end;
+}
+message = _target || new v1.OpenScope();
+while (reader.pos < end) {
+let start = reader.pos;
+let tag = reader.tag();
+if (tag === _end) {
+_end = $undefined;
+break;
+}
+let wireType = tag & 7;
+switch (tag >>>= 3) {
+case 1: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.name = value;
+else
+message.name = "";
+continue;
+}
+case 2: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.namespace = value;
+else
+message.namespace = "";
+continue;
+}
+}
+reader.skipType(wireType, _depth, tag);
+if (!reader.discardUnknown) {
+$util.makeProp(message, "$unknowns", false);
+(message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+}
+}
+if (length !== $undefined) {
+if (reader.pos !== end)
+throw $RangeError("index out of range");
+reader.len = length;
+}
+if (_end !== $undefined)
+throw $Error("missing end group");
+return message;
+};
+return OpenScope;
+})();
+v1.EndScope = (function() {
+const EndScope = function () {
+this.id = "";
+};
+EndScope.encode = function (message, writer, _depth) {
+if (!writer)
+writer = $Writer.create();
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $util.recursionLimit)
+throw $Error("max depth exceeded");
+if (message.id != null && $Object.hasOwnProperty.call(message, "id") && message.id !== "")
+writer.uint32(10).string(message.id);
+if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+for (let i = 0; i < message.$unknowns.length; ++i)
+writer.raw(message.$unknowns[i]);
+return writer;
+};
+EndScope.decode = function (reader, length, _end, _depth, _target) {
+if (!(reader instanceof $Reader))
+reader = $Reader.create(reader);
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $Reader.recursionLimit)
+throw $Error("max depth exceeded");
+let end, message, value;
+if (length === $undefined)
+end = reader.len;
+else {
+end = reader.pos + length;
+if (end > reader.len)
+throw $RangeError("index out of range");
+length = reader.len;
+reader.len = end;
+}
+message = _target || new v1.EndScope();
+while (reader.pos < end) {
+let start = reader.pos;
+let tag = reader.tag();
+if (tag === _end) {
+_end = $undefined;
+break;
+}
+let wireType = tag & 7;
+switch (tag >>>= 3) {
+case 1: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.id = value;
+else
+message.id = "";
+continue;
+}
+}
+reader.skipType(wireType, _depth, tag);
+if (!reader.discardUnknown) {
+$util.makeProp(message, "$unknowns", false);
+(message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+}
+}
+if (length !== $undefined) {
+if (reader.pos !== end)
+throw $RangeError("index out of range");
+reader.len = length;
+}
+if (_end !== $undefined)
+throw $Error("missing end group");
+return message;
+};
+return EndScope;
+})();
+v1.ScopeEnded = (function() {
+const ScopeEnded = function () {
+this.id = "";
+};
+ScopeEnded.encode = function (message, writer, _depth) {
+if (!writer)
+writer = $Writer.create();
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $util.recursionLimit)
+throw $Error("max depth exceeded");
+if (message.id != null && $Object.hasOwnProperty.call(message, "id") && message.id !== "")
+writer.uint32(10).string(message.id);
+if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+for (let i = 0; i < message.$unknowns.length; ++i)
+writer.raw(message.$unknowns[i]);
+return writer;
+};
+ScopeEnded.decode = function (reader, length, _end, _depth, _target) {
+if (!(reader instanceof $Reader))
+reader = $Reader.create(reader);
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $Reader.recursionLimit)
+throw $Error("max depth exceeded");
+let end, message, value;
+if (length === $undefined)
+end = reader.len;
+else {
+end = reader.pos + length;
+if (end > reader.len)
+throw $RangeError("index out of range");
+length = reader.len;
+reader.len = end;
+}
+message = _target || new v1.ScopeEnded();
+while (reader.pos < end) {
+let start = reader.pos;
+let tag = reader.tag();
+if (tag === _end) {
+_end = $undefined;
+break;
+}
+let wireType = tag & 7;
+switch (tag >>>= 3) {
+case 1: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.id = value;
+else
+message.id = "";
+continue;
+}
+}
+reader.skipType(wireType, _depth, tag);
+if (!reader.discardUnknown) {
+$util.makeProp(message, "$unknowns", false);
+(message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+}
+}
+if (length !== $undefined) {
+if (reader.pos !== end)
+throw $RangeError("index out of range");
+reader.len = length;
+}
+if (_end !== $undefined)
+throw $Error("missing end group");
+return message;
+};
+return ScopeEnded;
+})();
+v1.FindEnded = (function() {
+const FindEnded = function () {
+this.ids = [];
+};
+FindEnded.encode = function (message, writer, _depth) {
+if (!writer)
+writer = $Writer.create();
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $util.recursionLimit)
+throw $Error("max depth exceeded");
+if (message.ids != null && message.ids.length)
+for (let i = 0; i < message.ids.length; ++i)
+writer.uint32(10).string(message.ids[i]);
+if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+for (let i = 0; i < message.$unknowns.length; ++i)
+writer.raw(message.$unknowns[i]);
+return writer;
+};
+FindEnded.decode = function (reader, length, _end, _depth, _target) {
+if (!(reader instanceof $Reader))
+reader = $Reader.create(reader);
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $Reader.recursionLimit)
+throw $Error("max depth exceeded");
+let end, message;
+if (length === $undefined)
+end = reader.len;
+else {
+end = reader.pos + length;
+if (end > reader.len)
+throw $RangeError("index out of range");
+length = reader.len;
+reader.len = end;
+}
+message = _target || new v1.FindEnded();
+while (reader.pos < end) {
+let start = reader.pos;
+let tag = reader.tag();
+if (tag === _end) {
+_end = $undefined;
+break;
+}
+let wireType = tag & 7;
+switch (tag >>>= 3) {
+case 1: {
+if (wireType !== 2)
+break;
+if (!(message.ids && message.ids.length))
+message.ids = [];
+message.ids.push(reader.stringVerify());
+continue;
+}
+}
+reader.skipType(wireType, _depth, tag);
+if (!reader.discardUnknown) {
+$util.makeProp(message, "$unknowns", false);
+(message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+}
+}
+if (length !== $undefined) {
+if (reader.pos !== end)
+throw $RangeError("index out of range");
+reader.len = length;
+}
+if (_end !== $undefined)
+throw $Error("missing end group");
+return message;
+};
+return FindEnded;
+})();
+v1.EndedScopes = (function() {
+const EndedScopes = function () {
+this.ids = [];
+};
+EndedScopes.encode = function (message, writer, _depth) {
+if (!writer)
+writer = $Writer.create();
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $util.recursionLimit)
+throw $Error("max depth exceeded");
+if (message.ids != null && message.ids.length)
+for (let i = 0; i < message.ids.length; ++i)
+writer.uint32(10).string(message.ids[i]);
+if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+for (let i = 0; i < message.$unknowns.length; ++i)
+writer.raw(message.$unknowns[i]);
+return writer;
+};
+EndedScopes.decode = function (reader, length, _end, _depth, _target) {
+if (!(reader instanceof $Reader))
+reader = $Reader.create(reader);
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $Reader.recursionLimit)
+throw $Error("max depth exceeded");
+let end, message;
+if (length === $undefined)
+end = reader.len;
+else {
+end = reader.pos + length;
+if (end > reader.len)
+throw $RangeError("index out of range");
+length = reader.len;
+reader.len = end;
+}
+message = _target || new v1.EndedScopes();
+while (reader.pos < end) {
+let start = reader.pos;
+let tag = reader.tag();
+if (tag === _end) {
+_end = $undefined;
+break;
+}
+let wireType = tag & 7;
+switch (tag >>>= 3) {
+case 1: {
+if (wireType !== 2)
+break;
+if (!(message.ids && message.ids.length))
+message.ids = [];
+message.ids.push(reader.stringVerify());
+continue;
+}
+}
+reader.skipType(wireType, _depth, tag);
+if (!reader.discardUnknown) {
+$util.makeProp(message, "$unknowns", false);
+(message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+}
+}
+if (length !== $undefined) {
+if (reader.pos !== end)
+throw $RangeError("index out of range");
+reader.len = length;
+}
+if (_end !== $undefined)
+throw $Error("missing end group");
+return message;
+};
+return EndedScopes;
+})();
+v1.NameObject = (function() {
+const NameObject = function () {
+this.name = "";
+this.namespace = "";
+this.object = $undefined;
+};
+NameObject.encode = function (message, writer, _depth) {
+if (!writer)
+writer = $Writer.create();
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $util.recursionLimit)
+throw $Error("max depth exceeded");
+if (message.name != null && $Object.hasOwnProperty.call(message, "name") && message.name !== "")
+writer.uint32(10).string(message.name);
+if (message.namespace != null && $Object.hasOwnProperty.call(message, "namespace") && message.namespace !== "")
+writer.uint32(18).string(message.namespace);
+if (message.object != null && $Object.hasOwnProperty.call(message, "object"))
+v1.HeldRef.encode(message.object, writer.uint32(26).fork(), _depth + 1).ldelim();
+if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+for (let i = 0; i < message.$unknowns.length; ++i)
+writer.raw(message.$unknowns[i]);
+return writer;
+};
+NameObject.decode = function (reader, length, _end, _depth, _target) {
+if (!(reader instanceof $Reader))
+reader = $Reader.create(reader);
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $Reader.recursionLimit)
+throw $Error("max depth exceeded");
+let end, message, value;
+if (length === $undefined)
+end = reader.len;
+else {
+end = reader.pos + length;
+if (end > reader.len)
+throw $RangeError("index out of range");
+length = reader.len;
+reader.len = end;
+}
+message = _target || new v1.NameObject();
+while (reader.pos < end) {
+let start = reader.pos;
+let tag = reader.tag();
+if (tag === _end) {
+_end = $undefined;
+break;
+}
+let wireType = tag & 7;
+switch (tag >>>= 3) {
+case 1: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.name = value;
+else
+message.name = "";
+continue;
+}
+case 2: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.namespace = value;
+else
+message.namespace = "";
+continue;
+}
+case 3: {
+if (wireType !== 2)
+break;
+message.object = v1.HeldRef.decode(reader, reader.size(), $undefined, _depth + 1, message.object);
+continue;
+}
+}
+reader.skipType(wireType, _depth, tag);
+if (!reader.discardUnknown) {
+$util.makeProp(message, "$unknowns", false);
+(message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+}
+}
+if (length !== $undefined) {
+if (reader.pos !== end)
+throw $RangeError("index out of range");
+reader.len = length;
+}
+if (_end !== $undefined)
+throw $Error("missing end group");
+return message;
+};
+return NameObject;
+})();
+v1.FindNamed = (function() {
+const FindNamed = function () {
+this.name = "";
+this.namespace = "";
+};
+FindNamed.encode = function (message, writer, _depth) {
+if (!writer)
+writer = $Writer.create();
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $util.recursionLimit)
+throw $Error("max depth exceeded");
+if (message.name != null && $Object.hasOwnProperty.call(message, "name") && message.name !== "")
+writer.uint32(10).string(message.name);
+if (message.namespace != null && $Object.hasOwnProperty.call(message, "namespace") && message.namespace !== "")
+writer.uint32(18).string(message.namespace);
+if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+for (let i = 0; i < message.$unknowns.length; ++i)
+writer.raw(message.$unknowns[i]);
+return writer;
+};
+FindNamed.decode = function (reader, length, _end, _depth, _target) {
+if (!(reader instanceof $Reader))
+reader = $Reader.create(reader);
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $Reader.recursionLimit)
+throw $Error("max depth exceeded");
+let end, message, value;
+if (length === $undefined)
+end = reader.len;
+else {
+end = reader.pos + length;
+if (end > reader.len)
+throw $RangeError("index out of range");
+length = reader.len;
+reader.len = end;
+}
+message = _target || new v1.FindNamed();
+while (reader.pos < end) {
+let start = reader.pos;
+let tag = reader.tag();
+if (tag === _end) {
+_end = $undefined;
+break;
+}
+let wireType = tag & 7;
+switch (tag >>>= 3) {
+case 1: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.name = value;
+else
+message.name = "";
+continue;
+}
+case 2: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.namespace = value;
+else
+message.namespace = "";
+continue;
+}
+}
+reader.skipType(wireType, _depth, tag);
+if (!reader.discardUnknown) {
+$util.makeProp(message, "$unknowns", false);
+(message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+}
+}
+if (length !== $undefined) {
+if (reader.pos !== end)
+throw $RangeError("index out of range");
+reader.len = length;
+}
+if (_end !== $undefined)
+throw $Error("missing end group");
+return message;
+};
+return FindNamed;
+})();
+v1.Unname = (function() {
+const Unname = function () {
+this.objects = [];
+};
+Unname.encode = function (message, writer, _depth) {
+if (!writer)
+writer = $Writer.create();
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $util.recursionLimit)
+throw $Error("max depth exceeded");
+if (message.objects != null && message.objects.length)
+for (let i = 0; i < message.objects.length; ++i)
+v1.HeldRef.encode(message.objects[i], writer.uint32(10).fork(), _depth + 1).ldelim();
+if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+for (let i = 0; i < message.$unknowns.length; ++i)
+writer.raw(message.$unknowns[i]);
+return writer;
+};
+Unname.decode = function (reader, length, _end, _depth, _target) {
+if (!(reader instanceof $Reader))
+reader = $Reader.create(reader);
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $Reader.recursionLimit)
+throw $Error("max depth exceeded");
+let end, message;
+if (length === $undefined)
+end = reader.len;
+else {
+end = reader.pos + length;
+if (end > reader.len)
+throw $RangeError("index out of range");
+length = reader.len;
+reader.len = end;
+}
+message = _target || new v1.Unname();
+while (reader.pos < end) {
+let start = reader.pos;
+let tag = reader.tag();
+if (tag === _end) {
+_end = $undefined;
+break;
+}
+let wireType = tag & 7;
+switch (tag >>>= 3) {
+case 1: {
+if (wireType !== 2)
+break;
+if (!(message.objects && message.objects.length))
+message.objects = [];
+message.objects.push(v1.HeldRef.decode(reader, reader.size(), $undefined, _depth + 1));
+continue;
+}
+}
+reader.skipType(wireType, _depth, tag);
+if (!reader.discardUnknown) {
+$util.makeProp(message, "$unknowns", false);
+(message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+}
+}
+if (length !== $undefined) {
+if (reader.pos !== end)
+throw $RangeError("index out of range");
+reader.len = length;
+}
+if (_end !== $undefined)
+throw $Error("missing end group");
+return message;
+};
+return Unname;
+})();
 v1.Relay = (function() {
 const Relay = function () {
 this.to = "";
@@ -10776,6 +12129,16 @@ this.findHead = $undefined;
 this.disturb = $undefined;
 this.joinCopies = $undefined;
 this.leaveCopies = $undefined;
+this.keepObjects = $undefined;
+this.findKept = $undefined;
+this.endObjects = $undefined;
+this.replicate = $undefined;
+this.openScope = $undefined;
+this.endScope = $undefined;
+this.findEnded = $undefined;
+this.nameObject = $undefined;
+this.findNamed = $undefined;
+this.unname = $undefined;
 this.body = $undefined;
 };
 Call.encode = function (message, writer, _depth) {
@@ -10853,6 +12216,26 @@ if (message.readLog != null && $Object.hasOwnProperty.call(message, "readLog"))
 v1.ReadLog.encode(message.readLog, writer.uint32(482).fork(), _depth + 1).ldelim();
 if (message.readStack != null && $Object.hasOwnProperty.call(message, "readStack"))
 v1.ReadStack.encode(message.readStack, writer.uint32(490).fork(), _depth + 1).ldelim();
+if (message.keepObjects != null && $Object.hasOwnProperty.call(message, "keepObjects"))
+v1.KeepObjects.encode(message.keepObjects, writer.uint32(642).fork(), _depth + 1).ldelim();
+if (message.findKept != null && $Object.hasOwnProperty.call(message, "findKept"))
+v1.FindKept.encode(message.findKept, writer.uint32(650).fork(), _depth + 1).ldelim();
+if (message.endObjects != null && $Object.hasOwnProperty.call(message, "endObjects"))
+v1.EndObjects.encode(message.endObjects, writer.uint32(658).fork(), _depth + 1).ldelim();
+if (message.replicate != null && $Object.hasOwnProperty.call(message, "replicate"))
+v1.Replicate.encode(message.replicate, writer.uint32(666).fork(), _depth + 1).ldelim();
+if (message.openScope != null && $Object.hasOwnProperty.call(message, "openScope"))
+v1.OpenScope.encode(message.openScope, writer.uint32(674).fork(), _depth + 1).ldelim();
+if (message.endScope != null && $Object.hasOwnProperty.call(message, "endScope"))
+v1.EndScope.encode(message.endScope, writer.uint32(682).fork(), _depth + 1).ldelim();
+if (message.findEnded != null && $Object.hasOwnProperty.call(message, "findEnded"))
+v1.FindEnded.encode(message.findEnded, writer.uint32(690).fork(), _depth + 1).ldelim();
+if (message.nameObject != null && $Object.hasOwnProperty.call(message, "nameObject"))
+v1.NameObject.encode(message.nameObject, writer.uint32(698).fork(), _depth + 1).ldelim();
+if (message.findNamed != null && $Object.hasOwnProperty.call(message, "findNamed"))
+v1.FindNamed.encode(message.findNamed, writer.uint32(706).fork(), _depth + 1).ldelim();
+if (message.unname != null && $Object.hasOwnProperty.call(message, "unname"))
+v1.Unname.encode(message.unname, writer.uint32(714).fork(), _depth + 1).ldelim();
 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
 for (let i = 0; i < message.$unknowns.length; ++i)
 writer.raw(message.$unknowns[i]);
@@ -11129,6 +12512,76 @@ message.leaveCopies = v1.LeaveCopies.decode(reader, reader.size(), $undefined, _
 message.body = "leaveCopies";
 continue;
 }
+case 80: {
+if (wireType !== 2)
+break;
+message.keepObjects = v1.KeepObjects.decode(reader, reader.size(), $undefined, _depth + 1, message.keepObjects);
+message.body = "keepObjects";
+continue;
+}
+case 81: {
+if (wireType !== 2)
+break;
+message.findKept = v1.FindKept.decode(reader, reader.size(), $undefined, _depth + 1, message.findKept);
+message.body = "findKept";
+continue;
+}
+case 82: {
+if (wireType !== 2)
+break;
+message.endObjects = v1.EndObjects.decode(reader, reader.size(), $undefined, _depth + 1, message.endObjects);
+message.body = "endObjects";
+continue;
+}
+case 83: {
+if (wireType !== 2)
+break;
+message.replicate = v1.Replicate.decode(reader, reader.size(), $undefined, _depth + 1, message.replicate);
+message.body = "replicate";
+continue;
+}
+case 84: {
+if (wireType !== 2)
+break;
+message.openScope = v1.OpenScope.decode(reader, reader.size(), $undefined, _depth + 1, message.openScope);
+message.body = "openScope";
+continue;
+}
+case 85: {
+if (wireType !== 2)
+break;
+message.endScope = v1.EndScope.decode(reader, reader.size(), $undefined, _depth + 1, message.endScope);
+message.body = "endScope";
+continue;
+}
+case 86: {
+if (wireType !== 2)
+break;
+message.findEnded = v1.FindEnded.decode(reader, reader.size(), $undefined, _depth + 1, message.findEnded);
+message.body = "findEnded";
+continue;
+}
+case 87: {
+if (wireType !== 2)
+break;
+message.nameObject = v1.NameObject.decode(reader, reader.size(), $undefined, _depth + 1, message.nameObject);
+message.body = "nameObject";
+continue;
+}
+case 88: {
+if (wireType !== 2)
+break;
+message.findNamed = v1.FindNamed.decode(reader, reader.size(), $undefined, _depth + 1, message.findNamed);
+message.body = "findNamed";
+continue;
+}
+case 89: {
+if (wireType !== 2)
+break;
+message.unname = v1.Unname.decode(reader, reader.size(), $undefined, _depth + 1, message.unname);
+message.body = "unname";
+continue;
+}
 }
 reader.skipType(wireType, _depth, tag);
 if (!reader.discardUnknown) {
@@ -11172,6 +12625,10 @@ this.stack = $undefined;
 this.places = $undefined;
 this.headPlace = $undefined;
 this.copySources = $undefined;
+this.kept = $undefined;
+this.lifetime = $undefined;
+this.ended = $undefined;
+this.held = $undefined;
 this.body = $undefined;
 };
 Answer.encode = function (message, writer, _depth) {
@@ -11227,6 +12684,14 @@ if (message.logPart != null && $Object.hasOwnProperty.call(message, "logPart"))
 v1.LogPart.encode(message.logPart, writer.uint32(482).fork(), _depth + 1).ldelim();
 if (message.stack != null && $Object.hasOwnProperty.call(message, "stack"))
 v1.StackTold.encode(message.stack, writer.uint32(490).fork(), _depth + 1).ldelim();
+if (message.kept != null && $Object.hasOwnProperty.call(message, "kept"))
+v1.KeptObjects.encode(message.kept, writer.uint32(642).fork(), _depth + 1).ldelim();
+if (message.lifetime != null && $Object.hasOwnProperty.call(message, "lifetime"))
+v1.Lifetime.encode(message.lifetime, writer.uint32(650).fork(), _depth + 1).ldelim();
+if (message.ended != null && $Object.hasOwnProperty.call(message, "ended"))
+v1.EndedScopes.encode(message.ended, writer.uint32(658).fork(), _depth + 1).ldelim();
+if (message.held != null && $Object.hasOwnProperty.call(message, "held"))
+v1.HeldRef.encode(message.held, writer.uint32(666).fork(), _depth + 1).ldelim();
 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
 for (let i = 0; i < message.$unknowns.length; ++i)
 writer.raw(message.$unknowns[i]);
@@ -11419,6 +12884,34 @@ if (wireType !== 2)
 break;
 message.copySources = v1.CopySources.decode(reader, reader.size(), $undefined, _depth + 1, message.copySources);
 message.body = "copySources";
+continue;
+}
+case 80: {
+if (wireType !== 2)
+break;
+message.kept = v1.KeptObjects.decode(reader, reader.size(), $undefined, _depth + 1, message.kept);
+message.body = "kept";
+continue;
+}
+case 81: {
+if (wireType !== 2)
+break;
+message.lifetime = v1.Lifetime.decode(reader, reader.size(), $undefined, _depth + 1, message.lifetime);
+message.body = "lifetime";
+continue;
+}
+case 82: {
+if (wireType !== 2)
+break;
+message.ended = v1.EndedScopes.decode(reader, reader.size(), $undefined, _depth + 1, message.ended);
+message.body = "ended";
+continue;
+}
+case 83: {
+if (wireType !== 2)
+break;
+message.held = v1.HeldRef.decode(reader, reader.size(), $undefined, _depth + 1, message.held);
+message.body = "held";
 continue;
 }
 }

@@ -6,6 +6,7 @@ import { CODE_WAIT_MS } from "../head/index.ts";
 import type { AnswerBody, ExportCode, FetchCode, Stored } from "../transport/index.ts";
 import type { AgentObjects } from "./agent-objects.ts";
 import type { HeadLink } from "./head-link.ts";
+import { once } from "./once.ts";
 
 /** Bytes of small items that are kept; what goes first is asked for again. */
 export const CACHE_BYTES = 64 * 1024 * 1024;
@@ -146,16 +147,6 @@ export class AgentCode {
   #forget(id: string, item: Item): void {
     if (this.#items.delete(id)) this.#bytes -= item.bytes.length;
   }
-}
-
-/** What is under way already, or the work begun now. */
-function once(underway: Map<string, Promise<Item>>, key: string, work: () => Promise<Item>): Promise<Item> {
-  let working = underway.get(key);
-  if (working === undefined) {
-    working = work().finally(() => underway.delete(key));
-    underway.set(key, working);
-  }
-  return working;
 }
 
 function isSame(one: Stored, other: Stored): boolean {

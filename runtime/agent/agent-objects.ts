@@ -20,6 +20,7 @@ import { AgentSpilling, type SpillSpace } from "./agent-spilling.ts";
 import { FarObjects } from "./far-objects.ts";
 import { HeldObjects } from "./held-objects.ts";
 import { CHUNK_BYTES } from "./incoming-object.ts";
+import { once } from "./once.ts";
 import { Orphans, type GoneOwner } from "./orphans.ts";
 import type { Peers } from "./peers.ts";
 import { ServedObjects } from "./served-objects.ts";
@@ -64,6 +65,8 @@ export class AgentObjects {
   readonly #network: PeerNetwork;
   readonly #transfers: Transfers;
   readonly #served: ServedObjects;
+  /** Freed by their lifetimes alone, not by their owners or because those are gone. */
+  readonly #kept = new Set<string>();
 
   constructor(parts: AgentObjectsParts) {
     this.#parts = parts;
@@ -71,7 +74,7 @@ export class AgentObjects {
     this.#held = new HeldObjects(clock, parts.client);
     this.#spilling = space && new AgentSpilling(host, space, (handle) => this.#dropCopyAt(handle));
     this.#room = new AgentRoom({ clock, nodeId, host, spilling: this.#spilling, space, press });
-    this.#orphans = new Orphans(parts.clock, parts.host, ({ slot, generation }) => this.freeLocal(slot, generation));
+    this.#orphans = new Orphans(parts.clock, parts.host, (handle) => this.#freeUnlessKept(handle));
     this.#network = new PeerNetwork(parts);
     this.#transfers = new Transfers({ clock, client, capacity: host.stats().capacity, network: this.#network });
     const { counts } = this.#transfers;
@@ -148,12 +151,16 @@ export class AgentObjects {
       this.#parts.peers.connect(message.node).then(tell, () => {});
       return;
     }
-    message.slots.forEach((slot, index) => this.freeLocal(slot, message.generations[index]));
+    message.slots.forEach((slot, index) => this.#freeUnlessKept({ slot, generation: message.generations[index] }));
   }
 
   freeLocal(slot: number, generation: number): void {
     this.#parts.host.free({ slot, generation });
     this.#spilling?.freed({ slot, generation });
+    const handle = handleKey({ slot, generation });
+    this.#kept.delete(handle);
+    const copied = this.#copyKeys.get(handle);
+    if (copied !== undefined && this.#copyKeys.delete(handle)) this.#copies.delete(copied);
     for (const node of this.#served.freed({ slot, generation })) {
       this.#parts.peers.find(node)?.send("freeObjects", { node: this.#parts.nodeId, slots: [slot], generations: [generation] });
     }
@@ -240,6 +247,26 @@ export class AgentObjects {
     return node === nodeId && host.give({ slot, generation }, clientNumber);
   }
 
+  /** An object of this node stays until `freeLocal`, whatever becomes of its owner. False when it is gone. */
+  keep(stored: Stored): boolean {
+    if (!this.adopt(stored)) return false;
+    this.#kept.add(handleKey(stored));
+    return true;
+  }
+
+  /** A small value as an object of this node. */
+  async write(bytes: Uint8Array): Promise<Stored> {
+    const target = await this.#parts.client.create(bytes.length);
+    try {
+      await target.write(0, bytes);
+    } catch (error) {
+      target.abort();
+      throw error;
+    }
+    const { slot, generation } = target.seal();
+    return { node: this.#parts.nodeId, slot, generation, size: bytes.length, sum: 0 };
+  }
+
   nodeDied(node: string): void {
     this.ownerGone({ node });
     this.#served.nodeDied(node);
@@ -299,6 +326,10 @@ export class AgentObjects {
     return new ObjectLostError(`object ${slot}/${generation} is not in the store of node ${this.#parts.nodeId}`);
   }
 
+  #freeUnlessKept({ slot, generation }: ObjectHandle): void {
+    if (!this.#kept.has(handleKey({ slot, generation }))) this.freeLocal(slot, generation);
+  }
+
   #isHere({ slot, generation }: ObjectHandle): boolean {
     return this.#parts.host.whereabouts({ slot, generation }) !== "gone";
   }
@@ -324,7 +355,7 @@ export class AgentObjects {
     this.#transfers.freed(key);
     if (copy !== undefined) this.#dropCopy(key, copy);
     // A free for an object of this node itself, passed on by its owner's agent.
-    else if (node === this.#parts.nodeId) this.freeLocal(slot, generation);
+    else if (node === this.#parts.nodeId) this.#freeUnlessKept({ slot, generation });
   }
 
   #dropCopy(key: string, copy: Draft<Stored>): void {
@@ -348,16 +379,6 @@ const FETCH_TRIES = 100;
 
 function handleKey({ slot, generation }: Draft<Stored>): string {
   return `${slot}/${generation}`;
-}
-
-/** What is under way already, or the work begun now. */
-function once<T>(underway: Map<string, Promise<T>>, key: string, work: () => Promise<T>): Promise<T> {
-  let working = underway.get(key);
-  if (working === undefined) {
-    working = work().finally(() => underway.delete(key));
-    underway.set(key, working);
-  }
-  return working;
 }
 
 const NOWHERE: Draft<Stored> = { node: "" };

@@ -20,6 +20,8 @@ export interface AgentStateParts {
   /** What waits here for a worker, and objects on their way to this node. */
   readonly orders: () => object[];
   readonly copies: () => object[];
+  /** Objects that this node keeps for lifetimes. */
+  readonly kept: () => object[];
   readonly logs: () => object[];
   readonly processes: LocalProcesses;
 }
@@ -46,7 +48,7 @@ export class AgentState {
   }
 
   async #ofProcesses(query: ListState): Promise<Draft<StateRows>> {
-    const { nodeId, caller, processes } = this.#parts;
+    const { nodeId, caller, processes, kept } = this.#parts;
     const missing: string[] = [];
     const timeoutMs = query.kind === "objects" ? ASK_OBJECTS_TIMEOUT_MS : ASK_TIMEOUT_MS;
     const asked = [...processes.values()].filter(({ peer }) => query.process === "" || peer.processId === query.process);
@@ -61,6 +63,7 @@ export class AgentState {
         }
       }),
     );
+    if (query.kind === "objects" && query.process === "") found.push(selectRows(kept(), query));
     return answerOf(joinRows(found, query), missing);
   }
 }

@@ -11,7 +11,7 @@ import type { ClaimBook, StoreBroker, StoreClient, StoreGrant, StoreHost } from 
 import {
   AgentWelcome, Callee, type CallHandlers, Caller, ProcessWelcome, toBytes,
   type Admission, type AgentDetails, type Channel, type ChannelHandler, type Draft, type Failure,
-  type Identity, type Listener, type MessageHandlers, type NodeInfo, type Peer,
+  type Identity, type Listener, type NodeInfo, type Peer,
 } from "../transport/index.ts";
 import { wholeCpus, type Resources } from "../../scheduler/index.ts";
 import { ActorDesk } from "./actor-desk.ts";
@@ -29,7 +29,9 @@ import { commandHandler } from "./command-services.ts";
 import { Endings } from "./endings.ts";
 import { Gateways } from "./gateways.ts";
 import { HeadLink } from "./head-link.ts";
+import { headMessages } from "./head-services.ts";
 import { Inspection } from "./inspection.ts";
+import { KeptObjects } from "./kept-objects.ts";
 import { LocalProcesses } from "./local-processes.ts";
 import type { LogFiles } from "./log-files.ts";
 import { MemoryWatch, type NodeMemory } from "./memory-watch.ts";
@@ -93,6 +95,7 @@ export class Agent {
   readonly #leases: AgentLeases;
   readonly #actors: ActorDesk;
   readonly #objects: AgentObjects;
+  readonly #kept: KeptObjects;
   readonly #code: AgentCode;
   readonly #environments: AgentEnvironments;
   readonly #groups: AgentGroups;
@@ -168,6 +171,7 @@ export class Agent {
       clock, nodeId, host: parts.store, client, clientNumber: grant.client, caller: this.caller, peers: this.#peers,
       spill: parts.spill, press: () => this.#processes.tell("collectGarbage", {}),
     });
+    this.#kept = this.#makeKept();
     this.#code = new AgentCode({ nodeId, objects: this.#objects, head: () => this.#head });
     this.#state = this.#makeState();
     this.#head = this.#makeHead();
@@ -179,14 +183,31 @@ export class Agent {
     const { seams: { clock, transport }, identity, headAddress, headUp, headWaitMs } = this.#parts;
     return new HeadLink({
       clock, transport, identity, address: headAddress, headUp, waitMs: headWaitMs, caller: this.caller,
-      messages: this.#headMessages(), dialAgent: (address, headNode) => this.#peers.towards(headNode, address),
-      node: () => this.#nodeInfo(), view: ({ nodes }) => this.#viewChanged(nodes),
+      messages: headMessages(() => ({
+        nodeId: this.#nodeId, desk: this.#actors, groups: this.#groups, leases: this.#leases, state: this.#state,
+        endings: this.#endings, kept: this.#kept, code: this.#code, jobs: this.#jobs, relays: this.#relays,
+        end: (reason) => this.end(reason),
+      })),
+      dialAgent: (address, headNode) => this.#peers.towards(headNode, address),
+      node: () => this.#nodeInfo(),
+      view: ({ nodes }) => this.#viewChanged(nodes),
       actors: () => this.#actors.actors.reports(),
       known: () => this.#leases.known(),
-      jobs: (running) => this.#endings.jobsEndedWhileAway(running),
+      jobs: (running) => {
+        this.#endings.jobsEndedWhileAway(running);
+        this.#kept.headBack();
+      },
       away: (process) => this.#relays.processGone(process),
       lost: (reason) => this.end(reason),
       details: () => this.#details(),
+    });
+  }
+
+  #makeKept(): KeptObjects {
+    const { seams: { clock }, identity: { nodeId, processId } } = this.#parts;
+    return new KeptObjects({
+      clock, nodeId, processId, caller: this.caller, objects: this.#objects, peers: this.#peers, head: () => this.#head,
+      tell: (ended) => this.#processes.tell("objectsEnded", ended),
     });
   }
 
@@ -195,7 +216,7 @@ export class Agent {
       nodeId: this.#nodeId, caller: this.caller, store: this.#parts.store, objects: () => this.#objects.stats(),
       workers: () => this.#workerRows(),
       logs: () => this.#inspection.logRows(), processes: this.#processes,
-      orders: () => this.#leases.orderRows(), copies: () => this.#objects.copyRows(),
+      orders: () => this.#leases.orderRows(), copies: () => this.#objects.copyRows(), kept: () => this.#kept.rows(),
     });
   }
 
@@ -214,7 +235,7 @@ export class Agent {
     return new ProcessServices({
       search: new ObjectSearch({ nodeId, caller: this.caller, objects, peers }),
       nodeId: this.#nodeId, caller: this.caller, jobOf: (peer) => this.#jobOf(peer), jobs: this.#jobs, leases: this.#leases,
-      holderOf: (peer) => this.#holderOf(peer), actors: this.#actors, objects: this.#objects, code: this.#code,
+      holderOf: (peer) => this.#holderOf(peer), actors: this.#actors, objects: this.#objects, kept: this.#kept, code: this.#code,
       environments: this.#environments, groups: this.#groups, state: this.#state, relays: this.#relays, head: this.#head,
       metrics: this.metrics,
     });
@@ -225,7 +246,7 @@ export class Agent {
     return new Endings({
       nodeId: this.#nodeId, store, workerEnded,
       stacks: this.#parts.stacks, workers: this.workers, processes: this.#processes, jobs: this.#jobs,
-      leases: this.#leases, desk: this.#actors, objects: this.#objects,
+      leases: this.#leases, desk: this.#actors, objects: this.#objects, kept: this.#kept,
       environments: this.#environments, logs: this.#logs,
       peers: this.#peers, relays: this.#relays, head: this.#head,
     });
@@ -387,6 +408,7 @@ export class Agent {
       ),
       findHead: () => this.#head.found(),
       ...this.#inspection.here,
+      ...this.#kept.peerCalls(),
     });
     const nodeOf = (channel: Channel) => channel.peer.nodeId;
     return {
@@ -412,39 +434,6 @@ export class Agent {
         this.#relays.nodeLost(nodeOf(channel), failure);
         if (this.#head.hub.via === channel) this.#head.hub.disconnect(failure);
       },
-    };
-  }
-
-  #headMessages(): MessageHandlers {
-    const callee = new Callee({
-      placeActor: (body) => {
-        this.#actors.actors.create(body as ActorPlacement);
-        return { done: {} };
-      },
-      killActor: (body) => this.#actors.actors.kill(body),
-      reserveBundles: (body) => this.#groups.reserve(body),
-      drainNode: () => {
-        this.#leases.drain();
-        return { done: {} };
-      },
-      listState: async (body) => ({ stateRows: await this.#state.here(body) }),
-    });
-    return {
-      call: (call, channel) => callee.called(call, channel),
-      processDied: (died) => this.#endings.processDiedElsewhere(died),
-      nodeDied: ({ node, reason }) => {
-        if (node === this.#nodeId) this.end(`this node was declared dead: ${reason}`);
-        else this.#endings.nodeDied(node, reason);
-      },
-      jobEnded: ({ jobId, reason }) => this.#endings.jobEnded(jobId, reason),
-      groupChanged: ({ group }) => void (group && this.#groups.changed(group)),
-      codeFreed: ({ ids }) => this.#code.freed(ids),
-      adoptJob: (job) => this.#leases.headNews(this.#jobs.begun(job)),
-      quotaShare: (share) => this.#leases.headNews({ kind: "quotaShared", ...share }),
-      exit: ({ reason }) => this.end(reason),
-      relay: (message) => this.#relays.pass(message),
-      relayClosed: (message) => this.#relays.passClosed(message),
-      goodbye: () => {},
     };
   }
 
@@ -494,6 +483,7 @@ export class Agent {
   #scheduleSweep(): void {
     this.#sweep = this.#parts.seams.clock.after(SWEEP_EVERY_MS, () => {
       this.#objects.sweep();
+      this.#kept.sweep();
       this.#scheduleSweep();
     });
   }

@@ -12,6 +12,7 @@ import type { AgentLeases } from "./agent-leases.ts";
 import type { AgentLogs } from "./agent-logs.ts";
 import type { AgentObjects } from "./agent-objects.ts";
 import type { HeadLink } from "./head-link.ts";
+import type { KeptObjects } from "./kept-objects.ts";
 import type { LocalProcesses } from "./local-processes.ts";
 import type { Peers } from "./peers.ts";
 import type { Relays } from "./relays.ts";
@@ -28,6 +29,7 @@ export interface EndingsParts {
   readonly leases: AgentLeases;
   readonly desk: ActorDesk;
   readonly objects: AgentObjects;
+  readonly kept: KeptObjects;
   readonly environments: AgentEnvironments;
   readonly logs: AgentLogs;
   readonly stacks: Pick<StackReader, "forget"> | undefined;
@@ -73,10 +75,11 @@ export class Endings {
   }
 
   nodeDied(node: string, reason: string): void {
-    const { processes, objects, leases, desk, peers } = this.#parts;
+    const { processes, objects, kept, leases, desk, peers } = this.#parts;
     peers.find(node)?.close("the node was declared dead");
     processes.tell("nodeDied", { node, reason });
     objects.nodeDied(node);
+    kept.nodeDied(node);
     leases.nodeGone(node);
     desk.actors.endWhere((spec) => spec.ownerNode === node, `its creator's node ${node} died`);
   }

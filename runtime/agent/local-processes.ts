@@ -33,7 +33,7 @@ export class LocalProcesses {
     return this.#processes.values();
   }
 
-  tell<N extends "processDied" | "nodeDied" | "collectGarbage">(name: N, body: SendOf<N>): void {
+  tell<N extends "processDied" | "nodeDied" | "collectGarbage" | "objectsEnded">(name: N, body: SendOf<N>): void {
     for (const { channel } of this.#processes.values()) channel.send(name, body);
   }
 

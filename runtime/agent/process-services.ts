@@ -12,6 +12,7 @@ import type { AgentObjects } from "./agent-objects.ts";
 import type { AgentState } from "./agent-state.ts";
 import type { FarObjects } from "./far-objects.ts";
 import type { HeadLink } from "./head-link.ts";
+import type { KeptObjects } from "./kept-objects.ts";
 import type { NodeMetrics } from "./node-metrics.ts";
 import type { ObjectSearch } from "./object-search.ts";
 import type { Relays } from "./relays.ts";
@@ -26,6 +27,7 @@ export interface ProcessServicesParts {
   readonly leases: AgentLeases;
   readonly actors: ActorDesk;
   readonly objects: AgentObjects;
+  readonly kept: KeptObjects;
   readonly search: ObjectSearch;
   readonly code: AgentCode;
   readonly environments: AgentEnvironments;
@@ -68,7 +70,7 @@ export class ProcessServices {
 
   calls(peer: Peer): CallHandlers {
     const { nodeId, jobOf, holderOf, jobs, actors: { actors }, code, environments, groups, state, head } = this.#parts;
-    const { objects, search } = this.#parts;
+    const { objects, kept, search } = this.#parts;
     return {
       registerJob: async ({ details }) => {
         const body = { details, processId: peer.processId, nodeId, driverNode: peer.nodeId };
@@ -90,6 +92,7 @@ export class ProcessServices {
         stateRows: await (body.here ? state.here(body) : head.ask("listState", body, "stateRows")),
       }),
       findObjects: (body) => search.find(body),
+      ...kept.calls(),
       exportCode: (body) => code.export(body, holderOf(peer)),
       fetchCode: (body) => code.fetch(body, holderOf(peer)),
       readChunk: (body) => objects.readAnywhere(body),

@@ -8,6 +8,7 @@ export { CallSlots, type SlotCall, type SlotLimits } from "./call-slots.ts";
 export { Deque } from "./deque.ts";
 export { StreamIntake, StreamOutlet, type ItemArrival, type StreamPosition } from "./item-stream.ts";
 export { HostBook, type Host, type HostLimits } from "./host-book.ts";
+export { KeptBook, type Lifetime } from "./kept-book.ts";
 export { LeasePool, STUCK_MS, type PooledLease, type PooledTask } from "./lease-pool.ts";
 export { reliefOf, type MemoryHolder, WORTHWHILE_BYTES } from "./memory-relief.ts";
 export {
@@ -18,6 +19,7 @@ export { stepObject, type ObjectEffect, type ObjectEvent, type ObjectState } fro
 export {
   addLocal, changeBorrower, dropLocal, forgetBorrower, isFree, newReferenceCount, type ReferenceCount,
 } from "./reference-count.ts";
+export { Replicas, type CopyOrder } from "./replicas.ts";
 export { joinRows, selectRows, type StateQuery, type StateRowsFound } from "./state-query.ts";
 export { Silence, type SilenceOptions } from "./silence.ts";
 export {

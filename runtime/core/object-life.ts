@@ -1,11 +1,11 @@
 // Life of one object in a process that knows it: pending -> ready | failed -> freed; ready -> lost when its last copy is gone,
-// and pending again when somebody asks for it.
+// and pending again when somebody asks for it. One that is freed while there are refs to it is revoked: it fails from then on.
 //
 // Pure. A repeat of its resolution is ignored, so a reply that arrives twice cannot replace what readers have seen.
 
 export type ObjectState = "pending" | "ready" | "failed" | "lost" | "freed";
 
-export type ObjectEvent = "resolved" | "rejected" | "copyLost" | "sought" | "released";
+export type ObjectEvent = "resolved" | "rejected" | "copyLost" | "sought" | "released" | "revoked";
 export type ObjectEffect = "wakeReaders" | "freeCopies" | "none" | "ignore";
 
 export function stepObject(
@@ -22,6 +22,7 @@ const ENDED = (state: ObjectState) => ({
   copyLost: IGNORED(state),
   sought: IGNORED(state),
   released: { state: "freed", effect: "none" } as const,
+  revoked: IGNORED(state),
 });
 
 const TABLE: Record<ObjectState, Record<ObjectEvent, { readonly state: ObjectState; readonly effect: ObjectEffect }>> = {
@@ -32,6 +33,7 @@ const TABLE: Record<ObjectState, Record<ObjectEvent, { readonly state: ObjectSta
     sought: IGNORED("pending"),
     // Nobody waits: the task goes on, its result is freed on arrival.
     released: { state: "freed", effect: "none" },
+    revoked: { state: "freed", effect: "wakeReaders" },
   },
   ready: {
     resolved: IGNORED("ready"),
@@ -39,6 +41,7 @@ const TABLE: Record<ObjectState, Record<ObjectEvent, { readonly state: ObjectSta
     copyLost: { state: "lost", effect: "none" },
     sought: IGNORED("ready"),
     released: { state: "freed", effect: "freeCopies" },
+    revoked: { state: "freed", effect: "freeCopies" },
   },
   failed: ENDED("failed"),
   lost: {
@@ -48,6 +51,7 @@ const TABLE: Record<ObjectState, Record<ObjectEvent, { readonly state: ObjectSta
     copyLost: IGNORED("lost"),
     sought: { state: "pending", effect: "none" },
     released: { state: "freed", effect: "none" },
+    revoked: { state: "freed", effect: "wakeReaders" },
   },
   freed: {
     resolved: { state: "freed", effect: "freeCopies" },
@@ -55,5 +59,6 @@ const TABLE: Record<ObjectState, Record<ObjectEvent, { readonly state: ObjectSta
     copyLost: IGNORED("freed"),
     sought: IGNORED("freed"),
     released: IGNORED("freed"),
+    revoked: IGNORED("freed"),
   },
 };

@@ -1,13 +1,12 @@
 // A driver: the user's program as a member of a cluster. Its job and namespace are known from the first call, so it chooses them.
 
-import { join, type Equipment, type Session } from "../owner/index.ts";
+import { anonymousNamespace, ANONYMOUS_BYTES, join, type Equipment, type Session } from "../owner/index.ts";
 import type { Resources } from "../../scheduler/index.ts";
 import type { Seams } from "../seams.ts";
 import { DriverDetails, toBytes, type LogLines } from "../transport/index.ts";
 
 const REGISTER_TIMEOUT_MS = 30_000;
 const JOB_ID_BYTES = 8;
-const NAMESPACE_BYTES = 8;
 
 export interface DriverOptions {
   readonly seams: Seams;
@@ -34,7 +33,7 @@ export function startDriver(options: DriverOptions): Session {
   // The id tells the driver's node, so that any agent knows where the job's log lines go.
   const jobId = `job-${seams.random.hex(JOB_ID_BYTES)}-${nodeId}`;
   // A driver without a namespace has one of its own.
-  const namespace = options.namespace || `ns-${seams.random.hex(NAMESPACE_BYTES)}`;
+  const namespace = options.namespace || anonymousNamespace(seams.random.hex(ANONYMOUS_BYTES));
   const details = { jobId, namespace, jobName, entry, quota, hasQuota: quota !== undefined };
   return join({
     seams, jobId, namespace,

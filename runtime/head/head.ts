@@ -22,6 +22,7 @@ import { HeadKeys } from "./head-keys.ts";
 import { HeadQuotas } from "./head-quotas.ts";
 import { afterKept, HeadRecords } from "./head-records.ts";
 import { HeadRoll } from "./head-roll.ts";
+import { HeadLifetimes } from "./head-lifetimes.ts";
 import { HeadState, nodeRow } from "./head-state.ts";
 
 /** Views are sent to agents at most this often. */
@@ -58,6 +59,7 @@ export class Head {
   readonly #events: HeadEvents;
   readonly #keys: HeadKeys;
   readonly #quotas: HeadQuotas;
+  readonly #lifetimes: HeadLifetimes;
   readonly #listeners: Listener[] = [];
   readonly #state: HeadState;
   /** Agents of other machines come through the agent of this one. */
@@ -75,6 +77,10 @@ export class Head {
     this.#events = new HeadEvents(parts.seams.clock);
     this.#keys = new HeadKeys(parts.storage);
     this.#quotas = new HeadQuotas({ channelOf: (node) => this.#agents.get(node)?.channel });
+    this.#lifetimes = new HeadLifetimes({
+      clusterId: parts.identity.clusterId, random: parts.seams.random, storage: parts.storage,
+      scopeEnded: (id) => this.#broadcast((channel) => channel.send("scopeEnded", { id })),
+    });
     this.#actors = new HeadActors({
       clock: parts.seams.clock,
       records,
@@ -205,6 +211,7 @@ export class Head {
       removeGroup: (body) => this.#groups.remove(body),
       commitKeys: (body, context) => this.#keys.commit(body, context),
       readKeys: (body) => this.#keys.read(body),
+      ...this.#lifetimes.calls(),
       drainNode: (body) => this.#drain(body.node),
       listState: async (body) => ({ stateRows: await this.#state.list(body) }),
     });

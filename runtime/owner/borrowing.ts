@@ -9,7 +9,7 @@
 
 import { stepObject, type ObjectEvent } from "../core/index.ts";
 import { addLocal, changeBorrower, dropLocal, forgetBorrower, isFree } from "../core/index.ts";
-import { failureOf, ObjectFreedError, OwnerDiedError } from "../errors.ts";
+import { failureOf, ObjectFreedError } from "../errors.ts";
 import type { Clock } from "../seams.ts";
 import type { Borrow, Draft, Drop, Failure, HeldRef, LostObject, Resolved, Stored, Subscribe } from "../transport/index.ts";
 import { isError, type WireValue } from "./wire-value.ts";
@@ -17,6 +17,8 @@ import { HandleRegistry, type HandleGroup } from "./handle-registry.ts";
 import type { Finalizers } from "./equipment.ts";
 import { Holdings } from "./holdings.ts";
 import type { Home } from "./home.ts";
+import type { Keeping } from "./keeping.ts";
+import { Orphans } from "./orphans.ts";
 import type { Recovery } from "./recovery.ts";
 import type { Link, ProcessAddress } from "./links.ts";
 import { isOpen, ObjectEntry, objectIdOf, type ObjectRef, type RefSession } from "./object-ref.ts";
@@ -33,6 +35,7 @@ export interface BorrowingParts {
   readonly home: Home;
   readonly connect: (address: ProcessAddress) => Promise<Link>;
   readonly recovery: Pick<Recovery, "seek" | "released">;
+  readonly keeping: Pick<Keeping, "find" | "kept">;
 }
 
 export class Borrowing {
@@ -47,9 +50,14 @@ export class Borrowing {
   readonly holdings: Holdings;
   /** Told when the last reference here is gone: entries that stand for an actor or a stream. */
   readonly #onFreed = new Map<ObjectEntry, () => void>();
+  readonly #orphans: Orphans;
 
   constructor(parts: BorrowingParts) {
     this.#parts = parts;
+    this.#orphans = new Orphans({
+      find: (objects) => parts.keeping.find(objects),
+      settle: (entry, value) => this.settle(entry, value), lost: (entry) => this.lost(entry),
+    });
     this.#handles = new HandleRegistry(parts.finalizers, (entry) => this.dropLocal(entry));
     const gone = (number: number) => parts.recovery.released(number);
     this.holdings = new Holdings(parts.finalizers, (stored) => this.#freeStored(stored), gone);
@@ -108,6 +116,11 @@ export class Borrowing {
     this.dropLocal(ref.entry);
   }
 
+  /** A shared one, or an own one that is reached at all. */
+  known(owner: string, number: number): ObjectEntry | undefined {
+    return owner === this.#parts.processId ? this.own(number) : this.#foreign.get(objectIdOf(owner, number));
+  }
+
   /** The entry of an object that arrived in a message, with one more local reference, whose handle joins `entries`. */
   received(owner: string, ownerNode: string, number: number): ObjectEntry {
     if (owner === this.#parts.processId) {
@@ -116,7 +129,7 @@ export class Borrowing {
         addLocal(own.count);
         return own;
       }
-      return this.#goneEntry(owner, ownerNode, number);
+      return this.#forgotten(number);
     }
     const id = objectIdOf(owner, number);
     const known = this.#foreign.get(id);
@@ -140,9 +153,10 @@ export class Borrowing {
   /** Gives an entry its value or error, once; a repeat is discarded. */
   settle(entry: ObjectEntry, value: WireValue): void {
     const effect = this.#step(entry, isError(value) ? "rejected" : "resolved");
-    if (effect === "freeCopies") return this.discard([value]);
+    const isOwn = entry.owner === this.#parts.processId;
+    if (effect === "freeCopies") return this.discard([isOwn ? value : { ...value, stored: undefined }]);
     if (effect !== "wakeReaders") return;
-    const { contained, stored } = value;
+    const { contained, stored, lifetime } = value;
     entry.value = value;
     if (contained && contained.length > 0) {
       // Of the value that was lost before this one was made.
@@ -151,7 +165,23 @@ export class Borrowing {
       // Dependants fail with the same error: what came with it is counted here only.
       if (isError(value)) entry.value = { ...value, contained: [] };
     }
-    if (stored && entry.owner === this.#parts.processId) this.holdings.placed(entry, stored);
+    if (stored && isOwn) this.holdings.placed(entry, stored);
+    if (lifetime) this.#parts.keeping.kept(entry, lifetime);
+    this.#wake(entry);
+  }
+
+  /** It was freed for everybody: who has a ref to it fails from now on. */
+  revoke(entry: ObjectEntry): void {
+    const { value, owner, number } = entry;
+    const effect = this.#step(entry, "revoked");
+    if (effect === "ignore") return;
+    entry.value = { failure: failureOf(new ObjectFreedError(`object ${entry.id} was freed`, { objectId: entry.id })) as Failure };
+    if (owner === this.#parts.processId) {
+      this.holdings.freed(entry);
+      if (effect === "freeCopies" && value?.stored) this.#freeStored(value.stored);
+      this.#parts.recovery.released(number);
+    }
+    this.#dropContained(entry);
     this.#wake(entry);
   }
 
@@ -235,7 +265,7 @@ export class Borrowing {
       const link = await this.#parts.connect({ process: entry.owner, node: entry.ownerNode });
       link.channel.send("subscribe", { objects: [entry.number] });
     } catch (error) {
-      this.settle(entry, ownerDied(entry, `it can't be reached: ${(error as Error).message}`));
+      await this.#orphans.ownerDied([entry], `it can't be reached: ${(error as Error).message}`);
     }
   }
 
@@ -298,13 +328,8 @@ export class Borrowing {
   onSubscribe(message: Subscribe, link: Link): void {
     for (const number of message.objects) {
       const entry = this.#own.get(number);
-      if (entry === undefined) {
-        const objectId = objectIdOf(this.#parts.processId, number);
-        const failure = failureOf(
-          new ObjectFreedError(`object ${objectId} was freed before it was read`, { objectId }),
-        ) as Failure;
-        this.#tell(link, number, { failure });
-      } else this.#tellWhenSettled(entry, link);
+      if (entry !== undefined) this.#tellWhenSettled(entry, link);
+      else this.#tellForgotten(this.#forgotten(number), link);
     }
   }
 
@@ -323,6 +348,11 @@ export class Borrowing {
     this.want(entry);
   }
 
+  #tellForgotten(entry: ObjectEntry, link: Link): void {
+    this.#tellWhenSettled(entry, link);
+    (entry.waiters ??= []).push((one) => this.dropLocal(one));
+  }
+
   onResolved(message: Resolved): void {
     const entry = this.#foreign.get(objectIdOf(message.owner, message.object));
     if (entry !== undefined) this.settle(entry, message.value as WireValue);
@@ -330,7 +360,7 @@ export class Borrowing {
 
   /** A process ended: as owner its unresolved objects are lost, as borrower its counts go after the grace time. */
   processDied(process: string, text: string): void {
-    for (const entry of [...this.#foreign.values()]) if (entry.owner === process) this.#ownerDied(entry, text);
+    void this.#orphans.ownerDied([...this.#foreign.values()].filter((entry) => entry.owner === process), text);
     this.#parts.clock.after(BORROW_GRACE_MS, () => {
       for (const entry of [...this.#own.values()]) if (forgetBorrower(entry.count, process)) this.#freeOwn(entry);
     });
@@ -342,7 +372,7 @@ export class Borrowing {
     try {
       await this.#parts.connect({ process: entry.owner, node: entry.ownerNode });
     } catch (error) {
-      this.#ownerDied(entry, `it can't be reached: ${(error as Error).message}`);
+      await this.#orphans.ownerDied([entry], `it can't be reached: ${(error as Error).message}`);
     }
     return entry.state === "failed" ? entry.value : undefined;
   }
@@ -363,15 +393,6 @@ export class Borrowing {
   }
 
   // -- inside ------------------------------------------------------------------------------------------------------
-
-  /** A value that came with its ref can be read on; one in a store goes with its owner. */
-  #ownerDied(entry: ObjectEntry, text: string): void {
-    if (entry.state === "ready") {
-      if (!entry.value?.stored) return;
-      this.lost(entry);
-    }
-    this.settle(entry, ownerDied(entry, text));
-  }
 
   #step(entry: ObjectEntry, event: ObjectEvent): string {
     const { state, effect } = stepObject(entry.state, event);
@@ -451,10 +472,13 @@ export class Borrowing {
     this.#parts.home.agent.send("freeObjects", { node, slots: [slot ?? 0], generations: [generation ?? 0] });
   }
 
-  #goneEntry(owner: string, ownerNode: string, number: number): ObjectEntry {
-    const entry = new ObjectEntry(this.#parts.session, owner, ownerNode, number, this.#parts.clock.now() | 0);
-    const failure = failureOf(new ObjectFreedError(`object ${entry.id} was freed`, { objectId: entry.id })) as Failure;
-    this.settle(entry, { failure });
+  /** An own object that this process knows no more: agents may keep it. */
+  #forgotten(number: number): ObjectEntry {
+    const { session, processId, nodeId, clock } = this.#parts;
+    const entry = new ObjectEntry(session, processId, nodeId, number, clock.now() | 0);
+    entry.shared = true;
+    this.#own.set(number, entry);
+    void this.#orphans.unknown(entry);
     return entry;
   }
 
@@ -471,11 +495,4 @@ export class Borrowing {
 
 export function heldRef(entry: ObjectEntry): HeldRef {
   return { owner: entry.owner, ownerNode: entry.ownerNode, object: entry.number };
-}
-
-function ownerDied(entry: ObjectEntry, text: string): WireValue {
-  const error = new OwnerDiedError(`object ${entry.id} is lost: its owner, process ${entry.owner}, is gone (${text})`, {
-    objectId: entry.id,
-  });
-  return { failure: failureOf(error) as Failure };
 }

@@ -28,7 +28,7 @@ export class Calling {
     session.traps.submits(template);
     session.code.publish(template.code);
     const { first, entries } = this.#results(template.numReturns);
-    const stream = template.streamAhead > 0 ? session.streams.own.open(entries[0], template.name) : undefined;
+    const stream = template.streamAhead > 0 ? session.streams.own.open(entries[0], template.name, template.scope) : undefined;
     const parent = session.attempts.current();
     const chain = parent === undefined ? NO_CHAIN : { ...parent.chain, depth: parent.chain.depth + 1 };
     const limit = limitOf(template, parent, session.parts.seams.clock);

@@ -1,7 +1,10 @@
 // What drivers and workers embed: the session and its vocabulary.
 export { Session, type SessionParts } from "./session.ts";
 export { Link, processSocket, TEMPLATES_A_LINK, type ProcessAddress } from "./links.ts";
-export { ObjectEntry, ObjectRef, entryOf, isRef, objectIdOf, type WaitOptions } from "./object-ref.ts";
+export {
+  type DetachOptions, ObjectEntry, ObjectRef, entryOf, isRef, objectIdOf, setDetachCheck, type WaitOptions,
+} from "./object-ref.ts";
+export { anonymousNamespace, ANONYMOUS_BYTES, lastingNamespace } from "./namespaces.ts";
 export {
   coreOf, factsOf, handleOf, HandleCore, isGenerator, isHandle, methodsOf, optionsOf, RETRY_ALL, setCallCheck, streamsOf,
   type CallOptions, type HandleFacts, type HandleOptions,

@@ -140,6 +140,7 @@ function sessionMessages(session: Session, caller: Caller, callee: Callee, hub: 
     },
     relay: (message) => hub.deliver(message),
     relayClosed: (message) => hub.closed(message),
+    objectsEnded: (ended) => session.keeping.ended(ended),
     actorChanged: ({ info }) => info && session.actors.changed(info),
     goodbye: () => {},
   };

@@ -34,6 +34,25 @@ export interface RefSession {
     refs: readonly R[], numReturns: number, options: WaitForOptions | undefined,
   ): Promise<{ ready: R[]; pending: R[] }>;
   releaseHandle(ref: ObjectRef): void;
+  detach(ref: ObjectRef, options: DetachOptions): Promise<void>;
+}
+
+export interface DetachOptions {
+  /** Unique in its namespace; `getObject(name)` finds it. */
+  readonly name?: string | undefined;
+  /** Of the name. Default: the driver's, where it was given one. */
+  readonly namespace?: string | undefined;
+  /** Milliseconds after which it is freed, by the clock of the node that has it. Default: never. */
+  readonly ttlMs?: number | undefined;
+  /** Nodes that have a copy, as far as there are so many. Default 1. */
+  readonly replicas?: number | undefined;
+}
+
+/** Options of users, checked at the door, which is the SDK's. */
+let checkDetach = (options: DetachOptions): DetachOptions => options;
+
+export function setDetachCheck(check: typeof checkDetach): void {
+  checkDetach = check;
 }
 
 export class ObjectEntry {
@@ -115,6 +134,17 @@ export class ObjectRef<T = unknown> {
   /** The same as `get(ref)`. */
   value(options?: WaitOptions): Promise<T> {
     return this.entry.session.getOne(entryOf(this), options) as Promise<T>;
+  }
+
+  /**
+   * The object lives on when its creator is gone, with what is inside it, until it is freed (`free([ref])`) or its time is over.
+   * Waits for its value. Resolves when it is safe; a repeat adds a name or copies, or sets another time.
+   *
+   * @throws what the task failed with; NameTakenError when another object has the name; InvalidArgumentError.
+   */
+  async detach(options: DetachOptions = {}): Promise<void> {
+    entryOf(this);
+    return this.entry.session.detach(this, checkDetach(options));
   }
 
   /** Gives this handle up now instead of at the next garbage collection. Idempotent; the ref can't be used afterwards. */

@@ -5,7 +5,7 @@
 
 import { StreamIntake, type StreamPosition } from "../core/index.ts";
 import { ConnectionError, GetTimeoutError, TaskCancelledError } from "../errors.ts";
-import type { SendOf, StreamItem, StreamPull } from "../transport/index.ts";
+import type { Lifetime, SendOf, StreamItem, StreamPull } from "../transport/index.ts";
 import type { Borrowing } from "./borrowing.ts";
 import type { Link } from "./links.ts";
 import { type ObjectEntry, ObjectRef, type WaitOptions } from "./object-ref.ts";
@@ -33,6 +33,8 @@ interface Remote {
 interface OwnStream {
   readonly entry: ObjectEntry;
   readonly name: string;
+  /** What its items are kept for. */
+  readonly scope: Lifetime | undefined;
   readonly intake: StreamIntake<ObjectEntry>;
   readonly takers: Set<Taker>;
   /** By process and number of the reader there. */
@@ -56,6 +58,7 @@ export interface OwnStreamsParts {
   /** Tells that the running attempt waits for these, if that matters to somebody; returns what says that it is over. */
   readonly waitingFor: (entries: readonly ObjectEntry[]) => (() => void) | undefined;
   readonly newEntry: () => ObjectEntry;
+  readonly keepLater: (entry: ObjectEntry, scope: Lifetime) => void;
   readonly producer: (task: number) => Producer | undefined;
   /** An item lies in a store, and may be lost. */
   readonly came: (task: number, index: number, entry: ObjectEntry) => void;
@@ -76,10 +79,10 @@ export class OwnStreams {
   }
 
   /** The stream of a task or call that is being submitted. */
-  open(entry: ObjectEntry, name: string): ObjectRefStream {
+  open(entry: ObjectEntry, name: string, scope?: Lifetime): ObjectRefStream {
     const { borrowing, session } = this.#parts;
     const intake = new StreamIntake<ObjectEntry>();
-    const stream: OwnStream = { entry, name, intake, takers: new Set(), remotes: new Map(), over: false, leavers: [] };
+    const stream: OwnStream = { entry, name, scope, intake, takers: new Set(), remotes: new Map(), over: false, leavers: [] };
     this.#streams.set(entry.number, stream);
     (entry.waiters ??= []).push(() => this.#ended(stream));
     const handle = new ObjectRefStream(session, entry);
@@ -94,7 +97,7 @@ export class OwnStreams {
 
   /** From its producer. `link` is undefined for a generator of this process. */
   arrived({ task, attempt, index, value }: StreamItem, link: Link | undefined): void {
-    const { borrowing, newEntry, producer, end, came, cameAgain } = this.#parts;
+    const { borrowing, newEntry, keepLater, producer, end, came, cameAgain } = this.#parts;
     const stream = this.#streams.get(task);
     const from = producer(task);
     const isCurrent = from !== undefined && from.link === link && from.attempt === attempt;
@@ -106,6 +109,7 @@ export class OwnStreams {
     const entry = newEntry();
     borrowing.settle(entry, value as WireValue);
     if (value?.stored) came(task, index, entry);
+    if (stream.scope !== undefined) keepLater(entry, stream.scope);
     stream.intake.add(entry);
     this.#serve(stream);
   }

@@ -10,6 +10,7 @@ import type { BoundArg, Draft, Failure, Stored } from "../transport/index.ts";
 import { warn } from "../warnings.ts";
 import type { ActorCallRecord } from "./actor-call.ts";
 import type { ActorClient } from "./actor-client.ts";
+import { heldRef } from "./borrowing.ts";
 import { lossOf } from "./loss-story.ts";
 import { isOpen, type ObjectEntry, objectIdOf } from "./object-ref.ts";
 import { LostItems } from "./lost-items.ts";
@@ -215,13 +216,25 @@ export class Recovery {
     const losses = entries.map(({ number }) => this.#losses.get(number) as Loss);
     let places: readonly Stored[] = [];
     try {
-      const { processId: owner, nodeId: ownerNode } = this.#session.parts.identity;
-      const wanted = losses.map(({ value }) => value.stored as Stored);
-      ({ places } = await this.#session.ask("findObjects", { places: wanted, owner, ownerNode }, "places"));
+      places = await this.#places(entries, losses);
     } catch {
       // Nobody can be asked: then nothing was found.
     }
     entries.forEach((entry, index) => this.#searched(entry, losses[index], places[index]));
+  }
+
+  /** Where they are now. Those that agents keep have copies elsewhere only if those were asked for. */
+  async #places(entries: readonly ObjectEntry[], losses: readonly Loss[]): Promise<readonly Stored[]> {
+    const { keeping, parts } = this.#session;
+    const isKept = ({ value }: Loss) => Boolean(value.lifetime);
+    const { processId: owner, nodeId: ownerNode } = parts.identity;
+    const others = losses.filter((loss) => !isKept(loss)).map(({ value }) => value.stored as Stored);
+    const [kept, { places }] = await Promise.all([
+      keeping.find(entries.filter((_entry, index) => isKept(losses[index])).map(heldRef)),
+      others.length === 0 ? { places: [] } : this.#session.ask("findObjects", { places: others, owner, ownerNode }, "places"),
+    ]);
+    const [nextKept, nextOther] = [kept.values(), places.values()];
+    return losses.map((loss) => (isKept(loss) ? nextKept.next().value?.stored : nextOther.next().value) as Stored);
   }
 
   #searched(entry: ObjectEntry, loss: Loss, place: Stored | undefined): void {
@@ -350,8 +363,9 @@ function warnOnce(name: string, objectId: string): void {
   warn("TROUPE_OTHER_RESULT", text);
 }
 
+/** What agents keep is not made again by its owner: whoever said how long it is kept decides what follows from its loss. */
 function isStored(entry: ObjectEntry): boolean {
-  return entry.state !== "freed" && Boolean(entry.value?.stored);
+  return entry.state !== "freed" && Boolean(entry.value?.stored) && !entry.value?.lifetime;
 }
 
 function isSame(one: Draft<Stored> | null | undefined, other: Draft<Stored>): boolean {

@@ -12,14 +12,14 @@ import type { Seams } from "../seams.ts";
 import type { ValueCodec } from "../serialize/index.ts";
 import type {
   ActorInfo, AnswerName, AnswerOf, Caller, CallName, CallOf, CallStuck, Channel, ChannelHandler, Draft, Failure, Identity,
-  Listener, MessageHandlers, TaskDone,
+  Lifetime, Listener, MessageHandlers, TaskDone,
 } from "../transport/index.ts";
 import { ActorClients } from "./actor-client.ts";
 import type { Ended, OutcomeParts, RetryOn } from "./outcome.ts";
 import { type CreationOptions, type NewActor, startActor } from "./actor-creation.ts";
 import type { CallOptions, HandleCore } from "./actor-handle.ts";
 import { Arguments } from "./arguments.ts";
-import { Borrowing } from "./borrowing.ts";
+import { Borrowing, heldRef } from "./borrowing.ts";
 import { Calling } from "./calling.ts";
 import { CodeExchange } from "./code-exchange.ts";
 import type { CancelOptions } from "./abandoned.ts";
@@ -27,13 +27,16 @@ import { type Attempt, RunningAttempts } from "./context.ts";
 import { Environments } from "./environments.ts";
 import type { Finalizers } from "./equipment.ts";
 import { cancelChildren, cancelOwn } from "./cancelling.ts";
-import { heartbeatHeard } from "./heartbeats.ts";
 import type { Home } from "./home.ts";
 import { Link, LinkTable, processSocket, type ProcessAddress } from "./links.ts";
 import { MetricsReport } from "./metrics-report.ts";
-import { entryOf, ObjectEntry, ObjectRef, objectIdOf, type WaitForOptions, type WaitOptions } from "./object-ref.ts";
+import {
+  type DetachOptions, entryOf, ObjectEntry, ObjectRef, objectIdOf, type WaitForOptions, type WaitOptions,
+} from "./object-ref.ts";
 import type { Made, ObjectRefStream } from "./object-ref-stream.ts";
+import { Keeping } from "./keeping.ts";
 import { Presence } from "./presence.ts";
+import { processMessages } from "./process-messages.ts";
 import { RawBuffers } from "./raw-buffers.ts";
 import { Reading } from "./reading.ts";
 import { Recovery } from "./recovery.ts";
@@ -91,6 +94,7 @@ export class Session {
   readonly streams: Streams;
   readonly reading: Reading;
   readonly recovery = new Recovery(this);
+  readonly keeping = new Keeping(this);
   readonly arguments: Arguments;
   readonly stuckCalls: StuckCalls;
   readonly #calling = new Calling(this);
@@ -123,13 +127,13 @@ export class Session {
     const { processId, nodeId } = identity;
     this.links = new LinkTable({
       identity, transport: seams.transport, sessionDir: parts.sessionDir, dialTimeoutMs: DIAL_TIMEOUT_MS,
-      messages: { ...this.#processMessages(), ...streamMessages(this), ...parts.extraMessages },
+      messages: { ...processMessages(this), ...streamMessages(this), ...parts.extraMessages },
       relay: parts.openRelay, onTurn: (link) => link.channel.flush(),
       onClosed: (link) => this.#linkClosed(link),
     });
     this.borrowing = new Borrowing({
       clock: seams.clock, finalizers: parts.finalizers, processId, nodeId, session: this, home, connect,
-      recovery: this.recovery,
+      recovery: this.recovery, keeping: this.keeping,
     });
     this.presence = new Presence(() => this.newEntry(), this.borrowing);
     this.traps = new Traps({
@@ -247,13 +251,20 @@ export class Session {
 
   // -- objects -----------------------------------------------------------------------------------------------------
 
-  async put(value: unknown): Promise<ObjectRef> {
+  async put(value: unknown, scope?: Draft<Lifetime>): Promise<ObjectRef> {
     this.checkAlive();
     const entry = this.newEntry();
     const encoded = this.values.encode(value, "value");
     this.borrowing.contain(entry, encoded.contained);
-    this.borrowing.settle(entry, encoded.value instanceof Promise ? await this.holding(encoded.value) : encoded.value);
+    const placed = encoded.value instanceof Promise ? await this.holding(encoded.value) : encoded.value;
+    const kept = scope && await this.keeping.keep(heldRef(entry), placed, encoded.contained, scope);
+    this.borrowing.settle(entry, kept ?? placed);
     return new ObjectRef(entry);
+  }
+
+  detach(ref: ObjectRef, options: DetachOptions): Promise<void> {
+    this.checkAlive();
+    return this.keeping.detach(this.borrowing.share(ref), options);
   }
 
   getOne(entry: ObjectEntry, options: WaitOptions | undefined): Promise<unknown> {
@@ -401,26 +412,6 @@ export class Session {
       position: (number) => this.streams.position(number),
       retriable: (retryOn, error) => this.#retriable(retryOn, error),
       released: (ended, done, link) => this.#released(ended, done, link),
-    };
-  }
-
-  #processMessages(): MessageHandlers {
-    return {
-      taskDone: (done, channel) => {
-        const link = this.links.of(channel);
-        if (this.actors.owns(done.task)) this.actors.callDone(done, link);
-        else this.submission.taskDone(done, link);
-      },
-      cancelObject: ({ object, force, recursive }) => cancelOwn(this, object, { force, recursive }),
-      heartbeat: (message) => heartbeatHeard(this, message),
-      callStuck: (message) => this.stuckCalls.told(message),
-      borrow: (message) => this.borrowing.onBorrow(message),
-      drop: (message, channel) => this.borrowing.onDrop(message, this.links.of(channel)),
-      subscribe: (message, channel) => this.borrowing.onSubscribe(message, this.links.of(channel)),
-      lostObject: (message, channel) => this.borrowing.onLost(message, this.links.of(channel), (entry, place) => {
-        this.recovery.missing(entry, place, `a reader did not find it on node ${place.node}`);
-      }),
-      resolved: (message) => this.borrowing.onResolved(message),
     };
   }
 

@@ -40,10 +40,15 @@ export function* stateRows(
     for (const entry of live() ?? session.borrowing.entries()) {
       const isOwn = entry.session === session && entry.owner === processId;
       // A handle that was released may itself live on.
-      if (isOwn && !isFree(entry.count) && session.borrowing.isValue(entry)) yield objectRow(view, entry);
+      if (isOwn && !isFree(entry.count) && session.borrowing.isValue(entry) && !isKept(entry)) yield objectRow(view, entry);
     }
   } else if (kind === "waits") yield* waitRows(session, filters.id ?? "", live);
   else throw new InvalidArgumentError(`a process can't list ${kind}; it knows tasks and objects`);
+}
+
+/** Told of by the agents that keep it, or freed by them. */
+function isKept({ state, value }: ObjectEntry): boolean {
+  return Boolean(value?.lifetime) || state === "freed";
 }
 
 function pendingTaskRow(view: StateView, task: TaskRecord): object {

@@ -2,7 +2,7 @@
 // wherever it runs.
 
 import type { StreamPosition } from "../core/index.ts";
-import type { Channel, MessageHandlers, StreamHanded } from "../transport/index.ts";
+import type { Channel, Lifetime, MessageHandlers, StreamHanded } from "../transport/index.ts";
 import { BorrowedStreams } from "./borrowed-streams.ts";
 import type { Link, ProcessAddress } from "./links.ts";
 import { type ObjectEntry, objectIdOf, type ObjectRef, type WaitOptions } from "./object-ref.ts";
@@ -20,7 +20,8 @@ export class Streams {
     this.#recovery = recovery;
     const newEntry = () => session.newEntry();
     const waitingFor = (entries: readonly ObjectEntry[]) => session.waitingFor(entries);
-    this.own = new OwnStreams({ borrowing, waiting, newEntry, session, waitingFor, ...producers(session) });
+    const keepLater = (entry: ObjectEntry, scope: Lifetime) => session.keeping.keepLater(entry, scope);
+    this.own = new OwnStreams({ borrowing, waiting, newEntry, keepLater, session, waitingFor, ...producers(session) });
     this.#borrowed = new BorrowedStreams({ borrowing, waiting, newEntry, connect });
     this.#processId = parts.identity.processId;
   }

@@ -36,8 +36,8 @@ export function pushTo(
 }
 
 function sendTemplate({ channel }: Link, template: TaskRecord["template"]): void {
-  const { id, code, name, numReturns, streamAhead, maxCalls, method, scheduling } = template;
+  const { id, code, name, numReturns, streamAhead, maxCalls, method, scheduling, scope } = template;
   const { resources, strategy } = scheduling;
   const { id: functionId } = code;
-  channel.send("template", { id, functionId, name, numReturns, streamAhead, maxCalls, method, resources, strategy });
+  channel.send("template", { id, functionId, name, numReturns, streamAhead, maxCalls, method, resources, strategy, scope });
 }

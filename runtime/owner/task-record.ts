@@ -3,7 +3,7 @@
 import type { CapturedCode } from "../closure/index.ts";
 import { newTaskLife, type RetryDelays, type TaskLife } from "../core/index.ts";
 import type { LeasePool, PooledLease, PooledTask } from "../core/index.ts";
-import type { BoundArg, Chain, Code, Strategy } from "../transport/index.ts";
+import type { BoundArg, Chain, Code, Lifetime, Strategy } from "../transport/index.ts";
 import { claimTag, type ClaimPage } from "../store/index.ts";
 import type { EnvironmentUse } from "./environments.ts";
 import type { ObjectEntry } from "./object-ref.ts";
@@ -23,6 +23,8 @@ export interface TaskTemplate {
   readonly streamAhead: number;
   /** Set for actor methods. */
   readonly method: string;
+  /** What its results are kept for, beyond their owner. */
+  readonly scope: Lifetime | undefined;
   readonly maxRetries: number;
   /** Which errors of user code use up retries like a crash; undefined: none. */
   readonly retryOn: ((error: unknown) => boolean) | undefined;

@@ -9,7 +9,7 @@ import { failureOf, InvalidArgumentError, ObjectLostError, SerializationError, T
 import type { StreamPosition } from "../core/index.ts";
 import type { ReadableObject } from "../store/index.ts";
 import { encodeThrown } from "../serialize/index.ts";
-import type { BoundArg, Code, HeldRef, SendOf, Strategy, Template } from "../transport/index.ts";
+import type { BoundArg, Code, HeldRef, Lifetime, SendOf, Strategy, Template } from "../transport/index.ts";
 import { Production } from "./production.ts";
 
 export interface Invocation {
@@ -20,6 +20,8 @@ export interface Invocation {
   readonly bound: readonly BoundArg[];
   readonly codes: readonly Code[];
   readonly numReturns: number;
+  /** What results are kept for before they are told. */
+  readonly scope: Lifetime | undefined;
   /** Of a generator. */
   readonly stream: Streaming | undefined;
   readonly caller: { readonly process: string; readonly node: string };
@@ -39,6 +41,7 @@ export interface Streaming {
   readonly send: (item: SendOf<"streamItem">) => void;
 }
 
+type EncodedValue = ReturnType<Session["values"]["encode"]>;
 export type Reply = SendOf<"taskDone">;
 
 /** Decoded arguments, and the refs that came with them. */
@@ -229,15 +232,16 @@ export class Execution {
   }
 
   #results(call: Invocation, result: unknown): (WireValue | Promise<WireValue>)[] {
-    if (call.numReturns === 1) return [this.#result(call, result)];
-    if (call.numReturns === 0) return [this.#result(call, undefined)];
+    if (call.stream !== undefined) return [this.#result(call, undefined)];
+    if (call.numReturns === 1) return [this.#result(call, result, 0)];
+    if (call.numReturns === 0) return [this.#result(call, undefined, 0)];
     if (!Array.isArray(result) || result.length < call.numReturns) {
       const found = Array.isArray(result) ? `an array of ${result.length}` : typeof result;
       throw new InvalidArgumentError(`task "${call.name}" has numReturns ${call.numReturns} but returned ${found}`);
     }
     let inline = 0;
-    return result.slice(0, call.numReturns).map((value) => {
-      const encoded = this.#result(call, value);
+    return result.slice(0, call.numReturns).map((value, index) => {
+      const encoded = this.#result(call, value, index);
       const size = encoded instanceof Promise ? 0 : (encoded.value?.length ?? 0);
       if (size === 0 || inline + size <= INLINE_TOTAL_BYTES) {
         inline += size;
@@ -254,15 +258,23 @@ export class Execution {
     return stored instanceof Promise ? stored.then((one) => ({ ...one, contained })) : { ...stored, contained };
   }
 
-  #result(call: Invocation, value: unknown): WireValue | Promise<WireValue> {
+  /** `index` among the results of the call; items of a stream are numbered, and kept, by its owner. */
+  #result(call: Invocation, value: unknown, index?: number): WireValue | Promise<WireValue> {
     const encoded = this.#encoded(call, value);
-    if (encoded.contained.length === 0) return encoded.value;
+    const placed = call.scope === undefined || index === undefined
+      ? encoded.value
+      : this.#kept(call, index, encoded, call.scope);
+    if (encoded.contained.length === 0) return placed;
     const contained = this.#handOver(call, encoded.contained);
-    const value0 = encoded.value;
-    return value0 instanceof Promise ? value0.then((placed) => ({ ...placed, contained })) : { ...value0, contained };
+    return placed instanceof Promise ? placed.then((one) => ({ ...one, contained })) : { ...placed, contained };
   }
 
-  #encoded(call: Invocation, value: unknown): ReturnType<Session["values"]["encode"]> {
+  async #kept(call: Invocation, index: number, { value, contained }: EncodedValue, scope: Lifetime): Promise<WireValue> {
+    const { process: owner, node: ownerNode } = call.caller;
+    return this.#session.keeping.keep({ owner, ownerNode, object: call.task + index }, await value, contained, scope);
+  }
+
+  #encoded(call: Invocation, value: unknown): EncodedValue {
     try {
       return this.#session.values.encode(value, "result", call.caller);
     } catch (error) {

@@ -4,18 +4,22 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { stepObject, type ObjectEffect, type ObjectEvent, type ObjectState } from "../../../runtime/core/index.ts";
 
-const EVENTS: readonly ObjectEvent[] = ["resolved", "rejected", "copyLost", "sought", "released"];
+const EVENTS: readonly ObjectEvent[] = ["resolved", "rejected", "copyLost", "sought", "released", "revoked"];
 
 /** What is not in here is ignored. */
 const TRANSITIONS: Readonly<Record<ObjectState, Partial<Record<ObjectEvent, readonly [ObjectState, ObjectEffect]>>>> = {
-  pending: { resolved: ["ready", "wakeReaders"], rejected: ["failed", "wakeReaders"], released: ["freed", "none"] },
-  ready: { copyLost: ["lost", "none"], released: ["freed", "freeCopies"] },
+  pending: {
+    resolved: ["ready", "wakeReaders"], rejected: ["failed", "wakeReaders"], released: ["freed", "none"],
+    revoked: ["freed", "wakeReaders"],
+  },
+  ready: { copyLost: ["lost", "none"], released: ["freed", "freeCopies"], revoked: ["freed", "freeCopies"] },
   failed: { released: ["freed", "none"] },
   lost: {
     resolved: ["ready", "wakeReaders"],
     rejected: ["failed", "wakeReaders"],
     sought: ["pending", "none"],
     released: ["freed", "none"],
+    revoked: ["freed", "wakeReaders"],
   },
   freed: { resolved: ["freed", "freeCopies"] },
 };

@@ -1,0 +1,381 @@
+// Objects that this node keeps for lifetimes: what processes detached, or made for a scope. They live on when their makers are
+// gone, and end with the last of their lifetimes, when they are freed, or with the node, unless others have copies.
+//
+// Nothing but the nodes that keep an object knows of it. Who looks for one asks all of them, and so does who frees one; the head
+// knows scopes and names alone. Of an object with replicas the first of its homes sees to it that there are enough.
+
+import { KeptBook, type Lifetime, Replicas, type CopyOrder } from "../core/index.ts";
+import { NotFoundError, ObjectFreedError, ObjectLostError } from "../errors.ts";
+import type { Clock } from "../seams.ts";
+import type {
+  AnswerBody, AnswerName, AnswerOf, CallHandlers, Caller, CallName, CallOf, Draft, EndObjects, FindKept, HeldRef, KeepObjects,
+  KeptObject, NodeInfo, SendOf, Stored,
+} from "../transport/index.ts";
+import type { AgentObjects } from "./agent-objects.ts";
+import type { HeadLink } from "./head-link.ts";
+import { once } from "./once.ts";
+import type { Peers } from "./peers.ts";
+import { reaching } from "./transfers.ts";
+
+const ASK_TIMEOUT_MS = 30_000;
+/** Copies are made of objects of any size. */
+const COPY_TIMEOUT_MS = 600_000;
+
+export interface KeptObjectsParts {
+  readonly clock: Clock;
+  readonly nodeId: string;
+  readonly processId: string;
+  readonly caller: Caller;
+  readonly objects: AgentObjects;
+  readonly peers: Pick<Peers, "connect" | "nodes" | "deathOf">;
+  readonly head: () => Pick<HeadLink, "ask">;
+  /** Told to every process of this node. */
+  readonly tell: (ended: SendOf<"objectsEnded">) => void;
+}
+
+interface Kept {
+  readonly id: string;
+  readonly object: HeldRef;
+  readonly stored: Stored;
+  readonly codes: NonNullable<KeptObject["value"]>["codes"];
+  /** Milliseconds since 1970. */
+  readonly createdAt: number;
+  /** Its name, if it was given one here. */
+  name: string;
+}
+
+export class KeptObjects {
+  readonly #parts: KeptObjectsParts;
+  readonly #book = new KeptBook<Kept>();
+  readonly #replicas: Replicas;
+  /** Scopes that the head is asked about. */
+  readonly #asking = new Map<string, Promise<void>>();
+  readonly #copying = new Map<string, Promise<KeptObject>>();
+
+  constructor(parts: KeptObjectsParts) {
+    this.#parts = parts;
+    this.#replicas = new Replicas(parts.nodeId);
+  }
+
+  // -- from processes ----------------------------------------------------------------------------------------------
+
+  /** Of a process of this node. */
+  calls(): CallHandlers {
+    const head = <N extends CallName, A extends AnswerName>(name: N, body: Draft<CallOf<N>>, expected: A) => (
+      this.#parts.head().ask(name, body, expected)
+    );
+    return {
+      keepObjects: (body) => this.#keep(body),
+      findKept: (body) => this.#find(body),
+      endObjects: (body) => this.#end(body),
+      openScope: async (body) => ({ lifetime: await head("openScope", body, "lifetime") }),
+      endScope: async (body) => ({ done: await head("endScope", body, "done") }),
+      findNamed: async (body) => ({ held: await head("findNamed", body, "held") }),
+    };
+  }
+
+  /** Of another agent. */
+  peerCalls(): CallHandlers {
+    return {
+      keepObjects: async ({ objects }) => ({ kept: { objects: await this.#keepAllHere(objects) } }),
+      findKept: ({ objects }) => ({ kept: { objects: this.#findHere(objects) } }),
+      endObjects: ({ objects }) => {
+        this.#endHere(objects);
+        return { done: {} };
+      },
+      replicate: async ({ object }) => {
+        await once(this.#copying, idOf(object?.object), () => this.#copy(object as KeptObject));
+        return { done: {} };
+      },
+    };
+  }
+
+  /** The head's word. Safe to call twice. */
+  scopeEnded(id: string): void {
+    this.#release(this.#book.endLifetime(id));
+    this.#parts.tell({ lifetimes: [id] });
+  }
+
+  /** The head was away: what it ended meanwhile is ended here too. */
+  headBack(): void {
+    const scopes = this.#book.scopes();
+    if (scopes.length === 0) return;
+    this.#parts.head().ask("findEnded", { ids: scopes }, "ended").then(
+      ({ ids }) => ids.forEach((id) => this.scopeEnded(id)),
+      () => {
+        // It is gone again: the next one is asked.
+      },
+    );
+  }
+
+  nodeDied(node: string): void {
+    this.#replicas.nodeGone(node);
+    void this.#replicate();
+  }
+
+  /** Now and then: where a node has come, or a copy has failed, there may be one now. */
+  sweep(): void {
+    void this.#replicate();
+  }
+
+  /** For the state API: each object once, by the node that leads it. */
+  rows(): object[] {
+    const { nodeId, processId } = this.#parts;
+    const leading = this.#book.values().filter(({ id }) => (this.#replicas.homesOf(id)[0] ?? nodeId) === nodeId);
+    return leading.map(({ id, stored, createdAt, name }) => {
+      const homes = this.#replicas.homesOf(id);
+      const lifetimes = this.#book.lifetimesOf(id);
+      return {
+        id, size: stored.size, state: "READY", ownerId: processId, locations: homes.length > 0 ? homes : [nodeId], createdAt,
+        localHandles: 0, borrowers: 0, name,
+        lifetime: lifetimes.some(({ isScope }) => isScope) ? "scope" : "detached",
+        scopes: lifetimes.filter(({ isScope }) => isScope).map((scope) => scope.name),
+      };
+    });
+  }
+
+  // -- keeping -----------------------------------------------------------------------------------------------------
+
+  /** Each where it lies; what lies nowhere, here. */
+  async #keep({ objects, name, namespace }: KeepObjects): Promise<AnswerBody> {
+    const { nodeId, head } = this.#parts;
+    if (name !== "") await head().ask("nameObject", { name, namespace, object: objects[0].object }, "done");
+    const kept = new Map<string, KeptObject>();
+    const byNode = groupByNode(objects, nodeId);
+    try {
+      await Promise.all([...byNode].map(async ([node, some]) => {
+        const there = node === nodeId ? this.#keepAllHere(some) : this.#reaching(node, async () => {
+          return (await this.#ask(node, COPY_TIMEOUT_MS)("keepObjects", { objects: some, name }, "kept")).objects;
+        });
+        for (const one of await there) kept.set(idOf(one.object), one);
+      }));
+    } catch (error) {
+      if (name !== "") await head().ask("unname", { objects: objects.map((one) => one.object as HeldRef) }, "done");
+      throw error;
+    }
+    const named = this.#book.find(idOf(objects[0]?.object));
+    if (named !== undefined && name !== "") named.name = name;
+    return { kept: { objects: objects.map((one) => kept.get(idOf(one.object)) as KeptObject) } };
+  }
+
+  async #keepAllHere(objects: readonly KeptObject[]): Promise<KeptObject[]> {
+    const kept = await Promise.all(objects.map((one) => this.#keepHere(one)));
+    await this.#replicate();
+    return kept.map((one) => this.#told(one));
+  }
+
+  async #keepHere({ object, value, lifetimes, replicas, homes }: KeptObject): Promise<Kept> {
+    const id = idOf(object);
+    for (const { id: scope, isScope, name } of lifetimes) if (isScope) await this.#mustLive(scope, name);
+    let kept = this.#book.find(id);
+    if (kept === undefined) {
+      const stored = value?.stored ?? await this.#parts.objects.write(value?.value ?? NO_BYTES);
+      kept = this.#book.find(id) ?? this.#take(id, object as HeldRef, stored, value?.codes ?? []);
+      // A repeat was quicker.
+      if (kept.stored !== stored && value?.stored === undefined) this.#free(stored);
+    }
+    for (const lifetime of lifetimes) this.#live(kept, lifetime);
+    if (replicas > 1 || homes.length > 1) this.#replicas.track(id, replicas, [...homes, this.#parts.nodeId]);
+    return kept;
+  }
+
+  #take(id: string, object: HeldRef, stored: Stored, codes: Kept["codes"]): Kept {
+    const { clock, objects } = this.#parts;
+    if (!objects.keep(stored)) throw new ObjectLostError(`object ${id} is not where it is said to lie`, { objectId: id });
+    return { id, object, stored, codes, createdAt: clock.wallNow(), name: "" };
+  }
+
+  #live(kept: Kept, { id: lifetime, name, isScope, leftMs }: KeptObject["lifetimes"][number]): void {
+    const { clock } = this.#parts;
+    const endsAt = leftMs > 0 ? clock.now() + leftMs : undefined;
+    const outcome = this.#book.keep(kept.id, kept, { id: lifetime, name, isScope, endsAt });
+    if (outcome === "over") {
+      if (this.#book.find(kept.id) === undefined) this.#free(kept.stored);
+      throw freedError(kept.id, isScope ? `the scope "${name}" was freed` : "it was freed");
+    }
+    if (endsAt !== undefined) clock.after(leftMs, () => this.#expire());
+  }
+
+  /** A scope that this node hears of for the first time may be over. */
+  async #mustLive(scope: string, name: string): Promise<void> {
+    if (!this.#book.knows(scope) && !this.#book.hasEnded(scope)) {
+      await once(this.#asking, scope, async () => {
+        const { ids } = await this.#parts.head().ask("findEnded", { ids: [scope] }, "ended");
+        if (ids.length > 0) this.scopeEnded(scope);
+      });
+    }
+    if (this.#book.hasEnded(scope)) throw freedError("", `the scope "${name}" was freed`);
+  }
+
+  // -- finding -----------------------------------------------------------------------------------------------------
+
+  async #find({ objects }: FindKept): Promise<AnswerBody> {
+    const answers = [this.#findHere(objects), ...await this.#others((ask) => ask("findKept", { objects, here: true }, "kept"))];
+    const found = objects.map((_one, index) => {
+      const there = answers.map((answer) => ("objects" in answer ? answer.objects : answer)[index]);
+      return there.find((one) => one?.object !== undefined) ?? NOT_KEPT;
+    });
+    return { kept: { objects: found } };
+  }
+
+  #findHere(objects: readonly HeldRef[]): Draft<KeptObject>[] {
+    return objects.map((object) => {
+      const kept = this.#book.find(idOf(object));
+      return kept === undefined ? NOT_KEPT : this.#told(kept);
+    });
+  }
+
+  /** As others are told: for how long, and where. */
+  #told({ id, object, stored, codes }: Kept): KeptObject {
+    const now = this.#parts.clock.now();
+    const lifetimes = this.#book.lifetimesOf(id).map((one) => wireLifetime(one, now));
+    const value = { stored, codes, lifetime: lifetimes[0]?.id ?? id } as KeptObject["value"];
+    return { object, value, lifetimes, replicas: this.#replicas.wantedOf(id), homes: [...this.#replicas.homesOf(id)] };
+  }
+
+  // -- ending ------------------------------------------------------------------------------------------------------
+
+  /** On all nodes; the names of these are free again. */
+  async #end({ objects }: Pick<EndObjects, "objects">): Promise<AnswerBody> {
+    this.#endHere(objects);
+    await this.#others((ask) => ask("endObjects", { objects, here: true }, "done"));
+    await this.#parts.head().ask("unname", { objects }, "done");
+    return { done: {} };
+  }
+
+  #endHere(objects: readonly HeldRef[]): void {
+    const ids = objects.map(idOf);
+    for (const id of ids) this.#release(this.#book.end(id));
+    this.#parts.tell({ objects: [...objects], lifetimes: ids });
+  }
+
+  /** Each home sees the time pass; the one that leads tells the others, and whoever has refs. */
+  #expire(): void {
+    const { clock, nodeId } = this.#parts;
+    for (const lifetime of this.#book.due(clock.now())) {
+      const kept = this.#book.endLifetime(lifetime);
+      const leads = kept.filter(({ id }) => (this.#replicas.homesOf(id)[0] ?? nodeId) === nodeId).map(({ object }) => object);
+      this.#release(kept);
+      this.#end({ objects: leads }).catch(() => {
+        // Who could not be told sees it by its own clock; a name stays until somebody frees what it stood for.
+      });
+    }
+  }
+
+  #release(ended: readonly Kept[]): void {
+    for (const { id, stored } of ended) {
+      this.#replicas.forget(id);
+      this.#free(stored);
+    }
+  }
+
+  #free({ slot, generation }: Stored): void {
+    this.#parts.objects.freeLocal(slot, generation);
+  }
+
+  // -- replicas ----------------------------------------------------------------------------------------------------
+
+  /** Makes the copies that are missing and that there is a node for. Those that fail are tried again at the next sweep. */
+  async #replicate(): Promise<void> {
+    const { nodeId } = this.#parts;
+    const nodes = this.#parts.peers.nodes().filter(({ id, state }) => id !== nodeId && state === "ALIVE");
+    await Promise.all(this.#replicas.orders(roomiest(nodes)).map((order) => this.#order(order)));
+  }
+
+  async #order(order: CopyOrder): Promise<void> {
+    const kept = this.#book.find(order.id);
+    if (kept === undefined) return this.#replicas.forget(order.id);
+    const object = this.#told(kept);
+    const copied = { ...object, homes: [...object.homes, order.to] };
+    try {
+      await this.#ask(order.to, COPY_TIMEOUT_MS)("replicate", { object: copied }, "done");
+    } catch {
+      return this.#replicas.failed(order);
+    }
+    const now = this.#book.find(order.id);
+    const others = this.#replicas.made(order);
+    if (now === undefined) return;
+    for (const home of others) {
+      this.#ask(home)("replicate", { object: this.#told(now) }, "done").catch(() => {
+        // It is dying, and leaves the homes then, or hears of the new one when it needs another.
+      });
+    }
+  }
+
+  /** This node is to keep one, from a home of it. With one it learns who else has. */
+  async #copy({ object, value, lifetimes, replicas, homes }: KeptObject): Promise<KeptObject> {
+    const { objects, nodeId } = this.#parts;
+    const id = idOf(object);
+    const isOver = [id, ...lifetimes.map((one) => one.id)].some((one) => this.#book.hasEnded(one));
+    if (isOver) throw freedError(id, "it was freed");
+    const known = this.#book.find(id);
+    const stored = known?.stored ?? await objects.replicate(value?.stored as Stored);
+    const copy = { object, value: { codes: [], ...value, value: undefined, stored } as never, lifetimes, replicas, homes };
+    try {
+      return this.#told(await this.#keepHere({ ...copy, homes: homes.filter((home) => home !== nodeId) }));
+    } catch (error) {
+      if (known === undefined) this.#free(stored);
+      throw error;
+    }
+  }
+
+  // -- other nodes -------------------------------------------------------------------------------------------------
+
+  /** Answers of all other nodes that live; the dead have nothing to tell. */
+  async #others<T>(question: (ask: Ask) => Promise<T>): Promise<T[]> {
+    const { nodeId, peers } = this.#parts;
+    const others = peers.nodes().filter(({ id, state }) => id !== nodeId && state !== "DEAD");
+    const answers = await Promise.all(others.map(async ({ id }) => {
+      try {
+        return [await this.#reaching(id, () => question(this.#ask(id)))];
+      } catch (error) {
+        if (peers.deathOf(id) !== undefined) return [];
+        throw error;
+      }
+    }));
+    return answers.flat();
+  }
+
+  #reaching<T>(node: string, attempt: () => Promise<T>): Promise<T> {
+    return reaching({ clock: this.#parts.clock, network: this.#parts.peers }, node, attempt);
+  }
+
+  #ask(node: string, timeoutMs = ASK_TIMEOUT_MS): Ask {
+    const { caller, peers } = this.#parts;
+    return async (name, body, expected) => caller.call(await peers.connect(node), name, body, expected, { timeoutMs });
+  }
+}
+
+type Ask = <N extends CallName, A extends AnswerName>(name: N, body: Draft<CallOf<N>>, expected: A) => Promise<AnswerOf<A>>;
+
+const NO_BYTES = new Uint8Array(0);
+const NOT_KEPT: Draft<KeptObject> = {};
+
+function idOf(object: HeldRef | undefined): string {
+  if (object === undefined) throw new NotFoundError("an object without an id");
+  return `${object.owner}.${object.object.toString(36)}`;
+}
+
+function groupByNode(objects: readonly KeptObject[], here: string): Map<string, KeptObject[]> {
+  const groups = new Map<string, KeptObject[]>();
+  for (const one of objects) {
+    const node = one.value?.stored?.node ?? here;
+    const group = groups.get(node);
+    if (group === undefined) groups.set(node, [one]);
+    else group.push(one);
+  }
+  return groups;
+}
+
+function wireLifetime({ id, name, isScope, endsAt }: Lifetime, now: number): KeptObject["lifetimes"][number] {
+  return { id, name, isScope, leftMs: endsAt === undefined ? 0 : Math.max(1, Math.ceil(endsAt - now)) };
+}
+
+function freedError(objectId: string, reason: string): ObjectFreedError {
+  return new ObjectFreedError(objectId === "" ? reason : `object ${objectId} can't be kept: ${reason}`, { objectId });
+}
+
+/** Those with the least to do first. */
+function roomiest(nodes: readonly NodeInfo[]): string[] {
+  return [...nodes].sort((one, other) => one.backlog - other.backlog || (one.id < other.id ? -1 : 1)).map(({ id }) => id);
+}

@@ -1,0 +1,189 @@
+// Objects that live on when this process is gone: kept by agents for a lifetime, found again there, and freed on demand.
+//
+// A lifetime is a scope, or the object's own. What is inside a value is kept with it. Owners and borrowers go on as they are:
+// whoever finds that an owner is gone, or knows an object no more, asks the agents, so a ref need not tell that it is kept.
+
+import { failureOf, InvalidArgumentError, ObjectFreedError, ObjectLostError } from "../errors.ts";
+import type { Draft, Failure, HeldRef, KeptObject, Lifetime, ObjectsEnded } from "../transport/index.ts";
+import { heldRef } from "./borrowing.ts";
+import { Lifetimes } from "./lifetimes.ts";
+import { type DetachOptions, type ObjectEntry, ObjectRef, objectIdOf } from "./object-ref.ts";
+import type { Session } from "./session.ts";
+import { isError, type WireValue } from "./wire-value.ts";
+
+/** Objects that one question to the agent is about. */
+const ASKED_MAX = 1000;
+/** Large objects are copied to other nodes before a request to keep them is answered. */
+const KEEP_TIMEOUT_MS = 600_000;
+/** An object that is said to be there, and is not, so often is given up. */
+const LOSSES_MAX = 10;
+
+/** How agents are to keep something. */
+interface Keep {
+  readonly lifetime: Draft<Lifetime>;
+  readonly replicas?: number | undefined;
+  readonly name?: string | undefined;
+  readonly namespace?: string | undefined;
+}
+
+export class Keeping {
+  readonly #session: Session;
+  readonly #lifetimes = new Lifetimes();
+
+  constructor(session: Session) {
+    this.#session = session;
+  }
+
+  // -- keeping -----------------------------------------------------------------------------------------------------
+
+  async detach(entry: ObjectEntry, { name = "", namespace = "", ttlMs = 0, replicas = 1 }: DetachOptions): Promise<void> {
+    const { borrowing, values, recovery } = this.#session;
+    if (!borrowing.isValue(entry)) throw new InvalidArgumentError(`detach: ${entry.id} is not a value`);
+    borrowing.addLocal(entry);
+    try {
+      for (let losses = 0; ; losses += 1) {
+        const value = await this.#valueOf(entry);
+        if (isError(value)) {
+          await values.revive((value.codes ?? []) as never);
+          throw values.errorIn(value);
+        }
+        try {
+          const lifetime = { id: entry.id, name, leftMs: ttlMs };
+          return await this.#keepAll([entry, ...await this.#inside(entry)], { lifetime, replicas, name, namespace });
+        } catch (error) {
+          const isMissing = error instanceof ObjectLostError && !(error instanceof ObjectFreedError);
+          if (!isMissing || !value.stored || losses >= LOSSES_MAX) throw error;
+          recovery.missing(entry, value.stored, error.message);
+        }
+      }
+    } finally {
+      borrowing.dropLocal(entry);
+    }
+  }
+
+  /**
+   * A value made here, for a scope. Those inside it that are not there yet are kept when they are. What it is from then on;
+   * `object` is whose value it is to be.
+   */
+  async keep(object: HeldRef, value: WireValue, contained: readonly ObjectEntry[], scope: Draft<Lifetime>): Promise<WireValue> {
+    const { borrowing } = this.#session;
+    const inside = contained.filter((entry) => borrowing.isValue(entry));
+    const isThere = ({ state }: ObjectEntry) => state === "ready";
+    for (const entry of inside) if (!isThere(entry)) this.keepLater(entry, scope);
+    const keep = { lifetime: scope };
+    const objects = [keptOf(object, value, keep), ...inside.filter(isThere).map((entry) => ofEntry(entry, keep))];
+    try {
+      const { objects: [kept] } = await this.#session.ask("keepObjects", { objects }, "kept", KEEP_TIMEOUT_MS);
+      // One that a former attempt made is the one that is kept.
+      const moved = value.stored ? { stored: kept.value?.stored } : {};
+      return { ...value, ...moved, lifetime: scope.id };
+    } catch (error) {
+      borrowing.unsent([value]);
+      throw error;
+    }
+  }
+
+  /** When it is there. What fails then is not kept. */
+  keepLater(entry: ObjectEntry, scope: Draft<Lifetime>): void {
+    const { borrowing } = this.#session;
+    borrowing.addLocal(entry);
+    const kept = async () => {
+      if (isError(await this.#valueOf(entry))) return;
+      await this.#keepAll([entry, ...await this.#inside(entry)], { lifetime: scope });
+    };
+    kept().catch(() => {
+      // It goes with its owner then, and who reads it is told.
+    }).finally(() => borrowing.dropLocal(entry));
+  }
+
+  // -- finding and freeing -----------------------------------------------------------------------------------------
+
+  /** Values of those that agents keep, in the same order; undefined for others. */
+  async find(objects: readonly HeldRef[]): Promise<(WireValue | undefined)[]> {
+    const found: (WireValue | undefined)[] = [];
+    for (let from = 0; from < objects.length; from += ASKED_MAX) {
+      const some = objects.slice(from, from + ASKED_MAX);
+      const kept = await this.#session.ask("findKept", { objects: some }, "kept");
+      for (const { value } of kept.objects) found.push(value);
+    }
+    return found;
+  }
+
+  async named(name: string, namespace: string): Promise<ObjectRef> {
+    const { borrowing } = this.#session;
+    const held = await this.#session.ask("findNamed", { name, namespace }, "held");
+    const [value] = await this.find([held]);
+    const entry = borrowing.received(held.owner, held.ownerNode, held.object);
+    const ref = new ObjectRef(entry);
+    borrowing.groupHandles([entry], [ref]);
+    if (value !== undefined) borrowing.settle(entry, value);
+    else {
+      const text = `object ${entry.id}, named "${name}", is lost: no node of the cluster has it any more`;
+      borrowing.settle(entry, { failure: failureOf(new ObjectLostError(text, { objectId: entry.id })) as Failure });
+    }
+    return ref;
+  }
+
+  async free(entries: readonly ObjectEntry[]): Promise<void> {
+    const objects = entries.map(heldRef);
+    for (let from = 0; from < objects.length; from += ASKED_MAX) {
+      await this.#session.ask("endObjects", { objects: objects.slice(from, from + ASKED_MAX) }, "done", KEEP_TIMEOUT_MS);
+    }
+  }
+
+  /** Agents keep it for that lifetime. */
+  kept(entry: ObjectEntry, lifetime: string): void {
+    if (entry.state !== "ready") return;
+    if (this.#lifetimes.hasEnded(lifetime)) return this.#session.borrowing.revoke(entry);
+    entry.value = { ...entry.value, lifetime };
+    this.#lifetimes.add(lifetime, entry);
+  }
+
+  /** The agent's word: these were freed, and what was kept for those lifetimes. */
+  ended({ objects, lifetimes }: ObjectsEnded): void {
+    const { borrowing } = this.#session;
+    const known = objects.flatMap(({ owner, object }) => borrowing.known(owner, object) ?? []);
+    for (const entry of [...known, ...lifetimes.flatMap((one) => this.#lifetimes.end(one))]) borrowing.revoke(entry);
+  }
+
+  // -- inside ------------------------------------------------------------------------------------------------------
+
+  async #valueOf(entry: ObjectEntry): Promise<WireValue> {
+    const { waiting, borrowing } = this.#session;
+    await waiting.settled(entry, (one) => borrowing.want(one));
+    return entry.value as WireValue;
+  }
+
+  /** All values inside one, at any depth. */
+  async #inside(entry: ObjectEntry, seen = new Set([entry])): Promise<ObjectEntry[]> {
+    const found: ObjectEntry[] = [];
+    for (const inner of entry.contained ?? []) {
+      if (seen.has(inner) || !this.#session.borrowing.isValue(inner)) continue;
+      seen.add(inner);
+      if (isError(await this.#valueOf(inner))) continue;
+      found.push(inner, ...await this.#inside(inner, seen));
+    }
+    return found;
+  }
+
+  async #keepAll(entries: readonly ObjectEntry[], keep: Keep): Promise<void> {
+    const { name, namespace, lifetime } = keep;
+    const objects = entries.map((entry) => ofEntry(entry, keep));
+    await this.#session.ask("keepObjects", { objects, name, namespace }, "kept", KEEP_TIMEOUT_MS);
+    for (const entry of entries) this.kept(entry, lifetime.id as string);
+  }
+}
+
+function ofEntry(entry: ObjectEntry, keep: Keep): Draft<KeptObject> {
+  return keptOf(heldRef(entry), entry.value as WireValue, keep);
+}
+
+function keptOf(object: HeldRef, value: WireValue, { lifetime, replicas }: Keep): Draft<KeptObject> {
+  return { object, value: { ...value, contained: [] }, lifetimes: [lifetime], replicas };
+}
+
+/** Of an object that nobody knows any more. */
+export function unknownObject(owner: string, number: number): ObjectFreedError {
+  const objectId = objectIdOf(owner, number);
+  return new ObjectFreedError(`object ${objectId} was freed before it was read`, { objectId });
+}

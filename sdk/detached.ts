@@ -1,0 +1,43 @@
+// Objects that outlive who made them: found by name, and freed by hand.
+
+import { InvalidArgumentError } from "../runtime/errors.ts";
+import {
+  currentSession, type DetachOptions, entryOf, isRef, lastingNamespace, type ObjectRef, setDetachCheck,
+} from "../runtime/owner/index.ts";
+import { type Checks, checkName, checkOptions, limit, text, whole } from "./option-checks.ts";
+
+/** More nodes than a cluster has. */
+const REPLICAS_MAX = 1000;
+
+const DETACH_CHECKS: Checks = { name: text, namespace: text, ttlMs: limit, replicas: whole(1, REPLICAS_MAX) };
+
+setDetachCheck((given: DetachOptions): DetachOptions => {
+  const options = checkOptions("detach", given, DETACH_CHECKS);
+  return { ...options, namespace: options.namespace ?? lastingNamespace(currentSession().namespace) };
+});
+
+/**
+ * The detached object of that name. Drivers that were given no namespace share one for such names.
+ *
+ * @throws NotFoundError when there is none of that name.
+ */
+export async function getObject<T = unknown>(
+  name: string, options: { readonly namespace?: string } = {},
+): Promise<ObjectRef<T>> {
+  const namespace = checkName("getObject", name, options);
+  const session = currentSession();
+  return session.keeping.named(name, namespace ?? lastingNamespace(session.namespace)) as Promise<ObjectRef<T>>;
+}
+
+/**
+ * Frees objects everywhere: their copies in stores and on disk, and their names, whatever they were kept for. Who has refs to
+ * them gets ObjectFreedError. Objects inside them that were detached with them go too; a repeat changes nothing.
+ */
+export async function free(refs: ObjectRef | readonly ObjectRef[]): Promise<void> {
+  const list: readonly unknown[] = Array.isArray(refs) ? refs : [refs];
+  const entries = list.map((ref, index) => {
+    if (isRef(ref)) return entryOf(ref);
+    throw new InvalidArgumentError(`free: element ${index} is not an ObjectRef`);
+  });
+  if (entries.length > 0) await currentSession().keeping.free(entries);
+}

@@ -1,0 +1,62 @@
+// Scopes: named lifetimes for many objects, whoever makes them and on whichever node.
+
+import { currentSession, lastingNamespace, type Session } from "../runtime/owner/index.ts";
+import { REDUCE_BRAND } from "../runtime/serialize/index.ts";
+import type { Lifetime } from "../runtime/transport/index.ts";
+import { type Check, checkName } from "./option-checks.ts";
+
+/**
+ * What `put(value, { scope })` and tasks with the option `scope` make lives until the scope is freed, or the cluster ends: also
+ * when their process, its job and its driver are gone. A scope can be sent anywhere.
+ */
+export class Scope {
+  /** Of this scope: one of the same name that is opened when it was freed has another. */
+  readonly id: string;
+  readonly name: string;
+
+  /** @internal */
+  constructor(id: string, name: string) {
+    this.id = id;
+    this.name = name;
+  }
+
+  /** Frees everything in it, everywhere. What is made for it later fails with ObjectFreedError. A repeat changes nothing. */
+  async free(): Promise<void> {
+    await currentSession().ask("endScope", { id: this.id }, "done");
+  }
+
+  /** @internal */
+  [REDUCE_BRAND](): readonly [restore: Function, args: readonly unknown[]] {
+    return [restoreScope, [this.id, this.name]];
+  }
+}
+
+/** @internal The same in another process. */
+export function restoreScope(id: string, name: string): Scope {
+  return new Scope(id, name);
+}
+
+/**
+ * The scope of that name, which lives until it is freed; a new one when there is none. Drivers that were given no namespace share
+ * their scopes.
+ *
+ * @throws InvalidArgumentError for a name that is none.
+ */
+export async function scope(name: string, options: { readonly namespace?: string } = {}): Promise<Scope> {
+  const namespace = checkName("scope", name, options);
+  return openScope(currentSession(), name, namespace);
+}
+
+/** @internal */
+export async function openScope(session: Session, name: string, namespace: string | undefined): Promise<Scope> {
+  const asked = { name, namespace: namespace ?? lastingNamespace(session.namespace) };
+  const { id } = await session.ask("openScope", asked, "lifetime");
+  return new Scope(id, name);
+}
+
+export const isScope: Check = (value) => (value instanceof Scope ? undefined : 'a scope: await scope("name")');
+
+/** As agents are told. */
+export function lifetimeOf(scope: Scope): Lifetime {
+  return { id: scope.id, name: scope.name, isScope: true, leftMs: 0 };
+}
