@@ -6,14 +6,16 @@ import {
   type DagDefinition, type DagOptions, type DagSchedule, defineDag, dueTimes, paramsOf, type ParamNodes, type Result,
 } from "./graph/dag.ts";
 import { noteDefined, noteUsed } from "./graph/defined.ts";
+import { keepProgram } from "./journal/programs.ts";
+import { type RunRecord, tickKey } from "./journal/records.ts";
+import { RunJournal } from "./journal/run-journal.ts";
 import { mermaidOf } from "./graph/mermaid.ts";
 import type { In } from "./graph/node.ts";
 import { type Backfill, type BackfillOptions, planBackfill, type PlannedRun, startBackfill } from "./run/backfill.ts";
-import { ClusterRunner } from "./run/cluster-runner.ts";
 import { systemClock, VirtualClock } from "./run/clock.ts";
-import { atOnce, type Occasion } from "./run/context.ts";
+import { atOnce, type Occasion, type RunSummary } from "./run/context.ts";
 import { DagRun } from "./run/dag-run.ts";
-import { Engine } from "./run/engine.ts";
+import { clusterEngine, Engine, type Journals, knowProgram } from "./run/engine.ts";
 import { LocalRunner } from "./run/local-runner.ts";
 import { runs } from "./run/run-registry.ts";
 import { onTriggers } from "./run/triggered.ts";
@@ -46,7 +48,6 @@ export interface Dag<P extends object, B> {
 }
 
 type Definition = DagDefinition<object, unknown>;
-let clusterEngine: Engine | undefined;
 
 export function dag<P extends object, B>(id: string, options: DagOptions<P>, body: (params: ParamNodes<P>) => B): Dag<P, B>;
 export function dag<B>(id: string, body: () => B): Dag<Record<string, never>, B>;
@@ -54,6 +55,7 @@ export function dag(id: string, options: unknown, body?: unknown): unknown {
   const given = body === undefined ? {} : (options as DagOptions<object>);
   const definition = defineDag(id, given, (body ?? options) as (params: object) => unknown);
   noteDefined(definition);
+  knowProgram(definition);
   for (const warning of definition.graph.warnings) process.emitWarning(warning, { type: "TroupeDagWarning", code: id });
   const call = (params: object = {}): unknown => {
     Builder.here(`dag ${id}`);
@@ -77,21 +79,53 @@ export function dag(id: string, options: unknown, body?: unknown): unknown {
 
 /** @internal Also for those who start runs at their times. */
 export async function startRun(
-  definition: Definition, params: object, when = atOnce("manual", new Date(systemClock.now())), engine = onCluster(),
+  definition: Definition, params: object, when = atOnce("manual", new Date(systemClock.now())), engine = clusterEngine(),
 ): Promise<DagRun> {
-  // Where tasks run in other processes.
-  if (engine === clusterEngine) await publishStores();
   const run = await runOf(engine, definition, params, when);
+  if (engine.journals === undefined) {
+    runs.add(run);
+    run.begin();
+    return run;
+  }
+  await publishStores();
+  const journal = await journalOf(engine.journals, definition, run.summary);
+  run.keepIn(journal);
+  runs.add(run);
+  // It begins while it is being kept.
+  const kept = journal.create([]);
+  run.begin();
+  await kept;
+  return run;
+}
+
+/** @internal For a time that has one run: undefined when another one was made for it before. */
+export async function claimRun(definition: Definition, when: Occasion, engine = clusterEngine()): Promise<DagRun | undefined> {
+  const run = await runOf(engine, definition, {}, when);
+  await publishStores();
+  const journal = await journalOf(engine.journals!, definition, run.summary);
+  const key = tickKey(definition.id, when.logicalDate);
+  try {
+    await journal.create([{ type: "check", key, value: undefined }, { type: "set", key, value: run.id }]);
+  } catch (error) {
+    if (journal.isTaken) return undefined;
+    throw error;
+  }
+  run.keepIn(journal);
   runs.add(run);
   run.begin();
   return run;
 }
 
-onTriggers((definition, params, when, engine) => startRun(definition, params, when, engine));
-
-function onCluster(): Engine {
-  return (clusterEngine ??= new Engine(systemClock, new ClusterRunner()));
+async function journalOf({ holder, writer }: Journals, definition: Definition, summary: RunSummary): Promise<RunJournal> {
+  await holder.begin();
+  const { hash, reason } = await keepProgram(definition);
+  const record: RunRecord = {
+    ...summary, program: hash, reason, environment: "", state: "running", epoch: 1, createdAt: new Date(systemClock.now()),
+  };
+  return new RunJournal(writer, holder.id, record, 0);
 }
+
+onTriggers((definition, params, when, engine) => startRun(definition, params, when, engine));
 
 async function runHere(definition: Definition, params: object, now?: Date | string): Promise<DagRun> {
   const start = now === undefined ? systemClock.now() : new Date(now).getTime();

@@ -31,7 +31,7 @@ export type { TaskInstanceRow } from "./run/rows.ts";
 export type { DagEvent, EventPage } from "./run/event-log.ts";
 export type { ClearWhat, EventsFrom, RunBook, RunDetail, RunFilter, RunRow } from "./run/run-book.ts";
 export type { Reason, Why } from "./run/why.ts";
-export { clear, mark, resume } from "./run/run-registry.ts";
+export { clear, getRun, mark, resume, type ResumeOptions } from "./run/run-registry.ts";
 export { VirtualClock } from "./run/clock.ts";
 export type { ServedDag, ManualRun } from "./serve/dag-server.ts";
 export { type AnyDag, dagsIn, type FolderOfDags } from "./serve/folder.ts";

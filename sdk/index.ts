@@ -5,6 +5,9 @@ export type { Cluster } from "./cluster.ts";
 export { ActorPool, type PoolCall } from "./actor-pool.ts";
 export { jobs, type JobRequest, type SubmittedJob } from "./submitted-jobs.ts";
 export { kv, type KvChange, type ScanOptions } from "./kv.ts";
+export {
+  blockOf, codeHash, decodeProgram, decodeValue, digestOf, encodeProgram, encodeValue, planValue,
+} from "./durable-values.ts";
 export { Queue, type QueueOptions } from "./queue.ts";
 export { type AcquireOptions, type Permit, Semaphore, type SemaphoreOptions } from "./semaphore.ts";
 export { submitCapacity } from "./submit-capacity.ts";
@@ -37,7 +40,7 @@ export {
 } from "./options.ts";
 export type { ActorHandle, RefsOf, RemoteArgs, RemoteClass, RemoteFunction, RemoteMethod } from "./types.ts";
 export { type DetachOptions, ObjectRef, ObjectRefStream, type StoreBuffer, type WaitOptions } from "../runtime/owner/index.ts";
-export { registerSerializer } from "../runtime/serialize/index.ts";
+export { type Encoded, registerSerializer } from "../runtime/serialize/index.ts";
 export {
   ActorDeadlockError,
   ActorDiedError,

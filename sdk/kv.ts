@@ -2,7 +2,7 @@
 
 import { InvalidArgumentError } from "../runtime/errors.ts";
 import { currentSession } from "../runtime/owner/index.ts";
-import { createCodec, type DecodeHooks, type EncodeHooks } from "../runtime/serialize/index.ts";
+import { decodeValue, encodeValue } from "./durable-values.ts";
 
 /** One part of a batch. A check holds when the key has just this value; with `undefined`, when there is no such key. */
 export type KvChange =
@@ -17,26 +17,15 @@ export interface ScanOptions {
   readonly limit?: number;
 }
 
-const codec = createCodec();
 /** Entries an answer, of those that fit into it. */
 const PAGE = 1000;
 
-const refuse = (what: string) => (): never => {
-  throw new InvalidArgumentError(`kv: a value can't hold ${what}: it outlives the process they belong to`);
-};
-const ENCODE: EncodeHooks = {
-  ref: refuse("refs"),
-  handle: refuse("handles of actors"),
-  code: refuse("functions or instances of classes"),
-};
-const DECODE: DecodeHooks = { ref: refuse("refs"), handle: refuse("handles of actors"), code: refuse("functions") };
-
-const bytesOf = (value: unknown, key: string): Uint8Array => codec.encode(value, ENCODE, `kv[${JSON.stringify(key)}]`).toBytes();
+const bytesOf = (value: unknown, key: string): Uint8Array => encodeValue(value, `kv[${JSON.stringify(key)}]`);
 
 /** Undefined when there is no such key. */
 export async function getKey<T = unknown>(key: string): Promise<T | undefined> {
   const { entries } = await currentSession().ask("readKeys", { key: checked(key), exact: true, limit: 1 }, "entries");
-  return entries.length === 0 ? undefined : (codec.decode(entries[0].value, DECODE) as T);
+  return entries.length === 0 ? undefined : decodeValue<T>(entries[0].value);
 }
 
 export async function setKey(key: string, value: unknown): Promise<void> {
@@ -68,7 +57,7 @@ export async function* scanKeys<T = unknown>(
     const query = { key: prefix, exact: false, after: from, limit: Math.min(PAGE, left) };
     const { entries } = await currentSession().ask("readKeys", query, "entries");
     if (entries.length === 0) return;
-    for (const { key, value } of entries) yield [key, codec.decode(value, DECODE) as T];
+    for (const { key, value } of entries) yield [key, decodeValue<T>(value)];
     from = entries[entries.length - 1].key;
     left -= entries.length;
   }

@@ -3,7 +3,7 @@
 // Events are what the journal keeps: fed again in order they make the same state. Effects are wishes to the shell; none of them
 // changes the state by itself.
 
-import type { Coords } from "./plan.ts";
+import type { Coords, Place } from "./plan.ts";
 import type { RunState, TaskState } from "./states.ts";
 
 interface At {
@@ -40,7 +40,13 @@ export type RunEvent =
   | ({ readonly type: "past"; readonly tasks: readonly number[] } & At)
   | ({ readonly type: "ended"; readonly state: "failed" | "cancelled"; readonly reason: string } & At)
   | ({ readonly type: "marked"; readonly state: "success" | "failed" | "skipped" } & OfInstance)
-  | ({ readonly type: "cleared"; readonly tasks: readonly number[] } & At);
+  /** Whole tasks, and single instances of others, run again. */
+  | ({ readonly type: "cleared"; readonly tasks: readonly number[]; readonly instances?: readonly Place[] } & At)
+  /**
+   * Another process goes on with it: what was on its way begins again, and so do successes whose results are lost. With `anew`
+   * also what failed, was skipped for it, or was stopped.
+   */
+  | ({ readonly type: "resumed"; readonly anew: boolean; readonly lost: readonly Place[] } & At);
 
 export type RunEffect =
   /** How many elements has what it is expanded over? */

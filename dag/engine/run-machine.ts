@@ -4,7 +4,7 @@
 // more. So the cost of an end does not grow with the number of instances beside it.
 
 import type { RunEffect, RunEvent } from "./events.ts";
-import { type Coords, descendants, instanceName, keyOf, type Plan, type PlanTask, sharedDepth } from "./plan.ts";
+import { type Coords, descendants, instanceName, keyOf, type Place, type Plan, type PlanTask, sharedDepth } from "./plan.ts";
 import { retryWaitMs } from "./retry-wait.ts";
 import { Field } from "./field.ts";
 import { attemptOf, type Instance, type KnownEnd, type Slot } from "./slots.ts";
@@ -20,7 +20,7 @@ export class RunMachine {
   readonly plan: Plan;
   readonly #info: RunInfo;
   readonly #field: Field;
-  #known: ReadonlyMap<string, KnownEnd>;
+  #known: Map<string, KnownEnd>;
   /** Starts of what is run anew. */
   #starts = new Map<string, number>();
   #forced = new Map<string, string>();
@@ -30,7 +30,7 @@ export class RunMachine {
   #override: { readonly state: "failed" | "cancelled"; readonly reason: string } | undefined;
   #now = 0;
 
-  constructor(plan: Plan, info: RunInfo, known: ReadonlyMap<string, KnownEnd> = new Map()) {
+  constructor(plan: Plan, info: RunInfo, known: Map<string, KnownEnd> = new Map()) {
     this.plan = plan;
     this.#info = info;
     this.#known = known;
@@ -44,7 +44,8 @@ export class RunMachine {
   step(event: RunEvent): readonly RunEffect[] {
     this.#now = event.at;
     this.#effects = [];
-    if (event.type === "started" || event.type === "cleared" || event.type === "marked") this.#restart(event);
+    if (event.type === "resumed") this.#resume(event.anew, event.lost);
+    else if (event.type === "started" || event.type === "cleared" || event.type === "marked") this.#restart(event);
     else if (!isOver(this.#state)) this.#handle(event);
     this.#settle();
     return this.#effects;
@@ -95,18 +96,50 @@ export class RunMachine {
         for (const { coords, starts } of instances) this.#starts.set(keyOf(task, coords), starts);
       }
       this.#known = this.known(this.#withLoops(event.tasks));
+      for (const { task, coords } of event.instances ?? []) this.#known.delete(keyOf(task, coords));
     } else if (event.type === "marked") {
       const known = this.known();
       const before = known.get(keyOf(event.task, event.coords));
       const end = { starts: 1, tries: 0, ...before, state: event.state, reason: "marked by hand", endedAt: event.at };
       this.#known = known.set(keyOf(event.task, event.coords), end);
     }
-    this.#forced = new Map();
     this.#override = undefined;
     this.#blocked = new Set(event.type === "started" ? event.blocked : []);
+    this.#rebuild();
+  }
+
+  #rebuild(): void {
+    this.#forced = new Map();
     this.#toRun("running");
     this.#field.reset();
     if (this.plan.tasks.length === 0) this.#toRun("success");
+  }
+
+  #resume(anew: boolean, lost: readonly Place[]): void {
+    const again = new Set(lost.map(({ task, coords }) => keyOf(task, coords)));
+    // A loop with a round to be run again is walked through anew, over those that are there.
+    const loops = new Set(lost.flatMap(({ task }) => this.plan.tasks[task].scope));
+    const known = new Map<string, KnownEnd>();
+    for (const slot of this.#field.slots()) {
+      const { task, state, reason } = slot;
+      const own = `slot ${keyOf(task, slot.coords)}`;
+      const keepsSlot = isTerminal(state) && !loops.has(task) && (!anew || (state === "success" && !this.#isGate(task)));
+      if (keepsSlot) known.set(own, { state, starts: 0, tries: 0, reason, size: this.#field.sizeOf(task, slot.coords) });
+      for (const instance of slot.instances ?? []) {
+        const key = keyOf(task, instance.coords);
+        if (again.has(key) || (anew && !isKept(instance))) {
+          known.set(key, { state: "none", starts: instance.starts, tries: 0 });
+        } else if (isTerminal(instance.state)) known.set(key, { ...instance });
+        else known.set(key, { ...instance, state: "none" });
+      }
+    }
+    this.#known = known;
+    if (anew) [this.#override, this.#blocked] = [undefined, new Set()];
+    this.#rebuild();
+  }
+
+  #isGate(task: number): boolean {
+    return this.plan.tasks[task].kind === "gate";
   }
 
   /** A loop is run anew as a whole. */
@@ -122,7 +155,7 @@ export class RunMachine {
 
   #handle(event: RunEvent): void {
     switch (event.type) {
-      case "started": case "cleared": case "marked": return;
+      case "started": case "cleared": case "marked": case "resumed": return;
       case "past":
         for (const task of event.tasks) {
           this.#blocked.delete(task);
@@ -161,7 +194,10 @@ export class RunMachine {
         return this.#toState(instance, "running");
       case "succeeded":
         [instance.nodeId, instance.workerPid] = [event.nodeId, event.workerPid];
-        this.#route(instance, event.chosen, event.passed);
+        if (event.chosen !== undefined || event.passed !== undefined) {
+          instance.route = { chosen: event.chosen, passed: event.passed };
+        }
+        this.#route(instance);
         return this.#finish(instance, "success");
       case "skipped":
         return this.#finish(instance, "skipped", event.reason);
@@ -177,13 +213,11 @@ export class RunMachine {
           tryNumber: instance.tries,
         };
         const until = event.at + retryWaitMs(retry, { ...subject, logicalDate: this.#info.logicalDate });
-        this.#toState(instance, "upForRetry", event.reason);
-        return void this.#effects.push({ kind: "wait", task, coords: instance.coords, until });
+        return this.#wait(instance, "upForRetry", until, event.reason);
       }
       case "deferred":
         instance.hasDeferred = true;
-        this.#toState(instance, "deferred");
-        return void this.#effects.push({ kind: "wait", task, coords: instance.coords, until: event.until });
+        return this.#wait(instance, "deferred", event.until);
       case "due":
         return this.#schedule(instance);
     }
@@ -235,9 +269,8 @@ export class RunMachine {
     } else {
       const instance = this.#createInstance(slot, slot.coords);
       slot.instances = [instance];
-      if (isTerminal(instance.state)) this.#field.ended(slot.task, slot.coords, instance.state);
-      else if (kind === "noop") this.#finish(instance, "success");
-      else this.#schedule(instance);
+      if (kind === "noop" && !isTerminal(instance.state)) this.#finish(instance, "success");
+      else this.#enter(instance);
     }
   }
 
@@ -251,10 +284,7 @@ export class RunMachine {
     if (size === 0) return this.#conclude(slot, "skipped", NOTHING);
     this.#field.expanded(slot, size);
     slot.instances = Array.from({ length: size }, (_, i) => this.#createInstance(slot, [...slot.coords, i]));
-    for (const instance of slot.instances) {
-      if (isTerminal(instance.state)) this.#field.ended(slot.task, slot.coords, instance.state);
-      else this.#schedule(instance);
-    }
+    for (const instance of slot.instances) this.#enter(instance);
   }
 
   #createInstance(slot: Slot, coords: Coords): Instance {
@@ -265,7 +295,8 @@ export class RunMachine {
 
   #knownInstance(slot: Slot, coords: Coords): boolean {
     const { mapped, loop } = this.plan.tasks[slot.task];
-    return !mapped && loop === undefined && this.#known.has(keyOf(slot.task, coords));
+    const known = mapped || loop !== undefined ? undefined : this.#known.get(keyOf(slot.task, coords));
+    return known !== undefined && isTerminal(known.state);
   }
 
   /** As it was in an earlier life of the run. */
@@ -338,8 +369,25 @@ export class RunMachine {
 
   // -- instances ---------------------------------------------------------------------------------------------------------
 
+  #wait(instance: Instance, state: "upForRetry" | "deferred", until: number, reason?: string): void {
+    instance.until = until;
+    this.#toState(instance, state, reason);
+    this.#effects.push({ kind: "wait", task: instance.slot.task, coords: instance.coords, until });
+  }
+
+  /** Begins it, or takes it over as far as it had come. */
+  #enter(instance: Instance): void {
+    const { slot, until, state } = instance;
+    if (isTerminal(state)) {
+      this.#route(instance);
+      this.#field.ended(slot.task, slot.coords, state);
+    } else if (until !== undefined) this.#wait(instance, instance.hasDeferred === true ? "deferred" : "upForRetry", until);
+    else this.#schedule(instance);
+  }
+
   #schedule(instance: Instance): void {
     const { slot: { task }, coords } = instance;
+    instance.until = undefined;
     this.#toState(instance, "scheduled");
     this.#effects.push({ kind: "ready", task, coords, attempt: instance.starts });
   }
@@ -360,9 +408,11 @@ export class RunMachine {
   }
 
   /** Branches and short circuits: what is not to run is known before anything after them is looked at. */
-  #route({ slot }: Instance, chosen: readonly string[] = [], passed = true): void {
+  #route({ slot, state, route }: Instance): void {
+    if (state === "failed" || state === "skipped") return;
+    const { chosen, passed = true } = route ?? {};
     const { kind, id, choices, downstream } = this.plan.tasks[slot.task];
-    if (kind === "branch") {
+    if (kind === "branch" && chosen !== undefined) {
       const taken = chosen.flatMap((key) => choices[key] ?? []);
       const after = descendants(this.plan, taken);
       const others = Object.values(choices).flat().filter((task) => !taken.includes(task) && !after.has(task));
@@ -406,6 +456,7 @@ export class RunMachine {
   #stopInstance(instance: Instance, reason: string): void {
     if (isTerminal(instance.state)) return;
     const { slot: { task }, coords } = instance;
+    instance.stopped = true;
     if (instance.state === "queued" || instance.state === "running") this.#effects.push({ kind: "stop", task, coords, reason });
     this.#finish(instance, instance.state === "running" ? "failed" : "skipped", reason);
   }
@@ -423,4 +474,9 @@ export class RunMachine {
     this.#state = state;
     this.#effects.push({ kind: "run", state, reason });
   }
+}
+
+/** What a resumed run need not do again: also what its own code has skipped. */
+function isKept({ state, stopped }: Instance): boolean {
+  return state === "success" || (state === "skipped" && stopped !== true);
 }

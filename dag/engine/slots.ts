@@ -17,6 +17,12 @@ export interface Instance {
   tries: number;
   /** It waits, or has waited, as a part of the attempt it is in. */
   hasDeferred?: boolean | undefined;
+  /** The end of the wait it is in. */
+  until?: number | undefined;
+  /** What it let run, for branches and short circuits. */
+  route?: Route | undefined;
+  /** It was ended with the run, not by what it did. */
+  stopped?: boolean | undefined;
   /** When its code was first called. */
   since?: number | undefined;
   startedAt?: number | undefined;
@@ -24,6 +30,12 @@ export interface Instance {
   reason?: string | undefined;
   nodeId?: string | undefined;
   workerPid?: number | undefined;
+}
+
+/** What a branch chose; whether a short circuit let anything pass. */
+export interface Route {
+  readonly chosen?: readonly string[] | undefined;
+  readonly passed?: boolean | undefined;
 }
 
 export interface Slot {
@@ -59,12 +71,16 @@ export function attemptOf(instance: Instance): number {
   return Math.max(0, instance.starts - 1);
 }
 
-/** How a part of an earlier life of the run ended: it is taken over, not run again. */
+/** How a part of an earlier life of the run ended: it is taken over, not run again. With the state none: how far it had come. */
 export interface KnownEnd {
   readonly state: TaskState;
   readonly starts: number;
   readonly tries: number;
   readonly reason?: string | undefined;
+  readonly until?: number | undefined;
+  readonly hasDeferred?: boolean | undefined;
+  readonly route?: Route | undefined;
+  readonly since?: number | undefined;
   readonly startedAt?: number | undefined;
   readonly endedAt?: number | undefined;
   /** Of what is expanded: its instances, or the rounds of a loop. */

@@ -7,6 +7,7 @@ import type { RetryExceptions, TaskOptions } from "../../sdk/index.ts";
 import type { InstanceName } from "../engine/plan.ts";
 import { TRIGGER_RULES, type TriggerRule } from "../engine/trigger-rules.ts";
 import { Asset } from "../time/assets.ts";
+import type { Store } from "../stores/store.ts";
 import type { Pool } from "./pool.ts";
 
 /** Told when something happens to a task; never changes its state. */
@@ -57,6 +58,13 @@ export interface DagTaskOptions extends RuntimeOptions {
   maxActive?: number | undefined;
   /** Instances at once, in one run. */
   maxActivePerRun?: number | undefined;
+  /** Its result is kept in a store, `true` for the one called default, before the task is done. */
+  checkpoint?: boolean | Store | undefined;
+  /**
+   * A result that was made for the same key is used again, by any run: a text, or what a function makes of the arguments.
+   * Without a key (undefined) the task runs.
+   */
+  cacheKey?: string | ((...args: never[]) => string | undefined) | undefined;
   /** What it makes: its success is an event of each. */
   outlets?: Asset | readonly Asset[] | undefined;
   onSuccess?: Callbacks | undefined;
@@ -82,6 +90,8 @@ const CHECKS: Checks = {
   timeoutMs: amount, triggerRule: oneOf(...TRIGGER_RULES), dependsOnPast: bool, pool: poolOrName, poolSlots: whole(1),
   priority: whole(-2147483648), weightRule: oneOf("downstream", "upstream", "absolute"), queue: text, maxActive: whole(1),
   maxActivePerRun: whole(1), onSuccess: calls, onFailure: calls, onRetry: calls, onSkip: calls, doc: text, outlets: assets,
+  checkpoint: (value) => (bool(value) === undefined || object(value) === undefined ? undefined : "true, or a store"),
+  cacheKey: (value) => (typeof value === "function" || text(value) === undefined ? undefined : "a text, or a function"),
   args: (value) => (Array.isArray(value) && value.every((one) => text(one) === undefined) ? undefined : "a list of names"),
 };
 

@@ -1,33 +1,52 @@
 // Runs tasks on the cluster: results stay where they are made, and refs to them go from task to task.
 
-import { cancel, get, getRuntimeContext, type ObjectRef, remote, type RemoteFunction } from "../../sdk/index.ts";
+import {
+  cancel, digestOf, get, getRuntimeContext, InvalidArgumentError, type ObjectRef, put, remote, type RemoteFunction,
+} from "../../sdk/index.ts";
 import type { Draft } from "../graph/draft.ts";
 import { runtimeOptions } from "../graph/options.ts";
+import type { ResultRecord } from "../journal/records.ts";
 import { attempt, type Order, type Report, retriable } from "./attempt.ts";
 import { evaluate, Held, replaceHeld } from "./inputs.ts";
-import { type Attempt, type Ended, lengthOfValue, type Runner } from "./runner.ts";
+import { readCheckpoint, type SafeResult } from "./checkpoint.ts";
+import { KeptAttempt, keepingOf } from "./kept-attempt.ts";
+import { type Attempt, type Ended, endedAttempt, lengthOfValue, type Runner } from "./runner.ts";
 
 type Where = { readonly nodeId: string; readonly workerPid: number };
-type Told = readonly [told: { readonly report: Report; readonly where: Where }, value: unknown];
-type Body = RemoteFunction<[order: Order, ...values: unknown[]], Promise<Told>, 2>;
+/** What the worker tells of a result; the rest of its record is known to who started the task. */
+type Made = Pick<ResultRecord, "size" | "hash" | "checkpoint" | "cached">;
+interface Told {
+  readonly report: Report;
+  readonly where: Where;
+  readonly made?: Made | undefined;
+}
+type Answer = readonly [told: Told, value: unknown];
+type Body = RemoteFunction<[order: Order, ...values: unknown[]], Promise<Answer>, 2>;
 
 /** Handles in what is sent are places in the list of values beside it. */
 const placeIn = (values: readonly unknown[]) => (handle: unknown): unknown => values[handle as number];
 
 /** What runs on the worker: the code of a task, closed over. */
-function bodyOf({
-  fn = () => undefined,
-  kind,
-  options: { retryOn },
-}: Draft): (order: Order, ...values: unknown[]) => Promise<Told> {
+function bodyOf(draft: Draft): (order: Order, ...values: unknown[]) => Promise<Answer> {
+  const { fn = () => undefined, kind, options: { retryOn, checkpoint, cacheKey } } = draft;
+  const keeping = keepingOf({ checkpoint, cacheKey });
   return async (order, ...values) => {
     const { signal, nodeId } = getRuntimeContext();
+    const where = { nodeId, workerPid: process.pid };
     const place = { signal, now: () => Date.now(), valueOf: placeIn(values) };
-    const [report, value] = await attempt(fn, kind, retryOn, order, place);
-    return [{ report, where: { nodeId, workerPid: process.pid } }, value];
+    const kept = keeping && new KeptAttempt(keeping, fn, order);
+    const [report, value] = await attempt(kept?.code ?? fn, kind, retryOn, order, place);
+    if (report.outcome !== "success") return [{ report, where }, undefined];
+    try {
+      return [{ report, where, made: await (kept?.keep(value) ?? digestOf(value)) }, value];
+    } catch (error) {
+      const final = error instanceof InvalidArgumentError;
+      return [{ report: { outcome: "error", error, final, told: report.told }, where }, undefined];
+    }
   };
 }
 
+const readThere = remote(async (result: SafeResult) => [undefined, await readCheckpoint(result)] as const, { numReturns: 2 });
 const lengthThere = remote(async (input: unknown, ...values: unknown[]) => lengthOfValue(await evaluate(input, placeIn(values))));
 
 /** Results of the input as arguments of their own: the runtime replaces those by their values, wherever it runs. */
@@ -53,16 +72,17 @@ export class ClusterRunner implements Runner {
     try {
       const [args, refs] = sent(order.args);
       const [told, value] = this.#body(draft).remote({ ...order, args: args as readonly unknown[] }, ...refs);
-      return { ended: this.#ended(draft, told as ObjectRef<Told[0]>, value), stop: () => void cancel(told).catch(() => {}) };
+      return { ended: this.#ended(draft, told as ObjectRef<Told>, value), stop: () => void cancel(told).catch(() => {}) };
     } catch (error) {
-      return { ended: Promise.resolve({ report: { outcome: "error", error, final: true, told: [] } }), stop: () => {} };
+      return endedAttempt({ outcome: "error", error, final: true, told: [] });
     }
   }
 
-  async #ended(draft: Draft, told: ObjectRef<Told[0]>, value: ObjectRef<unknown>): Promise<Ended> {
+  async #ended(draft: Draft, told: ObjectRef<Told>, value: ObjectRef<unknown>): Promise<Ended> {
     try {
-      const { report, where } = await get(told);
-      return { report, handle: value, ...where };
+      const { report, where, made } = await get(told);
+      const result = made && { id: value.id, ...made, locations: [where.nodeId] };
+      return { report, handle: value, result, ...where };
     } catch (error) {
       return { report: { outcome: "error", error, final: !retriable(error, draft.options.retryOn), told: [] } };
     } finally {
@@ -91,7 +111,17 @@ export class ClusterRunner implements Runner {
 
   async hold(input: unknown): Promise<unknown> {
     const [found, refs] = sent(input);
-    return heldThere.options({ numCpus: 0 }).remote(found, ...refs);
+    return refs.length === 0 ? put(found) : heldThere.options({ numCpus: 0 }).remote(found, ...refs);
+  }
+
+  async find(): Promise<unknown> {
+    return undefined;
+  }
+
+  async load({ size, hash, checkpoint }: ResultRecord): Promise<unknown> {
+    const [read, value] = readThere.remote({ size, hash, checkpoint: checkpoint! });
+    await get(read as ObjectRef<undefined>);
+    return value;
   }
 
   release(handles: Iterable<unknown>): void {

@@ -1,20 +1,59 @@
-// What the runs of one process share: time, the way code is run, and who may start.
+// What the runs of one process share: time, the way code is run, who may start, and where what happens is kept.
 
 import { Admission } from "../engine/admission.ts";
-import type { Clock } from "./clock.ts";
+import { Holder } from "../journal/holder.ts";
+import { JournalWriter } from "../journal/journal-writer.ts";
+import type { Program } from "../journal/programs.ts";
+import { type Clock, systemClock } from "./clock.ts";
+import { ClusterRunner } from "./cluster-runner.ts";
 import type { Runner } from "./runner.ts";
 
 /** Attempts under way at once; what the cluster can hold decides the rest. */
 const PARALLELISM = 1024;
 
+export interface Journals {
+  readonly writer: JournalWriter;
+  readonly holder: Holder;
+}
+
+/** The graphs that this process has made, by id: the newest ones. */
+const latest = new Map<string, Program>();
+
+export function knowProgram(program: Program): void {
+  latest.set(program.id, program);
+}
+
 export class Engine {
   readonly clock: Clock;
   readonly runner: Runner;
   readonly admission: Admission;
+  /** Undefined for runs that nobody is to know of after this process. */
+  readonly journals: Journals | undefined;
 
-  constructor(clock: Clock, runner: Runner, parallelism = PARALLELISM) {
+  constructor(clock: Clock, runner: Runner, journals?: Journals, parallelism = PARALLELISM) {
     this.clock = clock;
     this.runner = runner;
+    this.journals = journals;
     this.admission = new Admission(parallelism);
   }
+
+  latest(dagId: string): Program | undefined {
+    return latest.get(dagId);
+  }
+}
+
+let onCluster: Engine | undefined;
+
+/** The one of this process, for runs on the cluster. */
+export function clusterEngine(): Engine {
+  return (onCluster ??= engineOf());
+}
+
+/** That of the process of a service, of which there is one at a time. */
+export function serviceEngine(service: string): Engine {
+  return (onCluster = engineOf(service));
+}
+
+function engineOf(service?: string): Engine {
+  return new Engine(systemClock, new ClusterRunner(), { writer: new JournalWriter(), holder: new Holder(service) });
 }

@@ -1,5 +1,6 @@
 // Runs tasks in this process: functions are called directly. For tests.
 
+import { InvalidArgumentError } from "../../sdk/index.ts";
 import type { Draft } from "../graph/draft.ts";
 import { attempt, type Order, retriable } from "./attempt.ts";
 import { type Clock, VirtualClock } from "./clock.ts";
@@ -68,6 +69,14 @@ export class LocalRunner implements Runner {
 
   async hold(input: unknown): Promise<unknown> {
     return { value: await evaluate(input, valueOf) } satisfies Box;
+  }
+
+  async find(): Promise<undefined> {
+    return undefined;
+  }
+
+  async load(): Promise<never> {
+    throw new InvalidArgumentError("runs in this process have no checkpoints");
   }
 
   release(): void {}

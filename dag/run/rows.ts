@@ -26,6 +26,10 @@ export function rowsOf(machine: RunMachine, { tasks }: Graph): TaskInstanceRow[]
   return [...rows, ...rest.map(({ id }) => ({ id, state: "none" as const, attempt: 0 }))];
 }
 
+export function hasFailures(rows: readonly TaskInstanceRow[]): boolean {
+  return rows.some(({ state }) => state === "failed" || state === "upstreamFailed");
+}
+
 /** Gates are no tasks of the user; that of a loop is shown when the loop itself failed. */
 export function isShown(machine: RunMachine, kind: string, task: number): boolean {
   if (kind === "loop") return machine.slot(task, [])?.state === "failed";

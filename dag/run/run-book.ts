@@ -1,14 +1,14 @@
 // What people ask of runs and do to them, as plain data: the one face that the command line and the HTTP API work on, wherever
 // the runs are.
 
-import { InvalidArgumentError } from "../../sdk/index.ts";
+import { InvalidArgumentError, isInitialized } from "../../sdk/index.ts";
 import { taskOf } from "../engine/plan.ts";
 import { isTerminal } from "../engine/states.ts";
+import { recordsOf } from "../journal/run-library.ts";
 import type { RunSummary } from "./context.ts";
-import type { DagRun } from "./dag-run.ts";
 import type { EventPage } from "./event-log.ts";
 import type { TaskInstanceRow } from "./rows.ts";
-import { runs } from "./run-registry.ts";
+import { clear, getRun, mark, resume, runs } from "./run-registry.ts";
 import type { Why } from "./why.ts";
 
 export interface RunRow {
@@ -85,40 +85,38 @@ const ROWS_MAX = 10_000;
 const EVENTS_MAX = 5000;
 const WAIT_MAX_MS = 60_000;
 
-/** Of the runs that this process knows. */
+/** Of the cluster's runs, and of those of this process that are not kept. */
 export const runBook: RunBook = {
   async runs({ dagId, state, limit = ROWS, offset = 0 } = {}) {
     const most = count("limit", limit, 1, ROWS_MAX);
     const after = count("offset", offset, 0, Number.MAX_SAFE_INTEGER);
-    const found = (await runs.all(dagId)).filter((run) => state === undefined || run.state === state);
-    return found.reverse().slice(after, after + most).map(rowOf);
+    const found = (await rowsOf(dagId)).filter((run) => state === undefined || run.state === state);
+    return found.reverse().slice(after, after + most);
   },
   async run(id) {
-    const run = await runs.get(id);
+    const run = await getRun(id);
     const tasks: Record<string, number> = {};
     for (const { state } of await run.tasks()) tasks[state] = (tasks[state] ?? 0) + 1;
     return { ...rowOf(run), dataInterval: run.dataInterval, params: run.params, tasks };
   },
-  tasks: async (id) => (await runs.get(id)).tasks(),
+  tasks: async (id) => (await getRun(id)).tasks(),
   async events(id, { from = 0, limit = EVENTS_MAX, waitMs = 0 } = {}) {
-    const run = await runs.get(id);
+    const run = await getRun(id);
     const most = count("limit", limit, 1, EVENTS_MAX);
     return run.page(count("from", from, 0, Number.MAX_SAFE_INTEGER), most, count("waitMs", waitMs, 0, WAIT_MAX_MS));
   },
-  why: async (id, task) => (await runs.get(id)).why(task),
-  result: async (id) => (await runs.get(id)).result(),
-  async resume(id) {
-    return rowOf(await (await runs.get(id)).resume());
-  },
+  why: async (id, task) => (await getRun(id)).why(task),
+  result: async (id) => (await getRun(id)).result(),
+  resume: async (id) => rowOf(await resume(id)),
   async clear(id, { task, downstream = true } = {}) {
-    const run = await runs.get(id);
+    const run = await getRun(id);
     const ids = task ?? [...new Set((await run.tasks()).filter(hasFailed).map((row) => taskOf(row.id)))];
     if (ids.length === 0) throw new InvalidArgumentError(`run ${id} has no task that failed: name the tasks to run again`);
-    return rowOf(await run.clear(ids, { downstream }));
+    return rowOf(await clear(id, { task: ids, downstream }));
   },
-  mark: async (id, task, state) => rowOf(await (await runs.get(id)).mark(task, state)),
+  mark: async (id, task, state) => rowOf(await mark(id, task, state)),
   async cancel(id) {
-    const run = await runs.get(id);
+    const run = await getRun(id);
     await run.cancel();
     return rowOf(run);
   },
@@ -128,7 +126,15 @@ function hasFailed({ state }: TaskInstanceRow): boolean {
   return isTerminal(state) && state !== "success" && state !== "skipped";
 }
 
-function rowOf({ id, dagId, type, state, logicalDate, startedAt, endedAt }: DagRun): RunRow {
+/** Oldest first: what is kept of all runs, and those of this process that are not kept. */
+async function rowsOf(dagId: string | undefined): Promise<RunRow[]> {
+  const rows = new Map<string, RunRow>();
+  if (isInitialized()) for await (const record of recordsOf(dagId)) rows.set(record.id, { ...rowOf(record), startedAt: record.createdAt });
+  for (const run of runs.all(dagId)) rows.set(run.id, rowOf(run));
+  return [...rows.values()].sort((a, b) => (a.startedAt?.getTime() ?? 0) - (b.startedAt?.getTime() ?? 0));
+}
+
+function rowOf({ id, dagId, type, state, logicalDate, startedAt, endedAt }: RunRow): RunRow {
   return { id, dagId, type, state, logicalDate, startedAt, endedAt };
 }
 

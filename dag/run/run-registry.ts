@@ -1,9 +1,18 @@
-// The runs that this process has made, by id: those that are not over, and the latest ones that are.
+// The runs of this process, by id, and the way to those of others: what is kept of a run is enough to go on with it here.
 
-import { NotFoundError } from "../../sdk/index.ts";
-import type { DagRun } from "./dag-run.ts";
+import { kv, NotFoundError } from "../../sdk/index.ts";
+import { isOver } from "../engine/states.ts";
+import { loadProgram } from "../journal/programs.ts";
+import { type Lease, leaseKey, type RunRecord } from "../journal/records.ts";
+import { RunJournal } from "../journal/run-journal.ts";
+import { entriesOf, recordOf, takeOver } from "../journal/run-library.ts";
+import { DagRun } from "./dag-run.ts";
+import { clusterEngine, type Engine } from "./engine.ts";
+import { Follower } from "./follower.ts";
+import { RunMovedError } from "./run-failure.ts";
 
 const ENDED_MAX = 1000;
+const LOOK_MS = 250;
 
 class RunRegistry {
   readonly #runs = new Map<string, DagRun>();
@@ -11,20 +20,23 @@ class RunRegistry {
 
   add(run: DagRun): void {
     this.#runs.set(run.id, run);
-    void run.done().then(() => {
+    const over = (): void => {
       this.#ended.push(run.id);
       if (this.#ended.length <= ENDED_MAX) return;
       const oldest = this.#ended.shift() as string;
       this.#runs.get(oldest)?.forget();
       this.#runs.delete(oldest);
-    });
+    };
+    run.done().then(over, over);
   }
 
-  /** @throws NotFoundError. */
-  get(id: string): DagRun {
-    const run = this.#runs.get(id);
-    if (run === undefined) throw new NotFoundError(`run ${id} is not known here`);
-    return run;
+  find(id: string): DagRun | undefined {
+    return this.#runs.get(id);
+  }
+
+  /** It goes on elsewhere. */
+  drop(id: string): void {
+    this.#runs.delete(id);
   }
 
   /** Of a graph or of all, oldest first. */
@@ -35,20 +47,108 @@ class RunRegistry {
 
 export const runs = new RunRegistry();
 
-/** Runs again what has not succeeded. */
-export async function resume(runId: string): Promise<DagRun> {
-  return runs.get(runId).resume();
+export interface ResumeOptions {
+  /** 'kept': the graph that the run was made of; 'latest': the one of its id that this process has. Default 'kept'. */
+  readonly code?: "kept" | "latest" | undefined;
 }
 
-/** Runs a task again, and what comes after it. */
-export async function clear(
+/**
+ * Runs again what has not succeeded, and what has no result any more; from any process.
+ *
+ * @throws NotFoundError.
+ */
+export function resume(runId: string, options: ResumeOptions = {}): Promise<DagRun> {
+  return changing(runId, (run) => run.resume(), options);
+}
+
+/** Runs a task again, and what comes after it. @throws NotFoundError. */
+export function clear(
   runId: string,
-  { task, downstream }: { task: string | readonly string[]; downstream?: boolean },
+  { task, downstream, ...options }: { task: string | readonly string[]; downstream?: boolean } & ResumeOptions,
 ): Promise<DagRun> {
-  return runs.get(runId).clear(task, { downstream });
+  return changing(runId, (run) => run.clear(task, { downstream }), options);
 }
 
-/** Gives a task another end by hand. */
-export async function mark(runId: string, task: string, state: "success" | "failed" | "skipped"): Promise<DagRun> {
-  return runs.get(runId).mark(task, state);
+/** Gives a task another end by hand. @throws NotFoundError. */
+export function mark(runId: string, task: string, state: "success" | "failed" | "skipped"): Promise<DagRun> {
+  return changing(runId, (run) => run.mark(task, state), {});
+}
+
+/** The run as it is, wherever it is carried out. @throws NotFoundError. */
+export async function getRun(runId: string): Promise<DagRun> {
+  const here = runs.find(runId);
+  // What is not over here is this process's; what is over may have been gone on with by another one.
+  if (here !== undefined && (here.epoch === undefined || !isOver(here.state))) return here;
+  const record = await recordOf(runId);
+  if (here?.epoch === record.epoch) return here;
+  const seen = views.get(runId);
+  if (seen?.epoch === record.epoch) return seen.run;
+  const { run, next } = await read(record, clusterEngine(), {});
+  run.followWith(new Follower(run, next));
+  views.set(runId, { run, epoch: record.epoch });
+  if (views.size > VIEWS_MAX) views.delete(views.keys().next().value as string);
+  return run;
+}
+
+/** Runs of other processes that were looked at. */
+const views = new Map<string, { readonly run: DagRun; readonly epoch: number }>();
+const VIEWS_MAX = 100;
+
+async function changing(runId: string, change: (run: DagRun) => Promise<DagRun>, options: ResumeOptions): Promise<DagRun> {
+  const here = runs.find(runId);
+  if (here !== undefined && !here.isLost && options.code !== "latest") {
+    try {
+      return await change(here);
+    } catch (error) {
+      if (!(error instanceof RunMovedError)) throw error;
+    }
+  }
+  runs.drop(runId);
+  return change(await openHere(runId, options));
+}
+
+/** Waits for its end, or for that of the process that carries it out; then it is this process's. */
+async function openHere(runId: string, options: ResumeOptions): Promise<DagRun> {
+  const engine = clusterEngine();
+  const { holder } = engine.journals!;
+  await recordOf(runId);
+  await holder.begin();
+  for (;;) {
+    const record = await recordOf(runId);
+    const lease = await kv.get<Lease>(leaseKey(runId));
+    if (lease === undefined) return adopt(engine, record, false, options);
+    const taken = (await holder.isGone(lease.holder)) ? await takeOver(runId, lease, holder.id) : undefined;
+    if (taken !== undefined) return goOn(engine, taken, options);
+    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+  }
+}
+
+/** Goes on with a run whose lease was just taken. */
+export async function goOn(engine: Engine, record: RunRecord, options: ResumeOptions = {}): Promise<DagRun> {
+  const run = await adopt(engine, record, true, options);
+  await run.goOn();
+  return run;
+}
+
+async function adopt(engine: Engine, record: RunRecord, isHeld: boolean, options: ResumeOptions): Promise<DagRun> {
+  const { run, next } = await read(record, engine, options);
+  const { writer, holder } = engine.journals!;
+  run.keepIn(new RunJournal(writer, holder.id, record, next, isHeld));
+  runs.add(run);
+  return run;
+}
+
+async function read(
+  record: RunRecord, engine: Engine, { code = "kept" }: ResumeOptions,
+): Promise<{ readonly run: DagRun; readonly next: number }> {
+  const { id, dagId, type, logicalDate, dataInterval, params, assetEvents, program, reason } = record;
+  const kept = code === "latest" ? engine.latest(dagId) : program === undefined ? undefined : await loadProgram(program);
+  if (kept === undefined) {
+    const why = code === "latest" ? `this process has no dag ${dagId}` : `its graph could not be kept: ${reason}`;
+    throw new NotFoundError(`run ${id} can't go on here: ${why}`);
+  }
+  const { entries, next } = await entriesOf(id);
+  const run = new DagRun(engine, kept.graph, { id, dagId, type, logicalDate, dataInterval, params, assetEvents }, kept.options);
+  run.replay(entries);
+  return { run, next };
 }

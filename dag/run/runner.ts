@@ -1,12 +1,14 @@
 // Where the code of tasks runs: the interface between a run and what carries its attempts out.
 
 import type { Draft } from "../graph/draft.ts";
+import type { ResultRecord } from "../journal/records.ts";
 import type { Order, Report } from "./attempt.ts";
 
 export interface Ended {
   readonly report: Report;
-  /** What the result is held by; only with the outcome "success". */
+  /** What the result is held by, and what a journal keeps of it; only with the outcome "success". */
   readonly handle?: unknown;
+  readonly result?: ResultRecord | undefined;
   readonly nodeId?: string | undefined;
   readonly workerPid?: number | undefined;
 }
@@ -14,6 +16,11 @@ export interface Ended {
 export interface Attempt {
   readonly ended: Promise<Ended>;
   stop(reason: string): void;
+}
+
+/** One that needed no runner. */
+export function endedAttempt(report: Report): Attempt {
+  return { ended: Promise.resolve({ report }), stop: () => {} };
 }
 
 export interface Runner {
@@ -29,6 +36,10 @@ export interface Runner {
   fetch(input: unknown): Promise<unknown>;
   /** A handle of the value. */
   hold(input: unknown): Promise<unknown>;
+  /** A handle for a result of an earlier life of the run; undefined when it is nowhere any more. */
+  find(record: ResultRecord): Promise<unknown>;
+  /** A handle for a result from its checkpoint. @throws when that is of no use. */
+  load(record: ResultRecord): Promise<unknown>;
   /** The results of the run are not needed any more. */
   release(handles: Iterable<unknown>): void;
 }

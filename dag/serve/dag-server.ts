@@ -17,6 +17,8 @@ export interface ServerParts {
   readonly clock: Clock;
   readonly ticks: Ticks;
   readonly start: (definition: Definition, when: Occasion, params?: object) => Promise<DagRun>;
+  /** The run of a time; undefined when it has one that was made before. */
+  readonly claim: (definition: Definition, when: Occasion) => Promise<DagRun | undefined>;
 }
 
 export interface ServedDag {
@@ -63,7 +65,7 @@ export class DagServer {
     this.#parts = parts;
   }
 
-  /** Serves them from now on; one of the same id is a newer version of it. Runs that did not end in an earlier life run again. */
+  /** Serves them from now on; one of the same id is a newer version of it. */
   async add(definitions: readonly Definition[], paused: boolean): Promise<void> {
     for (const definition of definitions) {
       const known = this.#entries.get(definition.id);
@@ -80,7 +82,6 @@ export class DagServer {
         runs: known?.runs ?? [],
       };
       this.#entries.set(definition.id, entry);
-      if (known === undefined) for (const at of await this.#parts.ticks.open(definition.id)) await this.#runFor(entry, at);
       if (!isPaused) await this.#on(entry);
     }
   }
@@ -174,24 +175,34 @@ export class DagServer {
     const { clock, ticks } = this.#parts;
     for (let due = schedule.due(new Date(clock.now())); due.length > 0; due = schedule.due(new Date(clock.now()))) {
       for (const { logicalDate } of due) {
-        const claimed = await ticks.claim(entry.definition.id, logicalDate);
-        if (claimed) await this.#runFor(entry, logicalDate, schedule);
-        else schedule.runEnded();
+        if (!(await this.#runFor(entry, logicalDate, schedule))) schedule.runEnded();
+        await ticks.passed(entry.definition.id, logicalDate);
       }
     }
     // What is due and may not be active yet is made when another run ends.
     if (schedule.next !== undefined && schedule.next.getTime() > clock.now()) this.#arm(entry);
   }
 
-  async #runFor(entry: Entry, logicalDate: Date, schedule?: Schedule): Promise<void> {
+  /** False when the time has its run already. */
+  async #runFor(entry: Entry, logicalDate: Date, schedule: Schedule): Promise<boolean> {
     const { id, schedule: plan } = entry.definition;
     const when: Occasion = { type: "scheduled", logicalDate, dataInterval: dataIntervalOf(plan, logicalDate) };
-    const run = this.#watch(entry, await this.#parts.start(entry.definition, when));
-    void run.done().then(async () => {
-      await this.#parts.ticks.ended(id, logicalDate, run.state);
-      schedule?.runEnded();
-      await this.#fire(entry);
-    }).catch((error: unknown) => process.emitWarning(`run ${run.id} of ${id} ended, which could not be kept: ${String(error)}`));
+    if (!(await this.#parts.ticks.claim(id, logicalDate))) return false;
+    const run = await this.#parts.claim(entry.definition, when);
+    if (run === undefined) return false;
+    const next = (): Promise<void> => {
+      schedule.runEnded();
+      return this.#fire(entry);
+    };
+    this.#watch(entry, run).done().then(next, next)
+      .catch((error: unknown) => process.emitWarning(`the next runs of ${id} can't be made: ${String(error)}`));
+    return true;
+  }
+
+  /** A run of an earlier life, or of another service that is gone. */
+  adopted(run: DagRun): void {
+    const entry = this.#entries.get(run.dagId);
+    if (entry !== undefined) this.#watch(entry, run);
   }
 
   async #continuous(entry: Entry): Promise<void> {
@@ -207,7 +218,8 @@ export class DagServer {
     entry.active += 1;
     entry.runs.push(run);
     if (entry.runs.length > RUNS_KEPT) entry.runs.shift()?.forget();
-    void run.done().then(() => { entry.active -= 1; });
+    const over = (): void => { entry.active -= 1; };
+    run.done().then(over, over);
     return run;
   }
 

@@ -4,15 +4,16 @@
 import { getActor, InvalidArgumentError, kill, NotFoundError, remote } from "../../sdk/index.ts";
 import type { ActorHandle } from "../../sdk/index.ts";
 import { get } from "../../sdk/index.ts";
-import { startRun } from "../dag.ts";
+import { claimRun, startRun } from "../dag.ts";
 import { type Clock, systemClock, VirtualClock } from "../run/clock.ts";
-import { Engine } from "../run/engine.ts";
+import { Engine, serviceEngine } from "../run/engine.ts";
 import { LocalRunner } from "../run/local-runner.ts";
 import { bookBy, type RunBook, runBook } from "../run/run-book.ts";
 import { publishStores } from "../stores/define-store.ts";
 import { type AssetEvent, onAssetEvents, onAssetEventsHere } from "../time/assets.ts";
 import type { GraphDetail } from "../graph/describe.ts";
 import { type Definition, DagServer, definitionOf, type ServedDag, type ManualRun } from "./dag-server.ts";
+import { adoptRuns } from "./adoption.ts";
 import { dagsIn } from "./folder.ts";
 import { clusterTicks, MemoryTicks } from "./ticks.ts";
 
@@ -48,13 +49,17 @@ const actorName = (name: string): string => `dags:${name}`;
 
 /** The actor: one server, on the cluster's clock. */
 export class DagHost {
-  readonly #server = new DagServer({
-    clock: systemClock,
-    ticks: clusterTicks,
-    start: (definition, when, params = {}) => startRun(definition, params, when),
-  });
+  readonly #server: DagServer;
 
-  constructor(definitions: readonly Definition[], paused: boolean) {
+  constructor(name: string, definitions: readonly Definition[], paused: boolean) {
+    const engine = serviceEngine(actorName(name));
+    this.#server = new DagServer({
+      clock: systemClock,
+      ticks: clusterTicks,
+      start: (definition, when, params = {}) => startRun(definition, params, when, engine),
+      claim: (definition, when) => claimRun(definition, when, engine),
+    });
+    void adoptRuns(engine, (run) => this.#server.adopted(run));
     onAssetEvents((event) => this.#server.heard(event));
     void this.#server
       .add(definitions, paused)
@@ -116,7 +121,7 @@ export async function serveDags(
     numCpus: 0,
     maxConcurrency: CALLS_AT_ONCE,
   });
-  const host = Host.remote(definitions, paused);
+  const host = Host.remote(name, definitions, paused);
   // An actor that was there before has graphs of its own.
   const known = new Set((await get(host.dags.remote())).map(({ id }) => id));
   if (definitions.some(({ id }) => !known.has(id)) || known.size > definitions.length)
@@ -165,7 +170,7 @@ async function serveHere(
   const start = (definition: Definition, when: Parameters<typeof startRun>[2], params: object = {}) => (
     startRun(definition, params, when, engine)
   );
-  const server = new DagServer({ clock, ticks: new MemoryTicks(), start });
+  const server = new DagServer({ clock, ticks: new MemoryTicks(), start, claim: start });
   onAssetEventsHere((event) => server.heard(event));
   await server.add(definitions, paused);
   return {

@@ -1,0 +1,90 @@
+// The processes that carry runs out, and which of them are gone: a beat that stands still, or a job that has ended.
+
+import { randomBytes } from "node:crypto";
+import { getRuntimeContext, kv, list } from "../../sdk/index.ts";
+import { holderKey } from "./records.ts";
+
+export interface HolderRecord {
+  readonly jobId: string;
+  readonly nodeId: string;
+  readonly pid: number;
+  /** Of a service: its name; there is one process of it at a time. */
+  readonly service?: string | undefined;
+  readonly beat: number;
+}
+
+const BEAT_MS = 3000;
+/** A beat that has stood still for so long has stopped. */
+export const LEASE_MS = 12_000;
+const LOOK_MS = 500;
+
+export class Holder {
+  readonly id = randomBytes(8).toString("hex");
+  readonly #service: string | undefined;
+  readonly #seen = new Map<string, { readonly beat: number; readonly since: number }>();
+  #timer: NodeJS.Timeout | undefined;
+  #beginning: Promise<void> | undefined;
+  #beat = 0;
+
+  constructor(service?: string) {
+    this.#service = service;
+  }
+
+  /** From now on its beat goes. Idempotent. */
+  begin(): Promise<void> {
+    return (this.#beginning ??= this.#begin());
+  }
+
+  async #begin(): Promise<void> {
+    try {
+      // The first use of a cluster may be what starts it.
+      await kv.get(holderKey(this.id));
+      await this.#tell();
+    } catch (error) {
+      this.#beginning = undefined;
+      throw error;
+    }
+    // A beat that can't be told is told by the next one.
+    this.#timer = setInterval(() => void this.#tell().catch(() => {}), BEAT_MS);
+    this.#timer.unref();
+  }
+
+  end(): void {
+    clearInterval(this.#timer);
+    this.#beginning = undefined;
+  }
+
+  /** Whether it is known to be gone. Called again and again it sees beats that stand still. */
+  async isGone(holder: string): Promise<boolean> {
+    if (holder === this.id) return false;
+    const record = await kv.get<HolderRecord>(holderKey(holder));
+    if (record === undefined) return true;
+    if (record.service !== undefined && record.service === this.#service) return true;
+    if (record.service === undefined && !(await isJobRunning(record.jobId))) return true;
+    const seen = this.#seen.get(holder);
+    if (seen?.beat !== record.beat) this.#seen.set(holder, { beat: record.beat, since: performance.now() });
+    return seen?.beat === record.beat && performance.now() - seen.since > LEASE_MS;
+  }
+
+  /** Waits until it is gone; false when its beat goes on. */
+  async waitGone(holder: string): Promise<boolean> {
+    const end = performance.now() + LEASE_MS + BEAT_MS;
+    for (;;) {
+      if (await this.isGone(holder)) return true;
+      if (performance.now() > end) return false;
+      await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+    }
+  }
+
+  async #tell(): Promise<void> {
+    const { jobId, nodeId } = getRuntimeContext();
+    this.#beat += 1;
+    const record: HolderRecord = { jobId, nodeId, pid: process.pid, service: this.#service, beat: this.#beat };
+    await kv.set(holderKey(this.id), record);
+  }
+}
+
+async function isJobRunning(jobId: string): Promise<boolean> {
+  const [job] = await list.jobs({ filters: { id: jobId } });
+  return job?.state === "RUNNING";
+}

@@ -1,0 +1,91 @@
+// What is kept of runs in the cluster's key-value store, and under which keys.
+//
+//   dag/run/<run>              the record: what the run is, and how it stands
+//   dag/lease/<run>            who carries it out, and since which epoch; there is one while it is open
+//   dag/journal/<run>/<n>      what happened, in order, a piece a commit
+//   dag/program/<hash>/<n>     a graph with its code, as it was when the run was made
+//   dag/holder/<holder>        processes that carry runs out, with their beats
+//   dag/tick/<dag>/<time>      which run a time has
+//
+// Values of tasks are in none of them.
+
+import type { RunEvent } from "../engine/events.ts";
+import type { RunState } from "../engine/states.ts";
+import type { RunSummary, Told } from "../run/context.ts";
+
+export interface Lease {
+  readonly holder: string;
+  /** Grows with each holder: what an earlier one writes later is refused. */
+  readonly epoch: number;
+}
+
+export interface RunRecord extends RunSummary {
+  /** The version of its graph; undefined when its code can't be kept, which `reason` says. */
+  readonly program: string | undefined;
+  readonly reason?: string | undefined;
+  readonly environment: string;
+  readonly state: RunState;
+  /** Of its latest lease. */
+  readonly epoch: number;
+  readonly createdAt: Date;
+  readonly endedAt?: Date | undefined;
+}
+
+/** A result, without its value. */
+export interface ResultRecord {
+  readonly id: string;
+  /** Bytes. */
+  readonly size: number;
+  readonly hash: string;
+  /** Nodes that had it when it was made. */
+  readonly locations: readonly string[];
+  readonly checkpoint?: { readonly store: string; readonly key: string } | undefined;
+  /** Where the runtime finds it again. */
+  readonly kept?: unknown;
+  /** It was found in the cache of results: the code was not run. */
+  readonly cached?: boolean | undefined;
+}
+
+export interface ErrorRecord {
+  readonly name: string;
+  readonly message: string;
+  readonly stack?: string | undefined;
+}
+
+/** One thing that happened, with what the shell has to know about it. */
+export type Entry =
+  | (RunEvent & {
+      readonly result?: ResultRecord | undefined;
+      readonly error?: ErrorRecord | undefined;
+      readonly told?: readonly Told[] | undefined;
+      /** Of an expansion: the lengths of its lists. */
+      readonly sizes?: readonly number[] | undefined;
+    })
+  | {
+      readonly type: "said";
+      readonly at: number;
+      readonly taskId?: string | undefined;
+      readonly name: string;
+      readonly text: string;
+    };
+
+const NUMBER_DIGITS = 8;
+
+export const recordKey = (runId: string): string => `dag/run/${runId}`;
+export const leaseKey = (runId: string): string => `dag/lease/${runId}`;
+export const journalKey = (runId: string, piece?: number): string => (
+  `dag/journal/${runId}/${piece === undefined ? "" : String(piece).padStart(NUMBER_DIGITS, "0")}`
+);
+export const programKey = (hash: string, piece?: number): string => `dag/program/${hash}/${piece ?? ""}`;
+export const holderKey = (holder: string): string => `dag/holder/${holder}`;
+export const tickKey = (dagId: string, at?: Date): string => `dag/tick/${dagId}/${at?.toISOString() ?? ""}`;
+
+export function errorRecordOf(error: unknown): ErrorRecord {
+  if (!(error instanceof Error)) return { name: "Error", message: String(error) };
+  return { name: error.name, message: error.message, stack: error.stack };
+}
+
+/** As near to the error as its texts are: classes of users are not there any more. */
+export function errorOfRecord({ name, message, stack }: ErrorRecord): Error {
+  return Object.assign(new Error(message), { name, stack: stack ?? `${name}: ${message}` });
+}

@@ -1,0 +1,112 @@
+// The results of a run: what each is held by, what is kept of it, and where it came from after the run changed hands.
+
+import { keyOf, type Place } from "../engine/plan.ts";
+import type { RunMachine } from "../engine/run-machine.ts";
+import type { ResultRecord } from "../journal/records.ts";
+import type { Draft } from "../graph/draft.ts";
+import type { Graph } from "../graph/graph.ts";
+import { nodesIn } from "../graph/node.ts";
+import type { Instance } from "../engine/slots.ts";
+import type { Runner } from "./runner.ts";
+
+/** Hears why a checkpoint is of no use. */
+type Tell = (taskId: string, text: string) => void;
+
+/** Computed by this run's own attempt; found where it was; read from its checkpoint; taken from the cache of results. */
+export type Origin = "computed" | "memory" | "checkpoint" | "cache";
+
+export class Results {
+  readonly handles = new Map<string, unknown>();
+  readonly records = new Map<string, ResultRecord>();
+  readonly origins = new Map<string, Origin>();
+
+  made(key: string, handle: unknown, record: ResultRecord | undefined): void {
+    if (handle !== undefined) this.handles.set(key, handle);
+    else this.handles.delete(key);
+    if (record === undefined) this.records.delete(key);
+    else this.records.set(key, record);
+    this.origins.set(key, record?.cached === true ? "cache" : "computed");
+  }
+
+  /**
+   * Finds results of an earlier life of the run again: where they were, else in their checkpoints. Gives those that are lost.
+   * Checkpoints are read that something will read; with `only` those of these tasks, and no others are looked for.
+   */
+  async recover(
+    runner: Runner, machine: RunMachine, graph: Graph, tell: Tell, only?: ReadonlySet<number>,
+  ): Promise<Place[]> {
+    const missing = [...machine.slots()].flatMap(({ instances = [], task }) => (
+      only?.has(task) === false ? [] : instances.filter(({ state, coords }) => this.#isMissing(state, keyOf(task, coords)))
+    ));
+    const lost = new Set<Instance>();
+    const inStore = new Set<Instance>();
+    await Promise.all(missing.map(async (instance) => {
+      const found = await this.#look(runner, graph.tasks[instance.slot.task], instance);
+      if (found === "lost") lost.add(instance);
+      else if (found === "inStore") inStore.add(instance);
+    }));
+    // What is lost is made again, and reads what it was made of.
+    for (let size = -1; lost.size > size;) {
+      size = lost.size;
+      const wanted = only ?? wantedTasks(machine, graph, lost);
+      await Promise.all([...inStore].filter(({ slot }) => wanted.has(slot.task)).map(async (instance) => {
+        inStore.delete(instance);
+        if (!(await this.#load(runner, graph.tasks[instance.slot.task], instance, tell))) lost.add(instance);
+      }));
+    }
+    return [...lost].map(({ slot, coords }) => ({ task: slot.task, coords }));
+  }
+
+  #isMissing(state: string, key: string): boolean {
+    return state === "success" && !this.handles.has(key);
+  }
+
+  async #look(runner: Runner, draft: Draft, { coords, route }: Instance): Promise<"found" | "inStore" | "lost"> {
+    const key = keyOf(draft.place, coords);
+    const record = this.records.get(key);
+    if (draft.kind !== "task") {
+      this.handles.set(key, await runner.hold(draft.kind === "branch" ? route?.chosen : route?.passed));
+      return "found";
+    }
+    // Marked by hand: there is none.
+    if (record === undefined) return "found";
+    const held = await runner.find(record);
+    if (held === undefined) return record.checkpoint === undefined ? "lost" : "inStore";
+    this.handles.set(key, held);
+    this.origins.set(key, "memory");
+    return "found";
+  }
+
+  async #load(runner: Runner, draft: Draft, { coords }: Instance, tell: Tell): Promise<boolean> {
+    const key = keyOf(draft.place, coords);
+    const record = this.records.get(key)!;
+    const { key: file, store } = record.checkpoint!;
+    try {
+      this.handles.set(key, await runner.load(record));
+      this.origins.set(key, "checkpoint");
+      return true;
+    } catch (error) {
+      tell(draft.id, `its checkpoint ${file} in store ${store} is of no use: ${(error as Error).message}`);
+      return false;
+    }
+  }
+}
+
+/** Tasks that something reads which is still to run, or the run's result. */
+function wantedTasks(machine: RunMachine, graph: Graph, lost: ReadonlySet<Instance>): Set<number> {
+  const wanted = tasksOfResult(graph);
+  for (const { task, state, instances } of machine.slots()) {
+    const isDone = instances?.every((one) => one.state === "success" && !lost.has(one)) ?? state === "success";
+    if (!isDone) for (const before of graph.tasks[task].upstream) wanted.add(before.place);
+  }
+  return wanted;
+}
+
+/** Tasks that the run's result is made of. */
+export function tasksOfResult({ result }: Graph): Set<number> {
+  const tasks = nodesIn(result).flatMap(({ source }) => {
+    if (source.kind === "task" || source.kind === "states") return [source.task];
+    return source.kind === "last" ? [source.gate.loop!.body] : [];
+  });
+  return new Set(tasks.map(({ place }) => place));
+}

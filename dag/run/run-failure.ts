@@ -1,0 +1,33 @@
+// Why a run has failed, as what `result()` rejects with.
+
+import { DagRunFailedError, TaskCancelledError } from "../../sdk/index.ts";
+import { instanceName, keyOf } from "../engine/plan.ts";
+import type { RunMachine } from "../engine/run-machine.ts";
+import type { RunSummary } from "./context.ts";
+import { messageOf } from "./run-voice.ts";
+
+export function failureOf(
+  machine: RunMachine, { id, dagId }: RunSummary, errors: ReadonlyMap<string, unknown>,
+): DagRunFailedError {
+  const failures: DagRunFailedError["failures"][number][] = [];
+  for (const slot of machine.slots()) {
+    for (const at of slot.instances ?? [slot]) {
+      if (at.state !== "failed") continue;
+      const error = errors.get(keyOf(slot.task, at.coords)) ?? new TaskCancelledError(at.reason ?? "it was ended");
+      failures.push({ taskId: instanceName(machine.plan.tasks[slot.task].id, at.coords).id, error });
+    }
+  }
+  const [first] = failures;
+  const text = first === undefined ? `it is ${machine.state}` : `task ${first.taskId} failed: ${messageOf(first.error)}`;
+  const more = failures.length > 1 ? `, and ${failures.length - 1} more` : "";
+  return new DagRunFailedError(
+    `run ${id} of ${dagId} ended as ${machine.state}: ${text}${more}`, { runId: id, failures }, first?.error,
+  );
+}
+
+/** Another process has gone on with the run since. */
+export class RunMovedError extends Error {
+  constructor(runId: string) {
+    super(`run ${runId} was gone on with by another process`);
+  }
+}

@@ -1,0 +1,417 @@
+// What carries a run out: the shell around its machine. Effects become attempts and timers, their ends events; what happens
+// is kept in a journal, and read from one.
+
+import type { RunEffect, RunEvent } from "../engine/events.ts";
+import { type Coords, instanceName, keyOf, type Place } from "../engine/plan.ts";
+import { RunMachine } from "../engine/run-machine.ts";
+import { attemptOf } from "../engine/slots.ts";
+import { isOver, isTerminal, type RunState } from "../engine/states.ts";
+import type { Waiting } from "../engine/admission.ts";
+import { type DagRunFailedError, DeadlineError, ObjectLostError } from "../../sdk/index.ts";
+import type { Draft } from "../graph/draft.ts";
+import type { Graph } from "../graph/graph.ts";
+import type { CallbackInfo } from "../graph/options.ts";
+import { poolOf } from "../graph/pool.ts";
+import type { RunOptions } from "../journal/programs.ts";
+import { type Entry, errorOfRecord, errorRecordOf } from "../journal/records.ts";
+import type { RunJournal } from "../journal/run-journal.ts";
+import type { Timer } from "./clock.ts";
+import { withoutSecrets } from "./attempt.ts";
+import type { RunSummary, Told } from "./context.ts";
+import type { Engine } from "./engine.ts";
+import type { Follower } from "./follower.ts";
+import { lengthOf } from "./inputs.ts";
+import { Resolver } from "./resolver.ts";
+import { type Origin, Results } from "./results.ts";
+import { isShown } from "./rows.ts";
+import { failureOf, RunMovedError } from "./run-failure.ts";
+import { watchLimits } from "./run-limits.ts";
+import { messageOf, RunVoice, stackOf } from "./run-voice.ts";
+import { type Attempt, type Ended, endedAttempt } from "./runner.ts";
+import { startTriggered } from "./triggered.ts";
+
+/** What the journal keeps with an event. */
+type Extra = Partial<Pick<Extract<Entry, { type: "succeeded" }>, "result" | "error" | "told" | "sizes">>;
+
+/** Asks the cluster about values: how long lists are, whether a loop goes on. */
+type Question = () => Promise<
+  [answer: { type: "expanded"; size: number } | { type: "round"; stop: boolean }, extra?: Pick<Extra, "sizes">]
+>;
+
+export class RunShell {
+  protected readonly engine: Engine;
+  protected readonly graph: Graph;
+  readonly #options: RunOptions;
+  protected readonly machine: RunMachine;
+  protected readonly resolver: Resolver;
+  /** @internal What it is, without how it stands. */
+  readonly summary: RunSummary;
+  protected readonly results = new Results();
+  readonly #sizes = new Map<string, readonly number[]>();
+  readonly #errors = new Map<string, unknown>();
+  readonly #attempts = new Map<string, Attempt>();
+  readonly #admitted = new Map<string, Waiting>();
+  protected readonly ready = new Map<string, Waiting>();
+  readonly #timers = new Map<string, Timer>();
+  protected readonly voice: RunVoice;
+  #journal: RunJournal | undefined;
+  /** What is read from a journal has happened: nothing is done about it. */
+  #isReplay = false;
+  #isLost = false;
+  protected startedTime: Date | undefined;
+  protected endedTime: Date | undefined;
+  /** Of what another process carries out. */
+  protected follower: Follower | undefined;
+  protected ended!: Promise<void>;
+  #end!: () => void;
+  #fail!: (error: Error) => void;
+
+  constructor(engine: Engine, graph: Graph, summary: RunSummary, options: RunOptions) {
+    this.engine = engine;
+    this.graph = graph;
+    this.summary = summary;
+    this.#options = options;
+    this.machine = new RunMachine(graph.plan, { logicalDate: summary.logicalDate });
+    this.resolver = new Resolver(this.machine, summary.params, this.results.handles, this.#sizes);
+    this.voice = new RunVoice(summary, engine.runner.isLocal, (entry) => this.#journal?.append(entry));
+    this.#open();
+  }
+
+  get id(): string {
+    return this.summary.id;
+  }
+
+  /** Live. */
+  get state(): RunState {
+    return this.machine.state;
+  }
+
+  /** Only a run that is over begins again. */
+  protected async restart(event: RunEvent): Promise<void> {
+    await this.ended;
+    if (this.#journal !== undefined && !(await this.#journal.reopen())) throw new RunMovedError(this.id);
+    this.#open();
+    this.voice.log.reopen();
+    this.step(event);
+    // The call is answered when what it asked for is kept.
+    await this.#journal?.flushed();
+  }
+
+  #open(): void {
+    this.ended = new Promise((resolve, reject) => { [this.#end, this.#fail] = [resolve, reject]; });
+    // Who waits for it hears of it.
+    this.ended.catch(() => {});
+  }
+
+  /** Begins it. Called once, by who made it. */
+  begin(blocked: readonly number[] = []): void {
+    const at = this.engine.clock.now();
+    this.#limit(at);
+    this.step({ type: "started", blocked, at });
+  }
+
+  #limit(startedAt: number): void {
+    const { clock } = this.engine;
+    watchLimits(this.#options, { clock, startedAt, logicalDate: this.summary.logicalDate }, {
+      keep: (name, timer) => this.#timers.set(name, timer),
+      late: (reason) => this.step({ type: "ended", state: "failed", reason, at: clock.now() }),
+      missed: (text, onMiss) => {
+        this.voice.say(undefined, text, clock.now(), "deadline");
+        this.voice.call(onMiss, { run: this.summary, error: new DeadlineError(text) });
+      },
+    });
+  }
+
+  /** Its results are not needed any more. */
+  forget(): void {
+    this.engine.runner.release(this.results.handles.values());
+    this.results.handles.clear();
+  }
+
+  // -- the journal -------------------------------------------------------------------------------------------------------
+
+  /** What happens from now on is kept there. */
+  keepIn(journal: RunJournal): void {
+    this.#journal = journal;
+    journal.onLost = (error) => this.leave(error);
+  }
+
+  /** What happened in an earlier life, or in another process. */
+  replay(entries: readonly Entry[]): void {
+    this.#isReplay = true;
+    try {
+      for (const entry of entries) this.#again(entry);
+    } finally {
+      this.#isReplay = false;
+    }
+  }
+
+  #again(entry: Entry): void {
+    if (entry.type === "said") return this.voice.said(entry);
+    if (entry.type === "cleared" || entry.type === "marked" || entry.type === "resumed") {
+      if (isOver(this.state)) this.#open();
+      this.voice.log.reopen();
+    }
+    if ("task" in entry) {
+      const key = keyOf(entry.task, entry.coords);
+      this.#tellUser(this.graph.tasks[entry.task], entry.coords, entry.told ?? [], entry.at);
+      if (entry.error !== undefined) this.#errors.set(key, errorOfRecord(entry.error));
+      if (entry.sizes !== undefined) this.#sizes.set(key, entry.sizes);
+      if (entry.type === "running") this.#redo({ ...entry, type: "admitted" });
+      if (entry.type === "succeeded") this.results.made(key, undefined, entry.result);
+    }
+    this.#redo(entry);
+  }
+
+  #redo(event: RunEvent): void {
+    for (const effect of this.machine.step(event)) this.#do(effect, event.at);
+  }
+
+  /** Carries on a run whose process is gone. */
+  async goOn(): Promise<void> {
+    const lost = await this.recover();
+    this.#limit(this.startedTime?.getTime() ?? this.engine.clock.now());
+    this.step({ type: "resumed", anew: false, lost, at: this.engine.clock.now() });
+  }
+
+  /** Where each result of an earlier life came from, by task and place. */
+  origins(): ReadonlyMap<string, Origin> {
+    return this.results.origins;
+  }
+
+  protected async recover(only?: ReadonlySet<number>): Promise<readonly Place[]> {
+    const tell = (taskId: string, text: string): void => this.voice.say(taskId, text, this.engine.clock.now());
+    return this.results.recover(this.engine.runner, this.machine, this.graph, tell, only);
+  }
+
+  protected async findResults(tasks: ReadonlySet<number>): Promise<void> {
+    const lost = await this.recover(tasks);
+    const names = lost.map(({ task, coords }) => instanceName(this.graph.tasks[task].id, coords).id).join(", ");
+    if (names === "") return;
+    throw new ObjectLostError(`results of run ${this.id} are nowhere any more: ${names}; resume("${this.id}") makes them again`);
+  }
+
+  /** @internal Of this process's hold on it; undefined when it is not kept, or carried out elsewhere. */
+  get epoch(): number | undefined {
+    return this.#isLost ? undefined : this.#journal?.record.epoch;
+  }
+
+  /** Another process carries it out now: what is seen here is old. */
+  get isLost(): boolean {
+    return this.#isLost;
+  }
+
+  /** @internal */
+  followWith(follower: Follower): void {
+    this.follower = follower;
+  }
+
+  /** @internal It goes on elsewhere, or nowhere: what is under way here ends. */
+  leave(error: Error): void {
+    this.#isLost = true;
+    for (const attempt of this.#attempts.values()) attempt.stop(error.message);
+    this.#quiet();
+    this.voice.log.end();
+    this.#fail(error);
+  }
+
+  #quiet(): void {
+    for (const timer of this.#timers.values()) timer.cancel();
+    this.#timers.clear();
+    this.engine.admission.forget(this.id);
+  }
+
+  // -- events and effects ------------------------------------------------------------------------------------------------
+
+  protected step(event: RunEvent, extra?: Extra): void {
+    this.#take(event, extra);
+    this.engine.admission.start();
+  }
+
+  #take(event: RunEvent, extra?: Extra): void {
+    if (this.#isLost) return;
+    const effects = this.machine.step(event);
+    // A start is kept once: that it was admitted goes without saying.
+    if (event.type !== "admitted") this.#journal?.append(extra === undefined ? event : { ...event, ...extra });
+    for (const effect of effects) this.#do(effect, event.at);
+  }
+
+  #do(effect: RunEffect, at: number): void {
+    if (effect.kind === "state") return this.#told(effect, at);
+    if (effect.kind === "run") return this.#runState(effect.state, at);
+    if (this.#isReplay) return;
+    switch (effect.kind) {
+      case "measure": return void this.#measure(this.graph.tasks[effect.task], effect.coords);
+      case "ready": return this.#queue(this.graph.tasks[effect.task], effect.coords);
+      case "wait": return this.#wait(effect.task, effect.coords, effect.until);
+      case "judge": return void this.#judge(this.graph.tasks[effect.task], effect.coords, effect.round);
+      case "stop": return this.#attempts.get(keyOf(effect.task, effect.coords))?.stop(effect.reason);
+    }
+  }
+
+  #measure(draft: Draft, coords: Coords): Promise<void> {
+    return this.#ask("notExpanded", draft, coords, async () => {
+      const lists = this.resolver.lists(draft.expansion!, { scope: draft.scope, coords });
+      const sizes = await Promise.all(lists.map((list) => lengthOf(list, (held) => this.engine.runner.length(held))));
+      this.#sizes.set(keyOf(draft.place, coords), sizes);
+      return [{ type: "expanded", size: sizes.reduce((all, one) => all * one, 1) }, { sizes }];
+    });
+  }
+
+  #judge(gate: Draft, coords: Coords, round: number): Promise<void> {
+    return this.#ask("roundFailed", gate, coords, async () => {
+      const value = this.resolver.inputs(gate.loop!.valueNode, { scope: [...gate.scope, gate], coords: [...coords, round] });
+      const stop = await this.engine.runner.judge(gate.loop!.until as (value: never) => unknown, value);
+      return [{ type: "round", stop }];
+    });
+  }
+
+  async #ask(failed: "notExpanded" | "roundFailed", { place: task }: Draft, coords: Coords, ask: Question): Promise<void> {
+    try {
+      const [answer, extra] = await ask();
+      this.step({ ...answer, task, coords, at: this.engine.clock.now() }, extra);
+    } catch (error) {
+      this.#errors.set(keyOf(task, coords), error);
+      const reason = failed === "roundFailed" ? `until: ${messageOf(error)}` : messageOf(error);
+      this.step({ type: failed, task, coords, reason, at: this.engine.clock.now() }, { error: errorRecordOf(error) });
+    }
+  }
+
+  #queue(draft: Draft, coords: Coords): void {
+    const { options } = draft;
+    const key = keyOf(draft.place, coords);
+    const waiting: Waiting = {
+      runId: this.id, dagId: this.summary.dagId, taskId: draft.id, weight: this.graph.weights[draft.place],
+      pool: options.pool === undefined ? undefined : poolOf(options.pool), poolSlots: options.poolSlots ?? 1,
+      maxActive: options.maxActive, maxActivePerRun: options.maxActivePerRun, maxActiveTasks: this.#options.maxActiveTasks,
+      start: () => {
+        this.ready.delete(key);
+        if (isTerminal(this.machine.instance(draft.place, coords)?.state ?? "removed")) this.engine.admission.ended(waiting);
+        else this.#start(draft, coords, waiting);
+      },
+    };
+    this.ready.set(key, waiting);
+    this.engine.admission.add(waiting);
+  }
+
+  #start(draft: Draft, coords: Coords, waiting: Waiting): void {
+    const key = keyOf(draft.place, coords);
+    const of = { task: draft.place, coords };
+    const { clock } = this.engine;
+    const resumed = this.machine.instance(draft.place, coords)?.hasDeferred === true;
+    this.#take({ type: "admitted", ...of, at: clock.now() });
+    this.#take({ type: "running", ...of, at: clock.now() });
+    const instance = this.machine.instance(draft.place, coords)!;
+    this.#admitted.set(key, waiting);
+    const attempt =
+      draft.kind === "latestOnly"
+        ? endedAttempt({ outcome: "success", passed: this.summary.type === "manual" || this.#isLatest, told: [] })
+        : draft.kind === "trigger"
+        ? startTriggered(this.engine, draft, this.resolver.args(draft, coords)[0])
+        : this.engine.runner.start(draft, {
+            args: this.resolver.args(draft, coords),
+            run: this.summary,
+            attempt: attemptOf(instance),
+            since: instance.since ?? clock.now(),
+            resumed,
+            task: instanceName(draft.id, coords),
+            ...(draft.kind === "branch" ? { keys: Object.keys(draft.choices) } : {}),
+          });
+    this.#attempts.set(key, attempt);
+    void attempt.ended.then((ended) => this.#attemptEnded(draft, coords, ended));
+  }
+
+  /** Set by the scheduler for runs that were overtaken. */
+  #isLatest = true;
+
+  #attemptEnded(draft: Draft, coords: Coords, ended: Ended): void {
+    const { handle, result, nodeId, workerPid } = ended;
+    const key = keyOf(draft.place, coords);
+    const at = this.engine.clock.now();
+    const of = { task: draft.place, coords, at, nodeId, workerPid };
+    this.#attempts.delete(key);
+    this.engine.admission.ended(this.#admitted.get(key)!);
+    this.#admitted.delete(key);
+    const { told: said, ...rest } = withoutSecrets(ended.report);
+    const all = rest.outcome === "error" ? [...said, { type: "log" as const, name: "error", value: stackOf(rest.error) }] : said;
+    this.#tellUser(draft, coords, all, at);
+    const told = all.length === 0 ? {} : { told: all };
+    switch (rest.outcome) {
+      case "success": {
+        this.results.made(key, handle, result);
+        const { chosen, passed } = rest;
+        return this.step({ type: "succeeded", ...of, chosen, passed }, { ...told, result });
+      }
+      case "skip":
+        return this.step({ type: "skipped", ...of, reason: rest.reason }, told);
+      case "defer":
+        return this.step({ type: "deferred", ...of, until: rest.until }, told);
+      case "error": {
+        const { error, final } = rest;
+        this.#errors.set(key, error);
+        return this.step({ type: "failed", ...of, reason: messageOf(error), final }, { ...told, error: errorRecordOf(error) });
+      }
+    }
+  }
+
+  #wait(task: number, coords: Coords, until: number): void {
+    const key = keyOf(task, coords);
+    this.#timers.set(key, this.engine.clock.at(until, () => {
+      this.#timers.delete(key);
+      this.step({ type: "due", task, coords, at: this.engine.clock.now() });
+    }));
+    const { onRetry } = this.graph.tasks[task].options;
+    if (this.machine.instance(task, coords)?.state !== "upForRetry") return;
+    this.voice.call(onRetry, { ...this.#callbackInfo(task, coords), nextAt: new Date(until) });
+  }
+
+  // -- what is told ------------------------------------------------------------------------------------------------------
+
+  #tellUser(draft: Draft, coords: Coords, all: readonly Told[], at: number): void {
+    const instance = this.machine.instance(draft.place, coords);
+    for (const one of all) this.voice.user(draft, coords, instance === undefined ? 0 : attemptOf(instance), one, at);
+  }
+
+  #told({ task, coords, state, attempt, reason }: Extract<RunEffect, { kind: "state" }>, at: number): void {
+    const draft = this.graph.tasks[task];
+    if (!isShown(this.machine, draft.kind, task)) return;
+    this.voice.state(draft, coords, { state, attempt, reason }, at);
+    if (this.#isReplay) return;
+    if (state === "success") this.voice.emit(draft, at);
+    const { onSuccess, onFailure, onSkip } = draft.options;
+    const calls = { success: onSuccess, failed: onFailure, skipped: onSkip }[state as "success"];
+    if (calls !== undefined && this.machine.instance(task, coords) !== undefined)
+      this.voice.call(calls, this.#callbackInfo(task, coords));
+  }
+
+  #callbackInfo(task: number, coords: Coords): CallbackInfo {
+    const instance = this.machine.instance(task, coords);
+    return {
+      run: this.summary, task: instanceName(this.graph.tasks[task].id, coords),
+      attempt: instance === undefined ? 0 : attemptOf(instance), error: this.#errors.get(keyOf(task, coords)),
+    };
+  }
+
+  #runState(state: RunState, at: number): void {
+    this.voice.run(state, at);
+    if (state === "running") this.startedTime ??= new Date(at);
+    if (!isOver(state)) return;
+    this.endedTime = new Date(at);
+    if (this.#isReplay) return this.#over();
+    this.#quiet();
+    const calls = state === "success" ? this.#options.onSuccess : this.#options.onFailure;
+    this.voice.call(calls, { run: this.summary, error: state === "success" ? undefined : this.failure() });
+    if (this.#journal === undefined) return this.#over();
+    // It is over for others when that is kept. What goes wrong with it is told by `onLost`.
+    this.#journal.ended(state, new Date(at)).then(() => this.#over(), () => {});
+  }
+
+  #over(): void {
+    this.voice.log.end();
+    this.#end();
+  }
+
+  protected failure(): DagRunFailedError {
+    return failureOf(this.machine, this.summary, this.#errors);
+  }
+}

@@ -1,0 +1,89 @@
+// What a run tells: its log of events, the callbacks of its tasks, the assets they have changed.
+
+import { type Coords, instanceName } from "../engine/plan.ts";
+import type { RunState, TaskState } from "../engine/states.ts";
+import type { Entry } from "../journal/records.ts";
+import type { Draft } from "../graph/draft.ts";
+import type { CallbackInfo, Callbacks } from "../graph/options.ts";
+import { assetMade } from "../time/assets.ts";
+import type { RunSummary, Told } from "./context.ts";
+import { withoutCluster } from "./keys.ts";
+import { EventLog } from "./event-log.ts";
+
+interface StateTold {
+  readonly state: TaskState;
+  readonly attempt: number;
+  readonly reason?: string | undefined;
+}
+
+/** Characters of the stack of an error that the log of a run keeps. */
+const STACK_MAX = 4000;
+
+type Said = Extract<Entry, { type: "said" }>;
+
+export class RunVoice {
+  readonly log = new EventLog();
+  readonly #summary: RunSummary;
+  readonly #isLocal: boolean;
+  readonly #keep: (entry: Said) => void;
+
+  /** `isLocal`: nothing that it calls asks a cluster. */
+  constructor(summary: RunSummary, isLocal: boolean, keep: (entry: Said) => void) {
+    this.#summary = summary;
+    this.#isLocal = isLocal;
+    this.#keep = keep;
+  }
+
+  run(state: RunState, at: number): void {
+    this.log.add({ at: new Date(at), type: "run", state });
+  }
+
+  state({ id }: Draft, coords: Coords, { state, attempt, reason }: StateTold, at: number): void {
+    const { id: taskId, mapIndex } = instanceName(id, coords);
+    const why = reason === undefined ? {} : { value: reason };
+    this.log.add({ at: new Date(at), type: "task", taskId, mapIndex, attempt, state, ...why });
+  }
+
+  /** What the code of a task told. */
+  user({ id }: Draft, coords: Coords, attempt: number, { type, name, value }: Told, at: number): void {
+    const { id: taskId, mapIndex } = instanceName(id, coords);
+    this.log.add({ at: new Date(at), type, taskId, mapIndex, attempt, name, value });
+  }
+
+  /** What went wrong beside the tasks themselves. */
+  say(taskId: string | undefined, text: string, at: number, name = "error"): void {
+    const said: Said = { type: "said", at, taskId, name, text };
+    this.#keep(said);
+    this.said(said);
+  }
+
+  said({ at, taskId, name, text }: Said): void {
+    this.log.add({ at: new Date(at), type: "log", taskId, name, value: text });
+  }
+
+  emit({ id, options: { outlets = [] } }: Draft, at: number): void {
+    const source = { dagId: this.#summary.dagId, runId: this.#summary.id, taskId: id };
+    for (const { name } of [outlets].flat()) {
+      assetMade({ asset: name, at: new Date(at), extra: {}, source }, this.#isLocal).catch((error: unknown) => {
+        this.say(id, `the event of asset ${name} was not delivered: ${messageOf(error)}`, at);
+      });
+    }
+  }
+
+  /** Callbacks change no state: what they throw is told in the log of the run. */
+  call(calls: Callbacks | undefined, info: CallbackInfo): void {
+    for (const call of calls === undefined ? [] : [calls].flat()) {
+      Promise.resolve().then(() => (this.#isLocal ? withoutCluster(() => call(info)) : call(info))).catch((error: unknown) => {
+        this.say(info.task?.id, `a callback failed: ${messageOf(error)}`, Date.now());
+      });
+    }
+  }
+}
+
+export function stackOf(error: unknown): string {
+  return ((error as Error | undefined)?.stack ?? messageOf(error)).slice(0, STACK_MAX);
+}
+
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
