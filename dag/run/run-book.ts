@@ -129,7 +129,8 @@ function hasFailed({ state }: TaskInstanceRow): boolean {
 /** Oldest first: what is kept of all runs, and those of this process that are not kept. */
 async function rowsOf(dagId: string | undefined): Promise<RunRow[]> {
   const rows = new Map<string, RunRow>();
-  if (isInitialized()) for await (const record of recordsOf(dagId)) rows.set(record.id, { ...rowOf(record), startedAt: record.createdAt });
+  const records = isInitialized() ? recordsOf(dagId) : [];
+  for await (const record of records) rows.set(record.id, { ...rowOf(record), startedAt: record.createdAt });
   for (const run of runs.all(dagId)) rows.set(run.id, rowOf(run));
   return [...rows.values()].sort((a, b) => (a.startedAt?.getTime() ?? 0) - (b.startedAt?.getTime() ?? 0));
 }

@@ -52,14 +52,14 @@ describe("mail", () => {
     const run = await dag("unsent", () => (
       boom.with({ onFailure: notify.email({ to: "a@example.org", connection: "mail" }) })()
     )).test();
-    const find = async (): Promise<unknown> => (await told(run)).find(({ type }) => type === "log")?.value;
+    const find = async (): Promise<unknown> => (await told(run)).findLast(({ type }) => type === "log")?.value;
     await expect.poll(find).toMatch(/a callback failed: .*535/);
     expect(JSON.stringify(await told(run))).not.toContain("wrong-word");
     process.env.TROUPE_CONN_MAIL = "http://a";
     const wrong = await dag("wrong", () => (
       boom.with({ onFailure: notify.email({ to: "a@example.org", connection: "mail" }) })()
     )).test();
-    const said = async (): Promise<unknown> => (await told(wrong)).find(({ type }) => type === "log")?.value;
+    const said = async (): Promise<unknown> => (await told(wrong)).findLast(({ type }) => type === "log")?.value;
     await expect.poll(said).toMatch(/connection mail is http:.*must be smtp/);
   });
 });

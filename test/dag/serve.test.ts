@@ -94,7 +94,7 @@ describe("people", () => {
     await service.clear(bad, { task: "scale" });
     await clock.advanceTo("2026-01-01T00:02:00Z");
     expect(await service.tasks(bad)).toMatchObject([{ id: "fails", state: "success" }, { id: "scale" }]);
-    await expect(service.run("nope")).rejects.toThrow(/run nope is not known here/);
+    await expect(service.run("nope")).rejects.toThrow(/run nope is not known/);
     await expect(service.clear(good)).rejects.toThrow(/no task that failed/);
     await expect(service.clear(good, { task: "none" })).rejects.toThrow(/has no task none; it has fails, scale/);
     await expect(service.runs({ limit: 0 })).rejects.toThrow("limit must be a whole number from 1 to 10000, not 0");
