@@ -2,7 +2,7 @@
 
 import { randomBytes } from "node:crypto";
 import { createSocket } from "node:dgram";
-import { accessSync, constants, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { accessSync, constants, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import type { Command } from "commander";
@@ -133,11 +133,23 @@ async function planHead(options: StartOptions): Promise<Plan> {
     throw new InvalidArgumentError("--head starts a new cluster and --address joins one: give one of the two");
   }
   const host = listenHost(options, "127.0.0.1");
-  const token = options.tokenFile === undefined ? hexOf(TOKEN_BYTES) : readToken(options.tokenFile);
   const port = options.port ?? DEFAULT_PORT;
   const listen = tcpAddress(host, port);
   const storage = storageOf(options.storage, port);
-  return { listen, head: "child", storage, clusterId: hexOf(ID_BYTES), token, others: 0 };
+  const { clusterId, token } = clusterOf(storage, options.tokenFile);
+  return { listen, head: "child", storage, clusterId, token, others: 0 };
+}
+
+/** A cluster that is started again over its storage is the same one: its nodes and programs find it by its id and token. */
+function clusterOf(storage: string, tokenFile: string | undefined): { clusterId: string; token: string } {
+  const given = tokenFile === undefined ? undefined : readToken(tokenFile);
+  const file = join(storage, "cluster.json");
+  const known = storage !== "" && existsSync(file)
+    ? JSON.parse(readFileSync(file, "utf8")) as { clusterId: string; token: string }
+    : { clusterId: hexOf(ID_BYTES), token: hexOf(TOKEN_BYTES) };
+  const cluster = { clusterId: known.clusterId, token: given ?? known.token };
+  if (storage !== "") writeFileSync(file, `${JSON.stringify(cluster)}\n`, { mode: 0o600 });
+  return cluster;
 }
 
 /** By default a folder of the port: a cluster that is started there again finds what the one before it kept. */

@@ -563,6 +563,11 @@ export interface AgentSynced {
 }
 export const AgentSynced = v1.AgentSynced as Codec<AgentSynced>;
 
+export interface NodeSuspected {
+  readonly node: string;
+}
+export const NodeSuspected = v1.NodeSuspected as Codec<NodeSuspected>;
+
 export interface NodeReport {
   readonly node: NodeInfo | undefined;
   readonly version: number;
@@ -1354,5 +1359,6 @@ export const MESSAGES = {
   quotaReport: { field: 75, codec: QuotaReport },
   quotaShare: { field: 76, codec: QuotaShare },
   scopeEnded: { field: 81, codec: ScopeEnded },
+  nodeSuspected: { field: 84, codec: NodeSuspected },
   objectsEnded: { field: 83, codec: ObjectsEnded },
 } as const;

@@ -130,8 +130,7 @@ export class Agent {
       clock, random, spawner, nodeId, config: parts.workerConfig,
       launchOf: (environment) => this.#environments.launchOf(environment), started: parts.workerStarted,
       memory: parts.memory, silenceMs: parts.workerSilenceMs, beatAgeMs: (client) => parts.store.health(client).beatAgeMs,
-      ready: (worker) => this.#workerReady(worker),
-      died: (worker, cause) => this.#endings.workerDied(worker, cause),
+      ready: (worker) => this.#workerReady(worker), died: (worker, cause) => this.#endings.workerDied(worker, cause),
       logs: (lines) => this.#logs.printed(lines),
     });
     const connect = (node: string) => this.#peers.connect(node);
@@ -428,6 +427,7 @@ export class Agent {
         answer: (answer) => this.caller.answered(answer),
         goodbye: () => {},
       },
+      onBroken: (channel) => this.#head.suspect(nodeOf(channel)),
       onClose: (channel, failure) => {
         this.caller.closed(channel, failure);
         this.#peers.closed(nodeOf(channel), channel);

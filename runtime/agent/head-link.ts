@@ -121,6 +121,11 @@ export class HeadLink {
     this.#channel?.send(name, body);
   }
 
+  /** The connection to that node's agent broke. The head goes by what the agent of its own machine sees. */
+  suspect(node: string): void {
+    if (!this.#parts.address.startsWith("tcp:")) this.#channel?.send("nodeSuspected", { node });
+  }
+
   /** Also to the head after this one. */
   died(died: SendOf<"processDied">): void {
     this.#deaths.push(died);

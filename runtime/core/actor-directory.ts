@@ -65,6 +65,8 @@ export class ActorDirectory<I extends DirectoryInfo> {
     }
     this.#actors.set(info.actor, info);
     if (info.state === "DEAD") this.#bury(info);
+    // Its name was claimed of an earlier head.
+    else if (known === undefined && info.name !== "") this.claimName(info);
     return true;
   }
 

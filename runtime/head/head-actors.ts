@@ -108,7 +108,8 @@ export class HeadActors {
   /** By id or by name; waits up to waitMs while the actor is neither alive nor dead. */
   resolve({ actor, name, namespace, waitMs }: ResolveActor): AnswerBody | Promise<AnswerBody> {
     const found = actor === "" ? this.#directory.named(namespace, name) : this.#directory.find(actor);
-    if (found !== undefined) return this.#answer(found, actor, waitMs);
+    const isHere = found?.state === "DEAD" || this.#parts.channelOf(found?.node ?? "") !== undefined;
+    if (found !== undefined && isHere) return this.#answer(found, actor, waitMs);
     return this.#parts.whole(() => {
       const info = actor === "" ? this.#directory.named(namespace, name) : this.#directory.find(actor);
       if (info !== undefined || actor !== "") return this.#answer(info, actor, waitMs);
@@ -206,10 +207,7 @@ export class HeadActors {
     if (info === undefined) return;
     this.#recorded.add(info.actor);
     if (info.state === "DEAD") this.#deadRecords.push(info.actor);
-    else {
-      this.#unseen.add(info.actor);
-      if (info.name !== "") this.#directory.claimName(info);
-    }
+    else this.#unseen.add(info.actor);
     if (spec !== undefined) this.#specs.set(info.actor, spec);
     this.#directory.reported(info);
   }

@@ -75,7 +75,6 @@ export class HeadGroups {
         kind: "created",
         spec: { id, name, namespace, strategy: strategy as GroupStrategy, bundles: resources, jobId, holder },
       });
-      this.#keep(id);
     }
     return afterKept(this.#kept, () => this.#answer(id, asker));
   }
@@ -163,7 +162,9 @@ export class HeadGroups {
   }
 
   #step(event: GroupEvent): void {
-    for (const effect of this.#book.step(event, this.#parts.nodes)) this.#do(effect);
+    const effects = this.#book.step(event, this.#parts.nodes);
+    if (event.kind === "created") this.#keep(event.spec.id);
+    for (const effect of effects) this.#do(effect);
   }
 
   #do(effect: GroupEffect): void {
@@ -186,14 +187,17 @@ export class HeadGroups {
     }
   }
 
+  /** No node hears of a group that the next head might not know. */
   #reserve({ node, group, epoch, jobId, bundles }: GroupEffect & { kind: "reserve" }): void {
     this.#concern(group, node);
-    const channel = this.#parts.channelOf(node);
     const body = { group, epoch, jobId, indexes: bundles.map(({ index }) => index), bundles: [...bundles] };
-    const held = channel === undefined
-      ? Promise.reject(new ConnectionError("it is gone"))
-      : this.#parts.caller.call(channel, "reserveBundles", body, "done", { timeoutMs: RESERVE_TIMEOUT_MS });
-    held.then(
+    const ask = async () => {
+      await this.#kept;
+      const channel = this.#parts.channelOf(node);
+      if (channel === undefined) throw new ConnectionError("it is gone");
+      await this.#parts.caller.call(channel, "reserveBundles", body, "done", { timeoutMs: RESERVE_TIMEOUT_MS });
+    };
+    ask().then(
       () => this.#step({ kind: "held", group, epoch, node }),
       (error: unknown) => this.#step({ kind: "refused", group, epoch, node, text: failureOf(error).text }),
     );

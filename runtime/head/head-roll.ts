@@ -37,6 +37,10 @@ export class HeadRoll {
     return [...this.#missing.values()].filter(({ id, isHead }) => isHead && id !== home).map(({ id }) => id as string);
   }
 
+  missing(): string[] {
+    return [...this.#missing.keys()];
+  }
+
   find(node: string): Draft<NodeInfo> | undefined {
     return this.#missing.get(node);
   }

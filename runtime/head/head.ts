@@ -125,6 +125,7 @@ export class Head {
     for (const { jobId, quota } of this.#jobs.running()) this.#quotas.begun(jobId, quota);
     this.#roll.restore(this.#membership, parts.identity.nodeId);
     this.#roll.onceWhole(() => this.#goOn());
+    for (const node of this.#roll.missing()) void this.#verify(node);
     this.#scheduleTick();
   }
 
@@ -222,6 +223,7 @@ export class Head {
         quotaReport: (report) => this.#quotas.reported(node, report),
         processDied: (died) => this.#processDied(died),
         agentSynced: (synced) => this.#synced(node, synced),
+        nodeSuspected: (suspected) => void this.#verify(suspected.node),
         call: (call, channel) => callee.called(call, channel),
         answer: (answer) => this.caller.answered(answer),
         relay: (message) => this.#hub.deliver(message),
@@ -275,6 +277,14 @@ export class Head {
       this.#jobEnded(id, text);
     }
     this.#roll.synced(node);
+  }
+
+  /** A node whose agent's process has ended is not waited for. One that is only out of reach is. */
+  async #verify(node: string): Promise<void> {
+    const address = (this.#agents.get(node)?.info ?? this.#roll.find(node))?.address ?? "";
+    if (address === "" || !(await this.#parts.seams.transport.isDeserted?.(address))) return;
+    const reason = `nobody listens at ${address.replace(/^tcp:/, "")} any more`;
+    this.#do(this.#membership.step({ kind: "linkLost", node, reason }));
   }
 
   #formerHome(node: string): void {

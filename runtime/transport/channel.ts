@@ -31,6 +31,8 @@ export interface ChannelHandler {
   onTurn?(channel: Channel): void;
   /** `bufferedBytes` had risen above 1 MiB and has fallen below 256 KiB again. */
   onDrain?(channel: Channel): void;
+  /** The connection under it broke: it may be bridged yet. Only where channels outlive connections. */
+  onBroken?(channel: Channel): void;
   /** Exactly once. `failure` is undefined after an orderly goodbye, else says what broke. */
   onClose(channel: Channel, failure: Failure | undefined): void;
 }
@@ -96,4 +98,6 @@ export interface Transport {
   dial(address: Address, identity: Identity, handler: ChannelHandler, options: DialOptions): Promise<Channel>;
   /** `admit` runs once a hello passed the checks of version, cluster id and token. */
   listen(address: Address, identity: Identity, admit: (peer: Peer) => Admission): Promise<Listener>;
+  /** True only when the machine at the address says that nobody listens there. */
+  isDeserted?(address: Address): Promise<boolean>;
 }

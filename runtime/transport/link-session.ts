@@ -47,7 +47,7 @@ export async function dialLink(
   const reconnect = (session: SessionHello, timeoutMs: number): Promise<void> =>
     greetOver(session, timeoutMs, (carrier, _peer, received) => link.attach(carrier, received));
   await greetOver({ epoch, received: 0, resumes: false }, options.timeoutMs, (carrier, peer, received) => {
-    link = new Link({ ...settings, epoch, target, reconnect });
+    link = new Link({ ...settings, epoch, target, reconnect, broken: () => handler.onBroken?.(channel) });
     channel = new FrameChannel(link, peer, handler);
     link.attach(carrier, received);
   });
@@ -56,7 +56,7 @@ export async function dialLink(
 
 interface Session {
   readonly link: Link;
-  readonly channel: FrameChannel;
+  readonly channel: Channel;
 }
 
 /** The sessions of one listener. */
@@ -103,8 +103,9 @@ export class LinkSessions {
       details: admission.details,
       attach: (carrier) => {
         const target = `${peer.kind} ${peer.processId}`;
-        const link = new Link({ ...this.#settings, epoch, target, gone: () => this.#sessions.delete(key) });
-        const channel = new FrameChannel(link, peer, admission.handler);
+        const broken = (): void => admission.handler.onBroken?.(channel);
+        const link = new Link({ ...this.#settings, epoch, target, broken, gone: () => this.#sessions.delete(key) });
+        const channel: Channel = new FrameChannel(link, peer, admission.handler);
         this.#sessions.set(key, { link, channel });
         link.attach(this.#gated(carrier, peer), 0);
         admission.accepted?.(channel);

@@ -38,6 +38,8 @@ export interface LinkOptions {
    * welcome arrives, or rejects within `timeoutMs`.
    */
   readonly reconnect?: (session: SessionHello, timeoutMs: number) => Promise<void>;
+  /** A connection broke, and another is sought. */
+  readonly broken?: () => void;
   /** The session is over: forget it. */
   readonly gone?: () => void;
 }
@@ -183,6 +185,7 @@ export class Link implements Carrier, Receiver {
       this.#lossTimer = clock.after(loseAfterMs, () => this.#lost());
     }
     if (reconnect !== undefined) this.#retry();
+    this.#options.broken?.();
   }
 
   /** One attempt after a pause that doubles; the next follows when it fails. */

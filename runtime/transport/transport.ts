@@ -13,6 +13,7 @@ import type { FrameChannel } from "./frame-channel.ts";
 import { greet, type Host, receive } from "./hello.ts";
 import { dialLink, LinkSessions, type LinkSettings } from "./link-session.ts";
 import { LoopPoller } from "./loop-poller.ts";
+import { isDeserted } from "./probe.ts";
 import { connectSocket, listenSocket, type MakeSink, type PeerCredentials, systemCredentials } from "./socket-channel.ts";
 
 /** A link without a connection for this long is lost: the time after which a silent machine counts as dead. */
@@ -94,6 +95,10 @@ class SystemTransport implements Transport {
     };
     const server = await listenGrpc(place, identity.token, this.#options, (carrier) => accepted.add(receive(carrier, host)));
     return listenerOf(server.place, [sessions, accepted], server);
+  }
+
+  isDeserted(address: Address): Promise<boolean> {
+    return isDeserted(address);
   }
 
   async #dialSocket(

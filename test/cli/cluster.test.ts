@@ -89,6 +89,36 @@ describe("start and stop", () => {
     await machine.troupe("stop");
   });
 
+  test("a cluster that was killed as a whole goes on over its storage: what may restart does, the rest says why", async () => {
+    const program = (body: string): string => `await init({ address: "auto", namespace: "ns" }); ${body} await shutdown();`;
+    const storage = join(machine.folder, "whole");
+    const first = await machine.troupe(...HEAD, "--storage", storage);
+    const { address, clusterId } = await machine.status();
+    await machine.troupe("start", "--address", address, "--token-file", tokenFileOf(first), "--num-cpus", "1");
+    const made = await machine.driver(program(`
+      class Keeper { constructor(n) { this.n = n; } add() { return (this.n += 1); } }
+      const keeper = remote(Keeper, { name: "keeper", lifetime: "detached", maxRestarts: 1 }).remote(10);
+      const mortal = remote(Keeper, { name: "mortal", lifetime: "detached" }).remote(20);
+      await kv.set("k", 1);
+      console.log(await get([keeper.add.remote(), mortal.add.remote()]));`));
+    expect(made).toEqual({ code: 0, stdout: "[ 11, 21 ]\n", stderr: "" });
+    const pids = (await machine.status()).nodes.map(({ pid }) => pid);
+    for (const pid of pids) process.kill(pid, "SIGKILL");
+    await expect.poll(() => pids.filter(alive), { timeout: 3000 }).toEqual([]);
+    expect((await machine.troupe(...HEAD, "--storage", storage)).code).toBe(0);
+    expect((await machine.status()).clusterId).toBe(clusterId);
+    const found = await machine.driver(program(`
+      const keeper = await getActor("keeper");
+      console.log(await get(keeper.add.remote()), await kv.get("k"));
+      console.log(await getActor("mortal").catch((error) => error.code));
+      console.log((await list.actors()).map(({ name, state }) => name + " " + state).sort());`));
+    expect(found).toEqual({ code: 0, stdout: "11 1\nNOT_FOUND\n[ 'keeper ALIVE', 'mortal DEAD' ]\n", stderr: "" });
+    const events = await machine.troupe("list", "events", "--json", "--filter", "kind=actor-died");
+    const [dead] = JSON.parse(events.stdout) as { text: string }[];
+    expect(dead.text).toMatch(/node \w+ died/);
+    await machine.troupe("stop");
+  });
+
   test("an address of this machine is joined by its socket, another token is refused by it", async () => {
     const head = await machine.troupe(...HEAD);
     const { address } = await machine.status();
