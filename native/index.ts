@@ -71,6 +71,13 @@ export interface Native {
   /** Of the process at the other end of a Unix socket: [pid, uid, gid]. */
   peerCredentials(fd: number): [number, number, number];
   setSubreaper(): void;
+  /**
+   * A second SIGINT ends the process when the loop has not turned since the first. After Node has begun to listen for it. An
+   * addon that was built before there was this does not have it.
+   */
+  watchInterrupts?(): void;
+  /** The loop has turned. */
+  interruptSeen?(): void;
 }
 
 const FILE = "troupe_native.node";

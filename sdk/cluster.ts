@@ -1,9 +1,9 @@
 // The cluster this process is in, as its driver sees it.
 
 import { ConnectionError, InvalidArgumentError } from "../runtime/errors.ts";
-import { type PrivateCluster, readRecords } from "../runtime/driver/index.ts";
+import { onInterrupt, type PrivateCluster, readRecords } from "../runtime/driver/index.ts";
 import { type Staying, STAYS_BRAND } from "../runtime/serialize/index.ts";
-import { clearSession, type Session } from "../runtime/owner/index.ts";
+import { cancelAll, clearSession, type Session } from "../runtime/owner/index.ts";
 import { type EventRow, type NodeRow, shapeRow } from "./rows.ts";
 import { askRows } from "./state.ts";
 
@@ -18,13 +18,23 @@ export class Cluster implements AsyncDisposable {
   readonly #host: PrivateCluster | undefined;
   /** All that the job needs before it can begin. */
   readonly #begun: Promise<unknown>;
+  readonly #left: () => void;
+  readonly #uninterrupted: () => void;
   #ended: Promise<void> | undefined;
 
-  /** @internal `needed`: what the job needs beside its session, on its way. */
-  constructor(session: Session, host: PrivateCluster | undefined, address: string, needed: Promise<unknown>) {
+  /** @internal `needed`: what the job needs beside its session, on its way; `left`: it has ended. */
+  constructor(
+    session: Session, host: PrivateCluster | undefined, address: string, needed: Promise<unknown>, left: () => void,
+  ) {
     this.session = session;
     this.#host = host;
+    this.#left = left;
     this.address = address;
+    this.#uninterrupted = onInterrupt({
+      clock: session.parts.seams.clock,
+      cancel: () => cancelAll(session, "the program was interrupted"),
+      leave: () => this.shutdown(),
+    });
     // Also when nobody waits for it: what kept it from joining ends it, and its host.
     this.#begun = Promise.all([session.parts.home.joined, needed]);
     this.#begun.catch(() => void this.shutdown());
@@ -106,9 +116,11 @@ export class Cluster implements AsyncDisposable {
   }
 
   async #end(): Promise<void> {
+    this.#uninterrupted();
     clearSession(this.session);
     await this.session.close(new ConnectionError("the cluster was shut down by this process"));
     await this.#host?.stop();
+    this.#left();
   }
 }
 

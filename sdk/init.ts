@@ -10,9 +10,10 @@ import { mainOf } from "../runtime/programs.ts";
 import { preloadArrow } from "../runtime/serialize/index.ts";
 import { systemSpawner } from "../runtime/spawner.ts";
 import { systemClock, systemRandom } from "../runtime/system.ts";
-import { systemTransport, type LogLines } from "../runtime/transport/index.ts";
+import { systemTransport } from "../runtime/transport/index.ts";
 import { parseResources } from "../scheduler/index.ts";
 import { Cluster } from "./cluster.ts";
+import { DriverLog } from "./driver-log.ts";
 import { bytesOf } from "./byte-sizes.ts";
 import { type Quota, quotaOf } from "./quota.ts";
 import { checkRuntimeEnv, type RuntimeEnv } from "./runtime-env.ts";
@@ -50,8 +51,8 @@ export interface InitOptions {
    * error.
    */
   spillFolder?: string | false | undefined;
-  /** Lines that workers print appear here. Default true. */
-  logToDriver?: boolean | undefined;
+  /** Lines that workers print appear here. Default true. "folded": one that was printed lately is counted, and the count told. */
+  logToDriver?: boolean | "folded" | undefined;
   /** What the job's tasks and actors run in, unless they say otherwise: see RuntimeEnv. */
   runtimeEnv?: RuntimeEnv | undefined;
   /** A second init() gives the cluster there is instead of AlreadyInitializedError. */
@@ -159,6 +160,7 @@ interface Start {
 
 function connect(seams: Seams, target: Omit<Target, "record">, options: InitOptions, { host, after }: Start): Cluster {
   const { agentAddress, clusterId, token } = target;
+  const log = new DriverLog({ clock: seams.clock, folded: options.logToDriver === "folded", write: writeLine });
   const session = startDriver({
     seams, agentAddress, token, clusterId, after,
     // A driver on a machine without an agent is on a node of its own.
@@ -168,19 +170,17 @@ function connect(seams: Seams, target: Omit<Target, "record">, options: InitOpti
     jobName: options.jobName ?? "",
     quota: quotaOf(options.quota),
     entry: process.argv[1] ?? "",
-    onLog: options.logToDriver === false ? () => {} : printLog,
+    onLog: options.logToDriver === false ? () => {} : (lines) => log.printed(lines),
   });
   setSession(session);
   const { runtimeEnv } = options;
   const environment = runtimeEnv && session.environments.adopt(checkRuntimeEnv("init option runtimeEnv", runtimeEnv));
-  current = new Cluster(session, host, agentAddress, Promise.all([environment, preloadArrow()]));
+  current = new Cluster(session, host, agentAddress, Promise.all([environment, preloadArrow()]), () => log.close());
   return current;
 }
 
-/** Worker output, marked with where it came from. */
-function printLog({ pid, stderr, lines }: LogLines): void {
-  const stream = stderr ? process.stderr : process.stdout;
-  for (const line of lines) stream.write(`(pid=${pid}) ${line}\n`);
+function writeLine(line: string, stderr: boolean): void {
+  (stderr ? process.stderr : process.stdout).write(`${line}\n`);
 }
 
 /** What a node offers, from options and the machine. */
@@ -216,6 +216,10 @@ function check(options: InitOptions): void {
   const { spillFolder } = options;
   if (spillFolder !== undefined && spillFolder !== false && (typeof spillFolder !== "string" || spillFolder === "")) {
     throw new InvalidArgumentError(`init option spillFolder must be a folder, or false, not ${JSON.stringify(spillFolder)}`);
+  }
+  const { logToDriver } = options;
+  if (logToDriver !== undefined && typeof logToDriver !== "boolean" && logToDriver !== "folded") {
+    throw new InvalidArgumentError(`init option logToDriver must be true, false or "folded", not ${JSON.stringify(logToDriver)}`);
   }
   if (options.runtimeEnv !== undefined) checkRuntimeEnv("init option runtimeEnv", options.runtimeEnv);
   for (const name of ["address", "token", "tokenFile", "trustedNetwork", "namespace", "jobName"] as const) {

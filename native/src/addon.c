@@ -76,6 +76,7 @@ NAPI_MODULE_INIT() {
   lifeline_exports(env, exports);
   heartbeat_exports(env, exports);
   process_exports(env, exports);
+  interrupt_exports(env, exports);
   outbox_exports(env, exports);
   return exports;
 }

@@ -33,4 +33,5 @@ void copy_exports(napi_env env, napi_value exports);
 void lifeline_exports(napi_env env, napi_value exports);
 void heartbeat_exports(napi_env env, napi_value exports);
 void process_exports(napi_env env, napi_value exports);
+void interrupt_exports(napi_env env, napi_value exports);
 void outbox_exports(napi_env env, napi_value exports);

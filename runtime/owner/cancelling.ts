@@ -29,6 +29,21 @@ export function cancelOwn(session: Session, number: number, options: CancelOptio
   actors.cancel(call, new TaskCancelledError(`call "${name}" was cancelled`, { taskId, forced: false }), recursive);
 }
 
+/** Everything that this process submitted and that has not ended; gives how many there were of each name. */
+export function cancelAll({ submission, actors, parts }: Session, why: string): Map<string, number> {
+  const found = new Map<string, number>();
+  const errorOf = (what: string, name: string, number: number): TaskCancelledError => {
+    found.set(name, (found.get(name) ?? 0) + 1);
+    const taskId = objectIdOf(parts.identity.processId, number);
+    return withoutStack(() => new TaskCancelledError(`${what} "${name}" was cancelled: ${why}`, { taskId, forced: false }));
+  };
+  for (const task of [...submission.pending()]) {
+    submission.cancel(task, errorOf("task", task.template.name, task.number), { force: false, recursive: true });
+  }
+  for (const { call } of [...actors.pending()]) actors.cancel(call, errorOf("call", call.template.name, call.number), true);
+  return found;
+}
+
 /** Everything that the attempt submitted and that has not ended. */
 export function cancelChildren({ submission, actors }: Session, parent: Attempt, reason: Error): void {
   for (const task of [...submission.pending()]) {

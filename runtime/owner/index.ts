@@ -10,6 +10,7 @@ export {
   type CallOptions, type HandleFacts, type HandleOptions,
 } from "./actor-handle.ts";
 export { INLINE_TOTAL_BYTES } from "./values.ts";
+export { cancelAll } from "./cancelling.ts";
 export { StoreBuffer } from "./raw-buffers.ts";
 export { heldRef } from "./borrowing.ts";
 export { isStream, type Made, ObjectRefStream } from "./object-ref-stream.ts";
