@@ -101,12 +101,6 @@ export interface ProcessWelcome {
 }
 export const ProcessWelcome = v1.ProcessWelcome as Codec<ProcessWelcome>;
 
-export interface AgentWelcome {
-  readonly headProcess: string;
-  readonly headNode: string;
-}
-export const AgentWelcome = v1.AgentWelcome as Codec<AgentWelcome>;
-
 export interface HeadWelcome {
   readonly headEpoch: number;
   readonly view: ClusterView | undefined;

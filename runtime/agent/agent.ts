@@ -9,7 +9,7 @@ import type { ChildExit, ChildProcess, Seams, Timer } from "../seams.ts";
 import type { EnvironmentSite, WorkerEnvironment } from "../environment/index.ts";
 import type { ClaimBook, StoreBroker, StoreClient, StoreGrant, StoreHost } from "../store/index.ts";
 import {
-  AgentWelcome, Callee, type CallHandlers, Caller, ProcessWelcome, toBytes,
+  Callee, type CallHandlers, Caller, ProcessWelcome, toBytes,
   type Admission, type AgentDetails, type Channel, type ChannelHandler, type Draft, type Failure,
   type Identity, type Listener, type NodeInfo, type Peer,
 } from "../transport/index.ts";
@@ -310,7 +310,6 @@ export class Agent {
         if (death !== undefined) return { refused: failureOf(death) };
         return {
           handler: this.#peerHandler(),
-          details: toBytes(AgentWelcome, { headProcess: this.#head.process, headNode: this.#head.node }),
           accepted: (channel) => this.#peers.accepted(peer.nodeId, channel),
         };
       }

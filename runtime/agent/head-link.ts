@@ -8,7 +8,6 @@ import { ConnectionError, DeadlineError, failureOf, HeadUnavailableError } from 
 import type { Clock, Timer } from "../seams.ts";
 import {
   AgentDetails,
-  AgentWelcome,
   Caller,
   fromBytes,
   HeadWelcome,
@@ -216,17 +215,9 @@ export class HeadLink {
       if (!(error instanceof DeadlineError) || this.#channel === undefined) throw error;
       throw new ConnectionError(`the agent at ${address} is out of reach`, { outOfReach: true }, error);
     });
-    const { process, node } = await this.#headAt(agent, address);
+    const { process, node } = await this.#parts.caller.call(agent, "findHead", {}, "headPlace", { timeoutMs: CALL_TIMEOUT_MS });
     this.#hub.connect(agent);
     return this.#hub.open(process, node, this.#handler(), options);
-  }
-
-  async #headAt(agent: Channel, address: string): Promise<{ process: string; node: string }> {
-    const { headProcess, headNode } = fromBytes(AgentWelcome, agent.peer.details);
-    // What it said when the channel was made holds until a head was lost.
-    if (headProcess !== "" && this.#channel === undefined) return { process: headProcess, node: headNode };
-    if (this.#channel === undefined) throw new ConnectionError(`the agent at ${address} is not in a cluster yet`);
-    return this.#parts.caller.call(agent, "findHead", {}, "headPlace", { timeoutMs: CALL_TIMEOUT_MS });
   }
 
   #schedule(): void {

@@ -162,6 +162,17 @@ export class ActorCalls<C extends ActorCallLife> {
     return failed;
   }
 
+  /** Nobody can say where the actor is: calls that were never sent have failed and are returned; others may yet be answered. */
+  unsent(): C[] {
+    const failed: C[] = [];
+    for (const [caller, stream] of [...this.#callers]) {
+      failed.push(...stream.waiting.splice(0));
+      if (stream.inFlight.size === 0) this.#idled(caller);
+    }
+    this.#size -= failed.length;
+    return failed;
+  }
+
   /** The actor is dead: every call, sent or not, is returned and has failed. */
   died(): C[] {
     this.state = "dead";

@@ -5,7 +5,9 @@
 
 import type { ActorCallRecord } from "./actor-call.ts";
 import { ActorCalls } from "../core/index.ts";
-import { ActorDiedError, ActorUnavailableError, errorOf, failureOf, PendingCallsLimitExceededError } from "../errors.ts";
+import {
+  ActorDiedError, ActorUnavailableError, errorOf, failureOf, HeadUnavailableError, PendingCallsLimitExceededError,
+} from "../errors.ts";
 import type { Clock } from "../seams.ts";
 import type { ActorInfo, Failure, TaskDone } from "../transport/index.ts";
 import type { Borrowing } from "./borrowing.ts";
@@ -369,8 +371,16 @@ export class ActorClients {
       if (info.state === "PENDING") void this.#resolve(client, LONG_POLL_MS);
     } catch (error) {
       client.resolving = false;
-      this.died(client, failureOf(error) as Failure);
+      if (error instanceof HeadUnavailableError) this.#unknown(client, error);
+      else this.died(client, failureOf(error) as Failure);
     }
+  }
+
+  /** Without a head for too long: whether it lives is told when there is one again. */
+  #unknown(client: ActorClient, error: HeadUnavailableError): void {
+    const failure = failureOf(Object.assign(error, { actorId: client.id })) as Failure;
+    for (const call of client.calls.unsent()) this.#failCall(client, call, failure);
+    this.#recheck(client);
   }
 
   #pump(client: ActorClient, caller: number): void {
@@ -475,5 +485,5 @@ export class ActorClients {
 
 /** Failures of a creation that every later call repeats as they are. */
 function isActorVerdict(code: string): boolean {
-  return code === "NAME_TAKEN" || code === "INFEASIBLE" || code === "NOT_FOUND" || code === "RUNTIME_ENV_SETUP";
+  return ["NAME_TAKEN", "INFEASIBLE", "NOT_FOUND", "RUNTIME_ENV_SETUP", "HEAD_UNAVAILABLE"].includes(code);
 }

@@ -7,7 +7,7 @@
 
 import { contentHash, type CapturedCode, type CaptureOptions, type CodeShipper, type DataHook } from "../closure/index.ts";
 import { Gate, Recent } from "../core/index.ts";
-import { CodeStoreFullError, CodeUnavailableError, failureOf, ObjectLostError } from "../errors.ts";
+import { CodeStoreFullError, CodeUnavailableError, failureOf, HeadUnavailableError, ObjectLostError } from "../errors.ts";
 import { INLINE_LIMIT_BYTES, type WritableObject } from "../store/index.ts";
 import type { AnswerOf, Code, Draft, ExportCode, FetchCode, Stored } from "../transport/index.ts";
 import { warn } from "../warnings.ts";
@@ -209,7 +209,8 @@ async function fill(target: WritableObject, bytes: Uint8Array): Promise<void> {
 }
 
 function unavailable({ id, name }: Code, cause: unknown): unknown {
-  if (cause instanceof CodeUnavailableError || cause instanceof CodeStoreFullError) return cause;
+  const isTyped = [CodeUnavailableError, CodeStoreFullError, HeadUnavailableError].some((type) => cause instanceof type);
+  if (isTyped) return cause;
   const text = `the code of "${name}" can't be fetched: ${(cause as Error).message}`;
   return new CodeUnavailableError(text, { codeId: id, functionName: name }, cause);
 }

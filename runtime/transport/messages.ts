@@ -43,7 +43,7 @@ export type AnswerOf<N extends AnswerName> = NonNullable<AnswerBodies[N]>;
 export { fromBytes, toBytes, WireError } from "../../proto/wire.ts";
 export type { Codec, Draft } from "../../proto/wire.ts";
 export {
-  ActorReport, ActorSpec, AgentDetails, AgentWelcome, CodeItem, DriverDetails, GroupInfo, HeadWelcome, NodeInfo,
+  ActorReport, ActorSpec, AgentDetails, CodeItem, DriverDetails, GroupInfo, HeadWelcome, NodeInfo,
   ProcessWelcome, StoreGrant, Value, WorkerDetails,
 } from "../../proto/generated/contract.ts";
 export type {

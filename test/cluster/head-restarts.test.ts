@@ -1,7 +1,7 @@
 // The head dies and is started again: what was acknowledged is there, what runs goes on, and nobody sees an error.
 
 import { expect, test } from "vitest";
-import { get, getActor, inGroup, kv, list, placementGroup, ready, remote } from "troupe";
+import { get, getActor, HeadUnavailableError, inGroup, kv, list, placementGroup, ready, remote } from "troupe";
 import { testCluster, type TestCluster } from "troupe/testing";
 
 const pause = (ms: number) => new Promise<void>((resolve) => void setTimeout(resolve, ms));
@@ -78,4 +78,46 @@ test("a head that is held dead: what needs it waits, the rest goes on, and too l
   await Promise.all(asked);
   expect(await called).toBe(1);
   expect(await kv.get("k")).toBe(1);
+});
+
+test("an outage that is longer than questions wait is a typed error, and over when there is a head again", async () => {
+  process.env.TROUPE_HEAD_WAIT_MS = "700";
+  await using cluster = await testCluster({ head: { numCpus: 2 } }).finally(() => delete process.env.TROUPE_HEAD_WAIT_MS);
+  await cluster.connect();
+  const counter = remote(Counter).remote();
+  await ready(counter);
+  await cluster.killHead();
+  const named = remote(Counter, { name: "late" }).remote();
+  const failures = await Promise.allSettled([
+    kv.set("k", 1), list.nodes(), placementGroup([{ CPU: 1 }]), getActor("nobody"), get(named.add.remote()),
+    get(remote(() => 1).remote()),
+  ]);
+  for (const outcome of failures) {
+    const { reason } = outcome as PromiseRejectedResult;
+    expect(reason).toBeInstanceOf(HeadUnavailableError);
+    expect(reason.message).toMatch(/head.*on node [0-9a-f]{16}.*Try again/s);
+  }
+  expect(await get(counter.add.remote())).toBe(1);
+  await cluster.restartHead();
+  await kv.set("k", 2);
+  expect(await kv.get("k")).toBe(2);
+  expect(await get(remote(() => 1).remote())).toBe(1);
+  expect(await get(counter.add.remote())).toBe(2);
+});
+
+test("a node that dies, and one that is added, while there is no head are known to the next one", async () => {
+  await using cluster = await testCluster({ head: { numCpus: 2 }, nodes: [{ resources: { far: 1 } }] });
+  await cluster.connect();
+  const kept = remote(Counter, { name: "kept", lifetime: "detached", namespace: "ns", maxRestarts: 1, resources: { far: 0.1 } });
+  await ready(kept.remote());
+  const far = (await list.nodes()).find(({ isHead }) => !isHead)?.id ?? "";
+  await cluster.killHead();
+  await cluster.removeNode(far, { graceful: false });
+  const added = cluster.addNode({ resources: { far: 1 } });
+  expect(await Promise.race([added, pause(500).then(() => "waits")])).toBe("waits");
+  await cluster.restartHead();
+  await added;
+  const actor = await getActor<Counter>("kept", { namespace: "ns" });
+  expect(await get(actor.add.remote())).toBe(1);
+  expect((await list.nodes()).map(({ state }) => state).sort()).toEqual(["ALIVE", "ALIVE", "DEAD"]);
 });
