@@ -1,6 +1,8 @@
 // What the command line shares with init(), and graphs with tasks: how a node is described, how a cluster is found, how options
 // are checked.
 
+export { RELEASE } from "../runtime/release.ts";
+export { isClusterToken } from "./cluster-token.ts";
 export { nodeOf, systemSeams } from "./init.ts";
 export { explainId, type Told } from "../runtime/owner/index.ts";
 export {

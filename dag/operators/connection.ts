@@ -1,8 +1,8 @@
 // Connections and variables: what graphs are told by name, not by value.
 
-import { InvalidArgumentError, NotFoundError } from "../../sdk/index.ts";
+import { InvalidArgumentError, kv, NotFoundError } from "../../sdk/index.ts";
 import { keys } from "../run/keys.ts";
-import { isSecretName, keepSecret, secretsOf } from "../run/secrets.ts";
+import { isSecretName, keepSecret, keepSecretsAround, secretsOf } from "../run/secrets.ts";
 
 export interface Connection {
   readonly uri: string;
@@ -42,6 +42,20 @@ export async function setConnection(name: string, uri: string): Promise<void> {
   checkName("connection", name);
   connectionOf(name, uri);
   await keys().set(CONNECTIONS + name, uri);
+}
+
+const LEARN_EVERY_MS = 5000;
+let learntAt = 0;
+
+/** For who tells what tasks told, and may not have read a connection itself: those of the environment and of the cluster. */
+export async function learnSecrets(): Promise<void> {
+  if (Date.now() - learntAt < LEARN_EVERY_MS) return;
+  learntAt = Date.now();
+  keepSecretsAround();
+  for await (const [key, uri] of kv.scan<string>(CONNECTIONS)) connectionOf(key.slice(CONNECTIONS.length), uri);
+  for await (const [key, value] of kv.scan(VARIABLES)) {
+    if (typeof value === "string" && isSecretName(key.slice(VARIABLES.length))) keepSecret(value);
+  }
 }
 
 export function connectionOf(name: string, uri: string): Connection {

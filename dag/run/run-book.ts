@@ -3,7 +3,7 @@
 
 import { InvalidArgumentError, isInitialized } from "../../sdk/index.ts";
 import { taskOf } from "../engine/plan.ts";
-import { isTerminal } from "../engine/states.ts";
+import { isOver, isTerminal } from "../engine/states.ts";
 import { recordsOf } from "../journal/run-library.ts";
 import type { RunSummary } from "./context.ts";
 import type { EventPage } from "./event-log.ts";
@@ -107,20 +107,34 @@ export const runBook: RunBook = {
   },
   why: async (id, task) => (await getRun(id)).why(task),
   result: async (id) => (await getRun(id)).result(),
-  resume: async (id) => rowOf(await resume(id)),
+  async resume(id) {
+    refuseRunning(id);
+    return rowOf(await resume(id));
+  },
   async clear(id, { task, downstream = true } = {}) {
+    refuseRunning(id);
     const run = await getRun(id);
     const ids = task ?? [...new Set((await run.tasks()).filter(hasFailed).map((row) => taskOf(row.id)))];
     if (ids.length === 0) throw new InvalidArgumentError(`run ${id} has no task that failed: name the tasks to run again`);
     return rowOf(await clear(id, { task: ids, downstream }));
   },
-  mark: async (id, task, state) => rowOf(await mark(id, task, state)),
+  async mark(id, task, state) {
+    refuseRunning(id);
+    return rowOf(await mark(id, task, state));
+  },
   async cancel(id) {
     const run = await getRun(id);
     await run.cancel();
     return rowOf(run);
   },
 };
+
+/** Who asks is not kept waiting for the end of the run. */
+function refuseRunning(id: string): void {
+  const here = runs.find(id);
+  if (here === undefined || here.isLost || isOver(here.state)) return;
+  throw new InvalidArgumentError(`run ${id} is ${here.state}: wait until it is over, or cancel it`);
+}
 
 function hasFailed({ state }: TaskInstanceRow): boolean {
   return isTerminal(state) && state !== "success" && state !== "skipped";

@@ -3,11 +3,14 @@
 
 import { getActor, InvalidArgumentError, kill, NotFoundError, remote } from "../../sdk/index.ts";
 import type { ActorHandle } from "../../sdk/index.ts";
-import { get } from "../../sdk/index.ts";
+import { isClusterToken, RELEASE } from "../../sdk/contract.ts";
+import { get, getRuntimeContext, onNode } from "../../sdk/index.ts";
+import { type ApiPlace, type ApiServer, serveApi } from "../api/server.ts";
 import { claimRun, startRun } from "../dag.ts";
 import { type Clock, systemClock, VirtualClock } from "../run/clock.ts";
 import { Engine, serviceEngine } from "../run/engine.ts";
 import { LocalRunner } from "../run/local-runner.ts";
+import { learnSecrets } from "../operators/connection.ts";
 import { bookBy, type RunBook, runBook } from "../run/run-book.ts";
 import { publishStores } from "../stores/define-store.ts";
 import { type AssetEvent, onAssetEvents, onAssetEventsHere } from "../time/assets.ts";
@@ -22,6 +25,8 @@ export interface ServeOptions {
   readonly name?: string | undefined;
   /** They run when they are unpaused, or triggered. Default false. */
   readonly paused?: boolean | undefined;
+  /** The HTTP API, on the machine that serves them; on loopback unless a host is given. */
+  readonly http?: ApiPlace | undefined;
   /** Serves them in this process, with this clock and without a cluster: for tests. */
   readonly clock?: VirtualClock | undefined;
 }
@@ -29,6 +34,8 @@ export interface ServeOptions {
 /** A service: its graphs, and their runs. */
 export interface DagService extends RunBook {
   readonly name: string;
+  /** Of the HTTP API, when it has one. */
+  readonly url: string | undefined;
   dags(): Promise<ServedDag[]>;
   describe(id: string): Promise<GraphDetail>;
   /** The next times that a graph is due. */
@@ -51,7 +58,11 @@ const actorName = (name: string): string => `dags:${name}`;
 export class DagHost {
   readonly #server: DagServer;
 
-  constructor(name: string, definitions: readonly Definition[], paused: boolean) {
+  readonly #name: string;
+  #api: Promise<ApiServer> | undefined;
+
+  constructor(name: string, definitions: readonly Definition[], paused: boolean, http?: ApiPlace) {
+    this.#name = name;
     const engine = serviceEngine(actorName(name));
     this.#server = new DagServer({
       clock: systemClock,
@@ -61,6 +72,9 @@ export class DagHost {
     });
     void adoptRuns(engine, (run) => this.#server.adopted(run));
     onAssetEvents((event) => this.#server.heard(event));
+    if (http !== undefined) {
+      this.listen(http).catch((error: unknown) => process.emitWarning(`${(error as Error).message}`));
+    }
     void this.#server
       .add(definitions, paused)
       .catch((error: unknown) => process.emitWarning(`graphs can't be served: ${String(error)}`));
@@ -68,6 +82,31 @@ export class DagHost {
 
   add(definitions: readonly Definition[], paused: boolean): Promise<void> {
     return this.#server.add(definitions, paused);
+  }
+
+  /** The URL of its HTTP API. @throws ConnectionError when the port can't be had. */
+  async listen(http: ApiPlace): Promise<string> {
+    this.#api ??= this.#serveApi(http);
+    return (await this.#api).url;
+  }
+
+  async url(): Promise<string | undefined> {
+    return (await this.#api?.catch(() => undefined))?.url;
+  }
+
+  async #serveApi(http: ApiPlace): Promise<ApiServer> {
+    const served = {
+      name: this.#name, ...runBook,
+      dags: () => this.dags(), describe: (id: string) => this.describe(id), next: (id: string, count = 1) => this.next(id, count),
+      pause: (id: string) => this.pause(id), unpause: (id: string) => this.unpause(id),
+      trigger: (id: string, options: ManualRun = {}) => this.trigger(id, options),
+    };
+    try {
+      return await serveApi({ served, version: RELEASE, isToken: isClusterToken, learnSecrets }, http);
+    } catch (error) {
+      this.#api = undefined;
+      throw error;
+    }
   }
 
   async dags(): Promise<ServedDag[]> {
@@ -107,7 +146,7 @@ export class DagHost {
 /** Serves graphs, or those of a folder, until `stop()`; a second call of the same name adds its graphs to the same service. */
 export async function serveDags(
   given: { readonly dags: readonly unknown[] } | { readonly dir: string },
-  { name = "default", paused = false, clock }: ServeOptions = {},
+  { name = "default", paused = false, http, clock }: ServeOptions = {},
 ): Promise<DagService> {
   const definitions = await definitionsOf(given);
   if (clock !== undefined) return serveHere(name, definitions, paused, clock);
@@ -120,18 +159,22 @@ export async function serveDags(
     maxRestarts: -1,
     numCpus: 0,
     maxConcurrency: CALLS_AT_ONCE,
+    // Its address is one of this machine, as long as this machine is there.
+    ...(http === undefined ? {} : { schedulingStrategy: onNode(getRuntimeContext().nodeId, { soft: true }) }),
   });
-  const host = Host.remote(name, definitions, paused);
+  const host = Host.remote(name, definitions, paused, http);
+  if (http !== undefined) await get(host.listen.remote(http));
   // An actor that was there before has graphs of its own.
   const known = new Set((await get(host.dags.remote())).map(({ id }) => id));
   if (definitions.some(({ id }) => !known.has(id)) || known.size > definitions.length)
     await get(host.add.remote(definitions, paused));
-  return serviceOf(name, host);
+  return serviceOf(name, host, await get(host.url.remote()));
 }
 
 /** The service of a name. @throws NotFoundError. */
 export async function dagService(name = "default"): Promise<DagService> {
-  return serviceOf(name, await getActor<DagHost>(actorName(name), { namespace: NAMESPACE }));
+  const host = await getActor<DagHost>(actorName(name), { namespace: NAMESPACE });
+  return serviceOf(name, host, await get(host.url.remote()));
 }
 
 async function definitionsOf(given: { readonly dags?: unknown; readonly dir?: unknown }): Promise<Definition[]> {
@@ -146,9 +189,9 @@ async function definitionsOf(given: { readonly dags?: unknown; readonly dir?: un
   return found.dags.map(definitionOf);
 }
 
-function serviceOf(name: string, host: ActorHandle<DagHost>): DagService {
+function serviceOf(name: string, host: ActorHandle<DagHost>, url: string | undefined): DagService {
   return {
-    name,
+    name, url,
     dags: () => get(host.dags.remote()),
     describe: (id) => get(host.describe.remote(id)),
     next: (id, count = 1) => get(host.next.remote(id, count)),
@@ -174,7 +217,7 @@ async function serveHere(
   onAssetEventsHere((event) => server.heard(event));
   await server.add(definitions, paused);
   return {
-    name,
+    name, url: undefined,
     dags: async () => server.dags(),
     describe: async (id) => server.describe(id),
     next: async (id, count = 1) => server.next(id, count),

@@ -7,6 +7,7 @@ export {
 } from "./calls.ts";
 export { type Cut, Cuts } from "./cuts.ts";
 export { describePeer } from "./frame-channel.ts";
+export { sameToken } from "./hello.ts";
 export { Hold } from "./hold.ts";
 export { type Delivery, type MemoryTransport, type MemoryTransportOptions, memoryTransport } from "./memory-channel.ts";
 export { RelayHub, type RelayHubOptions } from "./relay-channel.ts";
