@@ -8,6 +8,7 @@ import { FoundWrong } from "./failure.ts";
 import { watchRun } from "./run-screen.ts";
 import { json, printRun, printRunJson, taskTable } from "./run-tables.ts";
 import { shownMs } from "./run-view.ts";
+import { refuseExposure } from "./option-values.ts";
 import { print, printJson, shown, table } from "./table.ts";
 
 interface WaitOptions extends ServiceOptions {
@@ -113,9 +114,10 @@ export function cancel(run: string, options: ServiceOptions): Promise<void> {
 }
 
 function changed(options: WaitOptions, change: (book: RunBook) => Promise<RunRow>): Promise<void> {
-  return withRuns(options, async (book) => {
+  return withRuns(options, async (book, isHere) => {
     const row = await change(book);
-    if (options.wait) return watched(book, row.id, options);
+    // What goes on in this process ends with it.
+    if (options.wait || (isHere && row.state === "running")) return watched(book, row.id, options);
     if (options.json) printJson(row);
     else print(`${row.id}: ${row.state}`);
   });
@@ -149,9 +151,26 @@ function paused(dag: string, options: ServiceOptions, isPaused: boolean): Promis
   });
 }
 
-export function serve(
-  dir: string, options: ServiceOptions & { readonly paused?: boolean; readonly stop?: boolean },
-): Promise<void> {
+interface ServeArgs extends ServiceOptions {
+  readonly paused?: boolean;
+  readonly stop?: boolean;
+  readonly http?: number;
+  readonly listen?: string;
+}
+
+/** Where the HTTP API is to be; plain text beyond this machine is refused, or warned of. */
+function apiPlaceOf({ http, listen, insecureIUnderstand }: ServeArgs): { port: number; host: string } | undefined {
+  if (http === undefined) {
+    if (listen !== undefined) throw new InvalidArgumentError("--listen is for the HTTP API: give --http PORT too");
+    return undefined;
+  }
+  const host = listen ?? "127.0.0.1";
+  refuseExposure(`the HTTP API at ${host}`, host, insecureIUnderstand);
+  return { port: http, host };
+}
+
+export function serve(dir: string, options: ServeArgs): Promise<void> {
+  const http = apiPlaceOf(options);
   if (options.stop) {
     return withService(options, async (service) => {
       await service.stop();
@@ -160,10 +179,14 @@ export function serve(
   }
   return asDriver({ ...options, orPrivate: true }, async (isPrivate) => {
     const { serveDags } = await import("../dag/index.ts");
-    const service = await serveDags({ dir }, { name: options.service, paused: options.paused });
+    const service = await serveDags({ dir }, { name: options.service, paused: options.paused, http });
     const rows = (await service.dags()).map(({ runs: _runs, next, ...row }) => ({ ...row, next: next?.toISOString() }));
-    if (options.json) printJson({ name: service.name, dags: rows });
-    else print(`service ${service.name} serves\n${table(["id", "schedule", "next", "paused"], rows)}`);
+    const { name, url } = service;
+    if (options.json) printJson({ name, url, dags: rows });
+    else {
+      print(`service ${name} serves${url === undefined ? "" : ` at ${url}`}`);
+      print(table(["id", "schedule", "next", "paused"], rows));
+    }
     if (isPrivate) await untilEnded();
   });
 }

@@ -1,6 +1,7 @@
 // The service that a command asks about graphs and runs.
 
 import type { DagEvent, DagService, RunBook } from "../dag/index.ts";
+import { NotFoundError } from "../runtime/errors.ts";
 import { asDriver } from "./driver.ts";
 import type { ConnectOptions } from "./option-values.ts";
 
@@ -19,9 +20,17 @@ export function withService<T>(options: ServiceOptions, use: (service: DagServic
   });
 }
 
-/** Runs, wherever they are: those of the service, or those that the cluster has kept. */
-export function withRuns<T>(options: ServiceOptions, use: (book: RunBook) => Promise<T>): Promise<T> {
-  return withService(options, use);
+/** Runs: of the service; where there is none those that the cluster has kept, which this process goes on with. */
+export function withRuns<T>(options: ServiceOptions, use: (book: RunBook, isHere: boolean) => Promise<T>): Promise<T> {
+  return asDriver(options, async () => {
+    const { dagService } = await import("../dag/index.ts");
+    const { runBook } = await import("../dag/contract.ts");
+    const service = await dagService(options.service).catch((error: unknown) => {
+      if (error instanceof NotFoundError) return undefined;
+      throw error;
+    });
+    return use(service ?? runBook, service === undefined);
+  });
 }
 
 /** Everything a run has told and will tell. */

@@ -2,7 +2,7 @@
 // dag-runs.ts (what the cluster serves), loaded when it is asked for.
 
 import { Argument, type Command, Option } from "commander";
-import { connecting } from "./option-values.ts";
+import { connecting, portOf } from "./option-values.ts";
 import { countFrom, paramsOf } from "./dag-values.ts";
 
 type Action = (...given: readonly unknown[]) => Promise<void>;
@@ -117,6 +117,8 @@ function declareService(dag: Command): void {
       "Where no cluster runs on this machine, a private one does it until the command is ended")
     .argument("[dir]", "a file, or a folder of files, that export graphs", "dags")
     .option("--paused", "they run when they are unpaused, or triggered")
+    .option("--http <port>", "serve the HTTP API too, at this port of the machine; 0 is any free one", portOf)
+    .option("--listen <host>", "address of this machine for the HTTP API; default 127.0.0.1")
     .option("--stop", "end the service instead; runs that are under way end with it")
-    .addHelpText("after", example("serve dags", "serve --stop")).action(lazily(runs, "serve"));
+    .addHelpText("after", example("serve dags --http 8080", "serve --stop")).action(lazily(runs, "serve"));
 }

@@ -40,5 +40,6 @@ export { defineStore, store, type StoreDefinition } from "./stores/define-store.
 export type { HttpPlace } from "./stores/http-store.ts";
 export type { S3Place } from "./stores/s3-bucket.ts";
 export type { ByteRange, Content, Store, StoredFile } from "./stores/store.ts";
+export type { ApiPlace } from "./api/server.ts";
 export { all, any, asset, type Asset, type AssetEvent, type AssetExpression } from "./time/assets.ts";
 export { cron, type CronOptions, every, type Timetable } from "./time/timetable.ts";

@@ -37,7 +37,9 @@ export function problemOf(
   if (schema.format === "date-time" && typeof value === "string" && Number.isNaN(Date.parse(value))) {
     return `${at} must be a time such as 2026-01-31T00:00:00Z`;
   }
-  if (Array.isArray(value)) return firstOf(value.entries(), ([i, one]) => problemOf(schema.items ?? {}, one, schemas, `${at}[${i}]`));
+  if (Array.isArray(value)) {
+    return firstOf(value.entries(), ([i, one]) => problemOf(schema.items ?? {}, one, schemas, `${at}[${i}]`));
+  }
   return typeof value === "object" && value !== null ? problemOfObject(schema, value, schemas, at) : undefined;
 }
 

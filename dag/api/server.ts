@@ -189,6 +189,7 @@ function textOf(value: unknown): string {
 function plain(_key: string, value: unknown): unknown {
   if (typeof value === "bigint") return String(value);
   if (value instanceof Map) return Object.fromEntries(value as Map<string, unknown>);
-  if (value instanceof Set || (ArrayBuffer.isView(value) && !(value instanceof DataView))) return [...(value as Iterable<unknown>)];
+  const isList = value instanceof Set || (ArrayBuffer.isView(value) && !(value instanceof DataView));
+  if (isList) return [...(value as Iterable<unknown>)];
   return value instanceof Error ? { name: value.name, message: value.message } : value;
 }

@@ -1,10 +1,10 @@
 // `troupe dag` on a cluster that serves graphs: runs are started, looked at, run again, and the service outlives the command.
 
-import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { Machine } from "./machine.ts";
+import { Machine, tokenFileOf } from "./machine.ts";
 
 const GRAPHS = `
 import { existsSync } from "node:fs";
@@ -24,6 +24,7 @@ dag("lost", () => sum([1]));
 `;
 
 const machine = new Machine();
+let tokenFile: string;
 const dag = (...args: readonly string[]) => machine.troupe("dag", ...args);
 const json = async <T>(...args: readonly string[]): Promise<T> => JSON.parse((await dag(...args, "--json")).stdout) as T;
 
@@ -33,7 +34,9 @@ beforeAll(async () => {
   symlinkSync(fileURLToPath(new URL("../../", import.meta.url)), join(machine.folder, "node_modules", "troupe"));
   mkdirSync(dags);
   writeFileSync(join(dags, "flagged.mjs"), GRAPHS);
-  expect(await machine.troupe("start", "--head", "--port", "0", "--num-cpus", "2")).toMatchObject({ code: 0 });
+  const started = await machine.troupe("start", "--head", "--port", "0", "--num-cpus", "2");
+  expect(started).toMatchObject({ code: 0 });
+  tokenFile = tokenFileOf(started);
   const served = await dag("serve", dags);
   expect([served.code, served.stdout, served.stderr]).toEqual([
     0, expect.stringMatching(/flagged +0 0 \* \* \* +\S+ +false/),
@@ -80,7 +83,18 @@ test("graphs are listed, paused and described by who serves them", async () => {
     .toMatchObject({ code: 2, stderr: expect.stringContaining("dag flagged has no parameter x; it has flag") });
 }, 60_000);
 
-test("a service that is ended is gone", async () => {
+test("the HTTP API is there with the cluster's token, also of a service that is there already", async () => {
+  const { url } = await json<{ url: string }>("serve", join(machine.folder, "dags"), "--http", "0");
+  const token = readFileSync(tokenFile, "utf8").trim();
+  expect((await fetch(`${url}/dags`)).status).toBe(401);
+  const told = await fetch(`${url}/dags`, { headers: { Authorization: `Bearer ${token}` } });
+  expect([told.status, await told.json()]).toEqual([200, { dags: [expect.objectContaining({ id: "flagged" })] }]);
+  expect(await dag("serve", "dags", "--http", "0", "--listen", "10.9.8.7"))
+    .toMatchObject({ code: 2, stderr: expect.stringContaining("unencrypted beyond this machine") });
+}, 60_000);
+
+test("a service that is ended is gone, its runs are not", async () => {
   expect((await dag("serve", "--stop")).code).toBe(0);
-  expect(await dag("runs")).toMatchObject({ code: 1, stderr: expect.stringContaining("dags:default") });
+  expect(await dag("pause", "flagged")).toMatchObject({ code: 1, stderr: expect.stringContaining("dags:default") });
+  expect(await json("runs", "flagged")).toMatchObject([{ state: "failed" }]);
 }, 60_000);
