@@ -49,6 +49,8 @@ interface Entry {
   timer: Timer | undefined;
   active: number;
   runs: DagRun[];
+  /** Of a continuous graph: settles when none of its runs is under way, so that there is one at a time. */
+  loop: Promise<void>;
 }
 
 /** Runs of a graph that are kept to be looked at. */
@@ -80,9 +82,13 @@ export class DagServer {
         timer: undefined,
         active: 0,
         runs: known?.runs ?? [],
+        loop: known?.loop ?? Promise.resolve(),
       };
       this.#entries.set(definition.id, entry);
-      if (!isPaused) await this.#on(entry);
+      if (isPaused) continue;
+      await this.#on(entry);
+      // What the version before has heard of is not lost.
+      for (const event of known?.queue?.waiting() ?? []) entry.queue?.add(event);
     }
   }
 
@@ -149,7 +155,11 @@ export class DagServer {
     const { id, schedule, options } = entry.definition;
     const { clock, ticks } = this.#parts;
     if (schedule.kind === "assets") entry.queue = new AssetQueue(schedule.expression);
-    else if (schedule.kind === "continuous") void this.#continuous(entry);
+    else if (schedule.kind === "continuous") {
+      entry.loop = entry.loop.then(() => this.#continuous(entry)).catch((error: unknown) => {
+        process.emitWarning(`graph ${id} does not run any more: ${String(error)}`);
+      });
+    }
     else if (schedule.kind === "times") {
       const { timetable, startDate, endDate } = schedule;
       const { catchup = false, maxActiveRuns = MAX_ACTIVE_RUNS } = options;

@@ -1,6 +1,7 @@
 // serveDags(): graphs are served by a detached actor of the cluster, one of a name. It survives who started it, and begins
 // anew when its process dies.
 
+import { randomBytes } from "node:crypto";
 import { getActor, InvalidArgumentError, kill, NotFoundError, remote } from "../../sdk/index.ts";
 import type { ActorHandle } from "../../sdk/index.ts";
 import { isClusterToken, RELEASE } from "../../sdk/contract.ts";
@@ -57,12 +58,14 @@ const actorName = (name: string): string => `dags:${name}`;
 /** The actor: one server, on the cluster's clock. */
 export class DagHost {
   readonly #server: DagServer;
-
   readonly #name: string;
+  readonly #ready: Promise<void>;
+  readonly #maker: string;
   #api: Promise<ApiServer> | undefined;
 
-  constructor(name: string, definitions: readonly Definition[], paused: boolean, http?: ApiPlace) {
+  constructor(name: string, definitions: readonly Definition[], paused: boolean, maker: string, http?: ApiPlace) {
     this.#name = name;
+    this.#maker = maker;
     const engine = serviceEngine(actorName(name));
     this.#server = new DagServer({
       clock: systemClock,
@@ -75,9 +78,14 @@ export class DagHost {
     if (http !== undefined) {
       this.listen(http).catch((error: unknown) => process.emitWarning(`${(error as Error).message}`));
     }
-    void this.#server
-      .add(definitions, paused)
-      .catch((error: unknown) => process.emitWarning(`graphs can't be served: ${String(error)}`));
+    this.#ready = this.#server.add(definitions, paused);
+    this.#ready.catch((error: unknown) => process.emitWarning(`graphs can't be served: ${String(error)}`));
+  }
+
+  /** Whose graphs it began with, once they are served. */
+  async maker(): Promise<string> {
+    await this.#ready;
+    return this.#maker;
   }
 
   add(definitions: readonly Definition[], paused: boolean): Promise<void> {
@@ -162,12 +170,11 @@ export async function serveDags(
     // Its address is one of this machine, as long as this machine is there.
     ...(http === undefined ? {} : { schedulingStrategy: onNode(getRuntimeContext().nodeId, { soft: true }) }),
   });
-  const host = Host.remote(name, definitions, paused, http);
+  const maker = randomBytes(8).toString("hex");
+  const host = Host.remote(name, definitions, paused, maker, http);
   if (http !== undefined) await get(host.listen.remote(http));
   // An actor that was there before has graphs of its own.
-  const known = new Set((await get(host.dags.remote())).map(({ id }) => id));
-  if (definitions.some(({ id }) => !known.has(id)) || known.size > definitions.length)
-    await get(host.add.remote(definitions, paused));
+  if ((await get(host.maker.remote())) !== maker) await get(host.add.remote(definitions, paused));
   return serviceOf(name, host, await get(host.url.remote()));
 }
 

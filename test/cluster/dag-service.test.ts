@@ -1,7 +1,7 @@
 // Graphs served by a detached actor of a real cluster: one run a time, also when its process is killed.
 
 import { getActor, init, kv, list, shutdown } from "troupe";
-import { dag, dagService, every, serveDags, task } from "troupe/dag";
+import { dag, dagService, every, serveDags, task, variable } from "troupe/dag";
 import { afterAll, beforeAll, expect, test } from "vitest";
 
 beforeAll(() => init({ numCpus: 2 }));
@@ -41,3 +41,22 @@ test("runs are made on time, exactly one a time, whatever happens to the service
   const done = await times();
   expect(new Set(done).size).toBe(done.length);
 }, 90_000);
+
+test("a graph that is served again is a newer version; a continuous one has one run at a time all the while", async () => {
+  const [now, most, ended] = ["now", "most", "ended"].map((name) => variable<number>(name));
+  const busy = task("busy", async () => {
+    const active = await now.update((n) => (n ?? 0) + 1);
+    await most.update((n) => Math.max(n ?? 0, active));
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    await now.update((n) => (n ?? 0) - 1);
+    await ended.update((n) => (n ?? 0) + 1);
+  });
+  const graph = dag("always", { schedule: "@continuous" }, () => busy());
+  const service = await serveDags({ dags: [graph] }, { name: "again" });
+  expect((await service.dags()).map(({ id, version }) => [id, version])).toEqual([["always", 1]]);
+  for (let i = 0; i < 3; i += 1) await serveDags({ dags: [graph] }, { name: "again" });
+  expect((await service.dags())[0].version).toBe(4);
+  await expect.poll(() => ended.get(), { timeout: 20_000 }).toBeGreaterThanOrEqual(3);
+  expect(await most.get()).toBe(1);
+  await service.stop();
+});
