@@ -179,12 +179,13 @@ export class IncomingObject {
     const transfer = this.#transfer as Transfer;
     transfer.heard(ask.source, whole ? undefined : ChunkSet.from(this.#chunks, here));
     const { chunk } = ask;
-    if (chunk === undefined) return void transfer.arrived(ask);
+    const took = this.#parts.clock.now() - (this.#asks.get(ask) ?? 0);
+    if (chunk === undefined) return void transfer.arrived(ask, took);
     if (bytes.length === 0 && !whole) return transfer.missed(ask);
     if (bytes.length !== ask.bytes || crc32(bytes) !== sum) return this.#damagedBy(ask, chunk);
     counts.copiedBytes += bytes.length;
     this.#progressAt = this.#parts.clock.now();
-    if (!transfer.arrived(ask)) return;
+    if (!transfer.arrived(ask, took)) return;
     this.sums[chunk] = sum;
     try {
       await this.#target?.write(chunk * CHUNK_BYTES, bytes);

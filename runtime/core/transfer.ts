@@ -7,9 +7,14 @@
 
 import { ChunkSet } from "./chunk-set.ts";
 
-/** Chunks asked of one source at once: it begins with the first, and has more while all goes well. */
+/**
+ * Chunks asked of one source at once: it begins with the first. More while they come soon; fewer when they queue on the way, where
+ * they delay what is asked of it by others, and what is asked was chosen long ago.
+ */
 const WINDOW_START = 4;
-const WINDOW_MAX = 8;
+const WINDOW_MIN = 2;
+const WINDOW_MAX = 16;
+const SOON_MS = 150;
 
 /** Without a chunk the source is asked to tell when it has something that is not here. */
 export interface ChunkAsk {
@@ -103,10 +108,13 @@ export class Transfer {
     return undefined;
   }
 
-  /** The chunk came and is right. True: it is to be written, then `written`. */
-  arrived({ source, chunk }: ChunkAsk): boolean {
+  /** The chunk came, so long after it was asked for, and is right. True: it is to be written, then `written`. */
+  arrived({ source, chunk }: ChunkAsk, tookMs: number): boolean {
     const state = this.#answered({ source, chunk });
-    if (state !== undefined) state.window = Math.min(WINDOW_MAX, state.window + 1);
+    const step = tookMs < SOON_MS ? 1 : -1;
+    if (state !== undefined && chunk !== undefined) {
+      state.window = Math.max(WINDOW_MIN, Math.min(WINDOW_MAX, state.window + step));
+    }
     if (chunk === undefined || !this.#taken.add(chunk)) return false;
     this.#open.delete(chunk);
     return true;

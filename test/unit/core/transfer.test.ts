@@ -86,7 +86,7 @@ class Swarm {
         got = true;
         this.sent.set(ask.source, (this.sent.get(ask.source) ?? 0) + 1);
       }
-      if (!transfer.arrived(ask)) continue;
+      if (!transfer.arrived(ask, 0)) continue;
       this.written.get(id)!.push(ask.chunk as number);
       transfer.written(ask.chunk as number);
       if (transfer.isDone) this.directory.ended(id, true);
@@ -142,14 +142,14 @@ describe("a transfer", () => {
     const transfer = new Transfer(10, 0);
     transfer.found("a", undefined);
     const [first, second] = askAll(transfer);
-    for (const ask of [first, second]) if (transfer.arrived(ask)) transfer.written(ask.chunk as number);
+    for (const ask of [first, second]) if (transfer.arrived(ask, 0)) transfer.written(ask.chunk as number);
     transfer.gone("a");
     expect(transfer.isIdle).toBe(true);
     expect(transfer.next()).toBeUndefined();
     transfer.found("b", undefined);
     const seen: number[] = [];
     for (let asks = askAll(transfer); asks.length > 0; asks = askAll(transfer)) {
-      for (const ask of asks) if (transfer.arrived(ask)) seen.push(ask.chunk as number) && transfer.written(ask.chunk as number);
+      for (const ask of asks) if (transfer.arrived(ask, 0)) seen.push(ask.chunk as number) && transfer.written(ask.chunk as number);
     }
     expect(seen).toEqual([2, 3, 4, 5, 6, 7, 8, 9]);
     expect(transfer.isDone).toBe(true);
@@ -167,7 +167,7 @@ describe("a transfer", () => {
     transfer.found("b", undefined);
     const other = transfer.next() as ChunkAsk;
     expect(other).toEqual({ source: "b", chunk: 0 });
-    expect([transfer.arrived(other), transfer.arrived(ask)]).toEqual([true, false]);
+    expect([transfer.arrived(other, 0), transfer.arrived(ask, 0)]).toEqual([true, false]);
     expect(transfer.isIdle).toBe(false);
   });
 
@@ -178,7 +178,7 @@ describe("a transfer", () => {
     const has = new ChunkSet(40);
     has.add(33);
     transfer.heard("part", has);
-    expect(transfer.arrived({ source: "part", chunk: undefined })).toBe(false);
+    expect(transfer.arrived({ source: "part", chunk: undefined }, 0)).toBe(false);
     expect(askAll(transfer)).toEqual([{ source: "part", chunk: 33 }]);
   });
 });
