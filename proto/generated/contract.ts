@@ -1127,6 +1127,7 @@ export interface ReadChunk {
   readonly node: string;
   readonly blob: string;
   readonly here: Uint8Array;
+  readonly claimed: Uint8Array;
 }
 export const ReadChunk = v1.ReadChunk as Codec<ReadChunk>;
 
@@ -1136,6 +1137,7 @@ export interface Chunk {
   readonly sum: number;
   readonly here: Uint8Array;
   readonly whole: boolean;
+  readonly claimed: Uint8Array;
 }
 export const Chunk = v1.Chunk as Codec<Chunk>;
 

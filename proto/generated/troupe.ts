@@ -15116,6 +15116,7 @@ this.length = 0;
 this.node = "";
 this.blob = "";
 this.here = $none;
+this.claimed = $none;
 };
 ReadChunk.encode = function (message, writer, _depth) {
 if (!writer)
@@ -15138,6 +15139,8 @@ if (message.blob != null && $Object.hasOwnProperty.call(message, "blob") && mess
 writer.uint32(50).string(message.blob);
 if (message.here != null && $Object.hasOwnProperty.call(message, "here") && message.here.length)
 writer.uint32(58).bytes(message.here);
+if (message.claimed != null && $Object.hasOwnProperty.call(message, "claimed") && message.claimed.length)
+writer.uint32(66).bytes(message.claimed);
 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
 for (let i = 0; i < message.$unknowns.length; ++i)
 writer.raw(message.$unknowns[i]);
@@ -15233,6 +15236,15 @@ else
 message.here = $none;
 continue;
 }
+case 8: {
+if (wireType !== 2)
+break;
+if ((value = reader.bytes()).length)
+message.claimed = value;
+else
+message.claimed = $none;
+continue;
+}
 }
 reader.skipType(wireType, _depth, tag);
 if (!reader.discardUnknown) {
@@ -15258,6 +15270,7 @@ this.total = 0;
 this.sum = 0;
 this.here = $none;
 this.whole = false;
+this.claimed = $none;
 };
 Chunk.encode = function (message, writer, _depth) {
 if (!writer)
@@ -15276,6 +15289,8 @@ if (message.here != null && $Object.hasOwnProperty.call(message, "here") && mess
 writer.uint32(34).bytes(message.here);
 if (message.whole != null && $Object.hasOwnProperty.call(message, "whole") && message.whole !== false)
 writer.uint32(40).bool(message.whole);
+if (message.claimed != null && $Object.hasOwnProperty.call(message, "claimed") && message.claimed.length)
+writer.uint32(50).bytes(message.claimed);
 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
 for (let i = 0; i < message.$unknowns.length; ++i)
 writer.raw(message.$unknowns[i]);
@@ -15351,6 +15366,15 @@ if (value = reader.bool())
 message.whole = value;
 else
 message.whole = false;
+continue;
+}
+case 6: {
+if (wireType !== 2)
+break;
+if ((value = reader.bytes()).length)
+message.claimed = value;
+else
+message.claimed = $none;
 continue;
 }
 }

@@ -5,7 +5,7 @@
 // is gone, and when the sources that are left bring nothing and the object's node can't be reached.
 
 import { crc32 } from "node:zlib";
-import { ChunkSet, Transfer, type ChunkAsk } from "../core/index.ts";
+import { ChunkSet, Transfer, type ChunkAsk, type PartOf } from "../core/index.ts";
 import {
   ConnectionError, DeadlineError, NodeDiedError, ObjectFetchTimeoutError, ObjectLostError,
 } from "../errors.ts";
@@ -29,6 +29,7 @@ const SOURCES_MAX = 8;
 /** A chunk that comes damaged so often is damaged where it comes from. */
 const DAMAGED_MAX = 5;
 const NO_BYTES = new Uint8Array(0);
+const NO_NEWS = { here: NO_BYTES, claimed: NO_BYTES };
 
 /** How agents talk to each other about an object of one of them. */
 export interface TransferNetwork {
@@ -123,7 +124,7 @@ export class IncomingObject {
     try {
       const answer = await network.ask(ask.source, {
         node, slot, generation, offset: (ask.chunk ?? 0) * CHUNK_BYTES, length: ask.bytes,
-        here: ask.source === node ? NO_BYTES : transfer.here.toBytes(),
+        ...(ask.source === node ? NO_NEWS : newsOf(transfer)),
       });
       if (!this.#isOver) await this.#take(ask, answer);
     } catch (error) {
@@ -135,12 +136,13 @@ export class IncomingObject {
   }
 
   /** For another node that is getting the same object. */
-  serve({ offset, length, here }: ReadChunk, node: string): AnswerBody | Promise<AnswerBody> {
+  serve({ offset, length, here, claimed }: ReadChunk, node: string): AnswerBody | Promise<AnswerBody> {
     const transfer = this.#transfer;
     if (transfer === undefined) return this.#notYet(length);
-    const theirs = ChunkSet.from(this.#chunks, here);
-    if (transfer.sources.length < SOURCES_MAX) transfer.found(node, theirs);
-    transfer.heard(node, theirs);
+    const part = this.#partOf(here, claimed);
+    const theirs = part.has;
+    if (transfer.sources.length < SOURCES_MAX) transfer.found(node, part);
+    transfer.heard(node, part);
     this.#parts.changed();
     if (length > 0) return this.#served(transfer, offset, length);
     if (transfer.here.hasBeyond(theirs)) return this.#news(transfer);
@@ -174,10 +176,10 @@ export class IncomingObject {
 
   // -- chunks ------------------------------------------------------------------------------------------------------
 
-  async #take(ask: IncomingAsk, { bytes, sum, here, whole }: Chunk): Promise<void> {
+  async #take(ask: IncomingAsk, { bytes, sum, here, claimed, whole }: Chunk): Promise<void> {
     const { counts } = this.#parts;
     const transfer = this.#transfer as Transfer;
-    transfer.heard(ask.source, whole ? undefined : ChunkSet.from(this.#chunks, here));
+    transfer.heard(ask.source, whole ? undefined : this.#partOf(here, claimed));
     const { chunk } = ask;
     const took = this.#parts.clock.now() - (this.#asks.get(ask) ?? 0);
     if (chunk === undefined) return void transfer.arrived(ask, took);
@@ -232,8 +234,12 @@ export class IncomingObject {
     return { chunk: { ...news, bytes: this.#target.chunk(offset, length), total: source.size, sum: this.sums[chunk] } };
   }
 
-  #news({ here }: Transfer): AnswerBody {
-    return { chunk: { total: this.#parts.source.size, here: here.toBytes(), whole: here.isFull } };
+  #news(transfer: Transfer): AnswerBody {
+    return { chunk: { total: this.#parts.source.size, ...newsOf(transfer), whole: transfer.here.isFull } };
+  }
+
+  #partOf(here: Uint8Array, claimed: Uint8Array): PartOf {
+    return { has: ChunkSet.from(this.#chunks, here), claimed: ChunkSet.from(this.#chunks, claimed) };
   }
 
   // -- sources -----------------------------------------------------------------------------------------------------
@@ -254,7 +260,8 @@ export class IncomingObject {
     joining.then(
       ({ nodes, order }) => {
         this.#transfer ??= new Transfer(this.#chunks, order);
-        for (const node of nodes) this.#transfer.found(node, node === source.node ? undefined : new ChunkSet(this.#chunks));
+        const nothingYet = this.#partOf(NO_BYTES, NO_BYTES);
+        for (const node of nodes) this.#transfer.found(node, node === source.node ? undefined : nothingYet);
       },
       (error: unknown) => this.#unreached(error),
     ).finally(() => {
@@ -310,6 +317,10 @@ export class IncomingObject {
   #lengthOf(chunk: number): number {
     return Math.min(CHUNK_BYTES, this.#parts.source.size - chunk * CHUNK_BYTES);
   }
+}
+
+function newsOf({ here, claimed }: Transfer): { readonly here: Uint8Array; readonly claimed: Uint8Array } {
+  return { here: here.toBytes(), claimed: claimed.toBytes() };
 }
 
 export function isOutOfReach(error: unknown): boolean {

@@ -70,6 +70,14 @@ export class ChunkSet {
     return undefined;
   }
 
+  /** Those that are not in this one. */
+  inverse(): ChunkSet {
+    const set = ChunkSet.full(this.length);
+    for (let at = 0; at < this.#words.length; at += 1) set.#words[at] &= ~this.#words[at];
+    set.#count = this.length - this.#count;
+    return set;
+  }
+
   /** Something of these is not in `other`. */
   hasBeyond(other: ChunkSet): boolean {
     return this.first(0, undefined, [other]) !== undefined;

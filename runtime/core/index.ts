@@ -32,5 +32,5 @@ export { MetricDeltas, type MetricChange, type MetricDefinition } from "./metric
 export { metricText, MetricTotals, type Labels } from "./metric-totals.ts";
 export { ChunkSet } from "./chunk-set.ts";
 export { CopyDirectory, type CopySources } from "./copy-directory.ts";
-export { Transfer, type ChunkAsk } from "./transfer.ts";
+export { Transfer, type ChunkAsk, type PartOf } from "./transfer.ts";
 export { TransferQueue, TRANSFER_KINDS, type TransferKind, type TransferLimits } from "./transfer-queue.ts";

@@ -1,15 +1,16 @@
 // How the chunks of one object come to a node: which is asked of which source next, until all are here.
 //
-// A source has the whole object, or is on its way to having it and says what it has so far. Each receiver begins at another
-// place of the object, and asks who has all of it first for what nobody else near it has; so what leaves the origin is
-// different for each, and they give one another the rest. A chunk belongs to the ask that is under way for it; when that
-// fails, or its source is gone, it is open again, and whatever is here stays. No order of events brings a chunk twice.
+// A source has the whole object, or is on its way to having it and says what it has so far, and what it has asked for. Each
+// receiver begins at another place of the object, and asks who has all of it first for what nobody else near it has or gets; so
+// what leaves the origin is different for each, and they give one another the rest. A chunk belongs to the ask that is under way
+// for it; when that fails, or its source is gone, it is open again, and whatever is here stays. No order of events brings a chunk
+// twice.
 
 import { ChunkSet } from "./chunk-set.ts";
 
 /**
- * Chunks asked of one source at once: it begins with the first. More while they come soon; fewer when they queue on the way, where
- * they delay what is asked of it by others, and what is asked was chosen long ago.
+ * Chunks asked of one source at once: it begins with the first. More while they come soon; fewer when they queue on the way,
+ * where they delay what others ask of it.
  */
 const WINDOW_START = 4;
 const WINDOW_MIN = 2;
@@ -22,9 +23,16 @@ export interface ChunkAsk {
   readonly chunk: number | undefined;
 }
 
+/** Of an object that a source is getting itself. */
+export interface PartOf {
+  readonly has: ChunkSet;
+  /** What it has, and what is on its way to it. */
+  readonly claimed: ChunkSet;
+}
+
 interface Source {
   /** Undefined: all. */
-  has: ChunkSet | undefined;
+  part: PartOf | undefined;
   readonly asked: Set<number>;
   window: number;
   isListening: boolean;
@@ -50,6 +58,10 @@ export class Transfer {
   get here(): ChunkSet {
     return this.#here;
   }
+  /** Here, or asked for. */
+  get claimed(): ChunkSet {
+    return this.#open.inverse();
+  }
   get isDone(): boolean {
     return this.#here.isFull;
   }
@@ -68,15 +80,15 @@ export class Transfer {
   }
 
   /** A source, and what it has; undefined: all of it. Nothing changes when it is known. */
-  found(source: string, has: ChunkSet | undefined): void {
+  found(source: string, part: PartOf | undefined): void {
     if (this.#sources.has(source)) return;
-    this.#sources.set(source, { has, asked: new Set(), window: WINDOW_START, isListening: false });
+    this.#sources.set(source, { part, asked: new Set(), window: WINDOW_START, isListening: false });
   }
 
   /** What a source has now. Nothing changes when it is none, or none any more. */
-  heard(source: string, has: ChunkSet | undefined): void {
+  heard(source: string, part: PartOf | undefined): void {
     const known = this.#sources.get(source);
-    if (known !== undefined) known.has = has;
+    if (known !== undefined) known.part = part;
   }
 
   /** What was asked of it is asked of others. Safe to call twice. */
@@ -91,17 +103,17 @@ export class Transfer {
   next(): ChunkAsk | undefined {
     if (this.#taken.isFull) return undefined;
     const sources = [...this.#sources].sort(([, one], [, other]) => one.asked.size - other.asked.size);
-    const parts = sources.flatMap(([, { has }]) => (has === undefined ? [] : [has]));
+    const claimed = sources.flatMap(([, { part }]) => (part === undefined ? [] : [part.claimed]));
     for (const [source, state] of sources) {
       if (state.asked.size >= state.window) continue;
-      const chunk = this.#choose(state, parts);
+      const chunk = this.#choose(state, claimed);
       if (chunk === undefined) continue;
       this.#open.delete(chunk);
       state.asked.add(chunk);
       return { source, chunk };
     }
     for (const [source, state] of sources) {
-      if (state.has === undefined || state.isListening || state.asked.size > 0) continue;
+      if (state.part === undefined || state.isListening || state.asked.size > 0) continue;
       state.isListening = true;
       return { source, chunk: undefined };
     }
@@ -140,8 +152,9 @@ export class Transfer {
 
   // -- inside ------------------------------------------------------------------------------------------------------
 
-  #choose({ has, asked }: Source, parts: readonly ChunkSet[]): number | undefined {
-    const found = has === undefined && parts.length > 0 ? this.#open.first(this.#start, undefined, parts) : undefined;
+  #choose({ part, asked }: Source, claimed: readonly ChunkSet[]): number | undefined {
+    const has = part?.has;
+    const found = has === undefined && claimed.length > 0 ? this.#open.first(this.#start, undefined, claimed) : undefined;
     if (found !== undefined && !asked.has(found)) return found;
     const chunk = this.#open.first(this.#start, has, []);
     if (chunk === undefined || !asked.has(chunk)) return chunk;

@@ -12,6 +12,7 @@ import type { AnswerBody, Chunk, CopySources, Draft, ReadChunk, Stored } from ".
 import { makeWorld, type StoreWorld } from "../../conformance/fixtures/store-worlds.ts";
 
 const STORE_BYTES = 96 * CHUNK_BYTES;
+const NO_NEWS = { here: new Uint8Array(0), claimed: new Uint8Array(0) };
 /** Patience passes sooner. */
 const hurried = { ...systemClock, now: () => systemClock.now() * 20 };
 
@@ -100,14 +101,14 @@ class Network {
   }
 
   async #ask(from: string, to: string, draft: Draft<ReadChunk>): Promise<Chunk> {
-    const body = { slot: 0, generation: 0, offset: 0, length: 0, node: "", blob: "", here: new Uint8Array(0), ...draft };
+    const body = { slot: 0, generation: 0, offset: 0, length: 0, node: "", blob: "", ...NO_NEWS, ...draft };
     const asked = { from, to, body };
     this.asked.push(asked);
     await new Promise((resolve) => setTimeout(resolve, 1));
     const { chunk } = (await this.#reach(to).read(body, from)) as { chunk: Draft<Chunk> };
     const bytes = await this.fault(asked, (chunk.bytes ?? new Uint8Array(0)).slice());
     this.#reach(to);
-    return { total: 0, sum: 0, here: new Uint8Array(0), whole: false, ...chunk, bytes };
+    return { total: 0, sum: 0, ...NO_NEWS, whole: false, ...chunk, bytes };
   }
 
   #reach(to: string): Node {

@@ -2,7 +2,7 @@
 
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { ChunkSet, CopyDirectory, Transfer, type ChunkAsk } from "../../../runtime/core/index.ts";
+import { ChunkSet, CopyDirectory, Transfer, type ChunkAsk, type PartOf } from "../../../runtime/core/index.ts";
 
 const ORIGIN = "origin";
 
@@ -37,9 +37,10 @@ class Swarm {
     for (const source of sources) transfer.found(source, this.hasOf(source));
   }
 
-  hasOf(source: string): ChunkSet | undefined {
+  hasOf(source: string): PartOf | undefined {
     const other = this.receivers.get(source)?.transfer;
-    return source === ORIGIN || other?.isDone ? undefined : ChunkSet.from(this.chunks, other!.here.toBytes());
+    if (source === ORIGIN || other?.isDone) return undefined;
+    return { has: ChunkSet.from(this.chunks, other!.here.toBytes()), claimed: other!.claimed };
   }
 
   /** Its asks fail everywhere, and those who had it get others. */
@@ -149,7 +150,10 @@ describe("a transfer", () => {
     transfer.found("b", undefined);
     const seen: number[] = [];
     for (let asks = askAll(transfer); asks.length > 0; asks = askAll(transfer)) {
-      for (const ask of asks) if (transfer.arrived(ask, 0)) seen.push(ask.chunk as number) && transfer.written(ask.chunk as number);
+      for (const ask of asks.filter((one) => transfer.arrived(one, 0))) {
+        seen.push(ask.chunk as number);
+        transfer.written(ask.chunk as number);
+      }
     }
     expect(seen).toEqual([2, 3, 4, 5, 6, 7, 8, 9]);
     expect(transfer.isDone).toBe(true);
@@ -173,11 +177,11 @@ describe("a transfer", () => {
 
   test("listens to who has nothing for it, once", () => {
     const transfer = new Transfer(40, 0);
-    transfer.found("part", new ChunkSet(40));
-    expect(askAll(transfer)).toEqual([{ source: "part", chunk: undefined }]);
     const has = new ChunkSet(40);
+    transfer.found("part", { has: new ChunkSet(40), claimed: has });
+    expect(askAll(transfer)).toEqual([{ source: "part", chunk: undefined }]);
     has.add(33);
-    transfer.heard("part", has);
+    transfer.heard("part", { has, claimed: has });
     expect(transfer.arrived({ source: "part", chunk: undefined }, 0)).toBe(false);
     expect(askAll(transfer)).toEqual([{ source: "part", chunk: 33 }]);
   });
