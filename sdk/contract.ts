@@ -3,6 +3,7 @@
 
 export { RELEASE } from "../runtime/release.ts";
 export { isClusterToken } from "./cluster-token.ts";
+export { storageFolder } from "./kv.ts";
 export { nodeOf, systemSeams } from "./init.ts";
 export { explainId, type Told } from "../runtime/owner/index.ts";
 export {

@@ -63,6 +63,12 @@ export async function* scanKeys<T = unknown>(
   }
 }
 
+/** The folder of the head's machine in which the cluster keeps what outlives it; "" when nothing does. */
+export async function storageFolder(): Promise<string> {
+  const { entries } = await currentSession().ask("readKeys", { key: "troupe/storage", exact: true, limit: 1 }, "entries");
+  return Buffer.from(entries[0]?.value ?? []).toString();
+}
+
 /**
  * Keys are texts of up to 1 KiB, values plain data of up to 1 MiB. What was answered is kept: with `troupe start` on the disk of
  * the head's machine, in a private cluster as long as it lives.

@@ -5,7 +5,8 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import { InvalidArgumentError, kv, NotFoundError } from "../../sdk/index.ts";
 import { isInTask } from "../run/context.ts";
-import { keys } from "../run/keys.ts";
+import { storageFolder } from "../../sdk/contract.ts";
+import { isWithoutCluster, keys } from "../run/keys.ts";
 import { FolderStore } from "./folder-store.ts";
 import { type HttpPlace, HttpStore } from "./http-store.ts";
 import type { S3Place } from "./s3-bucket.ts";
@@ -36,7 +37,7 @@ export function defineStore(name: string, definition: StoreDefinition): Store {
 }
 
 /**
- * A store by its name. `default` is there without a definition: a folder of the user.
+ * A store by its name. `default` is there without a definition: a folder beside the cluster's storage.
  *
  * @throws NotFoundError when there is none of that name; in the code of tasks, where the cluster is asked, with its first use.
  */
@@ -56,8 +57,11 @@ export function folderAt(dir: string): Store {
 /** What checkpoints go to that name no other store. */
 const DEFAULT = "default";
 
-function defaultDefinition(): StoreDefinition {
-  return { dir: join(process.env.XDG_STATE_HOME ?? join(homedir(), ".local", "state"), "troupe", "store") };
+/** Beside what the cluster keeps of itself; where it keeps nothing, a folder of the user. */
+async function defaultDefinition(): Promise<StoreDefinition> {
+  const beside = isWithoutCluster() ? "" : await storageFolder();
+  const state = process.env.XDG_STATE_HOME ?? join(homedir(), ".local", "state");
+  return { dir: beside === "" ? join(state, "troupe", "store") : `${beside}-store` };
 }
 
 /** Tells the cluster what this process has defined; once. */
@@ -119,7 +123,7 @@ export class NamedStore implements Store {
 async function opened({ name, definition }: NamedStore): Promise<StoreClient> {
   const found = definition ?? defined.get(name) ?? (await keys().get<StoreDefinition>(KEY + name));
   if (found === undefined && name !== DEFAULT) throw unknown(name);
-  const known = found ?? defaultDefinition();
+  const known = found ?? (await defaultDefinition());
   const id = JSON.stringify([name, known]);
   const client = clients.get(id) ?? clientOf(name, known);
   clients.set(id, client);

@@ -16,6 +16,8 @@ const PREFIX = "kv/";
 /** Conditional batches that were applied: one that is asked again, of a later head too, is not refused for its own effect. */
 const APPLIED = "applied/";
 const APPLIED_KEPT = 4096;
+/** Where the storage lies: read by graphs, which keep files beside it. Its value is the path itself, not an encoded one. */
+const FOLDER_KEY = "troupe/storage";
 const NOTHING = new Uint8Array(0);
 
 export class HeadKeys {
@@ -53,6 +55,7 @@ export class HeadKeys {
   }
 
   read({ key, exact, after, limit }: ReadKeys): AnswerBody {
+    if (exact && key === FOLDER_KEY) return { entries: { entries: [{ key, value: Buffer.from(this.#storage.folder) }] } };
     if (exact) {
       const value = this.#storage.get(keyOf(key));
       return { entries: { entries: value === undefined ? [] : [{ key, value }] } };

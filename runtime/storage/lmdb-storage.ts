@@ -20,19 +20,19 @@ export interface LmdbOptions {
 
 export class LmdbStorage implements Storage {
   readonly lasting = true;
-  readonly #folder: string;
+  readonly folder: string;
   readonly #synced: boolean;
   #env: RootDatabase<Buffer, Buffer> | undefined;
 
   constructor(folder: string, { synced = true }: LmdbOptions = {}) {
-    this.#folder = folder;
+    this.folder = folder;
     this.#synced = synced;
   }
 
   async open(): Promise<number> {
     const { open } = await import("lmdb");
     this.#env = open<Buffer, Buffer>({
-      path: this.#folder, encoding: "binary", keyEncoding: "binary", overlappingSync: false, noSync: !this.#synced,
+      path: this.folder, encoding: "binary", keyEncoding: "binary", overlappingSync: false, noSync: !this.#synced,
     });
     const env = this.#env;
     return env.transaction(() => {

@@ -8,6 +8,7 @@ const textOf = (bytes: string): string => Buffer.from(bytes, "latin1").toString(
 
 export class MemoryStorage implements Storage {
   readonly lasting = false;
+  readonly folder = "";
   readonly #values = new Map<string, Uint8Array>();
   /** Sorted. */
   readonly #keys: string[] = [];

@@ -19,6 +19,10 @@ export class OpenStorage {
     return this.#storage.lasting;
   }
 
+  get folder(): string {
+    return this.#storage.folder;
+  }
+
   get(key: string): Uint8Array | undefined {
     return this.#storage.get(key);
   }

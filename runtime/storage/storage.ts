@@ -29,6 +29,8 @@ export type Outcome = string | undefined;
 export interface Storage {
   /** What was answered is there for whoever opens it next. */
   readonly lasting: boolean;
+  /** Where that is; "" for what does not last. */
+  readonly folder: string;
   /** Takes the store over, and gives the new epoch. Called once. */
   open(): Promise<number>;
   get(key: string): Uint8Array | undefined;

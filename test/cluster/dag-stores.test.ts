@@ -1,10 +1,12 @@
 // Stores on a real cluster: workers know what the driver defined, by name and by what closures carry.
 
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { init, shutdown } from "troupe";
 import { dag, defineStore, store, task } from "troupe/dag";
+import { testCluster } from "troupe/testing";
+import { storageFolder } from "../../dist/sdk/contract.js";
 import { afterAll, beforeAll, expect, test } from "vitest";
 
 const folder = mkdtempSync(join(tmpdir(), "stores-"));
@@ -24,4 +26,18 @@ test("a task finds a store by its name, and has those that its code names", asyn
   const lost = task("lost", async () => store("nowhere").get("a"));
   const failed = await dag("lost", () => lost()).run();
   await expect(failed.result()).rejects.toThrow(/store nowhere is not known/);
+});
+
+test("the default store is a folder beside the cluster's storage", async () => {
+  await shutdown();
+  await using cluster = await testCluster({ storage: "lmdb" });
+  await init({ address: cluster.address, token: cluster.token });
+  const write = task("write", async () => (await store("default").put("a", "1")).key);
+  const run = await dag("writes", () => write()).run();
+  expect(await run.result()).toBe("a");
+  expect((await store("default").get("a")).toString()).toBe("1");
+  const folder = await storageFolder();
+  expect(readFileSync(`${folder}-store/a`, "utf8")).toBe("1");
+  rmSync(`${folder}-store`, { recursive: true });
+  await shutdown();
 });
