@@ -29,6 +29,7 @@ import { commandHandler } from "./command-services.ts";
 import { Endings } from "./endings.ts";
 import { Gateways } from "./gateways.ts";
 import { HeadLink } from "./head-link.ts";
+import type { HeadProcess } from "./head-process.ts";
 import { headMessages } from "./head-services.ts";
 import { Inspection } from "./inspection.ts";
 import { KeptObjects } from "./kept-objects.ts";
@@ -51,8 +52,8 @@ export interface AgentParts {
   readonly identity: Identity;
   readonly sessionDir: string;
   readonly headAddress: string;
-  /** Resolves when the head's process is there, for the agent that is its parent; default: it is. */
-  readonly headUp?: (() => Promise<void>) | undefined;
+  /** For the agent that is its parent. */
+  readonly headProcess?: HeadProcess | undefined;
   /** Questions wait so long for a head. */
   readonly headWaitMs: number;
   readonly isHead: boolean;
@@ -179,9 +180,9 @@ export class Agent {
   }
 
   #makeHead(): HeadLink {
-    const { seams: { clock, transport }, identity, headAddress, headUp, headWaitMs } = this.#parts;
+    const { seams: { clock, transport }, identity, headAddress, headProcess, headWaitMs } = this.#parts;
     return new HeadLink({
-      clock, transport, identity, address: headAddress, headUp, waitMs: headWaitMs, caller: this.caller,
+      clock, transport, identity, address: headAddress, headProcess, waitMs: headWaitMs, caller: this.caller,
       messages: headMessages(() => ({
         nodeId: this.#nodeId, desk: this.#actors, groups: this.#groups, leases: this.#leases, state: this.#state,
         endings: this.#endings, kept: this.#kept, code: this.#code, jobs: this.#jobs, relays: this.#relays,
@@ -424,6 +425,7 @@ export class Agent {
         relayClosed: (message) => this.#relays.passClosed(message),
         call: (call, channel) => callee.called(call, channel),
         answer: (answer) => this.caller.answered(answer),
+        pong: (_, channel) => this.#head.heard(channel),
         goodbye: () => {},
       },
       onBroken: (channel) => this.#head.suspect(nodeOf(channel)),

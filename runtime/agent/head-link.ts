@@ -32,6 +32,8 @@ import {
   type Transport,
 } from "../transport/index.ts";
 import { HeadAbsence } from "./head-absence.ts";
+import type { HeadProcess } from "./head-process.ts";
+import { HeadWatch } from "./head-watch.ts";
 
 const REPORT_EVERY_MS = 1000;
 /** A change of what is available is reported at most this often. */
@@ -52,8 +54,8 @@ export interface HeadLinkParts {
   readonly waitMs: number;
   readonly details: () => Draft<AgentDetails>;
   readonly messages: MessageHandlers;
-  /** Resolves when the head's process, a child of this one, is there. */
-  readonly headUp?: (() => Promise<void>) | undefined;
+  /** The head's process, when that is a child of this one. */
+  readonly headProcess?: Pick<HeadProcess, "up" | "end"> | undefined;
   /** An agent that knows the way to a head on another machine: that of the head's node, as far as it is known. */
   readonly dialAgent: (address: string, headNode: string) => Promise<Channel>;
   readonly node: () => Draft<NodeInfo>;
@@ -72,6 +74,7 @@ export interface HeadLinkParts {
 export class HeadLink {
   readonly #parts: HeadLinkParts;
   readonly #absence: HeadAbsence;
+  readonly #watch: HeadWatch;
   readonly #deaths: SendOf<"processDied">[] = [];
   #channel: Channel | undefined;
   #epoch = 0;
@@ -86,8 +89,15 @@ export class HeadLink {
     this.#parts = parts;
     const refused = { refused: failureOf(new ConnectionError("an agent takes no relayed channels")) };
     this.#hub = new RelayHub({ identity: parts.identity, clock: parts.clock, admit: () => refused });
-    const { clock, waitMs } = parts;
+    const { clock, waitMs, headProcess } = parts;
     this.#absence = new HeadAbsence({ clock, waitMs, rejoin: () => this.#join(), lost: (reason) => this.#lost(reason) });
+    this.#watch = new HeadWatch({
+      clock, isParent: this.#isParent, asked: () => (this.#isParent ? headProcess && this.channel : this.#hub.via),
+      silent: (ms) => {
+        if (!this.#isParent) return this.#lost(`the head's node has not answered this one for ${ms} ms, and may call it dead`);
+        headProcess?.end(`it did not answer for ${ms} ms`);
+      },
+    });
   }
 
   /** Undefined while there is no head. */
@@ -99,6 +109,7 @@ export class HeadLink {
   async join(): Promise<void> {
     await this.#join();
     this.#schedule();
+    this.#watch.start();
   }
 
   /** The head's process, as others name it in relays. */
@@ -120,9 +131,14 @@ export class HeadLink {
     this.#channel?.send(name, body);
   }
 
+  /** Of what was asked whether it is there. */
+  heard(channel: Channel): void {
+    this.#watch.heard(channel);
+  }
+
   /** The connection to that node's agent broke. The head goes by what the agent of its own machine sees. */
   suspect(node: string): void {
-    if (!this.#parts.address.startsWith("tcp:")) this.#channel?.send("nodeSuspected", { node });
+    if (this.#isParent) this.#channel?.send("nodeSuspected", { node });
   }
 
   /** Also to the head after this one. */
@@ -173,18 +189,19 @@ export class HeadLink {
     this.#report?.cancel();
     this.#soon?.cancel();
     this.#absence.close();
+    this.#watch.close();
     this.#channel?.close(reason);
   }
 
   // -- inside ------------------------------------------------------------------------------------------------------
 
   async #join(): Promise<void> {
-    const { transport, address, identity, details, headUp } = this.#parts;
+    const { transport, address, identity, details, headProcess } = this.#parts;
     const body = toBytes(AgentDetails, { ...details(), headEpoch: this.#epoch });
     const options = { details: body, timeoutMs: DIAL_TIMEOUT_MS };
-    if (address.startsWith("tcp:")) this.#joined(await this.#joinThroughAgent(address, options));
+    if (!this.#isParent) this.#joined(await this.#joinThroughAgent(address, options));
     else {
-      await headUp?.();
+      await headProcess?.up();
       this.#joined(await transport.dial(address, identity, this.#handler(), options));
     }
   }
@@ -241,6 +258,7 @@ export class HeadLink {
       messages: {
         ...messages,
         clusterView: view,
+        pong: (_, channel) => this.heard(channel),
         answer: (answer) => caller.answered(answer),
       },
       onClose: (channel, failure) => {
@@ -261,6 +279,11 @@ export class HeadLink {
 
   #lost(reason: string): void {
     if (!this.#closed) this.#parts.lost(reason);
+  }
+
+  /** The head is on this machine, and reached without another agent. */
+  get #isParent(): boolean {
+    return !this.#parts.address.startsWith("tcp:");
   }
 
   #where(): string {

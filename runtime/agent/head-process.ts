@@ -73,6 +73,13 @@ export class HeadProcess {
     return new Promise((resolve, reject) => void this.#waiters.push({ resolve, reject }));
   }
 
+  /** It lives and is of no use. */
+  end(why: string): void {
+    process.stderr.write(`troupe agent: the head is ended: ${why}\n`);
+    this.#isUp = false;
+    this.#child?.kill();
+  }
+
   /** For tests: a head that is held is killed, and started again when it is let go. Resolves when it is gone, or there again. */
   async hold(held: boolean): Promise<void> {
     const wasHeld = this.#held;

@@ -61,7 +61,7 @@ async function startAgent(config: AgentConfig, spawner: Spawner, early: readonly
     seams: head.transport === undefined ? seams : { ...seams, transport: withHead(seams.transport, head.transport) },
     identity, sessionDir,
     headAddress: head.address,
-    headUp: async () => head.process?.up(),
+    headProcess: head.process,
     headWaitMs: headWaitOf(process.env.TROUPE_HEAD_WAIT_MS),
     isHead: typeof config.head === "string",
     listen: config.listen,

@@ -12,7 +12,7 @@ export { KeptBook, type Lifetime } from "./kept-book.ts";
 export { LeasePool, STUCK_MS, type PooledLease, type PooledTask } from "./lease-pool.ts";
 export { reliefOf, type MemoryHolder, WORTHWHILE_BYTES } from "./memory-relief.ts";
 export {
-  DEAD_NODES_KEPT, LOOK_EVERY_MS, Membership, NODE_SILENCE_MS, type MembershipEffect, type MembershipEvent,
+  DEAD_NODES_KEPT, LOOK_EVERY_MS, Membership, NODE_FENCE_MS, NODE_SILENCE_MS, type MembershipEffect, type MembershipEvent,
 } from "./membership.ts";
 export { Lineage, type EndedTask, type Making, type Rerun, type Unmakeable } from "./lineage.ts";
 export { stepObject, type ObjectEffect, type ObjectEvent, type ObjectState } from "./object-life.ts";

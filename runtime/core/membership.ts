@@ -16,12 +16,12 @@ export interface NodeRecord {
   version: number;
 }
 
-/** Agents report every second; this many milliseconds without one are a death. */
-export const NODE_SILENCE_MS = 5000;
+/** Agents report every second; this many milliseconds without one are a death. Networks may fail for five seconds. */
+export const NODE_SILENCE_MS = 10_000;
+/** A node that nobody answers for so long ends by itself, before anybody may think it dead. */
+export const NODE_FENCE_MS = 7000;
 /** The time between two ticks. */
 export const LOOK_EVERY_MS = 500;
-/** A node that an earlier head knew may take so much longer to be back. */
-export const RETURN_MS = 5000;
 export const DEAD_NODES_KEPT = 1000;
 
 export type MembershipEvent =
@@ -77,7 +77,7 @@ export class Membership {
 
   #restored(node: string, process: string, state: NodeState, reason: string): MembershipEffect[] {
     this.nodes.set(node, { id: node, process, state, reason, version: 0 });
-    if (state !== "DEAD") this.#silence.expect(node, RETURN_MS);
+    if (state !== "DEAD") this.#silence.heard(node);
     return [];
   }
 

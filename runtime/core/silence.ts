@@ -28,11 +28,6 @@ export class Silence {
     if (!this.#silentMs.has(subject)) this.#silentMs.set(subject, 0);
   }
 
-  /** It may be silent for that much longer this once. */
-  expect(subject: string, extraMs: number): void {
-    this.#silentMs.set(subject, -extraMs);
-  }
-
   forget(subject: string): void {
     this.#silentMs.delete(subject);
     this.#heard.delete(subject);

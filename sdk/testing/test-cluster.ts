@@ -160,7 +160,7 @@ export class TestCluster implements AsyncDisposable {
   }
 
   /** Process ids by role, to signal real processes. */
-  async pids(): Promise<{ head: number; agents: Map<string, number>; workers: Map<string, number[]> }> {
+  pids(): { head: number; agents: Map<string, number>; workers: Map<string, number[]> } {
     const agents = new Map([...this.#nodes.values()].map((node) => [node.id, node.agent.pid]));
     const workers = new Map<string, number[]>();
     let head = 0;

@@ -241,7 +241,7 @@ describe("the death of who made it", () => {
     const ref = make.remote();
     await wait([ref]);
     const a = await nodeWith("a");
-    for (const pid of (await cluster.pids()).workers.get(a) as number[]) process.kill(pid, "SIGKILL");
+    for (const pid of cluster.pids().workers.get(a) as number[]) process.kill(pid, "SIGKILL");
     const use = remote((looked: (at: number) => number) => [looked(5), getRuntimeContext().nodeId]);
     const b = await nodeWith("b");
     expect(await run(use.options({ resources: { b: 1 } }), ref)).toEqual([42, b]);

@@ -17,7 +17,7 @@ class Counter {
 
 /** As anything may kill it: its agent is not told. */
 async function killHead(cluster: TestCluster): Promise<number> {
-  const { head } = await cluster.pids();
+  const { head } = cluster.pids();
   process.kill(head, "SIGKILL");
   return head;
 }
@@ -45,7 +45,7 @@ test("tasks and calls under way go on, and what was made before is there afterwa
   expect(await kv.get("before")).toEqual({ n: 1 });
   expect(await kv.get("after")).toBe(2);
   expect(await get(running)).toEqual([300, 600, 900]);
-  expect((await cluster.pids()).head).not.toBe(before);
+  expect(cluster.pids().head).not.toBe(before);
 
   const same = await getActor<Counter>("counter", { namespace: "ns" });
   expect(await get(same.add.remote())).toBe(1);
@@ -67,7 +67,7 @@ test("a head that is held dead: what needs it waits, the rest goes on, and too l
   expect(await get(double.remote(2))).toBe(4);
   await ready(far);
   await cluster.killHead();
-  expect((await cluster.pids()).head).toBe(0);
+  expect(cluster.pids().head).toBe(0);
   expect(await get(far.add.remote())).toBe(1);
   expect(await get(double.remote(3))).toBe(6);
   const asked = [kv.set("k", 1), placementGroup([{ CPU: 0.5 }]).then((group) => group.ready()), list.nodes()];
@@ -120,4 +120,14 @@ test("a node that dies, and one that is added, while there is no head are known 
   const actor = await getActor<Counter>("kept", { namespace: "ns" });
   expect(await get(actor.add.remote())).toBe(1);
   expect((await list.nodes()).map(({ state }) => state).sort()).toEqual(["ALIVE", "ALIVE", "DEAD"]);
+});
+
+test("a head that stands still is ended by its agent, and what was asked of it is asked of the next one", async () => {
+  await using cluster = await testCluster({ head: { numCpus: 2 }, nodes: [{}] });
+  await cluster.connect();
+  const { head } = cluster.pids();
+  process.kill(head, "SIGSTOP");
+  await kv.set("k", 1);
+  expect(cluster.pids().head).not.toBe(head);
+  expect((await list.nodes()).map(({ state }) => state)).toEqual(["ALIVE", "ALIVE"]);
 });

@@ -77,7 +77,7 @@ test("a driver that is stopped misses lines, and is told how many; its node does
   let told = "";
   child.stdout.on("data", (chunk: Buffer) => (out += chunk.toString()));
   child.stderr.on("data", (chunk: Buffer) => (told += chunk.toString()));
-  const agent = [...(await cluster.pids()).agents.values()][0];
+  const agent = [...cluster.pids().agents.values()][0];
   await expect.poll(() => told, { timeout: 10_000 }).toContain("begins");
   const before = residentBytes(agent);
   const logs = await logsFolder();

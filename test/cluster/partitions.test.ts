@@ -21,7 +21,7 @@ for (const direction of ["both", "in", "out"] as const) {
     await cluster.connect();
     const counter = remote(Counter, { resources: { far: 1 } }).remote();
     await ready(counter);
-    const [node] = [...(await cluster.pids()).agents.keys()].slice(1);
+    const [node] = [...cluster.pids().agents.keys()].slice(1);
     const before = Array.from({ length: 50 }, () => counter.add.remote());
     await cluster.partition([node], { from: "head", direction });
     const during = Array.from({ length: 50 }, () => counter.add.remote());
@@ -46,8 +46,8 @@ test("a node that is cut off for long is dead, for itself too, and its work goes
   const [row] = await list.actors();
   expect(row.nodeId).not.toBe(nodeId);
   expect((await list.nodes({ filters: { id: nodeId } })).map(({ state }) => state)).toEqual(["DEAD"]);
-  const agent = (await cluster.pids()).agents.get(nodeId);
-  while (agent !== undefined && (await cluster.pids()).agents.has(nodeId) && isAlive(agent)) await pause(100);
+  const agent = cluster.pids().agents.get(nodeId);
+  while (agent !== undefined && cluster.pids().agents.has(nodeId) && isAlive(agent)) await pause(100);
   await cluster.heal();
   expect(await get(counter.add.remote())).toBe(2);
 }, 60_000);

@@ -33,7 +33,7 @@ test("agents killed at any moment leave groups whole and resources balanced", as
     // Before, while and after its bundles are reserved.
     if (round % 3 !== 0) await new Promise((resolve) => setTimeout(resolve, (round % 5) * 7));
     if (round % 4 === 1) {
-      const victim = [...(await cluster.pids()).agents.keys()].find((id) => id !== head) ?? "";
+      const victim = [...cluster.pids().agents.keys()].find((id) => id !== head) ?? "";
       const gone = cluster.removeNode(victim, { graceful: false });
       if (round % 8 === 1) void groups[round - 1].remove();
       await gone;

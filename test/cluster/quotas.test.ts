@@ -47,7 +47,7 @@ test("a head that dies takes no quota along, and gives none twice", async () => 
   try {
     const refs = Array.from({ length: 40 }, () => nap.remote(100));
     await refs[0].value();
-    process.kill((await cluster.pids()).head, "SIGKILL");
+    process.kill(cluster.pids().head, "SIGKILL");
     expect(mostAtOnce(await get(refs))).toBeLessThanOrEqual(2);
     await get(nap.options({ numCpus: 2 }).remote(1));
   } finally {

@@ -138,8 +138,8 @@ describe("an agent that is stopped", () => {
     const again = stuck.options({ schedulingStrategy: onNode(far, { soft: true }) }).remote();
     const once = stuck.options({ resources: { b: 1 }, maxRetries: 0, numCpus: 0 }).remote();
     await until(async () => (await get(board.read.remote())).length === 2);
-    const agent = (await cluster.pids()).agents.get(far) as number;
-    const workers = (await cluster.pids()).workers.get(far) ?? [];
+    const agent = cluster.pids().agents.get(far) as number;
+    const workers = cluster.pids().workers.get(far) ?? [];
     expect(workers.length).toBeGreaterThanOrEqual(2);
     stop(agent);
     const dead = async () => (await driver.nodes()).some(({ id, state }) => id === far && state === "DEAD");
@@ -154,7 +154,7 @@ describe("an agent that is stopped", () => {
 
 describe("a head that is stopped", () => {
   test("for longer than the bound of a node's silence declares no node dead when it goes on", async () => {
-    const { head } = await cluster.pids();
+    const { head } = cluster.pids();
     stop(head);
     await new Promise((resolve) => setTimeout(resolve, 7000));
     goOn(head);

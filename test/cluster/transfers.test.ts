@@ -121,7 +121,7 @@ describe("a wait", () => {
     const [there] = await start(1);
     const ref = made(there, 64 * MIB);
     await wait([ref], { fetchLocal: false });
-    const { agents } = await cluster.pids();
+    const { agents } = cluster.pids();
     process.kill(agents.get(there) as number, "SIGSTOP");
     try {
       await expect(get(ref, { timeoutMs: 300 })).rejects.toBeInstanceOf(GetTimeoutError);
