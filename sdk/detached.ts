@@ -35,9 +35,10 @@ export async function getObject<T = unknown>(
  */
 export async function free(refs: ObjectRef | readonly ObjectRef[]): Promise<void> {
   const list: readonly unknown[] = Array.isArray(refs) ? refs : [refs];
-  const entries = list.map((ref, index) => {
-    if (isRef(ref)) return entryOf(ref);
-    throw new InvalidArgumentError(`free: element ${index} is not an ObjectRef`);
+  const checked = list.map((ref, index) => {
+    if (!isRef(ref)) throw new InvalidArgumentError(`free: element ${index} is not an ObjectRef`);
+    entryOf(ref);
+    return ref;
   });
-  if (entries.length > 0) await currentSession().keeping.free(entries);
+  if (checked.length > 0) await currentSession().keeping.free(checked);
 }

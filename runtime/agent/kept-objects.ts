@@ -18,6 +18,8 @@ import type { Peers } from "./peers.ts";
 import { reaching } from "./transfers.ts";
 
 const ASK_TIMEOUT_MS = 30_000;
+/** Objects that one message says are over. */
+const TOLD_MAX = 10_000;
 /** Copies are made of objects of any size. */
 const COPY_TIMEOUT_MS = 600_000;
 
@@ -79,10 +81,7 @@ export class KeptObjects {
     return {
       keepObjects: async ({ objects }) => ({ kept: { objects: await this.#keepAllHere(objects) } }),
       findKept: ({ objects }) => ({ kept: { objects: this.#findHere(objects) } }),
-      endObjects: ({ objects }) => {
-        this.#endHere(objects);
-        return { done: {} };
-      },
+      endObjects: ({ objects }) => ({ kept: { objects: this.#endHere(objects).map((object) => ({ object })) } }),
       replicate: async ({ object }) => {
         await once(this.#copying, idOf(object?.object), () => this.#copy(object as KeptObject));
         return { done: {} };
@@ -92,8 +91,7 @@ export class KeptObjects {
 
   /** The head's word. Safe to call twice. */
   scopeEnded(id: string): void {
-    this.#release(this.#book.endLifetime(id));
-    this.#parts.tell({ lifetimes: [id] });
+    this.#over(this.#book.endLifetime(id), [id]);
   }
 
   /** The head was away: what it ended meanwhile is ended here too. */
@@ -121,8 +119,7 @@ export class KeptObjects {
   /** For the state API: each object once, by the node that leads it. */
   rows(): object[] {
     const { nodeId, processId } = this.#parts;
-    const leading = this.#book.values().filter(({ id }) => (this.#replicas.homesOf(id)[0] ?? nodeId) === nodeId);
-    return leading.map(({ id, stored, createdAt, name }) => {
+    return this.#book.values().filter(({ id }) => this.#leads(id)).map(({ id, stored, createdAt, name }) => {
       const homes = this.#replicas.homesOf(id);
       const lifetimes = this.#book.lifetimesOf(id);
       return {
@@ -175,7 +172,9 @@ export class KeptObjects {
       if (kept.stored !== stored && value?.stored === undefined) this.#free(stored);
     }
     for (const lifetime of lifetimes) this.#live(kept, lifetime);
-    if (replicas > 1 || homes.length > 1) this.#replicas.track(id, replicas, [...homes, this.#parts.nodeId]);
+    const { peers, nodeId } = this.#parts;
+    const living = homes.filter((home) => peers.deathOf(home) === undefined);
+    if (replicas > 1 || homes.length > 1) this.#replicas.track(id, replicas, [...living, nodeId]);
     return kept;
   }
 
@@ -213,15 +212,17 @@ export class KeptObjects {
     const answers = [this.#findHere(objects), ...await this.#others((ask) => ask("findKept", { objects, here: true }, "kept"))];
     const found = objects.map((_one, index) => {
       const there = answers.map((answer) => ("objects" in answer ? answer.objects : answer)[index]);
-      return there.find((one) => one?.object !== undefined) ?? NOT_KEPT;
+      return there.find((one) => one?.value !== undefined) ?? there.find((one) => one?.object !== undefined) ?? NOT_KEPT;
     });
     return { kept: { objects: found } };
   }
 
   #findHere(objects: readonly HeldRef[]): Draft<KeptObject>[] {
     return objects.map((object) => {
-      const kept = this.#book.find(idOf(object));
-      return kept === undefined ? NOT_KEPT : this.#told(kept);
+      const id = idOf(object);
+      const kept = this.#book.find(id);
+      if (kept !== undefined) return this.#told(kept);
+      return this.#book.hasEnded(id) ? { object } : NOT_KEPT;
     });
   }
 
@@ -237,36 +238,53 @@ export class KeptObjects {
 
   /** On all nodes; the names of these are free again. */
   async #end({ objects }: Pick<EndObjects, "objects">): Promise<AnswerBody> {
-    this.#endHere(objects);
-    await this.#others((ask) => ask("endObjects", { objects, here: true }, "done"));
+    const here = this.#endHere(objects);
+    const there = await this.#others((ask) => ask("endObjects", { objects, here: true }, "kept"));
+    const ended = [here, ...there.map((answer) => answer.objects.flatMap(({ object }) => object ?? []))].flat();
     await this.#parts.head().ask("unname", { objects }, "done");
-    return { done: {} };
+    const asked = new Set(objects.map(idOf));
+    const inside = ended.filter((object) => !asked.has(idOf(object)));
+    // Who has refs to those is told on all nodes, too.
+    return inside.length > 0 ? this.#end({ objects: inside }) : { done: {} };
   }
 
-  #endHere(objects: readonly HeldRef[]): void {
+  #endHere(objects: readonly HeldRef[]): HeldRef[] {
     const ids = objects.map(idOf);
-    for (const id of ids) this.#release(this.#book.end(id));
-    this.#parts.tell({ objects: [...objects], lifetimes: ids });
+    const ended = ids.flatMap((id) => this.#book.end(id));
+    this.#over(ended, ids, objects);
+    return ended.map(({ object }) => object);
   }
 
   /** Each home sees the time pass; the one that leads tells the others, and whoever has refs. */
   #expire(): void {
-    const { clock, nodeId } = this.#parts;
+    const { clock } = this.#parts;
     for (const lifetime of this.#book.due(clock.now())) {
       const kept = this.#book.endLifetime(lifetime);
-      const leads = kept.filter(({ id }) => (this.#replicas.homesOf(id)[0] ?? nodeId) === nodeId).map(({ object }) => object);
-      this.#release(kept);
+      const leads = kept.filter(({ id }) => this.#leads(id)).map(({ object }) => object);
+      this.#over(kept, [lifetime]);
       this.#end({ objects: leads }).catch(() => {
         // Who could not be told sees it by its own clock; a name stays until somebody frees what it stood for.
       });
     }
   }
 
-  #release(ended: readonly Kept[]): void {
+  /** These are freed here, and whoever has refs to them on this node, or to `others`, hears of it. */
+  #over(ended: readonly Kept[], lifetimes: readonly string[], others: readonly HeldRef[] = []): void {
     for (const { id, stored } of ended) {
       this.#replicas.forget(id);
       this.#free(stored);
     }
+    const objects = [...others, ...ended.map(({ object }) => object)];
+    this.#parts.tell({ objects: objects.slice(0, TOLD_MAX), lifetimes: [...lifetimes] });
+    for (let from = TOLD_MAX; from < objects.length; from += TOLD_MAX) {
+      this.#parts.tell({ objects: objects.slice(from, from + TOLD_MAX) });
+    }
+  }
+
+  /** It speaks for all that have a copy. */
+  #leads(id: string): boolean {
+    const { nodeId } = this.#parts;
+    return (this.#replicas.homesOf(id)[0] ?? nodeId) === nodeId;
   }
 
   #free({ slot, generation }: Stored): void {

@@ -98,13 +98,13 @@ export class Keeping {
 
   // -- finding and freeing -----------------------------------------------------------------------------------------
 
-  /** Values of those that agents keep, in the same order; undefined for others. */
+  /** Values of those that agents keep, in the same order, or why those that they kept have none; undefined for others. */
   async find(objects: readonly HeldRef[]): Promise<(WireValue | undefined)[]> {
     const found: (WireValue | undefined)[] = [];
     for (let from = 0; from < objects.length; from += ASKED_MAX) {
       const some = objects.slice(from, from + ASKED_MAX);
       const kept = await this.#session.ask("findKept", { objects: some }, "kept");
-      for (const { value } of kept.objects) found.push(value);
+      for (const { object, value } of kept.objects) found.push(value ?? (object && freedValue(object)));
     }
     return found;
   }
@@ -124,8 +124,9 @@ export class Keeping {
     return ref;
   }
 
-  async free(entries: readonly ObjectEntry[]): Promise<void> {
-    const objects = entries.map(heldRef);
+  /** Whatever their state is. From now on they can be named to agents. */
+  async free(refs: readonly ObjectRef[]): Promise<void> {
+    const objects = refs.map((ref) => heldRef(this.#session.borrowing.share(ref)));
     for (let from = 0; from < objects.length; from += ASKED_MAX) {
       await this.#session.ask("endObjects", { objects: objects.slice(from, from + ASKED_MAX) }, "done", KEEP_TIMEOUT_MS);
     }
@@ -183,7 +184,8 @@ function keptOf(object: HeldRef, value: WireValue, { lifetime, replicas }: Keep)
 }
 
 /** Of an object that nobody knows any more. */
-export function unknownObject(owner: string, number: number): ObjectFreedError {
-  const objectId = objectIdOf(owner, number);
-  return new ObjectFreedError(`object ${objectId} was freed before it was read`, { objectId });
+export function freedValue({ owner, object }: HeldRef): WireValue {
+  const objectId = objectIdOf(owner, object);
+  const error = new ObjectFreedError(`object ${objectId} was freed before it was read`, { objectId });
+  return { failure: failureOf(error) as Failure };
 }

@@ -27,3 +27,9 @@ export function lossOf(entry: ObjectEntry, { object, why }: Lost, reason: string
   const error = why === "put" || why === "retries" ? ObjectLostError : ReconstructionFailedError;
   return new error(`${text}, and can't be made again: ${WHY[why]}`, { objectId });
 }
+
+/** Of one that agents kept. It is not made again: whoever said how long it lives decides what follows. */
+export function keptLossOf({ id: objectId }: ObjectEntry, reason: string): ObjectLostError {
+  const text = `object ${objectId} is lost (${reason}; no other node keeps a copy): detach it with replicas to have more of them`;
+  return new ObjectLostError(text, { objectId });
+}

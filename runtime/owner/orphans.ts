@@ -4,7 +4,7 @@
 import { failureOf, OwnerDiedError } from "../errors.ts";
 import type { Failure, HeldRef } from "../transport/index.ts";
 import { heldRef } from "./borrowing.ts";
-import { unknownObject } from "./keeping.ts";
+import { freedValue } from "./keeping.ts";
 import { isOpen, type ObjectEntry } from "./object-ref.ts";
 import type { WireValue } from "./wire-value.ts";
 
@@ -30,7 +30,7 @@ export class Orphans {
 
   /** Its owner has freed it. */
   async unknown(entry: ObjectEntry): Promise<void> {
-    await this.#lookFor([entry], ({ owner, number }) => ({ failure: failureOf(unknownObject(owner, number)) as Failure }));
+    await this.#lookFor([entry], (one) => freedValue(heldRef(one)));
   }
 
   async #lookFor(entries: readonly ObjectEntry[], failure: (entry: ObjectEntry) => WireValue): Promise<void> {

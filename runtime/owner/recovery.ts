@@ -5,13 +5,15 @@
 // those that the program has. A foreign object is asked for at its owner, who does the same.
 
 import { Lineage, type Making } from "../core/index.ts";
-import { failureOf, ObjectFetchTimeoutError, ObjectFreedError, ReconstructionFailedError } from "../errors.ts";
+import {
+  failureOf, ObjectFetchTimeoutError, ObjectFreedError, type ObjectLostError, ReconstructionFailedError,
+} from "../errors.ts";
 import type { BoundArg, Draft, Failure, Stored } from "../transport/index.ts";
 import { warn } from "../warnings.ts";
 import type { ActorCallRecord } from "./actor-call.ts";
 import type { ActorClient } from "./actor-client.ts";
 import { heldRef } from "./borrowing.ts";
-import { lossOf } from "./loss-story.ts";
+import { keptLossOf, lossOf } from "./loss-story.ts";
 import { isOpen, type ObjectEntry, objectIdOf } from "./object-ref.ts";
 import { LostItems } from "./lost-items.ts";
 import { callRun, endedTask, type GivenAgain, type Run, taskRun } from "./reruns.ts";
@@ -244,6 +246,7 @@ export class Recovery {
       if (stored !== undefined) borrowing.discard([{ stored }]);
       return;
     }
+    if (stored === undefined && loss.value.lifetime) return this.#lostFor(entry, keptLossOf(entry, loss.reason));
     if (stored === undefined) {
       loss.isSearched = true;
       this.#lineage.lost(entry.number);
@@ -264,9 +267,13 @@ export class Recovery {
 
   #giveUp(entry: ObjectEntry, making: Extract<Making<Run>, { kind: "lost" }>): void {
     const loss = this.#losses.get(entry.number);
+    this.#lostFor(entry, lossOf(entry, making, loss?.reason ?? "it was given up before"));
+  }
+
+  /** For good. */
+  #lostFor(entry: ObjectEntry, error: ObjectLostError): void {
     this.#making.delete(entry.number);
     this.#losses.delete(entry.number);
-    const error = lossOf(entry, making, loss?.reason ?? "it was given up before");
     this.#session.borrowing.settle(entry, { failure: failureOf(error) as Failure });
   }
 
