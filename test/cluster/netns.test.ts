@@ -62,6 +62,36 @@ describe("hosts in namespaces", () => {
     expect([stdout, stderr]).toEqual([`${addressOf(2)} ${addressOf(3)}\n${addressOf(3)} 2\n`, ""]);
   });
 
+  test("an object goes on from what has come when the link is down for a while", async (context) => {
+    if (reason !== undefined) return context.skip(reason);
+    const third = (await machines[2].status()).nodes.find(({ address }) => address.startsWith(`${addressOf(3)}:`))?.id ?? "";
+    const copied = async (): Promise<number> => {
+      const { stdout } = await machines[0].troupe("list", "stores", "--json", "--filter", `nodeId=${third}`);
+      return (JSON.parse(stdout) as { copiedBytes: number }[])[0]?.copiedBytes ?? 0;
+    };
+    const obstacle = hosts.slow(3, 80);
+    if (obstacle !== undefined) return context.skip(obstacle);
+    const size = 24 * 1024 * 1024;
+    const running = machines[0].driver(`
+      await init({ address: "auto" });
+      const bytes = new Uint8Array(${size});
+      for (let at = 0; at < bytes.length; at += 997) bytes[at] = at & 255;
+      const read = remote(async ([ref]) => {
+        const value = await get(ref);
+        for (let at = 0; at < value.length; at += 997) if (value[at] !== (at & 255)) return "wrong at " + at;
+        return value.length;
+      }, { resources: { host3: 1 }, maxRetries: 0 });
+      console.log(await run(read, [await put(bytes)]));
+      await shutdown();`);
+    await expect.poll(copied, { timeout: 20_000, interval: 50 }).toBeGreaterThan(0);
+    hosts.cutOff(3);
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    hosts.restore(3);
+    expect(await running).toEqual({ code: 0, stdout: `${size}\n`, stderr: "" });
+    // It did not begin anew: twice the bytes would have come.
+    expect(await copied()).toBeLessThan(1.5 * size);
+  });
+
   test("a host that is cut off is declared dead, and its task runs on another", async (context) => {
     if (reason !== undefined) return context.skip(reason);
     const third = (await machines[2].status()).nodes.find(({ address }) => address.startsWith(`${addressOf(3)}:`))?.id;
