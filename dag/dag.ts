@@ -19,6 +19,8 @@ import { clusterEngine, Engine, type Journals, knowProgram } from "./run/engine.
 import { LocalRunner } from "./run/local-runner.ts";
 import { runs } from "./run/run-registry.ts";
 import { onTriggers } from "./run/triggered.ts";
+import { retentionOf } from "./graph/run-limits.ts";
+import { sweepRuns } from "./run/retention.ts";
 import { publishStores } from "./stores/define-store.ts";
 
 export interface TestOptions {
@@ -116,13 +118,15 @@ export async function claimRun(definition: Definition, when: Occasion, engine = 
   return run;
 }
 
-async function journalOf({ holder, writer }: Journals, definition: Definition, summary: RunSummary): Promise<RunJournal> {
-  await holder.begin();
+async function journalOf(journals: Journals, definition: Definition, summary: RunSummary): Promise<RunJournal> {
+  await journals.holder.begin();
   const { hash, reason } = await keepProgram(definition);
   const record: RunRecord = {
-    ...summary, program: hash, reason, environment: "", state: "running", epoch: 1, createdAt: new Date(systemClock.now()),
+    ...summary, program: hash, reason, environment: "", retention: retentionOf(definition.options), state: "running", epoch: 1,
+    createdAt: new Date(systemClock.now()),
   };
-  return new RunJournal(writer, holder.id, record, 0);
+  sweepRuns();
+  return new RunJournal(journals, record, 0);
 }
 
 onTriggers((definition, params, when, engine) => startRun(definition, params, when, engine));

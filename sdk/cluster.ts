@@ -40,6 +40,11 @@ export class Cluster implements AsyncDisposable {
     this.#begun.catch(() => void this.shutdown());
   }
 
+  /** @internal It ends with this process. */
+  get isPrivate(): boolean {
+    return this.#host !== undefined;
+  }
+
   get jobId(): string {
     return this.session.jobId;
   }

@@ -2,8 +2,9 @@
 
 import { InvalidArgumentError } from "../runtime/errors.ts";
 import {
-  currentSession, type DetachOptions, entryOf, isRef, lastingNamespace, type ObjectRef, setDetachCheck,
+  currentSession, type DetachOptions, entryOf, heldRef, isRef, lastingNamespace, type ObjectRef, setDetachCheck,
 } from "../runtime/owner/index.ts";
+import type { HeldRef } from "../runtime/transport/index.ts";
 import { type Checks, checkName, checkOptions, limit, text, whole } from "./option-checks.ts";
 
 /** More nodes than a cluster has. */
@@ -41,4 +42,20 @@ export async function free(refs: ObjectRef | readonly ObjectRef[]): Promise<void
     return ref;
   });
   if (checked.length > 0) await currentSession().keeping.free(checked);
+}
+
+/** Which object a ref is for, as plain data: another process finds it with that, if agents keep it. */
+export interface ObjectPlace {
+  readonly owner: string;
+  readonly ownerNode: string;
+  readonly object: number;
+}
+
+export function placeOfRef(ref: ObjectRef): ObjectPlace {
+  return heldRef(entryOf(ref));
+}
+
+/** Refs to objects that agents keep, in the same order; undefined for those that are nowhere any more. */
+export async function findObjects(places: readonly ObjectPlace[]): Promise<(ObjectRef | undefined)[]> {
+  return places.length === 0 ? [] : currentSession().keeping.refsTo(places as HeldRef[]);
 }

@@ -1,6 +1,6 @@
 // What users import: `import { init, remote, get } from "troupe"`.
 
-export { init, isInitialized, shutdown, type InitOptions } from "./init.ts";
+export { init, isClusterPrivate, isInitialized, shutdown, type InitOptions } from "./init.ts";
 export type { Cluster } from "./cluster.ts";
 export { ActorPool, type PoolCall } from "./actor-pool.ts";
 export { jobs, type JobRequest, type SubmittedJob } from "./submitted-jobs.ts";
@@ -22,7 +22,7 @@ export { timeline } from "./timeline.ts";
 export { remote } from "./remote.ts";
 export { Secret, secret } from "./secret.ts";
 export { asCompleted, cancel, first, get, getSettled, put, run, wait, type PutOptions } from "./objects.ts";
-export { free, getObject } from "./detached.ts";
+export { findObjects, free, getObject, type ObjectPlace, placeOfRef } from "./detached.ts";
 export { scope, type Scope } from "./scopes.ts";
 export { createBuffer, getRange } from "./buffers.ts";
 export { actorState, exitActor, getActor, kill, ready } from "./actors.ts";

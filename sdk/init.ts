@@ -96,6 +96,11 @@ export function isInitialized(): boolean {
   return findSession() !== undefined;
 }
 
+/** Whether the cluster of this process ends with it. */
+export function isClusterPrivate(): boolean {
+  return current?.isPrivate === true && current.session === findSession();
+}
+
 export function systemSeams({ trustedNetwork }: Pick<InitOptions, "trustedNetwork"> = {}): Seams {
   const trusted = trustedNetwork ?? process.env.TROUPE_TRUSTED_NETWORK === "1";
   return {

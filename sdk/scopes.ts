@@ -1,6 +1,6 @@
 // Scopes: named lifetimes for many objects, whoever makes them and on whichever node.
 
-import { currentSession, lastingNamespace, type Session } from "../runtime/owner/index.ts";
+import { currentSession, entryOf, lastingNamespace, type ObjectRef, type Session } from "../runtime/owner/index.ts";
 import { REDUCE_BRAND } from "../runtime/serialize/index.ts";
 import type { Lifetime } from "../runtime/transport/index.ts";
 import { type Check, checkName } from "./option-checks.ts";
@@ -18,6 +18,12 @@ export class Scope {
   constructor(id: string, name: string) {
     this.id = id;
     this.name = name;
+  }
+
+  /** Keeps objects for it that were made without it, with what is inside them. Those that have failed are left out. */
+  async keep(refs: readonly ObjectRef[]): Promise<void> {
+    const entries = refs.map((ref) => entryOf(ref));
+    if (entries.length > 0) await currentSession().keeping.keepIn(entries, lifetimeOf(this));
   }
 
   /** Frees everything in it, everywhere. What is made for it later fails with ObjectFreedError. A repeat changes nothing. */

@@ -1,7 +1,7 @@
 // The processes that carry runs out, and which of them are gone: a beat that stands still, or a job that has ended.
 
 import { randomBytes } from "node:crypto";
-import { getRuntimeContext, kv, list } from "../../sdk/index.ts";
+import { getRuntimeContext, isInitialized, kv, list } from "../../sdk/index.ts";
 import { holderKey } from "./records.ts";
 
 export interface HolderRecord {
@@ -15,8 +15,7 @@ export interface HolderRecord {
 
 const BEAT_MS = 3000;
 /** A beat that has stood still for so long has stopped. */
-export const LEASE_MS = 12_000;
-const LOOK_MS = 500;
+const LEASE_MS = 12_000;
 
 export class Holder {
   readonly id = randomBytes(8).toString("hex");
@@ -25,14 +24,18 @@ export class Holder {
   #timer: NodeJS.Timeout | undefined;
   #beginning: Promise<void> | undefined;
   #beat = 0;
+  #jobId = "";
 
   constructor(service?: string) {
     this.#service = service;
   }
 
-  /** From now on its beat goes. Idempotent. */
+  /** From now on its beat goes, in the cluster that this process is in. Idempotent. */
   begin(): Promise<void> {
-    return (this.#beginning ??= this.#begin());
+    const jobId = isInitialized() ? getRuntimeContext().jobId : "";
+    if (this.#beginning === undefined || this.#jobId !== jobId) this.#beginning = this.#begin();
+    this.#jobId = jobId;
+    return this.#beginning;
   }
 
   async #begin(): Promise<void> {
@@ -40,18 +43,15 @@ export class Holder {
       // The first use of a cluster may be what starts it.
       await kv.get(holderKey(this.id));
       await this.#tell();
+      this.#jobId = getRuntimeContext().jobId;
     } catch (error) {
       this.#beginning = undefined;
       throw error;
     }
+    clearInterval(this.#timer);
     // A beat that can't be told is told by the next one.
     this.#timer = setInterval(() => void this.#tell().catch(() => {}), BEAT_MS);
     this.#timer.unref();
-  }
-
-  end(): void {
-    clearInterval(this.#timer);
-    this.#beginning = undefined;
   }
 
   /** Whether it is known to be gone. Called again and again it sees beats that stand still. */
@@ -64,16 +64,6 @@ export class Holder {
     const seen = this.#seen.get(holder);
     if (seen?.beat !== record.beat) this.#seen.set(holder, { beat: record.beat, since: performance.now() });
     return seen?.beat === record.beat && performance.now() - seen.since > LEASE_MS;
-  }
-
-  /** Waits until it is gone; false when its beat goes on. */
-  async waitGone(holder: string): Promise<boolean> {
-    const end = performance.now() + LEASE_MS + BEAT_MS;
-    for (;;) {
-      if (await this.isGone(holder)) return true;
-      if (performance.now() > end) return false;
-      await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
-    }
   }
 
   async #tell(): Promise<void> {

@@ -3,12 +3,13 @@
 // Whatever comes while one commit is on its way goes with the next, of all runs together. Each batch checks the leases of its
 // runs, so who has lost a lease appends nothing. A batch may be sent again: its pieces have fixed keys.
 
-import { HeadUnavailableError, kv, type KvChange } from "../../sdk/index.ts";
+import { ConnectionError, HeadUnavailableError, isInitialized, kv, type KvChange } from "../../sdk/index.ts";
 import { type Entry, journalKey, type Lease, leaseKey } from "./records.ts";
 
 /** Of one piece; a value of the store may have 1 MiB, in UTF-8. */
 const PIECE_CHARS = 256 * 1024;
-const BATCH_CHARS = 4 * 1024 * 1024;
+/** Of one batch, before it takes in another run. */
+const BATCH_ENTRIES = 5000;
 const TRIES = 60;
 const TRY_AGAIN_MS = 500;
 
@@ -23,6 +24,10 @@ export interface Writing {
 }
 
 export interface Writer {
+  /** Entries that wait to be written. */
+  readonly size: number;
+  /** What has to be done before what is to be written is true. */
+  prepare(): Promise<void> | undefined;
   /** Undefined when nothing is left to write. */
   take(): Writing | undefined;
   written(): void;
@@ -44,21 +49,33 @@ export class JournalWriter {
 
   async #work(): Promise<void> {
     while (this.#waiting.size > 0) {
-      const writers: Writer[] = [];
+      const writers = this.#some();
+      const before = writers.flatMap((writer) => writer.prepare() ?? []);
+      if (before.length > 0) await Promise.all(before);
+      const writing: Writer[] = [];
       const writings: Writing[] = [];
-      let chars = 0;
-      for (const writer of this.#waiting) {
-        if (chars > BATCH_CHARS) break;
-        this.#waiting.delete(writer);
-        const writing = writer.take();
-        if (writing === undefined) continue;
-        writers.push(writer);
-        writings.push(writing);
-        chars += writing.pieces.reduce((sum, { text }) => sum + text.length, 0);
+      for (const writer of writers) {
+        const one = writer.take();
+        if (one === undefined) continue;
+        writing.push(writer);
+        writings.push(one);
       }
-      await this.#write(writers, writings);
+      await this.#write(writing, writings);
     }
     this.#isBusy = false;
+  }
+
+  /** As many as fit into one batch. */
+  #some(): Writer[] {
+    const some: Writer[] = [];
+    let size = 0;
+    for (const writer of this.#waiting) {
+      if (size > BATCH_ENTRIES) break;
+      this.#waiting.delete(writer);
+      some.push(writer);
+      size += writer.size;
+    }
+    return some;
   }
 
   async #write(writers: readonly Writer[], writings: readonly Writing[]): Promise<void> {
@@ -78,6 +95,8 @@ async function commit(writings: readonly Writing[]): Promise<boolean> {
   const changes = writings.flatMap(changesOf);
   for (let tries = 1; ; tries += 1) {
     try {
+      // It would be another cluster that a call starts by itself.
+      if (!isInitialized()) throw new ConnectionError("this process has left the cluster");
       if (await kv.batch(changes)) return true;
       // An earlier try may have been applied although its answer was lost.
       return tries > 1 && (await isWritten(writings));

@@ -1,7 +1,7 @@
 // Graphs with their code, as they were when runs were made of them: whoever goes on with a run has just these.
 
 import { createHash } from "node:crypto";
-import { decodeProgram, encodeProgram, kv, type KvChange, NotFoundError } from "../../sdk/index.ts";
+import { decodeProgram, encodeProgram, getRuntimeContext, kv, type KvChange, NotFoundError } from "../../sdk/index.ts";
 import type { DagOptions } from "../graph/dag.ts";
 import type { Graph } from "../graph/graph.ts";
 import { programKey } from "./records.ts";
@@ -13,7 +13,7 @@ export interface Program {
   readonly options: RunOptions;
 }
 export type RunOptions = Pick<
-  DagOptions<object>, "maxActiveTasks" | "timeoutMs" | "deadline" | "onSuccess" | "onFailure"
+  DagOptions<object>, "maxActiveTasks" | "timeoutMs" | "deadline" | "retention" | "onSuccess" | "onFailure"
 >;
 
 export interface KeptProgram {
@@ -23,21 +23,22 @@ export interface KeptProgram {
 }
 
 const PIECE_BYTES = 512 * 1024;
-const kept = new WeakMap<Graph, Promise<KeptProgram>>();
+/** By the job they were kept in: each cluster has its own. */
+const kept = new WeakMap<Graph, { readonly jobId: string; readonly keeping: Promise<KeptProgram> }>();
 
 export function programOf({ id, graph, options }: Program): Program {
-  const { maxActiveTasks, timeoutMs, deadline, onSuccess, onFailure } = options;
-  return { id, graph, options: { maxActiveTasks, timeoutMs, deadline, onSuccess, onFailure } };
+  const { maxActiveTasks, timeoutMs, deadline, retention, onSuccess, onFailure } = options;
+  return { id, graph, options: { maxActiveTasks, timeoutMs, deadline, retention, onSuccess, onFailure } };
 }
 
 /** Keeps it, once a graph. A graph whose code can't leave this process has runs all the same. */
 export function keepProgram(program: Program): Promise<KeptProgram> {
-  let keeping = kept.get(program.graph);
-  if (keeping === undefined) {
-    keeping = keep(programOf(program));
-    kept.set(program.graph, keeping);
-    keeping.catch(() => kept.delete(program.graph));
-  }
+  const { jobId } = getRuntimeContext();
+  const known = kept.get(program.graph);
+  if (known?.jobId === jobId) return known.keeping;
+  const keeping = keep(programOf(program));
+  kept.set(program.graph, { jobId, keeping });
+  keeping.catch(() => kept.delete(program.graph));
   return keeping;
 }
 

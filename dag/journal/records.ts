@@ -9,6 +9,7 @@
 //
 // Values of tasks are in none of them.
 
+import type { ObjectPlace } from "../../sdk/index.ts";
 import type { RunEvent } from "../engine/events.ts";
 import type { RunState } from "../engine/states.ts";
 import type { RunSummary, Told } from "../run/context.ts";
@@ -25,6 +26,10 @@ export interface RunRecord extends RunSummary {
   readonly reason?: string | undefined;
   readonly environment: string;
   readonly state: RunState;
+  /** Milliseconds after its end. */
+  readonly retention: { readonly results: number; readonly record: number };
+  /** Its results were let go: what is still to be known of it is in stores, and in the journal. */
+  readonly resultsFreed?: boolean | undefined;
   /** Of its latest lease. */
   readonly epoch: number;
   readonly createdAt: Date;
@@ -40,8 +45,8 @@ export interface ResultRecord {
   /** Nodes that had it when it was made. */
   readonly locations: readonly string[];
   readonly checkpoint?: { readonly store: string; readonly key: string } | undefined;
-  /** Where the runtime finds it again. */
-  readonly kept?: unknown;
+  /** What finds it again while it is somewhere in the cluster. */
+  readonly place?: ObjectPlace | undefined;
   /** It was found in the cache of results: the code was not run. */
   readonly cached?: boolean | undefined;
 }

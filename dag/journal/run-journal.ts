@@ -5,17 +5,34 @@ import type { RunState } from "../engine/states.ts";
 import { type JournalWriter, piecesOf, type Writer, type Writing } from "./journal-writer.ts";
 import { type Entry, type Lease, leaseKey, recordKey, type RunRecord } from "./records.ts";
 
+export interface JournalParts {
+  readonly writer: JournalWriter;
+  readonly holder: { readonly id: string };
+  /** How results outlive this process. */
+  readonly keep: (runId: string, handles: readonly unknown[]) => Promise<void>;
+}
+
 interface Flush {
   readonly resolve: () => void;
   readonly reject: (error: unknown) => void;
 }
 
+interface Prepared {
+  readonly entries: readonly Entry[];
+  readonly changes: readonly KvChange[];
+}
+
+const NOTHING: Prepared = { entries: [], changes: [] };
+
 export class RunJournal implements Writer {
   readonly #writer: JournalWriter;
   readonly #holder: string;
+  readonly #keep: JournalParts["keep"];
   #record: RunRecord;
   #lease: Lease;
   #entries: Entry[] = [];
+  #handles: unknown[] = [];
+  #prepared: Prepared = NOTHING;
   #changes: KvChange[] = [];
   #piece: number;
   #isFirst: boolean;
@@ -30,14 +47,15 @@ export class RunJournal implements Writer {
   onLost: (error: Error) => void = () => {};
 
   /** `piece`: the next one to be written; with 0 the run is new. `isHeld`: this process has its lease. */
-  constructor(writer: JournalWriter, holder: string, record: RunRecord, piece: number, isHeld = true) {
+  constructor({ writer, holder, keep }: JournalParts, record: RunRecord, piece: number, isHeld = true) {
+    this.#keep = keep;
     this.#isHeld = isHeld;
     this.#writer = writer;
-    this.#holder = holder;
+    this.#holder = holder.id;
     this.#record = record;
     this.#piece = piece;
     this.#isFirst = piece === 0;
-    this.#lease = { holder, epoch: record.epoch };
+    this.#lease = { holder: holder.id, epoch: record.epoch };
   }
 
   get record(): RunRecord {
@@ -65,6 +83,11 @@ export class RunJournal implements Writer {
     if (this.#lost !== undefined) return;
     this.#entries.push(entry);
     if (this.#isHeld) this.#writer.wants(this);
+  }
+
+  /** A result that an entry is about to name: it outlives this process before the entry does. */
+  holds(handle: unknown): void {
+    this.#handles.push(handle);
   }
 
   /** Also everything that was appended before is kept when it resolves. */
@@ -105,12 +128,28 @@ export class RunJournal implements Writer {
 
   // -- what the writer asks ----------------------------------------------------------------------------------------------
 
-  take(): Writing | undefined {
-    const [entries, changes] = [this.#entries, this.#changes];
+  get size(): number {
+    return this.#entries.length;
+  }
+
+  prepare(): Promise<void> | undefined {
+    // What comes while results are being kept goes with the next writing.
+    this.#prepared = { entries: this.#entries, changes: this.#changes };
+    [this.#entries, this.#changes] = [[], []];
     [this.#underWay, this.#waiting] = [this.#waiting, []];
+    this.#isBusy = true;
+    if (this.#handles.length === 0) return undefined;
+    const handles = this.#handles;
+    this.#handles = [];
+    // One that can't be kept is made again when somebody goes on with the run.
+    return this.#keep(this.#record.id, handles).catch(() => {});
+  }
+
+  take(): Writing | undefined {
+    const { entries, changes } = this.#prepared;
+    this.#prepared = NOTHING;
     if (this.#lost !== undefined) return void this.lost(this.#lost);
     if (entries.length === 0 && changes.length === 0) return void this.written();
-    [this.#entries, this.#changes, this.#isBusy] = [[], [], true];
     const pieces = piecesOf(this.#record.id, this.#piece, entries);
     this.#piece += pieces.length;
     const isFirst = this.#isFirst;

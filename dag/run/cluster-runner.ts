@@ -1,7 +1,8 @@
 // Runs tasks on the cluster: results stay where they are made, and refs to them go from task to task.
 
 import {
-  cancel, digestOf, get, getRuntimeContext, InvalidArgumentError, type ObjectRef, put, remote, type RemoteFunction,
+  cancel, digestOf, findObjects, get, getRuntimeContext, InvalidArgumentError, isClusterPrivate, type ObjectRef, placeOfRef, put,
+  remote, type RemoteFunction,
 } from "../../sdk/index.ts";
 import type { Draft } from "../graph/draft.ts";
 import { runtimeOptions } from "../graph/options.ts";
@@ -10,6 +11,7 @@ import { attempt, type Order, type Report, retriable } from "./attempt.ts";
 import { evaluate, Held, replaceHeld } from "./inputs.ts";
 import { readCheckpoint, type SafeResult } from "./checkpoint.ts";
 import { KeptAttempt, keepingOf } from "./kept-attempt.ts";
+import { scopeOf } from "./run-scope.ts";
 import { type Attempt, type Ended, endedAttempt, lengthOfValue, type Runner } from "./runner.ts";
 
 type Where = { readonly nodeId: string; readonly workerPid: number };
@@ -81,7 +83,7 @@ export class ClusterRunner implements Runner {
   async #ended(draft: Draft, told: ObjectRef<Told>, value: ObjectRef<unknown>): Promise<Ended> {
     try {
       const { report, where, made } = await get(told);
-      const result = made && { id: value.id, ...made, locations: [where.nodeId] };
+      const result = made && { id: value.id, ...made, locations: [where.nodeId], place: placeOfRef(value) };
       return { report, handle: value, result, ...where };
     } catch (error) {
       return { report: { outcome: "error", error, final: !retriable(error, draft.options.retryOn), told: [] } };
@@ -114,8 +116,19 @@ export class ClusterRunner implements Runner {
     return refs.length === 0 ? put(found) : heldThere.options({ numCpus: 0 }).remote(found, ...refs);
   }
 
-  async find(): Promise<unknown> {
-    return undefined;
+  describe(handle: unknown): ResultRecord | undefined {
+    if (handle === undefined) return undefined;
+    const ref = handle as ObjectRef;
+    return { id: ref.id, size: 0, hash: "", locations: [], place: placeOfRef(ref) };
+  }
+
+  async keep(runId: string, handles: readonly unknown[]): Promise<void> {
+    // Nobody outlives the process that a cluster ends with.
+    if (!isClusterPrivate()) await (await scopeOf(runId)).keep(handles as ObjectRef[]);
+  }
+
+  find(records: readonly ResultRecord[]): Promise<readonly unknown[]> {
+    return findObjects(records.map(({ place }) => place!));
   }
 
   async load({ size, hash, checkpoint }: ResultRecord): Promise<unknown> {

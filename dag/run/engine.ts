@@ -3,6 +3,7 @@
 import { Admission } from "../engine/admission.ts";
 import { Holder } from "../journal/holder.ts";
 import { JournalWriter } from "../journal/journal-writer.ts";
+import type { JournalParts } from "../journal/run-journal.ts";
 import type { Program } from "../journal/programs.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import { ClusterRunner } from "./cluster-runner.ts";
@@ -11,8 +12,7 @@ import type { Runner } from "./runner.ts";
 /** Attempts under way at once; what the cluster can hold decides the rest. */
 const PARALLELISM = 1024;
 
-export interface Journals {
-  readonly writer: JournalWriter;
+export interface Journals extends JournalParts {
   readonly holder: Holder;
 }
 
@@ -55,5 +55,7 @@ export function serviceEngine(service: string): Engine {
 }
 
 function engineOf(service?: string): Engine {
-  return new Engine(systemClock, new ClusterRunner(), { writer: new JournalWriter(), holder: new Holder(service) });
+  const runner = new ClusterRunner();
+  const keep = (runId: string, handles: readonly unknown[]): Promise<void> => runner.keep(runId, handles);
+  return new Engine(systemClock, runner, { writer: new JournalWriter(), holder: new Holder(service), keep });
 }

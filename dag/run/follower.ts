@@ -1,5 +1,6 @@
 // Follows a run that another process carries out: what its journal says from time to time happens to the picture of it here.
 
+import { ConnectionError, isInitialized } from "../../sdk/index.ts";
 import { isOver } from "../engine/states.ts";
 import { entriesOf } from "../journal/run-library.ts";
 import type { DagRun } from "./dag-run.ts";
@@ -33,6 +34,7 @@ export class Follower {
 
   async #look(): Promise<void> {
     try {
+      if (!isInitialized()) throw new ConnectionError("this process has left the cluster");
       const { entries, next } = await entriesOf(this.#run.id, this.#next);
       this.#next = next;
       this.#run.replay(entries);

@@ -40,10 +40,21 @@ export class Results {
     ));
     const lost = new Set<Instance>();
     const inStore = new Set<Instance>();
-    await Promise.all(missing.map(async (instance) => {
-      const found = await this.#look(runner, graph.tasks[instance.slot.task], instance);
-      if (found === "lost") lost.add(instance);
-      else if (found === "inStore") inStore.add(instance);
+    const recorded = missing.filter(({ slot, coords }) => this.records.has(keyOf(slot.task, coords)));
+    const recordOf = ({ slot, coords }: Instance): ResultRecord => this.records.get(keyOf(slot.task, coords))!;
+    const found = await runner.find(recorded.map(recordOf));
+    recorded.forEach((instance, i) => {
+      const key = keyOf(instance.slot.task, instance.coords);
+      if (found[i] !== undefined) {
+        this.handles.set(key, found[i]);
+        this.origins.set(key, "memory");
+      } else (recordOf(instance).checkpoint === undefined ? lost : inStore).add(instance);
+    });
+    // What they let run is in the journal; what was marked by hand has no result.
+    await Promise.all(missing.map(async ({ slot: { task }, coords, route }) => {
+      const key = keyOf(task, coords);
+      if (route === undefined || this.handles.has(key)) return;
+      this.handles.set(key, await runner.hold(graph.tasks[task].kind === "branch" ? route.chosen : route.passed));
     }));
     // What is lost is made again, and reads what it was made of.
     for (let size = -1; lost.size > size;) {
@@ -59,22 +70,6 @@ export class Results {
 
   #isMissing(state: string, key: string): boolean {
     return state === "success" && !this.handles.has(key);
-  }
-
-  async #look(runner: Runner, draft: Draft, { coords, route }: Instance): Promise<"found" | "inStore" | "lost"> {
-    const key = keyOf(draft.place, coords);
-    const record = this.records.get(key);
-    if (draft.kind !== "task") {
-      this.handles.set(key, await runner.hold(draft.kind === "branch" ? route?.chosen : route?.passed));
-      return "found";
-    }
-    // Marked by hand: there is none.
-    if (record === undefined) return "found";
-    const held = await runner.find(record);
-    if (held === undefined) return record.checkpoint === undefined ? "lost" : "inStore";
-    this.handles.set(key, held);
-    this.origins.set(key, "memory");
-    return "found";
   }
 
   async #load(runner: Runner, draft: Draft, { coords }: Instance, tell: Tell): Promise<boolean> {

@@ -132,8 +132,7 @@ export async function goOn(engine: Engine, record: RunRecord, options: ResumeOpt
 
 async function adopt(engine: Engine, record: RunRecord, isHeld: boolean, options: ResumeOptions): Promise<DagRun> {
   const { run, next } = await read(record, engine, options);
-  const { writer, holder } = engine.journals!;
-  run.keepIn(new RunJournal(writer, holder.id, record, next, isHeld));
+  run.keepIn(new RunJournal(engine.journals!, record, next, isHeld));
   runs.add(run);
   return run;
 }

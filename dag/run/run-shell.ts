@@ -22,6 +22,7 @@ import type { Engine } from "./engine.ts";
 import type { Follower } from "./follower.ts";
 import { lengthOf } from "./inputs.ts";
 import { Resolver } from "./resolver.ts";
+import { sweepAfter } from "./retention.ts";
 import { type Origin, Results } from "./results.ts";
 import { isShown } from "./rows.ts";
 import { failureOf, RunMovedError } from "./run-failure.ts";
@@ -338,9 +339,12 @@ export class RunShell {
     const told = all.length === 0 ? {} : { told: all };
     switch (rest.outcome) {
       case "success": {
-        this.results.made(key, handle, result);
         const { chosen, passed } = rest;
-        return this.step({ type: "succeeded", ...of, chosen, passed }, { ...told, result });
+        // What it let run is all there is to know of a branch.
+        const record = chosen === undefined && passed === undefined ? (result ?? this.engine.runner.describe(handle)) : undefined;
+        this.results.made(key, handle, record);
+        if (record !== undefined) this.#journal?.holds(handle);
+        return this.step({ type: "succeeded", ...of, chosen, passed }, { ...told, result: record });
       }
       case "skip":
         return this.step({ type: "skipped", ...of, reason: rest.reason }, told);
@@ -403,7 +407,11 @@ export class RunShell {
     this.voice.call(calls, { run: this.summary, error: state === "success" ? undefined : this.failure() });
     if (this.#journal === undefined) return this.#over();
     // It is over for others when that is kept. What goes wrong with it is told by `onLost`.
-    this.#journal.ended(state, new Date(at)).then(() => this.#over(), () => {});
+    const journal = this.#journal;
+    journal.ended(state, new Date(at)).then(() => {
+      sweepAfter(journal.record);
+      this.#over();
+    }, () => {});
   }
 
   #over(): void {

@@ -36,8 +36,12 @@ export interface Runner {
   fetch(input: unknown): Promise<unknown>;
   /** A handle of the value. */
   hold(input: unknown): Promise<unknown>;
-  /** A handle for a result of an earlier life of the run; undefined when it is nowhere any more. */
-  find(record: ResultRecord): Promise<unknown>;
+  /** What a journal keeps of a result that no attempt has made. */
+  describe(handle: unknown): ResultRecord | undefined;
+  /** From now on results of the run outlive this process. */
+  keep(runId: string, handles: readonly unknown[]): Promise<void>;
+  /** Handles for results of an earlier life of the run, in the same order; undefined for those that are nowhere any more. */
+  find(records: readonly ResultRecord[]): Promise<readonly unknown[]>;
   /** A handle for a result from its checkpoint. @throws when that is of no use. */
   load(record: ResultRecord): Promise<unknown>;
   /** The results of the run are not needed any more. */

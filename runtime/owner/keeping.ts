@@ -96,6 +96,19 @@ export class Keeping {
     }).finally(() => borrowing.dropLocal(entry));
   }
 
+  /** Objects that are there, with what is inside them. What has failed is not kept. */
+  async keepIn(entries: readonly ObjectEntry[], scope: Draft<Lifetime>): Promise<void> {
+    const all = new Set<ObjectEntry>();
+    for (const entry of entries) {
+      if (isError(await this.#valueOf(entry))) continue;
+      for (const one of [entry, ...await this.#inside(entry)]) all.add(one);
+    }
+    const list = [...all];
+    for (let from = 0; from < list.length; from += ASKED_MAX) {
+      await this.#keepAll(list.slice(from, from + ASKED_MAX), { lifetime: scope });
+    }
+  }
+
   // -- finding and freeing -----------------------------------------------------------------------------------------
 
   /** Values of those that agents keep, in the same order, or why those that they kept have none; undefined for others. */
@@ -110,17 +123,25 @@ export class Keeping {
   }
 
   async named(name: string, namespace: string): Promise<ObjectRef> {
-    const { borrowing } = this.#session;
     const held = await this.#session.ask("findNamed", { name, namespace }, "held");
     const [value] = await this.find([held]);
-    const entry = borrowing.received(held.owner, held.ownerNode, held.object);
+    const objectId = objectIdOf(held.owner, held.object);
+    const text = `object ${objectId}, named "${name}", is lost: no node of the cluster has it any more`;
+    return this.#refTo(held, value ?? { failure: failureOf(new ObjectLostError(text, { objectId })) as Failure });
+  }
+
+  /** Refs to those that agents keep, in the same order; undefined for others. */
+  async refsTo(objects: readonly HeldRef[]): Promise<(ObjectRef | undefined)[]> {
+    const values = await this.find(objects);
+    return values.map((value, index) => (value === undefined ? undefined : this.#refTo(objects[index], value)));
+  }
+
+  #refTo({ owner, ownerNode, object }: HeldRef, value: WireValue): ObjectRef {
+    const { borrowing } = this.#session;
+    const entry = borrowing.received(owner, ownerNode, object);
     const ref = new ObjectRef(entry);
     borrowing.groupHandles([entry], [ref]);
-    if (value !== undefined) borrowing.settle(entry, value);
-    else {
-      const text = `object ${entry.id}, named "${name}", is lost: no node of the cluster has it any more`;
-      borrowing.settle(entry, { failure: failureOf(new ObjectLostError(text, { objectId: entry.id })) as Failure });
-    }
+    borrowing.settle(entry, value);
     return ref;
   }
 

@@ -105,8 +105,8 @@ describe("runs that outlive their processes", () => {
       const seen = await getRun("${id}");
       console.log(seen.state, (await seen.tasks()).map(({ id, state }) => id + "=" + state).join(" "));
       const run = await resume("${id}");
-      console.log(await run.result(), (await seen.done()).state);`);
-    expect(next).toEqual({ code: 0, stderr: "", stdout: "running load2=success slow=running\n2 success\n" });
+      console.log(await run.result(), (await seen.done()).state, await seen.result());`);
+    expect(next).toEqual({ code: 0, stderr: "", stdout: "running load2=success slow=running\n2 success 2\n" });
     expect(starts()).toEqual({ load2: 1, slow: 2 });
   }, 90_000);
 
@@ -116,6 +116,8 @@ describe("runs that outlive their processes", () => {
     for (const name of readdirSync(folder, { recursive: true, withFileTypes: true })) {
       if (name.isFile()) truncateSync(join(name.parentPath, name.name), 5);
     }
+    await killEverything();
+    await start();
     writeFileSync(join(machine.folder, "mended"), "");
     const next = await driver(`
       const run = await resume("${stdout.trim()}");
@@ -139,6 +141,30 @@ describe("runs that outlive their processes", () => {
       await cleared.done();
       console.log(cleared.state, (await clear("none", { task: "a" }).catch((error) => error)).name);`);
     expect(next).toEqual({ code: 0, stderr: "", stdout: "success success\nfailed NotFoundError\n" });
-    expect(starts()).toEqual({ load1: 2, load2: 2, transform: 2, fails: 2 });
+    expect(starts()).toEqual({ load1: 1, load2: 2, transform: 2, fails: 2 });
+  }, 90_000);
+
+  test("results outlive who made them and who asked for them: another driver goes on with them, nothing runs again", async () => {
+    const killed = await driver(`
+      const big = task("big", () => {
+        appendFileSync(folder + "/starts", "big\\n");
+        return new Float64Array(200_000).fill(2);
+      });
+      const sum = task("sum", (values, more) => {
+        appendFileSync(folder + "/starts", "sum\\n");
+        if (!existsSync(folder + "/mended")) throw new Error("not yet");
+        return values.reduce((a, b) => a + b, more);
+      });
+      const run = await dag("kept", () => sum(big(), load1())).run();
+      await run.done();
+      console.log(run.id);
+      process.kill(process.pid, "SIGKILL");`);
+    writeFileSync(join(machine.folder, "mended"), "");
+    const next = await driver(`
+      const run = await resume("${killed.stdout.trim()}");
+      console.log(await run.result());
+      console.log((await run.tasks()).map(({ id, attempt }) => id + "=" + attempt).join(" "));`);
+    expect(next).toEqual({ code: 0, stderr: "", stdout: "400001\nbig=0 load1=0 sum=1\n" });
+    expect(starts()).toEqual({ big: 1, load1: 1, sum: 2 });
   }, 90_000);
 });

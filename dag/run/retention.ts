@@ -1,0 +1,48 @@
+// What is left of runs goes when their time is over: results first, or with them all that is known of the run. Whoever looks
+// first does it; a repeat finds nothing.
+
+import { isInitialized, kv } from "../../sdk/index.ts";
+import { recordKey, type RunRecord } from "../journal/records.ts";
+import { forgetRun, recordsOf } from "../journal/run-library.ts";
+import { runs } from "./run-registry.ts";
+import { endScopeOf } from "./run-scope.ts";
+
+const LOOK_MS = 60_000;
+
+let isSweeping = false;
+
+/** Looks now and then, as long as this process lives for something else. */
+export function sweepRuns(): void {
+  if (isSweeping) return;
+  isSweeping = true;
+  setInterval(look, LOOK_MS).unref();
+}
+
+/** A run of this process is over: what is left of it goes in time. */
+export function sweepAfter({ retention }: Pick<RunRecord, "retention">): void {
+  for (const ms of new Set([retention.results, retention.record])) if (ms < LOOK_MS) setTimeout(look, ms + 1).unref();
+}
+
+function look(): void {
+  if (!isInitialized()) return;
+  sweepOnce(Date.now()).catch((error: unknown) => process.emitWarning(`runs whose time is over stay: ${String(error)}`));
+}
+
+export async function sweepOnce(now: number): Promise<void> {
+  for await (const record of recordsOf()) {
+    const { id, endedAt, retention, resultsFreed } = record;
+    if (endedAt === undefined) continue;
+    const age = now - endedAt.getTime();
+    if (resultsFreed !== true && age >= Math.min(retention.results, retention.record)) await freeResults(record);
+    if (age < retention.record) continue;
+    runs.drop(id);
+    await forgetRun(id);
+  }
+}
+
+async function freeResults(record: RunRecord): Promise<void> {
+  runs.find(record.id)?.forget();
+  // A run that was gone on with meanwhile keeps what it has.
+  const freed: RunRecord = { ...record, resultsFreed: true };
+  if (await kv.cas(recordKey(record.id), record, freed)) await endScopeOf(record.id);
+}
