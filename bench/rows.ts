@@ -1,5 +1,6 @@
 // The table of all rows, and what a row is.
 
+import { dagRows } from "./dag-rows.ts";
 import { limitRows } from "./limit-rows.ts";
 import { ownRows } from "./own-rows.ts";
 import { rateRows } from "./rate-rows.ts";
@@ -17,7 +18,7 @@ export interface Row {
   measure(windows: Windows): Promise<number[]>;
 }
 
-export const rows: readonly Row[] = [...rateRows, ...ownRows, ...valueRows, ...schedulingRows, ...limitRows];
+export const rows: readonly Row[] = [...rateRows, ...ownRows, ...valueRows, ...schedulingRows, ...limitRows, ...dagRows];
 
 /** Rows whose name has the pattern in it; `^name$` is exactly one. */
 export function rowsLike(pattern: string): Row[] {

@@ -29,12 +29,18 @@ export class RunMachine {
   #state: RunState = "queued";
   #override: { readonly state: "failed" | "cancelled"; readonly reason: string } | undefined;
   #now = 0;
+  #life = 0;
 
   constructor(plan: Plan, info: RunInfo, known: Map<string, KnownEnd> = new Map()) {
     this.plan = plan;
     this.#info = info;
     this.#known = known;
     this.#field = new Field(plan, (slot, state) => this.#roundEnded(slot, state));
+  }
+
+  /** Grows when something is run anew: what was read of the run before may be another now. */
+  get life(): number {
+    return this.#life;
   }
 
   get state(): RunState {
@@ -109,6 +115,7 @@ export class RunMachine {
   }
 
   #rebuild(): void {
+    this.#life += 1;
     this.#forced = new Map();
     this.#toRun("running");
     this.#field.reset();

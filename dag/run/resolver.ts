@@ -20,6 +20,9 @@ export class Resolver {
   readonly #results: ReadonlyMap<string, unknown>;
   /** Lengths of the lists that an expansion is the product of, by place. */
   readonly #sizes: ReadonlyMap<string, readonly number[]>;
+  /** What tasks are expanded over, by place: each instance takes its element of the same list. */
+  readonly #lists = new Map<string, unknown>();
+  #life = 0;
 
   constructor(
     machine: RunMachine, params: Readonly<Record<string, unknown>>, results: ReadonlyMap<string, unknown>,
@@ -72,7 +75,7 @@ export class Resolver {
   #element(draft: Draft, name: string, from: Viewpoint, index: number): unknown {
     const expansion = draft.expansion as Expansion;
     if (expansion.kind === "sets") {
-      const set = elementOf(this.inputs(expansion.list, from), index);
+      const set = elementOf(this.#list(draft, "", expansion.list, from), index);
       if (typeof set !== "object" || set === null) return undefined;
       return isPlain(set) ? (set as Record<string, unknown>)[name] : new Element(set, name);
     }
@@ -83,7 +86,15 @@ export class Resolver {
     // The last list changes fastest.
     let rest = index;
     for (let i = names.length - 1; i > place; i -= 1) rest = Math.floor(rest / sizes[i]);
-    return elementOf(this.inputs(expansion.lists[name], from), rest % sizes[place]);
+    return elementOf(this.#list(draft, name, expansion.lists[name], from), rest % sizes[place]);
+  }
+
+  #list(draft: Draft, name: string, list: unknown, from: Viewpoint): unknown {
+    if (this.#life !== this.#machine.life) this.#lists.clear();
+    this.#life = this.#machine.life;
+    const key = `${keyOf(draft.place, from.coords)} ${name}`;
+    if (!this.#lists.has(key)) this.#lists.set(key, this.inputs(list, from));
+    return this.#lists.get(key);
   }
 
   /** One result, or lists of them where the task lies behind gates that the reader does not. */

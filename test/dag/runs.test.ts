@@ -172,6 +172,15 @@ describe("instances", () => {
     expect(await statesOf(run)).toMatchObject({ "square[2]": "success", add: "skipped" });
   });
 
+  test("instances of a task share the list they are expanded over: a large one is walked once", async () => {
+    let walked = 0;
+    const counted = Array.from({ length: 3000 }, (_, i) => ({ get n() { walked += 1; return i; } }));
+    const run = await dag("shared", () => sum(task("n", (x: { n: number }) => x.n).expand({ x: counted }))).test();
+    expect(await run.result()).toBe((2999 * 3000) / 2);
+    // While it is built, measured, read by all, and by each where it runs.
+    expect(walked).toBeLessThan(20 * counted.length);
+  });
+
   test("a mapped group goes depth first, and nests", async () => {
     const run = await dag("groups", () => {
       const each = group("each", (x: number) => {
