@@ -88,6 +88,8 @@ export type LeaseEffect =
   | ({
     readonly kind: "grant"; readonly lease: string; readonly worker: string;
     readonly adopt: { readonly jobId: string; readonly environment: string } | undefined;
+    /** Numbers of the GPUs that it has. */
+    readonly gpus: readonly number[];
   } & OrderName)
   /** An actor has its seat: it holds its resources until `actorGone`. */
   | ({ readonly kind: "seat" } & OrderName)

@@ -452,7 +452,7 @@ export class LeaseQueue {
     this.#book.settle(order);
     const { jobId, environment } = order.request;
     const adopt = wasBlank ? { jobId, environment } : undefined;
-    this.#effects.push({ kind: "grant", ...nameOf(order), lease: lease.id, worker: worker.id, adopt });
+    this.#effects.push({ kind: "grant", ...nameOf(order), lease: lease.id, worker: worker.id, adopt, gpus: lease.gpus });
   }
 
   #startWorker(order: Order): boolean {

@@ -5,6 +5,7 @@
 // may be waiting for oneself, so nothing is ever reserved against it.
 
 import { assert } from "./assert.ts";
+import { GpuSlots } from "./gpu-slots.ts";
 import { groupRequest } from "./group-resources.ts";
 import type { Order } from "./order-book.ts";
 import type { Placement } from "./placement.ts";
@@ -22,6 +23,8 @@ export interface Lease {
   /** Of its order when it was granted. */
   readonly placement: Placement;
   readonly resources: Resources;
+  /** Numbers of the GPUs that are its own, or in part. */
+  readonly gpus: readonly number[];
   suspended: boolean;
   /** Its CPU was taken back without being free. */
   overdrawn: boolean;
@@ -38,6 +41,7 @@ export interface PlacedActor {
   readonly worker: Worker | undefined;
   readonly lifetime: Resources;
   readonly placement: Placement;
+  readonly gpus: readonly number[];
 }
 
 export class LeaseTable {
@@ -47,6 +51,7 @@ export class LeaseTable {
   readonly #actorByWorker = new Map<Worker, PlacedActor>();
   readonly #pool: ResourcePool;
   readonly #quotas: QuotaGate;
+  readonly #gpus: GpuSlots;
   #pinned: Resources = NO_RESOURCES;
   /** What bundles of placement groups took of the node. */
   #bundled: Resources = NO_RESOURCES;
@@ -54,6 +59,7 @@ export class LeaseTable {
   constructor(pool: ResourcePool, quotas: QuotaGate) {
     this.#pool = pool;
     this.#quotas = quotas;
+    this.#gpus = new GpuSlots(amountOf(pool.total, "GPU"));
   }
 
   /** What can come free by waiting for leases. */
@@ -74,8 +80,9 @@ export class LeaseTable {
     const { resources } = placement;
     assert(!this.leases.has(id), `lease id ${id} is used twice`);
     assert(this.#pool.acquire(resources), `lease ${id} was granted without room`);
+    const gpus = this.#gpus.take(amountOf(placement.asked, "GPU"));
     const lease: Lease = {
-      id, order, worker, placement, resources, suspended: false, overdrawn: false, asked: undefined, orphaned: false,
+      id, order, worker, placement, resources, gpus, suspended: false, overdrawn: false, asked: undefined, orphaned: false,
     };
     this.#quotas.charge(order.request.jobId, resources);
     this.leases.set(id, lease);
@@ -84,6 +91,11 @@ export class LeaseTable {
   }
 
   end(lease: Lease): void {
+    this.#close(lease);
+    this.#gpus.give(lease.gpus, amountOf(lease.placement.asked, "GPU"));
+  }
+
+  #close(lease: Lease): void {
     if (lease.suspended) this.#pinned = subtractResources(this.#pinned, withoutCpu(lease.resources));
     const held = lease.suspended ? withoutCpu(lease.resources) : lease.resources;
     this.#pool.release(held);
@@ -128,15 +140,15 @@ export class LeaseTable {
 
   /** The lease ends and the actor holds `lifetime` from now on; that it does, even where the lease did not cover it. */
   place(lease: Lease, id: string, lifetime: Resources): PlacedActor {
-    const { worker, placement } = lease;
+    const { worker, placement, gpus } = lease;
     const { kind, group, bundle } = placement;
     const { jobId } = lease.order.request;
     if (kind === "group") lifetime = groupRequest(lifetime, group, bundle);
-    this.end(lease);
+    this.#close(lease);
     this.#pool.forceAcquire(lifetime);
     this.#quotas.charge(jobId, lifetime);
     this.#pinned = addResources(this.#pinned, lifetime);
-    const actor: PlacedActor = { id, jobId, worker, placement, lifetime };
+    const actor: PlacedActor = { id, jobId, worker, placement, lifetime, gpus };
     this.actors.set(id, actor);
     this.#actorByWorker.set(worker, actor);
     return actor;
@@ -148,11 +160,13 @@ export class LeaseTable {
     assert(!this.actors.has(id) && this.#pool.acquire(resources), `actor ${id} was seated twice, or without room`);
     this.#pinned = addResources(this.#pinned, resources);
     this.#quotas.charge(jobId, resources);
-    this.actors.set(id, { id, jobId, placement, worker: undefined, lifetime: resources });
+    const gpus = this.#gpus.take(amountOf(placement.asked, "GPU"));
+    this.actors.set(id, { id, jobId, placement, worker: undefined, lifetime: resources, gpus });
   }
 
   endActor(actor: PlacedActor): void {
     this.actors.delete(actor.id);
+    this.#gpus.give(actor.gpus, amountOf(actor.placement.asked, "GPU"));
     if (actor.worker !== undefined) this.#actorByWorker.delete(actor.worker);
     this.#pool.release(actor.lifetime);
     this.#quotas.credit(actor.jobId, actor.lifetime);

@@ -6,7 +6,8 @@ import { REDUCE_BRAND } from "../runtime/serialize/index.ts";
 import { get } from "./objects.ts";
 import { QueueHost } from "./queue-host.ts";
 import { remote } from "./remote.ts";
-import { checkCount, hostOptions, SharedHost, type SharedOptions, TURNS } from "./shared-host.ts";
+import { checkOptions, whole } from "./option-checks.ts";
+import { checkCount, hostOptions, SHARED_CHECKS, SharedHost, type SharedOptions, TURNS } from "./shared-host.ts";
 import type { ActorHandle } from "./types.ts";
 
 export interface QueueOptions extends SharedOptions {
@@ -25,6 +26,7 @@ export class Queue<T> {
 
   constructor(options: QueueOptions = {}) {
     const restored = (options as { [RESTORED]?: ActorHandle<QueueHost> })[RESTORED];
+    if (restored === undefined) checkOptions("Queue", options, { ...SHARED_CHECKS, maxSize: whole(1) });
     this.#host = new SharedHost(restored ?? created(options));
   }
 

@@ -2,7 +2,7 @@
 
 import { InvalidArgumentError, NotInitializedError } from "../runtime/errors.ts";
 import { type PlacementGroup, restoreGroup } from "./placement-groups.ts";
-import { resourceAmounts } from "../scheduler/index.ts";
+import { amountOf, resourceAmounts } from "../scheduler/index.ts";
 import { findSession, sendHeartbeat } from "../runtime/owner/index.ts";
 import { type Logger, loggerOf } from "./logger.ts";
 
@@ -22,6 +22,8 @@ export interface RuntimeContext {
   /** When it has to have ended, in milliseconds since 1970; undefined without a limit. */
   readonly deadline: number | undefined;
   readonly resources: Readonly<Record<string, number>>;
+  /** Numbers of the node's GPUs that this has, whole or in part: those that CUDA_VISIBLE_DEVICES names. */
+  readonly gpuIds: readonly number[];
   /** The group that this runs in. */
   readonly placementGroup: PlacementGroup | undefined;
   /** True in an actor that lives again after a crash. */
@@ -73,6 +75,7 @@ export function getRuntimeContext(): RuntimeContext {
       return kind === "group" ? restoreGroup(group ?? "", bundles?.map((bundle) => bundle.resources) ?? []) : undefined;
     },
     resources: resourceAmounts(running?.resources ?? {}),
+    gpuIds: amountOf(running?.resources ?? {}, "GPU") > 0 ? session.attempts.gpuIds : [],
     restarted: running?.restarted ?? false,
     idempotencyKey: running?.taskId,
     fencingToken: running?.fencingToken,

@@ -6,7 +6,8 @@ import { REDUCE_BRAND } from "../runtime/serialize/index.ts";
 import { get } from "./objects.ts";
 import { remote } from "./remote.ts";
 import { SemaphoreHost } from "./semaphore-host.ts";
-import { checkCount, hostOptions, SharedHost, type SharedOptions, TURNS } from "./shared-host.ts";
+import { checkOptions, whole } from "./option-checks.ts";
+import { checkCount, hostOptions, SHARED_CHECKS, SharedHost, type SharedOptions, TURNS } from "./shared-host.ts";
 import type { ActorHandle } from "./types.ts";
 
 export interface SemaphoreOptions extends SharedOptions {
@@ -37,6 +38,7 @@ export class Semaphore {
     const options = typeof given === "number" ? { permits: given } : given;
     this.permits = checkCount("Semaphore: permits", options.permits);
     const restored = (options as { [RESTORED]?: ActorHandle<SemaphoreHost> })[RESTORED];
+    if (restored === undefined) checkOptions("Semaphore", options, { ...SHARED_CHECKS, permits: whole(1) });
     this.#host = new SharedHost(restored ?? created(options));
   }
 

@@ -3,6 +3,7 @@
 import { currentSession, type ObjectRef, type WaitOptions } from "../runtime/owner/index.ts";
 import { InvalidArgumentError } from "../runtime/errors.ts";
 import { cancel, checkWait, get } from "./objects.ts";
+import { type Checks, oneOf, text } from "./option-checks.ts";
 import type { ActorOptions } from "./options.ts";
 
 /** A turn at the actor ends after so long, and is followed by another: what waits there belongs to somebody who is there. */
@@ -17,6 +18,8 @@ export interface SharedOptions {
   /** 'detached': it lives on when its creator's job ends. */
   readonly lifetime?: "job" | "detached" | undefined;
 }
+
+export const SHARED_CHECKS: Checks = { name: text, namespace: text, lifetime: oneOf("job", "detached") };
 
 interface Host {
   readonly enter: { remote(presence: readonly [ObjectRef]): ObjectRef };

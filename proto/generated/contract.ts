@@ -400,6 +400,7 @@ export interface LeaseGranted {
   readonly socket: string;
   readonly claimPage: number;
   readonly origin: string;
+  readonly gpus: readonly number[];
 }
 export const LeaseGranted = v1.LeaseGranted as Codec<LeaseGranted>;
 
@@ -629,6 +630,7 @@ export const ActorInfo = v1.ActorInfo as Codec<ActorInfo>;
 export interface ConstructActor {
   readonly spec: ActorSpec | undefined;
   readonly incarnation: number;
+  readonly gpus: readonly number[];
 }
 export const ConstructActor = v1.ConstructActor as Codec<ConstructActor>;
 

@@ -5201,6 +5201,7 @@ this.node = "";
 this.socket = "";
 this.claimPage = 0;
 this.origin = "";
+this.gpus = [];
 };
 LeaseGranted.encode = function (message, writer, _depth) {
 if (!writer)
@@ -5223,6 +5224,8 @@ if (message.claimPage != null && $Object.hasOwnProperty.call(message, "claimPage
 writer.uint32(48).uint32(message.claimPage);
 if (message.origin != null && $Object.hasOwnProperty.call(message, "origin") && message.origin !== "")
 writer.uint32(58).string(message.origin);
+if (message.gpus != null && message.gpus.length)
+writer.uint32(66).uint32s(message.gpus);
 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
 for (let i = 0; i < message.$unknowns.length; ++i)
 writer.raw(message.$unknowns[i]);
@@ -5316,6 +5319,20 @@ if ((value = reader.stringVerify()).length)
 message.origin = value;
 else
 message.origin = "";
+continue;
+}
+case 8: {
+if (wireType === 2) {
+if (!(message.gpus && message.gpus.length))
+message.gpus = [];
+reader.uint32s(message.gpus);
+continue;
+}
+if (wireType !== 0)
+break;
+if (!(message.gpus && message.gpus.length))
+message.gpus = [];
+message.gpus.push(reader.uint32());
 continue;
 }
 }
@@ -8613,6 +8630,7 @@ v1.ConstructActor = (function() {
 const ConstructActor = function () {
 this.spec = $undefined;
 this.incarnation = 0;
+this.gpus = [];
 };
 ConstructActor.encode = function (message, writer, _depth) {
 if (!writer)
@@ -8625,6 +8643,8 @@ if (message.spec != null && $Object.hasOwnProperty.call(message, "spec"))
 v1.ActorSpec.encode(message.spec, writer.uint32(10).fork(), _depth + 1).ldelim();
 if (message.incarnation != null && $Object.hasOwnProperty.call(message, "incarnation") && message.incarnation !== 0)
 writer.uint32(16).uint32(message.incarnation);
+if (message.gpus != null && message.gpus.length)
+writer.uint32(26).uint32s(message.gpus);
 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
 for (let i = 0; i < message.$unknowns.length; ++i)
 writer.raw(message.$unknowns[i]);
@@ -8670,6 +8690,20 @@ if (value = reader.uint32())
 message.incarnation = value;
 else
 message.incarnation = 0;
+continue;
+}
+case 3: {
+if (wireType === 2) {
+if (!(message.gpus && message.gpus.length))
+message.gpus = [];
+reader.uint32s(message.gpus);
+continue;
+}
+if (wireType !== 0)
+break;
+if (!(message.gpus && message.gpus.length))
+message.gpus = [];
+message.gpus.push(reader.uint32());
 continue;
 }
 }

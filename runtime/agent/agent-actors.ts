@@ -236,7 +236,8 @@ export class AgentActors {
     switch (effect) {
       case "construct": {
         this.#parts.placed(spec.actor, hosted.worker, spec);
-        this.#parts.workerOf(hosted.worker)?.channel?.send("constructActor", { spec, incarnation: life.incarnation });
+        const worker = this.#parts.workerOf(hosted.worker);
+        worker?.channel?.send("constructActor", { spec, incarnation: life.incarnation, gpus: [...worker.gpus] });
         return;
       }
       case "place":

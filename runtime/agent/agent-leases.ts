@@ -380,10 +380,10 @@ export class AgentLeases {
   }
 
   #grant(effect: LeaseEffect & { kind: "grant" }): void {
-    const { lease, worker, adopt, origin, schedulingClass } = effect;
+    const { lease, worker, adopt, origin, schedulingClass, gpus } = effect;
     const pooled = this.#parts.workers.get(worker);
     this.#busy(worker);
-    if (pooled !== undefined) pooled.worksSince = this.#parts.clock.now();
+    if (pooled !== undefined) Object.assign(pooled, { worksSince: this.#parts.clock.now(), gpus });
     if (adopt !== undefined && pooled !== undefined) {
       pooled.jobId = adopt.jobId;
       pooled.channel?.send("adoptJob", this.#parts.adoption(adopt.jobId));
@@ -396,7 +396,7 @@ export class AgentLeases {
     const claimPage = this.#parts.claims.lease(lease);
     this.#granted.set(lease, { origin, page: claimPage, over: false });
     this.#leaseOf.set(worker, lease);
-    pooled?.channel?.send("leaseGranted", { lease, claimPage, worker });
+    pooled?.channel?.send("leaseGranted", { lease, claimPage, worker, gpus: [...gpus] });
     pooled?.channel?.flush();
     this.#answer(effect, "leaseGranted", { schedulingClass, lease, worker, node: this.#parts.nodeId, claimPage, origin });
   }

@@ -38,6 +38,8 @@ export interface PooledWorker {
   endKind: string;
   /** Clock time since when it has its lease, or its actor; of its start before that. */
   worksSince: number;
+  /** Of its lease, or the actor that it became. */
+  gpus: readonly number[];
   /** Client slot in the object store. */
   storeClient: number | undefined;
   actor: string | undefined;
@@ -221,7 +223,7 @@ export class WorkerPool {
       setupFailure: "",
       endReason: "",
       endKind: "",
-      worksSince: this.#parts.clock.now(),
+      worksSince: this.#parts.clock.now(), gpus: [],
       storeClient: undefined,
       actor: undefined,
       detachedActor: false,

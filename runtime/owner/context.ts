@@ -91,6 +91,8 @@ export class RunningAttempts {
   #only: Attempt | undefined;
   readonly #live = new Set<Attempt>();
   #attributes = false;
+  /** Numbers of the GPUs that this process has now. */
+  gpuIds: readonly number[] = [];
 
   /** The attempt whose code runs; undefined in a driver's main program and in the runtime itself. */
   current(): Attempt | undefined {

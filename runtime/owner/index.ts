@@ -15,7 +15,7 @@ export { StoreBuffer } from "./raw-buffers.ts";
 export { heldRef } from "./borrowing.ts";
 export { isStream, type Made, ObjectRefStream } from "./object-ref-stream.ts";
 export { STREAM_AHEAD } from "./calling.ts";
-export { AttemptEnding, type Attempt } from "./context.ts";
+export { AttemptEnding, type Attempt, type RunningAttempts } from "./context.ts";
 export { NO_CHAIN } from "./limits.ts";
 export type { CancelOptions } from "./abandoned.ts";
 export { TaskRecord, type SchedulingClass, type TaskLease, type TaskTemplate } from "./task-record.ts";

@@ -345,6 +345,8 @@ export class Session {
     const actor = await this.holding(this.actors.identity(client));
     if (actor === undefined) return;
     await this.ask("killActor", { actor, noRestart, reason: "it was killed" }, "done");
+    // Its process may not know yet, and would take calls that are made from here now.
+    this.actors.changed(await this.resolveActor({ actor }));
   }
 
   // -- life --------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ import { join, type Equipment, type Link, type Session } from "../owner/index.ts
 import type { Clock, Seams } from "../seams.ts";
 import { toBytes, WorkerDetails, type Identity } from "../transport/index.ts";
 import { ActorHost } from "./actor-host.ts";
+import { useGpus } from "./gpus.ts";
 import { TaskRunner } from "./task-runner.ts";
 import { ThreadHost } from "./thread-host.ts";
 import { Templates } from "./templates.ts";
@@ -60,19 +61,18 @@ export function startWorker(parts: WorkerParts): Session {
         // The same word to owner and worker; the one to an owner says who asked. A worker may be granted to itself.
         leaseGranted: (granted) => {
           if (granted.origin !== "") return current.submission.leases.granted(granted);
+          useGpus(current.attempts, granted.gpus);
           tasks.leased(granted.lease, granted.claimPage);
         },
         leaseRevoked: (revoked) => {
           if (revoked.origin !== "") return current.submission.leases.revoked(revoked.lease, revoked.reason);
           tasks.letGo(revoked.lease);
         },
-        adoptJob: ({ jobId, namespace }) => {
-          current.jobId = jobId;
-          current.namespace = namespace;
+        adoptJob: ({ jobId, namespace }) => void Object.assign(current, { jobId, namespace }),
+        constructActor: (message) => {
+          useGpus(current.attempts, message.gpus);
+          void (parts.prepared === undefined ? actors.construct(message) : parts.prepared.then(() => actors.construct(message)));
         },
-        constructActor: (message) => (
-          void (parts.prepared === undefined ? actors.construct(message) : parts.prepared.then(() => actors.construct(message)))
-        ),
         startThread: (message) => void threads.start(message),
         endThread: (message) => threads.end(message),
         endActor: (message) => actors.end(message),

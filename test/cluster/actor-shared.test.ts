@@ -79,6 +79,16 @@ describe("shared actors", () => {
     expect(await get(waiting)).toBe("late");
   });
 
+  test("take no call that is made after they were killed", async () => {
+    const Short = remote(class { hi() { return "hi"; } }, { isolation: "shared", numCpus: 0 });
+    const actors = Array.from({ length: 20 }, () => Short.remote());
+    await get(actors.map((actor) => actor.hi.remote()));
+    for (const actor of actors) {
+      await kill(actor);
+      await expect(get(actor.hi.remote())).rejects.toThrow(ActorDiedError);
+    }
+  });
+
   test("are charged for what they ask for", async () => {
     const cell = SharedCell.options({ numCpus: 1.5 }).remote();
     await ready(cell);

@@ -114,6 +114,23 @@ describe("many", () => {
   }, 120_000);
 });
 
+test("GPUs have numbers: tasks and actors know theirs, and so do libraries", async () => {
+  await init({ numCpus: 4, numGpus: 2 });
+  const mine = () => [getRuntimeContext().gpuIds, process.env.CUDA_VISIBLE_DEVICES];
+  class Holder {
+    mine() {
+      return [getRuntimeContext().gpuIds, process.env.CUDA_VISIBLE_DEVICES];
+    }
+  }
+  expect(await get(remote(mine, { numGpus: 2 }).remote())).toEqual([[0, 1], "0,1"]);
+  const half = remote(mine, { numGpus: 0.5 });
+  expect(await get([half.remote(), half.remote()])).toEqual([[[0], "0"], [[0], "0"]]);
+  const [first, second] = [remote(Holder, { numGpus: 1 }).remote(), remote(Holder, { numGpus: 1 }).remote()];
+  expect((await get([first.mine.remote(), second.mine.remote()])).sort()).toEqual([[[0], "0"], [[1], "1"]]);
+  expect(await get(remote(mine, { name: "none" }).remote())).toEqual([[], undefined]);
+  expect(getRuntimeContext().gpuIds).toEqual([]);
+}, 30_000);
+
 describe("maxCalls", () => {
   test("ends the worker after so many calls of the function, and loses nothing", async () => {
     await init({ numCpus: 2 });

@@ -11,7 +11,7 @@ describe("a standing order", () => {
     node.bootAtOnce = false;
     expect(kinds(node.step(order({ wanted: 5 })))).toEqual(["startWorker", "startWorker"]);
     expect(node.boot("w1", "job", "")).toEqual([
-      { kind: "grant", origin: "driver", schedulingClass: 1, lease: "L1", worker: "w1", adopt: undefined },
+      { kind: "grant", origin: "driver", schedulingClass: 1, lease: "L1", worker: "w1", adopt: undefined, gpus: [] },
     ]);
     expect(kinds(node.boot("w2"))).toEqual(["grant"]);
     expect(node.queue.backlog).toBe(3);
