@@ -17,7 +17,7 @@ export { task, type DagTask } from "./graph/task.ts";
 export { connection, type Connection, setConnection, variable, type Variable } from "./operators/connection.ts";
 export { type FileFormat, type ListInputs, listFiles, loadFile, type LoadInputs } from "./operators/files.ts";
 export { http, type HttpInputs, type HttpResponse } from "./operators/http.ts";
-export { type EmailOptions, notify, type WebhookOptions } from "./operators/notify.ts";
+export { type EmailOptions, type Notifier, notify, type SlackOptions, type WebhookOptions } from "./operators/notify.ts";
 export { defineOperator, type Operator, type OperatorDefinition } from "./operators/operator.ts";
 export { assetSensor, fileSensor, sensor, type SensorOptions, timeSensor } from "./operators/sensor.ts";
 export { bash, sh, type ShellTag } from "./operators/shell.ts";

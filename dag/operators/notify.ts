@@ -3,7 +3,10 @@
 import { request } from "node:http";
 import { request as secureRequest } from "node:https";
 import { InvalidArgumentError } from "../../sdk/index.ts";
-import type { Callback, CallbackInfo } from "../graph/options.ts";
+import type { In, Node } from "../graph/node.ts";
+import type { Callback, CallbackInfo, DagTaskOptions } from "../graph/options.ts";
+import { task } from "../graph/task.ts";
+import { ctx } from "../run/context.ts";
 import { masked } from "../run/secrets.ts";
 import { type Connection, connection, connectionOf } from "./connection.ts";
 
@@ -30,21 +33,38 @@ export interface EmailOptions {
 const TIMEOUT_MS = 10_000;
 const TRIES = 3;
 
+export interface SlackOptions {
+  /** An incoming webhook. */
+  readonly webhook: string;
+  readonly text?: Text | undefined;
+  readonly channel?: string | undefined;
+}
+
+/** A way to tell people: as a callback of tasks and graphs; with options of a task, a task of its own. */
+export interface Notifier<I extends object> {
+  (inputs: I): Callback;
+  (inputs: In<I>, options: DagTaskOptions): Node<void>;
+}
+
 export const notify = {
-  /** Posts to an incoming webhook of Slack. */
-  slack:
-    ({ webhook, text, channel }: { readonly webhook: string; readonly text?: Text; readonly channel?: string }): Callback =>
-    (told) =>
-      post(webhook, { text: textOf(text, told), ...(channel === undefined ? {} : { channel }) }),
-  email:
-    (options: EmailOptions): Callback =>
-    (told) =>
-      again(() => sendMail(options, told)),
-  webhook:
-    ({ url, headers, body = bodyOf }: WebhookOptions): Callback =>
-    (told) =>
-      post(url, body(told), headers),
+  slack: notifier("slack", ({ webhook, text, channel }: SlackOptions, told) => (
+    post(webhook, { text: textOf(text, told), ...(channel === undefined ? {} : { channel }) })
+  )),
+  email: notifier("email", (inputs: EmailOptions, told) => again(() => sendMail(inputs, told))),
+  webhook: notifier("webhook", ({ url, headers, body = bodyOf }: WebhookOptions, told) => post(url, body(told), headers)),
 } as const;
+
+function notifier<I extends object>(id: string, tell: (inputs: I, told: CallbackInfo) => Promise<void>): Notifier<I> {
+  const notifying = (inputs: I, options?: DagTaskOptions): unknown => {
+    if (options === undefined) return (told: CallbackInfo) => tell(inputs, told);
+    const run = (given: I): Promise<void> => {
+      const { run: of, task: own, attempt } = ctx();
+      return tell(given, { run: of, task: own, attempt });
+    };
+    return task(options.id ?? id, run, options)(inputs as never);
+  };
+  return notifying as Notifier<I>;
+}
 
 function textOf(text: Text | undefined, told: CallbackInfo): string {
   if (typeof text === "function") return text(told);

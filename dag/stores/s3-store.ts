@@ -96,7 +96,7 @@ export class S3Store implements StoreClient {
       for await (const piece of rest) if (piece.length > 0) await putPart(piece);
       await Promise.all(lanes);
       if (failed.reason !== undefined) throw failed.reason;
-      await this.#complete(key, uploadId, etags);
+      await this.#complete(key, uploadId, etags, size);
       return size;
     } catch (error) {
       await Promise.allSettled(lanes);
@@ -109,14 +109,18 @@ export class S3Store implements StoreClient {
   async #part(key: string, uploadId: string, number: number, piece: Buffer): Promise<string> {
     const response = await this.#bucket.ask("PUT", this.#prefix + key, { partNumber: String(number), uploadId }, piece);
     await response.body?.cancel();
+    if (response.status === 404) throw new Error(`store ${this.#name}: the upload of ${key} was ended by the server`);
     return response.headers.get("etag") ?? "";
   }
 
-  async #complete(key: string, uploadId: string, etags: readonly string[]): Promise<void> {
+  async #complete(key: string, uploadId: string, etags: readonly string[], size: number): Promise<void> {
     const parts = etags.map((etag, i) => `<Part><PartNumber>${i + 1}</PartNumber><ETag>${etag}</ETag></Part>`).join("");
     const body = Buffer.from(`<CompleteMultipartUpload>${parts}</CompleteMultipartUpload>`);
+    const response = await this.#bucket.ask("POST", this.#prefix + key, { uploadId }, body);
+    const answer = await response.text();
+    // The request before this one may have done it, and its answer been lost.
+    if (response.status === 404 && (await this.stat(key))?.size === size) return;
     // An error may come after the status, which is 200 then.
-    const answer = await this.#done("POST", key, { uploadId }, body);
     if (answer.includes("<Error>")) throw new Error(`store ${this.#name}: ${key}: ${textOf(answer, "Message")}`);
   }
 

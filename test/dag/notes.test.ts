@@ -47,6 +47,17 @@ describe("mail", () => {
     expect(seen).toHaveLength(1);
   });
 
+  test("is a task of its own where it is given options", async () => {
+    server.mails.length = 0;
+    process.env.TROUPE_CONN_SMTP = uri;
+    const subject = task("subject", () => "42 rows");
+    const run = await dag("tells", () => (
+      notify.email({ to: "a@example.org", subject: subject(), text: "done" }, { id: "tell", retries: 1 })
+    )).test();
+    expect([run.state, (await run.tasks()).map(({ id }) => id)]).toEqual(["success", ["subject", "tell"]]);
+    expect(server.mails[0].data).toMatch(/^Subject: 42 rows$/m);
+  });
+
   test("that can't be sent is told in the run's log, without the password, and changes nothing", async () => {
     process.env.TROUPE_CONN_MAIL = uri.replace(encodeURIComponent(password), "wrong-word");
     const run = await dag("unsent", () => (

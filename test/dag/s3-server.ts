@@ -29,6 +29,8 @@ export class S3Server {
   readonly requests: string[] = [];
   /** The next requests of this method are answered with 503, or their connection is cut. */
   failures: { method: string; left: number; cut: boolean } = { method: "", left: 0, cut: false };
+  /** The next requests that complete an upload are carried out, but not answered. */
+  lostAnswers = 0;
   /** Keys in an answer to a list. */
   pageKeys = 3;
   endpoint = "";
@@ -64,6 +66,10 @@ export class S3Server {
     const body = Buffer.concat(parts);
     const refused = this.#refusal(request, url, body);
     const answer = refused === undefined ? this.#answer(method, url, request, body) : errorAnswer(403, refused);
+    if (method === "POST" && url.searchParams.has("uploadId") && this.lostAnswers > 0) {
+      this.lostAnswers -= 1;
+      return void request.socket.destroy();
+    }
     response.writeHead(answer.status, { "content-length": answer.body?.length ?? 0, ...answer.headers });
     response.end(method === "HEAD" ? undefined : answer.body);
   }
@@ -148,8 +154,9 @@ export class S3Server {
 
   #complete(key: string, id: string, xml: string): Answer {
     const parts = this.uploads.get(id);
+    if (parts === undefined) return errorAnswer(404, "NoSuchUpload");
     const named = [...xml.matchAll(/<PartNumber>(\d+)<\/PartNumber><ETag>([^<]*)<\/ETag>/g)];
-    const bytes = named.map(([, number]) => parts?.get(Number(number)));
+    const bytes = named.map(([, number]) => parts.get(Number(number)));
     const wrong = named.some(([, , etag], i) => bytes[i] === undefined || etag !== etagOf(bytes[i]));
     const small = bytes.slice(0, -1).some((part) => (part?.length ?? 0) < PART_MIN);
     // As the service does: the status is sent before it is known.

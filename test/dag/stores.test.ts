@@ -112,6 +112,8 @@ describe("S3's own", () => {
     expect((await files.get("again")).toString()).toBe("there");
     s3.failures = { method: "PUT", left: 1, cut: true };
     await files.put("parts", randomBytes(17 * 1024 * 1024));
+    s3.lostAnswers = 1;
+    expect(await files.put("lost", randomBytes(17 * 1024 * 1024))).toMatchObject({ size: 17 * 1024 * 1024 });
     expect(s3.uploads.size).toBe(0);
   });
 
