@@ -188,6 +188,7 @@ export class Agent {
         endings: this.#endings, kept: this.#kept, code: this.#code, jobs: this.#jobs, relays: this.#relays,
         end: (reason) => this.end(reason),
       })),
+      addressOf: (node) => this.#peers.addressOf(node),
       dialAgent: (address, headNode) => this.#peers.towards(headNode, address),
       node: () => this.#nodeInfo(),
       view: ({ nodes }) => this.#viewChanged(nodes),
@@ -428,7 +429,7 @@ export class Agent {
         pong: (_, channel) => this.#head.heard(channel),
         goodbye: () => {},
       },
-      onBroken: (channel) => this.#head.suspect(nodeOf(channel)),
+      onBroken: (channel) => void this.#head.suspect(channel),
       onClose: (channel, failure) => {
         this.caller.closed(channel, failure);
         this.#peers.closed(nodeOf(channel), channel);

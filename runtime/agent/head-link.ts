@@ -58,6 +58,8 @@ export interface HeadLinkParts {
   readonly headProcess?: Pick<HeadProcess, "up" | "end"> | undefined;
   /** An agent that knows the way to a head on another machine: that of the head's node, as far as it is known. */
   readonly dialAgent: (address: string, headNode: string) => Promise<Channel>;
+  /** Where the agent of a node listens; "" when that is not known. */
+  readonly addressOf: (node: string) => string;
   readonly node: () => Draft<NodeInfo>;
   readonly view: (view: ClusterView) => void;
   /** What only the memory of the head before knew: the actors of this node, and what else the node knows of. */
@@ -136,9 +138,17 @@ export class HeadLink {
     this.#watch.heard(channel);
   }
 
-  /** The connection to that node's agent broke. The head goes by what the agent of its own machine sees. */
-  suspect(node: string): void {
-    if (this.#isParent) this.#channel?.send("nodeSuspected", { node });
+  /**
+   * The connection to an agent broke. The head goes by what the agent of its own machine sees. Where that one has ended, the
+   * head has, and a node that knows it need not fear to be called dead: it waits for the next.
+   */
+  async suspect(agent: Channel): Promise<void> {
+    if (this.#isParent) return this.#channel?.send("nodeSuspected", { node: agent.peer.nodeId });
+    if (agent !== this.#hub.via) return;
+    const address = this.#parts.addressOf(agent.peer.nodeId) || this.#parts.address;
+    const isDeserted = await this.#parts.transport.isDeserted?.(address);
+    if (!isDeserted || agent !== this.#hub.via) return;
+    this.#hub.disconnect(failureOf(new ConnectionError(`nobody listens at ${address.replace(/^tcp:/, "")} any more`)));
   }
 
   /** Also to the head after this one. */

@@ -37,6 +37,10 @@ export class Peers {
     return [...this.#nodes.values()];
   }
 
+  addressOf(node: string): string {
+    return this.#nodes.get(node)?.address ?? "";
+  }
+
   /** Why that node's agent has no business here any more: it was declared dead, and may not know. */
   deathOf(node: string): NodeDiedError | undefined {
     const info = this.#nodes.get(node);

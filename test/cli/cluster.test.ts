@@ -119,6 +119,30 @@ describe("start and stop", () => {
     await machine.troupe("stop");
   });
 
+  test("the head's node is killed: the others wait for the next one at its address, and what lives there lives on", async () => {
+    const program = (body: string): string => `await init({ address: "auto", namespace: "ns" }); ${body} await shutdown();`;
+    const storage = ["--storage", join(machine.folder, "taken-over")];
+    const first = await machine.troupe(...HEAD, ...storage);
+    const { address, nodes: [{ pid: head }] } = await machine.status();
+    const far = ["--num-cpus", "1", "--resources", '{"far":1}'];
+    await machine.troupe("start", "--address", address, "--token-file", tokenFileOf(first), ...far);
+    const made = await machine.driver(program(`
+      class Keeper { n = 0; add() { return (this.n += 1); } }
+      const keeper = remote(Keeper, { name: "keeper", lifetime: "detached", resources: { far: 1 } }).remote();
+      console.log(await get(keeper.add.remote()));`));
+    expect(made).toEqual({ code: 0, stdout: "1\n", stderr: "" });
+    process.kill(head, "SIGKILL");
+    await expect.poll(() => alive(head), { timeout: 3000 }).toBe(false);
+    const again = await machine.troupe(...HEAD, "--port", address.split(":")[1], ...storage);
+    expect([again.code, again.stderr]).toEqual([0, ""]);
+    await expect.poll(async () => (await machine.status()).nodes.filter(({ state }) => state === "ALIVE").length).toBe(2);
+    const found = await machine.driver(program(`
+      console.log(await get((await getActor("keeper")).add.remote()));
+      console.log((await list.nodes()).map(({ state }) => state).sort());`));
+    expect(found).toEqual({ code: 0, stdout: "2\n[ 'ALIVE', 'ALIVE', 'DEAD' ]\n", stderr: "" });
+    await machine.troupe("stop");
+  }, 60_000);
+
   test("an address of this machine is joined by its socket, another token is refused by it", async () => {
     const head = await machine.troupe(...HEAD);
     const { address } = await machine.status();
