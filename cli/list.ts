@@ -12,7 +12,7 @@ const COLUMNS: Readonly<Record<StateKind, readonly string[]>> = {
   nodes: ["id", "state", "address", "host", "pid", "metricsPort", "isHead", "resources", "available", "labels", "reason"],
   actors: ["id", "className", "state", "name", "namespace", "nodeId", "pid", "restarts", "jobId"],
   tasks: ["id", "name", "state", "attempt", "nodeId", "workerPid", "runMs", "errorCode"],
-  objects: ["id", "size", "state", "ownerId", "locations", "localHandles", "borrowers"],
+  objects: ["id", "size", "state", "ownerId", "locations", "localHandles", "borrowers", "lifetime", "name"],
   workers: ["id", "state", "pid", "nodeId", "jobId"],
   stores: ["nodeId", "used", "capacity", "objects", "made", "madeBytes", "copiedBytes"],
   events: ["at", "kind", "id", "text"],

@@ -34,7 +34,7 @@ async function memory(options: MemoryOptions): Promise<void> {
     if (holders.length > 0) print(`\n${table(["node", "process", "pid", "made", "reads"], holders.map(holderRow))}`);
     if (objects.length === 0) return;
     const largest = objects.slice(0, OBJECTS_SHOWN).map(objectRow);
-    print(`\n${table(["id", "size", "state", "owner", "handles", "borrowers", "site"], largest)}`);
+    print(`\n${table(["id", "size", "state", "owner", "handles", "borrowers", "kept", "site"], largest)}`);
     if (objects.length > OBJECTS_SHOWN) print(`and ${objects.length - OBJECTS_SHOWN} smaller ones: troupe list objects`);
   });
 }
@@ -55,6 +55,14 @@ function holderRow({ node, process, pid, objects, bytes, pinnedObjects, pinnedBy
   };
 }
 
-function objectRow({ id, size, state, ownerId, localHandles, borrowers, site }: Row): Row {
-  return { id, size: shownBytes(Number(size)), state, owner: ownerId, handles: localHandles, borrowers, site };
+function objectRow({ id, size, state, ownerId, localHandles, borrowers, site, ...lives }: Row): Row {
+  const kept = keptFor(lives);
+  return { id, size: shownBytes(Number(size)), state, owner: ownerId, handles: localHandles, borrowers, kept, site };
+}
+
+/** What agents keep it for, beyond its maker. */
+function keptFor({ lifetime, scopes, name }: Row): string {
+  if (lifetime === undefined) return "";
+  const all = [...(scopes as string[]).map((scope) => `scope ${scope}`), ...(name === "" ? [] : [`name ${String(name)}`])];
+  return all.length > 0 ? all.join(", ") : "detached";
 }

@@ -208,6 +208,7 @@ export class Agent {
     const { seams: { clock }, identity: { nodeId, processId } } = this.#parts;
     return new KeptObjects({
       clock, nodeId, processId, caller: this.caller, objects: this.#objects, peers: this.#peers, head: () => this.#head,
+      hold: (code) => this.#code.fetch({ ...code, holder: nodeId }, nodeId),
       tell: (ended) => this.#processes.tell("objectsEnded", ended),
     });
   }

@@ -31,6 +31,8 @@ export interface KeptObjectsParts {
   readonly objects: AgentObjects;
   readonly peers: Pick<Peers, "connect" | "nodes" | "deathOf">;
   readonly head: () => Pick<HeadLink, "ask">;
+  /** Code of user classes and functions inside a value is held for this node. */
+  readonly hold: (code: { readonly id: string; readonly name: string }) => Promise<unknown>;
   /** Told to every process of this node. */
   readonly tell: (ended: SendOf<"objectsEnded">) => void;
 }
@@ -164,6 +166,7 @@ export class KeptObjects {
   async #keepHere({ object, value, lifetimes, replicas, homes }: KeptObject): Promise<Kept> {
     const id = idOf(object);
     for (const { id: scope, isScope, name } of lifetimes) if (isScope) await this.#mustLive(scope, name);
+    await Promise.all((value?.codes ?? []).map((code) => this.#parts.hold(code)));
     let kept = this.#book.find(id);
     if (kept === undefined) {
       const stored = value?.stored ?? await this.#parts.objects.write(value?.value ?? NO_BYTES);

@@ -109,7 +109,8 @@ export class Head {
     });
     this.#code = new HeadCode({
       clock: parts.seams.clock, records, limit: parts.codeLimit ?? JOB_CODE_BYTES,
-      isAlive: (holder) => isAlive(holder) || this.#actors.outlive(holder),
+      // Nodes hold the code in objects that they keep.
+      isAlive: (holder) => isAlive(holder) || this.#actors.outlive(holder) || this.#agents.has(holder),
       freed: (ids) => this.#broadcast((channel) => channel.send("codeFreed", { ids })),
     });
     this.#state = new HeadState({
@@ -267,6 +268,7 @@ export class Head {
     this.#events.tell("node-died", node, reason);
     this.#broadcast((channel) => channel.send("nodeDied", { node, reason }));
     this.#code.nodeDied(node);
+    this.#code.release(node);
     this.#groups.nodeGone(node, `it died: ${reason}`);
     this.#quotas.nodeGone(node);
     this.#actors.nodeDied(node, reason);
@@ -305,7 +307,8 @@ export class Head {
     const isGone = (holder: string) => !this.#jobs.isRunning(holder) && !this.#actors.isAlive(holder);
     const reason = "what it belongs to has ended";
     for (const holder of [...this.#groups.holders()].filter(isGone)) this.#groups.holderGone(holder, reason);
-    for (const holder of [...this.#code.holders()].filter(isGone)) this.#releaseCode(holder);
+    const ended = [...this.#code.holders()].filter((holder) => isGone(holder) && !this.#agents.has(holder));
+    for (const holder of ended) this.#releaseCode(holder);
     this.#actors.allSynced();
     this.#quotas.open();
   }

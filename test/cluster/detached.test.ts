@@ -94,6 +94,25 @@ describe("on two nodes", () => {
     await nothingLeft();
   });
 
+  test("instances of classes are read when the job that made them has ended", async () => {
+    class Point {
+      constructor(readonly x: number, readonly y: number) {}
+      length() {
+        return Math.hypot(this.x, this.y);
+      }
+    }
+    const ref = await put({ points: [new Point(3, 4)], double: (n: number) => 2 * n });
+    await ref.detach({ name: "points" });
+    await shutdown();
+    await cluster.connect();
+    const read = remote(async (name: string) => {
+      const { points, double } = await get(await getObject<{ points: Point[]; double: (n: number) => number }>(name));
+      return double(points[0].length());
+    }, { resources: { far: 1 } });
+    // This process made the class, and knows it still; a worker of the new job does not.
+    expect(await run(read, "points")).toBe(10);
+  });
+
   test("a name is one object's in its namespace", async () => {
     const one = await put(1);
     const two = await put(2);

@@ -2,7 +2,8 @@
 
 import { expectTypeOf } from "vitest";
 import {
-  get, getActor, init, put, ready, remote, run, wait, type ActorHandle, type Cluster, type ObjectRef, type ObjectRefStream,
+  free, get, getActor, getObject, init, put, ready, remote, run, scope, wait, type ActorHandle, type Cluster, type ObjectRef,
+  type ObjectRefStream, type Scope,
 } from "troupe";
 
 // -- functions ---------------------------------------------------------------------------------------------------------
@@ -35,6 +36,21 @@ const pair = remote((x: number): [number, string] => [x, ""]).options({ numRetur
 const [first, second] = pair.remote(1);
 expectTypeOf(first).toEqualTypeOf<ObjectRef<number>>();
 expectTypeOf(second).toEqualTypeOf<ObjectRef<string>>();
+
+// -- lifetimes ---------------------------------------------------------------------------------------------------------
+
+expectTypeOf(later.remote(1).detach({ name: "n", ttlMs: 1000, replicas: 2 })).toEqualTypeOf<Promise<void>>();
+expectTypeOf(getObject<number>("n")).toEqualTypeOf<Promise<ObjectRef<number>>>();
+expectTypeOf(free([later.remote(1)])).toEqualTypeOf<Promise<void>>();
+const run42 = await scope("run-42");
+expectTypeOf(run42).toEqualTypeOf<Scope>();
+expectTypeOf(put("x", { scope: run42 })).toEqualTypeOf<Promise<ObjectRef<string>>>();
+expectTypeOf(later.options({ scope: run42 }).remote(1)).toEqualTypeOf<ObjectRef<number[]>>();
+expectTypeOf(run42.free()).toEqualTypeOf<Promise<void>>();
+// @ts-expect-error a scope is opened by its name first
+put("x", { scope: "run-42" });
+// @ts-expect-error a value is not a ref
+free(5);
 
 // -- generators --------------------------------------------------------------------------------------------------------
 
