@@ -51,9 +51,13 @@ export async function attempt(
 /** What was told, without the secrets that any task of this process's runs has seen. */
 export function withoutSecrets({ secrets = [], ...report }: Report): Report {
   for (const secret of secrets) keepSecret(secret);
-  const told = report.told.map((one) => (one.type === "log" ? { ...one, value: masked(one.value) } : one));
+  const told = report.told.map(maskTold);
   if (report.outcome === "skip") return { ...report, told, reason: masked(report.reason) };
   return report.outcome === "error" ? { ...report, told, error: maskError(report.error) } : { ...report, told };
+}
+
+function maskTold(one: Told): Told {
+  return one.type === "log" ? { ...one, value: masked(one.value) } : { ...one, name: masked(one.name) };
 }
 
 async function attemptOnce(
@@ -66,7 +70,7 @@ async function attemptOnce(
     const tell = (one: Told): void => {
       if (told.length > TOLD_MAX) return;
       if (told.length === TOLD_MAX) told.push({ type: "log", name: "warn", value: `what is told after ${TOLD_MAX} is left out` });
-      else told.push(one.type === "log" ? { ...one, value: masked(one.value) } : one);
+      else told.push(maskTold(one));
     };
     const value = await withContext({ run, task, attempt, since, resumed, signal, now, tell }, () => fn(...args));
     if (kind === "branch") {

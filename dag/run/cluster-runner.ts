@@ -11,6 +11,7 @@ import { attempt, type Order, type Report, retriable } from "./attempt.ts";
 import { evaluate, Held, replaceHeld } from "./inputs.ts";
 import { readCheckpoint, type SafeResult } from "./checkpoint.ts";
 import { KeptAttempt, keepingOf } from "./kept-attempt.ts";
+import { filterOutput } from "./secrets.ts";
 import { scopeOf } from "./run-scope.ts";
 import { type Attempt, type Ended, endedAttempt, lengthOfValue, type Runner } from "./runner.ts";
 
@@ -33,6 +34,7 @@ function bodyOf(draft: Draft): (order: Order, ...values: unknown[]) => Promise<A
   const { fn = () => undefined, kind, options: { retryOn, checkpoint, cacheKey } } = draft;
   const keeping = keepingOf({ checkpoint, cacheKey });
   return async (order, ...values) => {
+    filterOutput();
     const { signal, nodeId } = getRuntimeContext();
     const where = { nodeId, workerPid: process.pid };
     const place = { signal, now: () => Date.now(), valueOf: placeIn(values) };

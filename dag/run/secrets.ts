@@ -1,12 +1,18 @@
 // Secret values that this process has seen: they are "***" in whatever a task tells.
 
 const seen = new Set<string>();
+/** As they are written in texts, URLs and JSON; long ones first, since one may be a part of another. */
+let forms: readonly string[] = [];
+let isFiltered = false;
 /** Shorter ones would hide half of every text. */
 const LENGTH_MIN = 3;
 const SEEN_MAX = 1000;
 
 export function keepSecret(value: string): void {
-  if (value.length >= LENGTH_MIN && seen.size < SEEN_MAX) seen.add(value);
+  if (value.length < LENGTH_MIN || seen.size >= SEEN_MAX || seen.has(value)) return;
+  seen.add(value);
+  const written = [...seen].flatMap((one) => [one, encodeURIComponent(one), JSON.stringify(one).slice(1, -1)]);
+  forms = [...new Set(written)].sort((a, b) => b.length - a.length);
 }
 
 /** For whoever shows what is told here and elsewhere: a secret may be read by one task and shown by another. */
@@ -21,7 +27,12 @@ export function isSecretName(name: string): boolean {
 /** The password, and what is named like one behind the question mark. */
 export function secretsOf(url: URL): string[] {
   const named = [...url.searchParams].filter(([name]) => isSecretName(name) || /key/i.test(name)).map(([, value]) => value);
-  return [decodeURIComponent(url.password), ...named];
+  try {
+    return [decodeURIComponent(url.password), ...named];
+  } catch {
+    // It is not encoded as it should be, and is a secret nonetheless.
+    return [url.password, ...named];
+  }
 }
 
 /** Connections of the environment, whether or not anybody asked for them: any code can read them. */
@@ -34,11 +45,18 @@ export function keepSecretsAround(): void {
 
 export function masked(text: string): string {
   let hidden = text;
-  for (const secret of seen) {
-    const inJson = JSON.stringify(secret).slice(1, -1);
-    for (const form of new Set([secret, encodeURIComponent(secret), inJson])) hidden = hidden.replaceAll(form, "***");
-  }
+  for (const form of forms) hidden = hidden.replaceAll(form, "***");
   return hidden;
+}
+
+/** What code of tasks prints goes to the worker's log without them, from now on. */
+export function filterOutput(): void {
+  if (isFiltered) return;
+  isFiltered = true;
+  for (const stream of [process.stdout, process.stderr]) {
+    const write = stream.write.bind(stream) as (chunk: unknown, ...rest: unknown[]) => boolean;
+    stream.write = (chunk: unknown, ...rest: unknown[]) => write(typeof chunk === "string" ? masked(chunk) : chunk, ...rest);
+  }
 }
 
 /** The error without secrets in its message, stack and texts; the same object, so that its class is kept. */
@@ -51,6 +69,7 @@ export function maskError(error: unknown, depth = 0): unknown {
     if (error.stack !== undefined) error.stack = masked(error.stack);
     for (const [name, value] of Object.entries(error)) {
       if (typeof value === "string") (error as unknown as Record<string, unknown>)[name] = masked(value);
+      else if (Array.isArray(value)) for (const one of value) if (one instanceof Error) maskError(one, depth + 1);
     }
     if (error.cause !== undefined) error.cause = maskError(error.cause, depth + 1);
   } catch {

@@ -1,0 +1,61 @@
+// Secrets on a real cluster: in nothing that is told or kept, whichever worker read them.
+
+import { init, kv, shutdown } from "troupe";
+import { connection, ctx, dag, setConnection, sh, task } from "troupe/dag";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
+
+const password = "corr3ct-h0rse";
+beforeAll(() => init({ numCpus: 3 }));
+afterAll(() => shutdown());
+
+test("what one worker reads is hidden in what another tells, and in the run's journal", async () => {
+  await setConnection("vault", `https://me:${password}@vault.example/x?api_key=k-42424242`);
+  const read = task("read", async () => {
+    const { password: found, extra } = await connection("vault");
+    return { found, key: extra.api_key };
+  });
+  const tell = task("tell", ({ found, key }: { found: string; key: string }) => {
+    ctx().logger.info(`it is ${found}`);
+    ctx().metric(`with ${key}`, 1);
+    throw new Error(`${found} and ${key}`);
+  });
+  const run = await dag("secrets", () => {
+    const values = read();
+    const word = task("word", ({ found }: { found: string }) => found)(values);
+    sh`echo ${word} >&2; exit 1`;
+    return tell(values);
+  }).run();
+  const error = (await run.result().catch((reason: unknown) => reason)) as Error;
+  const events: unknown[] = [];
+  for await (const event of run.events()) events.push(event);
+  const kept: unknown[] = [];
+  for await (const [key, value] of kv.scan("dag/")) {
+    // The connection itself is what is kept.
+    if (!key.startsWith("dag/connection/")) kept.push([key, text(value)]);
+  }
+  const told = text([events, await run.tasks(), run.why("tell"), String(error), error.stack, String(error.cause), kept]);
+  expect(told).toContain("it is ***");
+  for (const secret of [password, "k-42424242"]) expect(told).not.toContain(secret);
+});
+
+test("what a task prints is in no log of its worker", async () => {
+  const print = task("print", async () => {
+    const { password: found } = await connection("vault");
+    console.log(`printed ${found}`);
+    console.error(`printed twice ${found}`);
+  });
+  const spies = [process.stdout, process.stderr].map((stream) => vi.spyOn(stream, "write"));
+  const printed = (): string => spies.flatMap(({ mock }) => mock.calls.map(([chunk]) => String(chunk))).join("");
+  await (await dag("prints", () => print()).run()).result();
+  await expect.poll(printed, { timeout: 20_000 }).toMatch(/printed \*\*\*[^]*printed twice \*\*\*/);
+  expect(printed()).not.toContain(password);
+  for (const spy of spies) spy.mockRestore();
+});
+
+/** Bytes too, as the text that they hold. */
+function text(value: unknown): string {
+  return JSON.stringify(value, (_, one: unknown) => {
+    if (one instanceof Uint8Array) return Buffer.from(one).toString("latin1");
+    return one instanceof Map ? [...one] : typeof one === "bigint" ? String(one) : one;
+  });
+}
