@@ -18,6 +18,7 @@ import type {
 import { AgentRoom, RESTORE_WAIT_MS } from "./agent-room.ts";
 import { AgentSpilling, type SpillSpace } from "./agent-spilling.ts";
 import { FarObjects } from "./far-objects.ts";
+import type { BulkLinks } from "./bulk-links.ts";
 import { HeldObjects } from "./held-objects.ts";
 import { CHUNK_BYTES } from "./incoming-object.ts";
 import { once } from "./once.ts";
@@ -42,6 +43,7 @@ export interface AgentObjectsParts {
   readonly clientNumber: number;
   readonly caller: Caller;
   readonly peers: Pick<Peers, "connect" | "find" | "deathOf">;
+  readonly bulk: BulkLinks;
   /** Undefined: nothing is spilled. */
   readonly spill: SpillSpace | undefined;
   /** Processes of this node are to collect garbage: it holds objects. */
@@ -270,6 +272,7 @@ export class AgentObjects {
   nodeDied(node: string): void {
     this.ownerGone({ node });
     this.#served.nodeDied(node);
+    this.#parts.bulk.nodeDied(node);
     this.#parts.clock.after(ORPHANED_COPY_MS, () => {
       for (const [key, copy] of [...this.#copies]) if (key.startsWith(`${node}/`)) this.#dropCopy(key, copy);
     });

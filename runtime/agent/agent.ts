@@ -25,6 +25,7 @@ import { AgentLeases } from "./agent-leases.ts";
 import { AgentObjects, ownBroker } from "./agent-objects.ts";
 import type { SpillSpace } from "./agent-spilling.ts";
 import { AgentState } from "./agent-state.ts";
+import { bulkHandler, BulkLinks, isBulk } from "./bulk-links.ts";
 import { commandHandler } from "./command-services.ts";
 import { Endings } from "./endings.ts";
 import { Gateways } from "./gateways.ts";
@@ -102,6 +103,7 @@ export class Agent {
   readonly #groups: AgentGroups;
   readonly #state: AgentState;
   readonly #peers: Peers;
+  readonly #bulk: BulkLinks;
   readonly #relays: Relays;
   readonly #gateways: Gateways;
   readonly #head: HeadLink;
@@ -127,6 +129,7 @@ export class Agent {
     const gateways = (this.#gateways = new Gateways(nodeId));
     this.#jobs = new AgentJobs(gateways);
     this.#peers = new Peers({ clock, transport, identity, gateways, handler: () => this.#peerHandler() });
+    this.#bulk = new BulkLinks({ clock, transport, identity, caller: this.caller, peers: this.#peers });
     this.workers = new WorkerPool({
       clock, random, spawner, nodeId, config: parts.workerConfig,
       launchOf: (environment) => this.#environments.launchOf(environment), started: parts.workerStarted,
@@ -169,7 +172,7 @@ export class Agent {
     const client = parts.openStore(grant, ownBroker(() => this.#objects, grant.client));
     this.#objects = new AgentObjects({
       clock, nodeId, host: parts.store, client, clientNumber: grant.client, caller: this.caller, peers: this.#peers,
-      spill: parts.spill, press: () => this.#processes.tell("collectGarbage", {}),
+      bulk: this.#bulk, spill: parts.spill, press: () => this.#processes.tell("collectGarbage", {}),
     });
     this.#kept = this.#makeKept();
     this.#code = new AgentCode({ nodeId, objects: this.#objects, head: () => this.#head });
@@ -297,6 +300,7 @@ export class Agent {
     this.workers.close(reason);
     this.#processes.close(reason);
     this.#peers.close();
+    this.#bulk.close();
     this.#head.close(reason);
     void Promise.all(this.#listeners.map((listener) => listener.close())).then(() => {
       this.#parts.store.close();
@@ -311,6 +315,7 @@ export class Agent {
       case "agent": {
         const death = this.#peers.deathOf(peer.nodeId);
         if (death !== undefined) return { refused: failureOf(death) };
+        if (isBulk(peer)) return { handler: bulkHandler(this.#readChunk) };
         return {
           handler: this.#peerHandler(),
           accepted: (channel) => this.#peers.accepted(peer.nodeId, channel),
@@ -400,13 +405,15 @@ export class Agent {
     else this.workers.left(peer.processId);
   }
 
+  readonly #readChunk: NonNullable<CallHandlers["readChunk"]> = (body, { channel }) => (
+    body.blob === "" ? this.#objects.read(body, channel.peer.nodeId) : this.#environments.read(body)
+  );
+
   #peerHandler(): ChannelHandler {
     const callee = new Callee({
       placeActor: (body) => this.#actors.create(body as ActorPlacement),
       ...this.#objects.peerCalls,
-      readChunk: (body, { channel }) => (
-        body.blob === "" ? this.#objects.read(body, channel.peer.nodeId) : this.#environments.read(body)
-      ),
+      readChunk: this.#readChunk,
       findHead: () => this.#head.found(),
       ...this.#inspection.here,
       ...this.#kept.peerCalls(),

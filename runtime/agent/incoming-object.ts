@@ -34,6 +34,8 @@ const NO_NEWS = { here: NO_BYTES, claimed: NO_BYTES };
 /** How agents talk to each other about an object of one of them. */
 export interface TransferNetwork {
   ask(node: string, body: Draft<ReadChunk>): Promise<Chunk>;
+  /** The same where nobody waits behind it. */
+  askBulk(node: string, body: Draft<ReadChunk>): Promise<Chunk>;
   join(source: Stored, failed: readonly string[]): Promise<CopySources>;
   /** `sum`: of the sums of a whole copy. Rejects when it is not the original's. */
   leave(source: Stored, sum: number | undefined): Promise<void>;
@@ -122,10 +124,9 @@ export class IncomingObject {
     const { slot, generation, node } = source;
     this.#asks.set(ask, clock.now());
     try {
-      const answer = await network.ask(ask.source, {
-        node, slot, generation, offset: (ask.chunk ?? 0) * CHUNK_BYTES, length: ask.bytes,
-        ...(ask.source === node ? NO_NEWS : newsOf(transfer)),
-      });
+      const news = ask.source === node ? NO_NEWS : newsOf(transfer);
+      const body = { node, slot, generation, offset: (ask.chunk ?? 0) * CHUNK_BYTES, length: ask.bytes, ...news };
+      const answer = await (ask.bytes > 0 ? network.askBulk(ask.source, body) : network.ask(ask.source, body));
       if (!this.#isOver) await this.#take(ask, answer);
     } catch (error) {
       transfer.missed(ask);

@@ -85,7 +85,12 @@ export class Peers {
     for (const channel of this.#channels.values()) channel.close("the agent ends");
   }
 
-  async #dialNode(wanted: string): Promise<Channel> {
+  async #dialNode(node: string): Promise<Channel> {
+    return this.dial(await this.listensAt(node));
+  }
+
+  /** Where the agent listens that a node is reached through. */
+  async listensAt(wanted: string): Promise<string> {
     await this.#news(wanted);
     const node = this.#parts.gateways.of(wanted);
     const info = this.#nodes.get(node);
@@ -93,7 +98,7 @@ export class Peers {
     const death = this.deathOf(node);
     if (death !== undefined) throw death;
     if (info.address === "") throw new ConnectionError(`node ${node} has no address`, { nodeId: node });
-    return this.dial(info.address);
+    return info.address;
   }
 
   /** Waits, for a bounded time, until the head has told of a node. */

@@ -3,15 +3,16 @@
 import type { Caller, Chunk, CopySources, Draft, ReadChunk, Stored } from "../transport/index.ts";
 import type { NodeDiedError } from "../errors.ts";
 import type { TransferNetwork } from "./incoming-object.ts";
+import type { BulkLinks } from "./bulk-links.ts";
 import type { Peers } from "./peers.ts";
 
-/** A dead node is noticed by its link: this is for one that hangs, or a network on which a chunk takes so long. */
-const CHUNK_TIMEOUT_MS = 60_000;
+const SMALL_TIMEOUT_MS = 30_000;
 const CALL_TIMEOUT_MS = 10_000;
 
 export interface PeerNetworkParts {
   readonly caller: Caller;
   readonly peers: Pick<Peers, "connect" | "deathOf">;
+  readonly bulk: BulkLinks;
 }
 
 export class PeerNetwork implements TransferNetwork {
@@ -23,7 +24,11 @@ export class PeerNetwork implements TransferNetwork {
 
   async ask(node: string, body: Draft<ReadChunk>): Promise<Chunk> {
     const { caller, peers } = this.#parts;
-    return caller.call(await peers.connect(node), "readChunk", body, "chunk", { timeoutMs: CHUNK_TIMEOUT_MS });
+    return caller.call(await peers.connect(node), "readChunk", body, "chunk", { timeoutMs: SMALL_TIMEOUT_MS });
+  }
+
+  askBulk(node: string, body: Draft<ReadChunk>): Promise<Chunk> {
+    return this.#parts.bulk.ask(node, body);
   }
 
   async join({ node, slot, generation }: Stored, failed: readonly string[]): Promise<CopySources> {

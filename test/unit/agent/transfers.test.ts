@@ -85,6 +85,7 @@ class Network {
   add(id: string): Node {
     const node = new Node(id, {
       ask: (to, body) => this.#ask(id, to, body),
+      askBulk: (to, body) => this.#ask(id, to, body),
       join: async ({ node: to, slot, generation }, failed): Promise<CopySources> => {
         const { copySources } = this.#reach(to).served.join({ slot, generation, failed: [...failed] }, id) as {
           copySources: { nodes: string[]; order: number };
