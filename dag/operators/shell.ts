@@ -1,8 +1,8 @@
 // bash and sh: commands as tasks.
 //
 // Exit 0 is success, 99 a skip, all else a failure with the last lines of stderr. The last line of stdout is the result, as
-// JSON where it is; a line that is a flat JSON object is told as metrics. A command ends with its attempt, and everything it
-// started with it.
+// JSON where it, or all of it, is that; a line that is a flat JSON object is told as metrics. A command ends with its
+// attempt, and everything it started with it.
 
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
@@ -22,6 +22,8 @@ export interface BashInputs {
 const SKIP_CODE = 99;
 const STDERR_LINES = 20;
 const LINE_CHARS = 64 * 1024;
+/** Of what was printed, as far as it may be one value. */
+const OUTPUT_CHARS = 1024 * 1024;
 
 /** Runs a command with bash; gives the last line it printed. */
 export function bash(inputs: In<BashInputs>, options: DagTaskOptions = {}): Node<unknown> {
@@ -70,10 +72,11 @@ export async function runBash({ cmd, env = {}, cwd }: BashInputs): Promise<unkno
     }
   };
   signal.addEventListener("abort", end, { once: true });
-  let last = "";
+  let [last, all] = ["", ""];
   const stderr: string[] = [];
   createInterface(child.stdout).on("line", (line) => {
     if (line.trim() !== "") last = line.slice(0, LINE_CHARS);
+    if (all.length <= OUTPUT_CHARS) all += `${line}\n`;
     tellMetrics(line);
   });
   createInterface(child.stderr).on("line", (line) => {
@@ -89,7 +92,7 @@ export async function runBash({ cmd, env = {}, cwd }: BashInputs): Promise<unkno
     signal.throwIfAborted();
     if (code === SKIP_CODE) ctx().skip(`the command ended with ${SKIP_CODE}`);
     if (code !== 0) throw new Error(`the command ended with ${code}${stderr.length > 0 ? `: ${stderr.join("\n")}` : ""}`);
-    return valueOf(last);
+    return resultOf(last, all);
   } finally {
     signal.removeEventListener("abort", end);
     // What the command left in the background is its own.
@@ -103,6 +106,14 @@ function tellMetrics(line: string): void {
   const value = valueOf(line);
   if (typeof value !== "object" || value === null) return;
   for (const [name, number] of Object.entries(value)) if (typeof number === "number") ctx().metric(name, number);
+}
+
+/** The last line, unless all that was printed is JSON of several lines. */
+function resultOf(last: string, all: string): unknown {
+  const value = valueOf(last);
+  if (value !== last || all.length > OUTPUT_CHARS || !/^\s*[{[]/.test(all)) return value;
+  const whole = valueOf(all);
+  return whole === all ? value : whole;
 }
 
 function valueOf(line: string): unknown {

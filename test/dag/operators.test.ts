@@ -44,6 +44,8 @@ describe("bash", () => {
     const metrics = [];
     for await (const event of run.events()) if (event.type === "metric") metrics.push([event.name, event.value]);
     expect(metrics).toEqual([["loss", 0.5]]);
+    const pretty = await dag("pretty", () => bash({ cmd: `printf '{\n  "a": [\n    1\n  ]\n}\n'` })).test();
+    expect(await pretty.result()).toEqual({ a: [1] });
     expect(await (await dag("text", () => bash({ cmd: "pwd", cwd: "/" })).test()).result()).toBe("/");
   });
 
