@@ -1,4 +1,5 @@
-// Troupe, Ray and Piscina side by side: `node dist/bench/compare.js [--only PATTERN] [--rounds N] [--seconds S] [--markdown]`.
+// Troupe, Ray and Piscina side by side, for graphs Troupe, Airflow and Prefect:
+// `node dist/bench/compare.js [--only PATTERN] [--rounds N] [--seconds S] [--markdown]`.
 //
 // Row by row and round by round, one system after the other, so that what changes on the machine meanwhile meets all of them.
 
@@ -14,15 +15,27 @@ import { median, shown } from "./timing.ts";
 const RESULTS = fileURLToPath(new URL("../../bench/results", import.meta.url));
 const OUTPUT_MAX = 64 * 1024 * 1024;
 
-type System = "troupe" | "ray" | "piscina";
-const SYSTEMS: readonly System[] = ["troupe", "ray", "piscina"];
+type System = "troupe" | "ray" | "piscina" | "airflow" | "prefect";
+
+/** Who else has the row. */
+function systemsOf(name: string): readonly System[] {
+  return name.startsWith("dag_") ? ["troupe", ...orchestrators.keys()] : ["troupe", "ray", "piscina"];
+}
+
+/** Those whose Python was named. */
+const orchestrators = new Map<System, string>(
+  (["airflow", "prefect"] as const).flatMap((system) => {
+    const python = process.env[`TROUPE_BENCH_${system.toUpperCase()}_PYTHON`];
+    return python === undefined || python === "" ? [] : [[system, python]];
+  }),
+);
 
 /** All figures of one row, by system; a system that has no such row has none. */
 interface Compared {
   readonly name: string;
   readonly unit: string;
   readonly better: "higher" | "lower";
-  readonly values: Record<System, number[]>;
+  readonly values: Partial<Record<System, number[]>>;
   readonly errors: string[];
 }
 
@@ -30,11 +43,14 @@ interface Commands {
   (system: System, only: string): readonly [program: string, args: readonly string[]];
 }
 
-function commandsWith(python: string, seconds: string): Commands {
+function commandsWith(seconds: string): Commands {
+  let ray: string | undefined;
   const script = (name: string) => fileURLToPath(new URL(name, import.meta.url));
   return (system, name) => {
     const args = ["--only", `^${name}$`, "--seconds", seconds];
-    if (system === "ray") return [python, [script("../../bench/ray-rows.py"), ...args]];
+    const orchestrator = orchestrators.get(system);
+    if (orchestrator !== undefined) return [orchestrator, [script("../../bench/orchestrator-rows.py"), system, ...args]];
+    if (system === "ray") return [ray ??= rayPython(), [script("../../bench/ray-rows.py"), ...args]];
     if (system === "piscina") return [process.execPath, [script("piscina-rows.js"), ...args]];
     return [process.execPath, [script("microbenchmark.js"), "--json", ...args]];
   };
@@ -59,11 +75,11 @@ function withOutput(error: Error & { stdout?: string }): { stdout: string } {
 }
 
 async function compareRow(commands: Commands, { name, unit, better }: Row, rounds: number): Promise<Compared> {
-  const compared: Compared = { name, unit, better, values: { troupe: [], ray: [], piscina: [] }, errors: [] };
+  const compared: Compared = { name, unit, better, values: {}, errors: [] };
   for (let round = 0; round < rounds; round += 1) {
-    for (const system of SYSTEMS) {
+    for (const system of systemsOf(name)) {
       const { values, error } = await runOnce(commands, system, name);
-      if (values.length > 0) compared.values[system].push(median(values));
+      if (values.length > 0) (compared.values[system] ??= []).push(median(values));
       if (error !== undefined) compared.errors.push(`${system}: ${error}`);
     }
   }
@@ -72,28 +88,38 @@ async function compareRow(commands: Commands, { name, unit, better }: Row, round
 
 /** How many times better the first is. */
 function ratio({ better, values }: Compared, other: System): string {
-  if (values.troupe.length === 0 || values[other].length === 0) return "–";
-  const [ours, theirs] = [median(values.troupe), median(values[other])];
+  const [ours, theirs] = [medianOf(values.troupe), medianOf(values[other])];
+  if (ours === undefined || theirs === undefined) return "–";
   return `${shown(better === "higher" ? ours / theirs : theirs / ours)}×`;
 }
 
-function cellsOf(compared: Compared): string[] {
+const medianOf = (values: readonly number[] = []): number | undefined => (values.length === 0 ? undefined : median(values));
+
+function cellsOf(compared: Compared, systems: readonly System[]): string[] {
   const { name, unit, values } = compared;
-  const figures = SYSTEMS.map((system) => (values[system].length === 0 ? "–" : shown(median(values[system]))));
-  return [name, ...figures, unit, ratio(compared, "ray"), ratio(compared, "piscina")];
+  const figures = systems.map((system) => {
+    const figure = medianOf(values[system]);
+    return figure === undefined ? "–" : shown(figure);
+  });
+  return [name, ...figures, unit, ...systems.slice(1).map((system) => ratio(compared, system))];
 }
 
-const HEAD = ["row", "Troupe", "Ray", "Piscina", "unit", "to Ray", "to Piscina"];
-const WIDTHS = [46, 12, 12, 12, 12, 8, 10];
+const NAME_WIDTH = 46;
+const WIDTH = 12;
 
 function textLine(cells: readonly string[]): string {
-  return cells.map((cell, i) => (i === 0 ? cell.padEnd(WIDTHS[i]) : cell.padStart(WIDTHS[i]))).join(" ");
+  return cells.map((cell, i) => (i === 0 ? cell.padEnd(NAME_WIDTH) : cell.padStart(WIDTH))).join(" ");
 }
 
-function markdown(results: readonly Compared[]): string {
+const headOf = (systems: readonly System[]): string[] => (
+  ["row", ...systems, "unit", ...systems.slice(1).map((system) => `to ${system}`)]
+);
+
+function markdown(results: readonly Compared[], systems: readonly System[]): string {
   const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
-  const rule = "| --- | ---: | ---: | ---: | --- | ---: | ---: |";
-  return [line(HEAD), rule, ...results.map((result) => line(cellsOf(result)))].join("\n");
+  const others = systems.slice(1).map(() => "---:");
+  const rule = line(["---", ...systems.map(() => "---:"), "---", ...others]);
+  return [line(headOf(systems)), rule, ...results.map((result) => line(cellsOf(result, systems)))].join("\n");
 }
 
 function machine(): Record<string, string | number> {
@@ -111,16 +137,18 @@ async function main(): Promise<void> {
   });
   const rounds = Number(values.rounds);
   if (!Number.isSafeInteger(rounds) || rounds < 1) throw new RangeError(`--rounds must be from 1, not ${values.rounds}`);
-  const commands = commandsWith(rayPython(), values.seconds);
+  const commands = commandsWith(values.seconds);
   const results: Compared[] = [];
-  console.log(textLine(HEAD));
-  for (const row of rowsLike(values.only)) {
+  const rows = rowsLike(values.only);
+  const systems = [...new Set(rows.flatMap(({ name }) => systemsOf(name)))];
+  console.log(textLine(headOf(systems)));
+  for (const row of rows) {
     const compared = await compareRow(commands, row, rounds);
     results.push(compared);
-    console.log(textLine(cellsOf(compared)));
+    console.log(textLine(cellsOf(compared, systems)));
     for (const error of new Set(compared.errors)) console.error(`  ${error}`);
   }
-  if (values.markdown) console.log(`\n${markdown(results)}`);
+  if (values.markdown) console.log(`\n${markdown(results, systems)}`);
   mkdirSync(RESULTS, { recursive: true });
   const file = `${RESULTS}/compare-${new Date().toISOString().replaceAll(":", "-")}.json`;
   writeFileSync(file, `${JSON.stringify({ machine: machine(), rounds, seconds: Number(values.seconds), results }, null, 2)}\n`);

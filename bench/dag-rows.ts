@@ -53,6 +53,14 @@ export const dagRows: readonly Row[] = [
     },
   },
   {
+    name: "dag_tasks_of_100", unit: "tasks/s", better: "higher",
+    measure: async () => {
+      const graph = wide(100);
+      await seconds(graph);
+      return (await repeated(20, () => seconds(graph))).map((took) => 100 / took);
+    },
+  },
+  {
     name: "dag_tasks_of_1000", unit: "tasks/s", better: "higher",
     measure: async () => {
       const graph = wide(1000);

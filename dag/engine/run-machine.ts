@@ -43,6 +43,11 @@ export class RunMachine {
     return this.#life;
   }
 
+  /** True while the task waits for the run before. */
+  isBlocked(task: number): boolean {
+    return this.#blocked.has(task);
+  }
+
   get state(): RunState {
     return this.#state;
   }

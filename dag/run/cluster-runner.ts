@@ -1,8 +1,8 @@
 // Runs tasks on the cluster: results stay where they are made, and refs to them go from task to task.
 
 import {
-  cancel, digestOf, findObjects, get, getRuntimeContext, InvalidArgumentError, isClusterPrivate, type ObjectRef, placeOfRef, put,
-  remote, type RemoteFunction,
+  cancel, digestOf, explain, findObjects, get, getRuntimeContext, InvalidArgumentError, isClusterPrivate, type ObjectRef,
+  placeOfRef, put, remote, type RemoteFunction,
 } from "../../sdk/index.ts";
 import type { Draft } from "../graph/draft.ts";
 import { runtimeOptions } from "../graph/options.ts";
@@ -76,7 +76,11 @@ export class ClusterRunner implements Runner {
     try {
       const [args, refs] = sent(order.args);
       const [told, value] = this.#body(draft).remote({ ...order, args: args as readonly unknown[] }, ...refs);
-      return { ended: this.#ended(draft, told as ObjectRef<Told>, value), stop: () => void cancel(told).catch(() => {}) };
+      return {
+        ended: this.#ended(draft, told as ObjectRef<Told>, value),
+        stop: () => void cancel(told).catch(() => {}),
+        explain: () => explain(told),
+      };
     } catch (error) {
       return endedAttempt({ outcome: "error", error, final: true, told: [] });
     }

@@ -8,7 +8,7 @@ import { clearingOf, placeOf } from "./places.ts";
 import { tasksOfResult } from "./results.ts";
 import { hasFailures, rowsOf, type TaskInstanceRow } from "./rows.ts";
 import { RunShell } from "./run-shell.ts";
-import { explain, type Why } from "./why.ts";
+import { explain, type Why, whyOf } from "./why.ts";
 
 export class DagRun<R = unknown> extends RunShell {
   get dagId(): string {
@@ -85,11 +85,18 @@ export class DagRun<R = unknown> extends RunShell {
 
   /** Why a task is where it is. @throws NotFoundError. */
   why(taskId: string): Why {
-    const draft = this.graph.tasks[placeOf(this.graph, this.id, taskId).task];
-    return explain(this.machine, draft, (coords) => {
-      const waiting = this.ready.get(keyOf(draft.place, coords));
+    const { task, coords: only } = placeOf(this.graph, this.id, taskId);
+    return explain(this.machine, this.graph.tasks[task], (coords) => {
+      const waiting = this.ready.get(keyOf(task, coords));
       return waiting === undefined ? undefined : this.engine.admission.blockOf(waiting);
-    });
+    }, only);
+  }
+
+  /** The same, with what the cluster says of attempts that it has: what they lack, or where they run. @throws NotFoundError. */
+  async explain(taskId: string): Promise<Why> {
+    const { task, coords } = placeOf(this.graph, this.id, taskId);
+    const { reasons } = this.why(taskId);
+    return whyOf(this.graph.tasks[task].id, [...reasons, ...(await this.explainAttempts(task, coords))]);
   }
 
   /**

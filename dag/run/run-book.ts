@@ -105,7 +105,7 @@ export const runBook: RunBook = {
     const most = count("limit", limit, 1, EVENTS_MAX);
     return run.page(count("from", from, 0, Number.MAX_SAFE_INTEGER), most, count("waitMs", waitMs, 0, WAIT_MAX_MS));
   },
-  why: async (id, task) => (await getRun(id)).why(task),
+  why: async (id, task) => (await getRun(id)).explain(task),
   result: async (id) => (await getRun(id)).result(),
   async resume(id) {
     refuseRunning(id);

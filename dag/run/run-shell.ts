@@ -28,11 +28,15 @@ import { isShown } from "./rows.ts";
 import { failureOf, RunMovedError } from "./run-failure.ts";
 import { watchLimits } from "./run-limits.ts";
 import { messageOf, RunVoice, stackOf } from "./run-voice.ts";
+import type { Reason } from "./why.ts";
 import { type Attempt, type Ended, endedAttempt } from "./runner.ts";
 import { startTriggered } from "./triggered.ts";
 
 /** What the journal keeps with an event. */
 type Extra = Partial<Pick<Extract<Entry, { type: "succeeded" }>, "result" | "error" | "told" | "sizes">>;
+
+/** Attempts of a task that the cluster is asked about. */
+const EXPLAINED = 3;
 
 /** Asks the cluster about values: how long lists are, whether a loop goes on. */
 type Question = () => Promise<
@@ -320,6 +324,17 @@ export class RunShell {
           });
     this.#attempts.set(key, attempt);
     void attempt.ended.then((ended) => this.#attemptEnded(draft, coords, ended));
+  }
+
+  /** Of the attempts of a task that are under way, a few. */
+  protected async explainAttempts(task: number, coords: Coords): Promise<Reason[]> {
+    const instances = [...this.machine.slots()].flatMap((slot) => (slot.task === task ? (slot.instances ?? []) : []));
+    const asked = instances.filter((instance) => coords.every((n, depth) => instance.coords[depth] === n)).flatMap((instance) => {
+      const attempt = this.#attempts.get(keyOf(task, instance.coords));
+      return attempt?.explain === undefined ? [] : [attempt.explain()];
+    });
+    const told = await Promise.all(asked.slice(0, EXPLAINED));
+    return told.map(({ text, reasons }) => ({ kind: "cluster", text, reasons }));
   }
 
   /** Set by the scheduler for runs that were overtaken. */

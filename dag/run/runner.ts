@@ -16,6 +16,8 @@ export interface Ended {
 export interface Attempt {
   readonly ended: Promise<Ended>;
   stop(reason: string): void;
+  /** What it waits for, where it is. */
+  explain?(): Promise<{ readonly text: string; readonly reasons: readonly { readonly kind: string }[] }>;
 }
 
 /** One that needed no runner. */

@@ -1,6 +1,6 @@
 // Why a task of a run is where it is, in words and as data.
 
-import { type Coords } from "../engine/plan.ts";
+import { type Coords, instanceName } from "../engine/plan.ts";
 import type { RunMachine } from "../engine/run-machine.ts";
 import { isTerminal, type TaskState } from "../engine/states.ts";
 import type { Draft } from "../graph/draft.ts";
@@ -10,6 +10,10 @@ export interface Reason {
   readonly text: string;
   readonly taskId?: string;
   readonly state?: string;
+  /** When it goes on. */
+  readonly until?: Date;
+  /** What the cluster says of an attempt that it has. */
+  readonly reasons?: readonly { readonly kind: string }[];
 }
 
 export interface Why {
@@ -17,37 +21,72 @@ export interface Why {
   readonly reasons: readonly Reason[];
 }
 
+/** What admission says of an instance that is ready. */
 type Block = (coords: Coords) => { readonly kind: string; readonly text: string } | undefined;
 
 interface At {
   readonly coords: Coords;
   readonly state: TaskState;
   readonly reason?: string | undefined;
+  readonly startedAt?: number | undefined;
+  readonly until?: number | undefined;
+  readonly nodeId?: string | undefined;
 }
 
-export function explain(machine: RunMachine, draft: Draft, block: Block): Why {
-  const reasons: Reason[] = [];
+/** Reasons in a text: of ten thousand instances the first tell enough. */
+const TOLD = 5;
+
+/** `only`: of one instance. */
+export function explain(machine: RunMachine, draft: Draft, block: Block, only: Coords = []): Why {
   const placesOf = ({ place }: Draft): readonly At[] => (
     [...machine.slots()].filter(({ task }) => task === place).flatMap((slot): readonly At[] => slot.instances ?? [slot])
   );
-  const own = placesOf(draft);
-  for (const at of own) {
-    const where = at.coords.length === 0 ? "" : ` [${at.coords.join(",")}]`;
-    if (at.state === "none") continue;
-    const held = at.state === "scheduled" ? block(at.coords) : undefined;
-    if (held !== undefined) reasons.push({ ...held, state: at.state });
-    else reasons.push({ kind: at.state, state: at.state, text: `it is ${at.state}${where}${at.reason ? `: ${at.reason}` : ""}` });
-  }
+  const own = placesOf(draft).filter(({ coords }) => only.every((n, depth) => coords[depth] === n));
+  const reasons = own.filter(({ state }) => state !== "none").map((at) => reasonOf(draft.id, at, block));
+  const waits = own.length === 0 || own.some(({ state }) => state === "none");
   for (const before of draft.upstream) {
     const ends = placesOf(before);
     const open = ends.filter(({ state }) => !isTerminal(state));
     const bad = ends.filter(({ state }) => state === "failed" || state === "upstreamFailed" || state === "skipped");
-    if (open.length > 0 || ends.length === 0) {
-      reasons.push({ kind: "upstream", taskId: before.id, state: open[0]?.state ?? "none", text: `it waits for ${before.id}` });
+    if (waits && (open.length > 0 || ends.length === 0)) {
+      const state = open[0]?.state ?? "none";
+      reasons.push({ kind: "upstream", taskId: before.id, state, text: `it waits for ${before.id}, which is ${state}` });
     } else if (bad.length > 0 && own.some(({ state }) => state === "upstreamFailed" || state === "skipped")) {
       reasons.push({ kind: "upstream", taskId: before.id, state: bad[0].state, text: `${before.id} is ${bad[0].state}` });
     }
   }
+  if (waits && machine.isBlocked(draft.place)) {
+    reasons.push({ kind: "past", text: "it waits for the same task of the run before (dependsOnPast)" });
+  }
   if (reasons.length === 0) reasons.push({ kind: "gate", text: "the group it is in is not expanded yet" });
-  return { text: `${draft.id}: ${reasons.slice(0, 5).map(({ text }) => text).join("; ")}`, reasons };
+  return whyOf(draft.id, reasons);
+}
+
+export function whyOf(id: string, reasons: readonly Reason[]): Why {
+  const more = reasons.length > TOLD ? `; and ${reasons.length - TOLD} more` : "";
+  return { text: `${id}: ${reasons.slice(0, TOLD).map(({ text }) => text).join("; ")}${more}`, reasons };
+}
+
+function reasonOf(id: string, at: At, block: Block): Reason {
+  const { coords, state } = at;
+  const name = coords.length === 0 ? "it" : instanceName(id, coords).id;
+  const why = at.reason === undefined || at.reason === "" ? "" : `: ${at.reason}`;
+  const until = at.until === undefined ? undefined : new Date(at.until);
+  const goesOn = until === undefined ? {} : { until };
+  switch (state) {
+    case "scheduled": {
+      const held = block(coords);
+      if (held !== undefined) return { ...held, text: `${name} may run, but ${held.text}`, state };
+      return { kind: state, state, text: `${name} may run, and is started as soon as it is its turn` };
+    }
+    case "upForRetry":
+      return { kind: state, state, text: `${name} failed, and is tried again at ${until?.toISOString()}${why}`, ...goesOn };
+    case "deferred":
+      return { kind: state, state, text: `${name} goes on at ${until?.toISOString()}`, ...goesOn };
+    case "running": {
+      const since = at.startedAt === undefined ? "" : ` since ${new Date(at.startedAt).toISOString()}`;
+      return { kind: state, state, text: `${name} is running${since}` };
+    }
+    default: return { kind: state, state, text: `${name} is ${state}${why}` };
+  }
 }

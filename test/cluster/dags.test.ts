@@ -30,6 +30,15 @@ describe("a run on the cluster", () => {
     for (const { workerPid, nodeId } of rows) expect([workers.has(workerPid!), typeof nodeId]).toEqual([true, "string"]);
   });
 
+  test("what a task waits for is told, also what the cluster lacks", async () => {
+    const rare = task("rare", () => 1, { resources: { rare: 1 }, throwOnInfeasible: false });
+    const run = await dag("waits", () => add(rare())).run();
+    const told = async () => (await run.explain("rare")).reasons.find(({ kind }) => kind === "cluster")?.text;
+    await expect.poll(told, { timeout: 20_000 }).toMatch(/rare/);
+    expect(run.why("add").text).toContain("it waits for rare, which is running");
+    await run.cancel();
+  });
+
   test("large results are read from the store by what comes after, and never pass through here", async () => {
     const big = task("big", (length: number) => new Float64Array(length).fill(0.5));
     const total = task("total", (values: Float64Array) => values.reduce((a, b) => a + b, 0));
