@@ -56,6 +56,13 @@ export class GroupOrders {
     return true;
   }
 
+  /** Groups that this node has to do with: it knows them, or is to hold a bundle. */
+  known(): string[] {
+    const { groups, book } = this.#parts;
+    const wanted = [...book.orders.values()].flatMap(({ request: { bundle } }) => bundle?.group ?? []);
+    return [...new Set([...groups.ids(), ...wanted])];
+  }
+
   /** Of an order that has just come. */
   refuseRemoved(order: Order): void {
     const { group } = order.shape.placement;

@@ -142,7 +142,7 @@ export class LeaseQueue {
 
   /** What a new head has to know: placement groups that this node has to do with, and what jobs hold of their quotas. */
   known(): { readonly draining: boolean; readonly groups: string[]; readonly quotas: QuotaReport[] } {
-    return { draining: this.#chooser.draining, groups: this.#groups.ids(), quotas: this.#quotas.reports() };
+    return { draining: this.#chooser.draining, groups: this.#groupOrders.known(), quotas: this.#quotas.reports() };
   }
 
   validate(): void {

@@ -14,7 +14,7 @@ import {
   type AnswerBody, type Caller, type Channel, type CreateGroup, type Draft, type FindGroup, fromBytes, GroupInfo,
   type RemoveGroup, type Strategy, toBytes,
 } from "../transport/index.ts";
-import { afterKept, type HeadRecords, type Kept } from "./head-records.ts";
+import { afterKept, type HeadRecords, type Kept, onceKept } from "./head-records.ts";
 
 /** More than an agent may wait for room. */
 const RESERVE_TIMEOUT_MS = INSIST_MS + 10 * ATTEMPT_MS;
@@ -207,7 +207,7 @@ export class HeadGroups {
   #changed(id: string): void {
     const group = this.#info(id);
     this.#keep(id);
-    void afterKept(this.#kept, () => this.#tell(id, group));
+    onceKept(this.#kept, () => this.#tell(id, group));
   }
 
   #tell(id: string, group: Draft<GroupInfo>): void {

@@ -70,6 +70,12 @@ export class HeadRecords {
   }
 }
 
+/** The same for what nobody waits for. When it can't be kept, nobody is told: the head ends. */
+export function onceKept(kept: Kept, then: () => void): void {
+  if (kept === undefined) then();
+  else kept.then(then, () => {});
+}
+
 /** At once when there is nothing to wait for. */
 export function afterKept<T>(kept: Kept, then: () => T): T | Promise<T> {
   return kept === undefined ? then() : kept.then(then);

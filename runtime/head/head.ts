@@ -20,7 +20,7 @@ import { HeadGroups } from "./head-groups.ts";
 import { HeadJobs } from "./head-jobs.ts";
 import { HeadKeys } from "./head-keys.ts";
 import { HeadQuotas } from "./head-quotas.ts";
-import { afterKept, HeadRecords } from "./head-records.ts";
+import { afterKept, HeadRecords, onceKept } from "./head-records.ts";
 import { HeadRoll } from "./head-roll.ts";
 import { HeadLifetimes } from "./head-lifetimes.ts";
 import { HeadState, nodeRow } from "./head-state.ts";
@@ -65,6 +65,7 @@ export class Head {
   /** Agents of other machines come through the agent of this one. */
   readonly #hub: RelayHub;
   #viewVersion = 0;
+  #closed = false;
   #viewTimer: Timer | undefined;
   #tick: Timer | undefined;
 
@@ -138,6 +139,7 @@ export class Head {
   }
 
   async close(): Promise<void> {
+    this.#closed = true;
     this.#tick?.cancel();
     this.#viewTimer?.cancel();
     await Promise.all(this.#listeners.map((listener) => listener.close()));
@@ -249,6 +251,7 @@ export class Head {
   }
 
   #do(effects: MembershipEffect[]): void {
+    if (this.#closed) return;
     for (const effect of effects) {
       if (effect.kind === "viewChanged") this.#viewSoon();
       else if (effect.kind === "died") this.#nodeDied(effect.node, effect.reason);
@@ -261,7 +264,7 @@ export class Head {
     this.#agents.delete(node);
     const kept = info === undefined ? undefined : this.#roll.died({ ...info, state: "DEAD", reason, available: {} });
     agent?.channel.close("declared dead");
-    void afterKept(kept, () => this.#nodeIsDead(node, reason));
+    onceKept(kept, () => this.#nodeIsDead(node, reason));
   }
 
   #nodeIsDead(node: string, reason: string): void {
@@ -328,7 +331,7 @@ export class Head {
 
   #jobEnded(jobId: string, reason: string): void {
     if (!this.#jobs.end(jobId, reason)) return;
-    void afterKept(this.#jobs.kept, () => this.#jobIsOver(jobId, reason));
+    onceKept(this.#jobs.kept, () => this.#jobIsOver(jobId, reason));
   }
 
   #jobIsOver(jobId: string, reason: string): void {

@@ -1,5 +1,5 @@
 // Placement groups from the head's book to the queues of nodes, under random histories: messages are late and repeated, nodes
-// die, leave and come, groups are made and removed, and leases hold what bundles want.
+// die, leave and come, groups are made and removed, leases hold what bundles want, and heads die and are followed by others.
 //
 // When everything has been delivered a group lies whole where its strategy allows, or holds nothing; no node is oversubscribed at
 // any time (`validate()` after each step).
@@ -61,11 +61,14 @@ class Agent {
 }
 
 class World {
-  readonly book = new GroupBook();
+  book = new GroupBook();
   readonly agents = new Map<string, Agent>();
   readonly groups: GroupSpec[] = [];
-  readonly #timers: GroupEvent[] = [];
-  readonly #concerned = new Map<string, Set<string>>();
+  #timers: GroupEvent[] = [];
+  #concerned = new Map<string, Set<string>>();
+  /** What the head has on its disk. */
+  readonly #kept = new Map<string, { readonly spec: GroupSpec; readonly view: GroupView }>();
+  #heads = 1;
   #nodes = 0;
 
   addNode(cpus: number): void {
@@ -92,8 +95,35 @@ class World {
     this.tell({ kind: "nodeGone", node: id, reason: dies ? "died" : "drains" });
   }
 
+  /** What was on its way from and to the old one is lost. The new one hears from each node which groups it knows. */
+  headDies(): void {
+    this.#heads += 1;
+    this.book = new GroupBook();
+    this.#timers = [];
+    this.#concerned = new Map();
+    for (const agent of this.agents.values()) {
+      agent.outbox.length = 0;
+      agent.inbox.splice(0, Infinity, ...agent.inbox.filter((message) => "event" in message));
+    }
+    for (const { spec, view } of [...this.#kept.values()]) {
+      this.tell({ kind: "restored", spec, view, epoch: Math.max(view.epoch + 1, this.#heads * 1_000_000) });
+    }
+    for (const { id, queue, inbox } of this.agents.values()) {
+      const lying = this.book.all().filter((group) => this.book.view(group)?.bundles.some(({ node }) => node === id));
+      for (const group of new Set([...queue.queue.known().groups, ...lying])) {
+        const view = this.book.view(group);
+        this.#concerned.set(group, (this.#concerned.get(group) ?? new Set()).add(id));
+        inbox.push({ view: view ?? { id: group, epoch: Number.MAX_SAFE_INTEGER, state: "REMOVED", bundles: [], reason: "" } });
+      }
+    }
+    this.tell({ kind: "viewChanged" });
+  }
+
   tell(event: GroupEvent): void {
-    for (const effect of this.book.step(event, () => this.#view())) {
+    const effects = this.book.step(event, () => this.#view());
+    if (event.kind === "created") this.#keep(event.spec.id);
+    for (const effect of effects) if (effect.kind === "changed") this.#keep(effect.group);
+    for (const effect of effects) {
       if (effect.kind === "reserve") this.#reserve(effect);
       else if (effect.kind === "armLook") this.#timers.push({ kind: "look" });
       else if (effect.kind === "armAttempt") this.#timers.push({ ...effect, kind: "attemptElapsed" });
@@ -130,6 +160,10 @@ class World {
     }
   }
 
+  #keep(group: string): void {
+    this.#kept.set(group, { spec: this.book.spec(group) as GroupSpec, view: this.book.view(group) as GroupView });
+  }
+
   #reserve(effect: Reserve): void {
     const concerned = this.#concerned.get(effect.group) ?? new Set();
     this.#concerned.set(effect.group, concerned.add(effect.node));
@@ -147,7 +181,7 @@ type Act = { readonly act: string; readonly n: number; readonly m: number };
 const act: fc.Arbitrary<Act> = fc.record({
   act: fc.constantFrom(
     "create", "create", "remove", "deliver", "deliver", "deliver", "answer", "answer", "fire", "kill", "drain", "add", "lease",
-    "back", "holderGone",
+    "back", "holderGone", "headDies",
   ),
   n: fc.nat(1000), m: fc.nat(1000),
 });
@@ -166,6 +200,7 @@ function perform(world: World, { act: what, n, m }: Act): void {
     case "remove": return world.tell({ kind: "removed", group: `g${n % 8}`, reason: "it was removed" });
     case "holderGone":
       return m % 8 === 0 ? world.tell({ kind: "holderGone", holder: `job${n % 2}`, reason: "it ended" }) : undefined;
+    case "headDies": return m % 4 === 0 ? world.headDies() : undefined;
     case "deliver": return agent?.deliver(m % 3 === 0);
     case "answer": return world.answer(id);
     case "fire": return world.fire(n);
