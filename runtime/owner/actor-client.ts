@@ -337,11 +337,13 @@ export class ActorClients {
       const link = await this.#parts.connect({ process: info.worker, node: info.node });
       if (client.calls.state === "dead" || info.incarnation < client.calls.incarnation) return;
       client.link = link;
-      client.failure = undefined;
+      // It may live again before anybody heard that it had ended: why it did is told with its new life.
+      if (info.incarnation > client.calls.incarnation) client.failure ??= info.failure as Failure | undefined;
       // The same incarnation over a new connection: what was not answered goes again; the receiver runs nothing twice.
       if (info.incarnation === client.calls.incarnation) for (const call of client.calls.unanswered()) this.#send(client, call);
       const { callers, failed } = client.calls.alive(info.incarnation);
       for (const call of failed) this.#failCall(client, call, this.#unavailable(client));
+      client.failure = undefined;
       for (const caller of callers) this.#pump(client, caller);
       this.#tellWaiters(client);
     } catch {

@@ -4,15 +4,15 @@
 // arguments are late holds back only its own caller, or nobody when the actor takes calls out of order. Which of the prepared
 // calls run is core/call-slots.ts. A repeat of a call never runs twice while this process lives.
 
-import { type Attempt, AttemptEnding, type Link, NO_CHAIN, objectIdOf, type Session, type WireValue } from "../owner/index.ts";
+import { type Attempt, type Link, objectIdOf, type Session, type WireValue } from "../owner/index.ts";
 import { actorTag, CallOrder, CallSlots, type KeptBytes, type Recent, WINDOW } from "../core/index.ts";
 import {
   ActorDeadlockError, ActorDiedError, ActorUnavailableError, failureOf, InvalidArgumentError, type TroupeError,
 } from "../errors.ts";
 import type { ActorCall, ActorSpec, Channel } from "../transport/index.ts";
+import { ActorAttempt, type AttemptOwner } from "./actor-attempt.ts";
 import { Execution, failedReply, type Arguments, type Invocation, type Reply, streamOf } from "./execution.ts";
 import { lastWork } from "./last-work.ts";
-import { newCaller } from "./task-runner.ts";
 import type { Templates } from "./templates.ts";
 
 /** Code that holds the loop of a process with many actors for so long is named. */
@@ -20,8 +20,6 @@ const BLOCKED_MS = 1000;
 const NO_HEARTBEAT = new Uint8Array(0);
 /** Names of running calls that are told to who asks why another one waits. */
 const RUNNING_TOLD = 5;
-/** Actors that a call tells it was made within. */
-const CHAIN_MAX = 32;
 
 interface Received extends Invocation {
   readonly call: ActorCall;
@@ -70,8 +68,7 @@ export class ActorRunner {
   /** It was ended at once: nothing of it counts any more. */
   #isClosed = false;
   readonly #tag: number;
-  /** What a call adds to the actors that it was made within: none before it. */
-  readonly #alone: readonly string[];
+  readonly #owner: AttemptOwner;
   #isConstructing = false;
   #instance: Instance | undefined;
   /** Why it takes no more calls. */
@@ -87,7 +84,7 @@ export class ActorRunner {
     this.#spec = spec;
     this.incarnation = incarnation;
     this.#tag = actorTag(spec.actor);
-    this.#alone = [spec.actor];
+    this.#owner = { spec, incarnation, now: () => this.#now(), exit: (call) => this.#exitActor(call) };
     this.#slots = new CallSlots({
       slots: Math.max(1, spec.maxConcurrency), groups: spec.concurrencyGroups, reentrant: spec.reentrant,
     });
@@ -132,7 +129,7 @@ export class ActorRunner {
           this.#instance = this.#marked(() => new (type as new (...args: unknown[]) => never)(...values));
         };
         if (this.#isClosed) return;
-        this.#constructing = this.#attempt(call, undefined);
+        this.#constructing = new ActorAttempt(this.#owner, call, undefined);
         this.#execution.run(call, this.#constructing, args, construct, (reply) => this.#constructed(reply));
       },
       (error) => this.#execution.fail(call, error, (reply) => this.#constructed(reply)),
@@ -327,10 +324,13 @@ export class ActorRunner {
     }
     const instance = this.#instance as Instance;
     const method = instance[received.method];
-    const attempt = this.#attempt(received, received.call.chain);
+    const attempt = new ActorAttempt(this.#owner, received, received.call.chain);
     received.running = attempt;
-    const code = (...values: unknown[]) => this.#marked(() => method.apply(instance, values));
-    const started = this.#parts.session.parts.seams.clock.now();
+    const isShared = this.#spec.isolation === "shared";
+    const code = isShared
+      ? (...values: unknown[]) => this.#marked(() => method.apply(instance, values))
+      : (...values: unknown[]) => method.apply(instance, values);
+    const started = isShared ? this.#now() : 0;
     this.#execution.run(received, attempt, received.arguments as Arguments, code, (reply) => {
       received.running = undefined;
       this.#slots.ended(received);
@@ -339,7 +339,7 @@ export class ActorRunner {
       if (this.#slots.running === 0) this.#idle?.();
       this.#pump();
     });
-    this.#warnOfBlocking(received.name, this.#parts.session.parts.seams.clock.now() - started);
+    if (isShared) this.#warnOfBlocking(received.name, this.#now() - started);
   }
 
   /** Others share the process: should it end in the middle of this, it is known whose code that was. */
@@ -354,9 +354,13 @@ export class ActorRunner {
     }
   }
 
+  #now(): number {
+    return this.#parts.session.parts.seams.clock.now();
+  }
+
   /** Others share the process: who keeps them waiting is named. */
   #warnOfBlocking(name: string, blockedMs: number): void {
-    if (blockedMs < BLOCKED_MS || this.#spec.isolation !== "shared") return;
+    if (blockedMs < BLOCKED_MS) return;
     const text = `call "${name}" kept all actors of its process waiting for ${Math.round(blockedMs)} ms`;
     process.stderr.write(`${this.description}: ${text}\n`);
   }
@@ -384,7 +388,10 @@ export class ActorRunner {
   #send(received: Received, reply: Reply): void {
     // The caller may have come back over a new channel.
     const link = received.link.channel.open ? received.link : this.#parts.session.links.find(received.link.process);
-    if (link?.channel.open) link.channel.send("taskDone", { ...reply, task: received.task, attempt: received.call.attempt });
+    if (!link?.channel.open) return;
+    const { task, call: { attempt } } = received;
+    const isIts = reply.task === task && reply.attempt === attempt;
+    link.channel.send("taskDone", isIts ? reply : { ...reply, task, attempt });
   }
 
   // -- the end -----------------------------------------------------------------------------------------------------
@@ -446,45 +453,14 @@ export class ActorRunner {
     const known = this.#slots.groups.join(", ") || "none";
     return new InvalidArgumentError(`actor ${this.#spec.className} has no concurrency group "${group}" (its groups: ${known})`);
   }
-
-  #attempt(call: Invocation, chain: ActorCall["chain"]): Attempt {
-    const spec = this.#spec;
-    const { depth, remainingMs, actors, calls } = chain ?? NO_CHAIN;
-    const isFirst = actors.length === 0;
-    const own = {
-      depth, remainingMs: 0,
-      actors: isFirst ? this.#alone : actors.slice(1 - CHAIN_MAX).concat(spec.actor),
-      calls: isFirst ? [call.taskId] : calls.slice(1 - CHAIN_MAX).concat(call.taskId),
-    };
-    return {
-      caller: newCaller(),
-      taskId: call.taskId,
-      name: call.name,
-      attempt: call.attempt,
-      actorId: spec.actor,
-      jobId: spec.jobId,
-      resources: call.resources,
-      strategy: call.strategy,
-      chain: own,
-      submitter: { ...call.caller, number: call.task },
-      ending: new AttemptEnding(),
-      deadline: remainingMs === 0 ? undefined : this.#parts.session.parts.seams.clock.now() + remainingMs,
-      restarted: this.incarnation > 0,
-      fencingToken: this.incarnation + 1,
-      lastHeartbeat: call.lastHeartbeat,
-      suspend: doNothing,
-      resume: doNothing,
-      exitActor: () => this.#exitActor(call),
-    };
-  }
 }
 
 /** What keeping it takes, apart from small change. */
 function bytesOf({ results }: Reply): number {
-  return (results ?? []).reduce((sum, { value, error }) => sum + (value?.length ?? 0) + (error?.length ?? 0), 0);
+  let bytes = 0;
+  for (const { value, error } of results ?? []) bytes += (value?.length ?? 0) + (error?.length ?? 0);
+  return bytes;
 }
 
-/** An actor keeps what it holds for life: waiting gives nothing back. */
-function doNothing(): void {}
 /** The rejection is handled where the call is finished, in its caller's order. */
 function reportedBelow(): void {}

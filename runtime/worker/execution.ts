@@ -43,6 +43,8 @@ export interface Streaming {
 
 type EncodedValue = ReturnType<Session["values"]["encode"]>;
 export type Reply = SendOf<"taskDone">;
+/** One that nobody else has yet: its last fields are filled in when the code has ended. */
+type FreshReply = { -readonly [F in keyof Reply]: Reply[F] };
 
 /** Decoded arguments, and the refs that came with them. */
 export interface Arguments {
@@ -137,10 +139,12 @@ export class Execution {
     const { attempts, parts } = this.#session;
     const { clock } = parts.seams;
     const started = clock.now();
-    const finish = (reply: Reply) => {
+    const finish = (reply: FreshReply) => {
       attempts.ended(attempt);
-      const micros = Math.round((clock.now() - started) * 1000);
-      done({ ...reply, started: Math.round((this.#epoch + started) * 1000), micros, held: held(args.entries) });
+      reply.started = Math.round((this.#epoch + started) * 1000);
+      reply.micros = Math.round((clock.now() - started) * 1000);
+      reply.held = held(args.entries);
+      done(reply);
     };
     const failed = (error: unknown) => this.fail(call, error, finish);
     if (call.stream !== undefined) {
@@ -158,11 +162,11 @@ export class Execution {
   }
 
   /** Replies for a call whose code threw, or that failed before its code, once readers can fetch the class of the error. */
-  fail(call: Invocation, error: unknown, done: (reply: Reply) => void): void {
+  fail(call: Invocation, error: unknown, done: (reply: FreshReply) => void): void {
     const { values, parts } = this.#session;
     const context = { taskName: call.name, taskId: call.taskId, workerPid: this.#pid, nodeId: parts.identity.nodeId };
     const { value, contained } = values.encodeError((hooks) => encodeThrown(error, hooks, context));
-    const replied = (result: WireValue) => done({ task: call.task, attempt: call.attempt, pid: this.#pid, results: [result] });
+    const replied = (result: WireValue) => done(this.#replyOf(call, [result]));
     const encoded = { ...value, contained: this.#handOver(call, contained) };
     const publishing = values.unpublished(value.codes);
     if (publishing === undefined) return replied(encoded);
@@ -219,16 +223,19 @@ export class Execution {
     }
   }
 
-  #returned(call: Invocation, result: unknown, finish: (reply: Reply) => void, failed: (error: unknown) => void): void {
+  #returned(call: Invocation, result: unknown, finish: (reply: FreshReply) => void, failed: (error: unknown) => void): void {
     let encoded: (WireValue | Promise<WireValue>)[];
     try {
       encoded = this.#results(call, result);
     } catch (error) {
       return failed(error);
     }
-    const reply = (results: WireValue[]) => finish({ task: call.task, attempt: call.attempt, pid: this.#pid, results });
-    if (!encoded.some((value) => value instanceof Promise)) return reply(encoded as WireValue[]);
-    Promise.all(encoded).then(reply, failed);
+    if (!encoded.some(isPromise)) return finish(this.#replyOf(call, encoded as WireValue[]));
+    Promise.all(encoded).then((results) => finish(this.#replyOf(call, results)), failed);
+  }
+
+  #replyOf({ task, attempt }: Invocation, results: WireValue[]): FreshReply {
+    return { task, attempt, pid: this.#pid, results, started: 0, micros: 0, held: NO_HELD };
   }
 
   #results(call: Invocation, result: unknown): (WireValue | Promise<WireValue>)[] {
