@@ -258,13 +258,9 @@ export class AgentObjects {
 
   /** A small value as an object of this node. */
   async write(bytes: Uint8Array): Promise<Stored> {
-    const target = await this.#parts.client.create(bytes.length);
-    try {
-      await target.write(0, bytes);
-    } catch (error) {
-      target.abort();
-      throw error;
-    }
+    const { client } = this.#parts;
+    const target = client.tryCreate(bytes.length) ?? await client.create(bytes.length);
+    target.bytes.set(bytes);
     const { slot, generation } = target.seal();
     return { node: this.#parts.nodeId, slot, generation, size: bytes.length, sum: 0 };
   }

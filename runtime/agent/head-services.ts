@@ -38,6 +38,7 @@ export function headMessages(parts: () => HeadServicesParts): MessageHandlers {
     reserveBundles: (body) => parts().groups.reserve(body),
     drainNode: () => {
       parts().leases.drain();
+      parts().kept.drain();
       return { done: {} };
     },
     listState: async (body) => ({ stateRows: await parts().state.here(body) }),

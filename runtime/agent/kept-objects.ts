@@ -52,6 +52,7 @@ export class KeptObjects {
   readonly #parts: KeptObjectsParts;
   readonly #book = new KeptBook<Kept>();
   readonly #replicas: Replicas;
+  #isLeaving = false;
   /** Scopes that the head is asked about. */
   readonly #asking = new Map<string, Promise<void>>();
   readonly #copying = new Map<string, Promise<KeptObject>>();
@@ -111,6 +112,11 @@ export class KeptObjects {
   nodeDied(node: string): void {
     this.#replicas.nodeGone(node);
     void this.#replicate();
+  }
+
+  /** This node is drained: what it keeps gets a copy elsewhere. */
+  drain(): void {
+    this.#isLeaving = true;
   }
 
   /** Now and then: where a node has come, or a copy has failed, there may be one now. */
@@ -177,7 +183,7 @@ export class KeptObjects {
     for (const lifetime of lifetimes) this.#live(kept, lifetime);
     const { peers, nodeId } = this.#parts;
     const living = homes.filter((home) => peers.deathOf(home) === undefined);
-    if (replicas > 1 || homes.length > 1) this.#replicas.track(id, replicas, [...living, nodeId]);
+    if (replicas > 1 || homes.length > 0) this.#replicas.track(id, replicas, [...living, nodeId]);
     return kept;
   }
 
@@ -298,9 +304,12 @@ export class KeptObjects {
 
   /** Makes the copies that are missing and that there is a node for. Those that fail are tried again at the next sweep. */
   async #replicate(): Promise<void> {
-    const { nodeId } = this.#parts;
-    const nodes = this.#parts.peers.nodes().filter(({ id, state }) => id !== nodeId && state === "ALIVE");
-    await Promise.all(this.#replicas.orders(roomiest(nodes)).map((order) => this.#order(order)));
+    const { nodeId, peers } = this.#parts;
+    if (this.#isLeaving) for (const { id } of this.#book.values()) this.#replicas.track(id, 1, [nodeId]);
+    if (this.#replicas.size === 0) return;
+    const nodes = peers.nodes().filter(({ id, state }) => id !== nodeId && state === "ALIVE");
+    const leaving = new Set(peers.nodes().filter(({ state }) => state === "DRAINING").map(({ id }) => id));
+    await Promise.all(this.#replicas.orders(roomiest(nodes), leaving).map((order) => this.#order(order)));
   }
 
   async #order(order: CopyOrder): Promise<void> {

@@ -23,6 +23,10 @@ export class Replicas {
     this.#node = node;
   }
 
+  get size(): number {
+    return this.#objects.size;
+  }
+
   homesOf(id: string): readonly string[] {
     return this.#objects.get(id)?.homes ?? [];
   }
@@ -50,13 +54,17 @@ export class Replicas {
     }
   }
 
-  /** Copies to be made now, on nodes of these, the first of them first; each is under way until `made` or `failed`. */
-  orders(nodes: readonly string[]): CopyOrder[] {
+  /**
+   * Copies to be made now, on nodes of these, the first of them first; each is under way until `made` or `failed`. Homes that are
+   * `leaving` copy, and don't count.
+   */
+  orders(nodes: readonly string[], leaving: ReadonlySet<string> = new Set()): CopyOrder[] {
     const orders: CopyOrder[] = [];
     for (const [id, { wanted, homes, making }] of this.#objects) {
       if (homes[0] !== this.#node) continue;
+      const gone = homes.filter((home) => leaving.has(home)).length;
       for (const to of nodes) {
-        if (homes.length + making.size >= wanted) break;
+        if (homes.length - gone + making.size >= wanted) break;
         if (homes.includes(to) || making.has(to)) continue;
         making.add(to);
         orders.push({ id, to });

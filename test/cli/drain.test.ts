@@ -4,7 +4,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import {
-  type Cluster, get, getRuntimeContext, InfeasibleError, inGroup, list, placementGroup, remote, run,
+  type Cluster, get, getObject, getRuntimeContext, InfeasibleError, inGroup, list, placementGroup, remote, run,
 } from "troupe";
 import { testCluster, type TestCluster } from "troupe/testing";
 import { type Ended, Machine } from "./machine.ts";
@@ -36,6 +36,18 @@ async function until(check: () => Promise<boolean>): Promise<void> {
 const where = remote(() => getRuntimeContext().nodeId);
 
 describe("troupe drain", () => {
+  test("copies what the node keeps to another, where it is when the node has left", async () => {
+    const make = remote((length: number) => new Uint8Array(length).fill(6), { resources: { a: 1 } });
+    const ref = make.remote(2_000_000);
+    await ref.detach({ name: "moved" });
+    const locations = async () => (await list.objects({ filters: { id: ref.id } }))[0]?.locations ?? [];
+    const [node] = await locations();
+    expect((await drain(node)).code).toBe(0);
+    await expect.poll(async () => (await locations()).length, { timeout: 10_000 }).toBe(2);
+    await cluster.removeNode(node);
+    for (const one of [await getObject<Uint8Array>("moved"), ref]) expect((await get(one)).at(-1)).toBe(6);
+  });
+
   test("lets what runs end, and sends everything new elsewhere", async () => {
     class Here {
       node() {

@@ -1,7 +1,7 @@
 // Scopes: what is made for one lives until it is freed, wherever it was made and whoever ends before.
 
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { get, InvalidArgumentError, list, ObjectFreedError, put, remote, run, scope, type Scope } from "troupe";
+import { get, InvalidArgumentError, list, ObjectFreedError, put, remote, run, scope, type Scope, wait } from "troupe";
 import { testCluster, type TestCluster } from "troupe/testing";
 
 const BYTES = 3 * 1024 * 1024;
@@ -124,6 +124,21 @@ describe("a scope", () => {
     await expect(get(refs[0])).rejects.toThrow(ObjectFreedError);
     expect(await list.objects()).toEqual([]);
     await nothingLeft();
+  });
+
+  test("is freed also on a node that is out of reach meanwhile", async () => {
+    const run42 = await scope("run-42");
+    const make = remote((bytes: number) => new Uint8Array(bytes), { scope: run42, resources: { far: 1 } });
+    const refs = [make.remote(BYTES), make.remote(10)];
+    await wait(refs, { numReturns: 2, fetchLocal: false });
+    expect(await objectsLeft()).toBe(2);
+    const [far] = (await list.nodes()).filter(({ isHead }) => !isHead);
+    await cluster.partition([far.id]);
+    await run42.free();
+    for (const ref of refs) await expect(get(ref)).rejects.toThrow(ObjectFreedError);
+    await cluster.heal();
+    await nothingLeft();
+    expect((await list.nodes()).map(({ state }) => state)).toEqual(["ALIVE", "ALIVE"]);
   });
 
   test("has a name that is a text", async () => {

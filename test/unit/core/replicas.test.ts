@@ -23,6 +23,16 @@ test("the first home leads: it has others copy until there are enough, and tells
   expect(follower.made({ id: "a", to: "n3" })).toEqual([]);
 });
 
+test("a home that is leaving has another copy made, and leads until it is gone", () => {
+  const lead = new Replicas("n1");
+  lead.track("a", 1, ["n1"]);
+  expect(lead.orders(["n2", "n3"], new Set())).toEqual([]);
+  expect(lead.orders(["n2", "n3"], new Set(["n1"]))).toEqual([{ id: "a", to: "n2" }]);
+  lead.made({ id: "a", to: "n2" });
+  expect(lead.orders(["n3"], new Set(["n1"]))).toEqual([]);
+  expect(lead.homesOf("a")).toEqual(["n1", "n2"]);
+});
+
 interface Node {
   readonly book: Replicas;
   has: boolean;
