@@ -6,6 +6,7 @@ import { ownRows } from "./own-rows.ts";
 import { rateRows } from "./rate-rows.ts";
 import { schedulingRows } from "./scheduling-rows.ts";
 import type { Windows } from "./timing.ts";
+import { transferRows } from "./transfer-rows.ts";
 import { valueRows } from "./value-rows.ts";
 
 export interface Row {
@@ -18,7 +19,9 @@ export interface Row {
   measure(windows: Windows): Promise<number[]>;
 }
 
-export const rows: readonly Row[] = [...rateRows, ...ownRows, ...valueRows, ...schedulingRows, ...limitRows, ...dagRows];
+export const rows: readonly Row[] = [
+  ...rateRows, ...ownRows, ...valueRows, ...schedulingRows, ...limitRows, ...dagRows, ...transferRows,
+];
 
 /** Rows whose name has the pattern in it; `^name$` is exactly one. */
 export function rowsLike(pattern: string): Row[] {

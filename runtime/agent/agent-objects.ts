@@ -12,13 +12,13 @@ import type {
   ObjectHandle, ObjectOwner, Restoration, RoomNeed, StoreBroker, StoreClient, StoreHost,
 } from "../store/index.ts";
 import type {
-  AllocateObject, AnswerBody, Caller, CallHandlers, Channel, Draft, FetchObject, FindObjects, FreeObjects, GrantDescriptors,
-  GrantSlab, ObjectsOpened, ReadChunk, Stored,
+  AllocateObject, AnswerBody, Caller, CallHandlers, Channel, ChannelHandler, Draft, FetchObject, FindObjects, FreeObjects,
+  GrantDescriptors, GrantSlab, ObjectsOpened, ReadChunk, Stored,
 } from "../transport/index.ts";
 import { AgentRoom, RESTORE_WAIT_MS } from "./agent-room.ts";
 import { AgentSpilling, type SpillSpace } from "./agent-spilling.ts";
 import { FarObjects } from "./far-objects.ts";
-import type { BulkLinks } from "./bulk-links.ts";
+import { bulkHandler, type BulkLinks } from "./bulk-links.ts";
 import { HeldObjects } from "./held-objects.ts";
 import { CHUNK_BYTES } from "./incoming-object.ts";
 import { once } from "./once.ts";
@@ -197,6 +197,11 @@ export class AgentObjects {
       joinCopies: (body, { channel }) => this.#served.join(body, nodeOf(channel)),
       leaveCopies: (body, { channel }) => this.#served.leave(body, nodeOf(channel)),
     };
+  }
+
+  /** Of a peer's link for chunks alone. */
+  get bulkHandler(): ChannelHandler {
+    return bulkHandler((body, { channel }) => this.read(body, channel.peer.nodeId));
   }
 
   /** Serves a part of a local object, or of a copy, to another node, or to a driver that shares no memory. */

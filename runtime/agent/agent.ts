@@ -25,7 +25,7 @@ import { AgentLeases } from "./agent-leases.ts";
 import { AgentObjects, ownBroker } from "./agent-objects.ts";
 import type { SpillSpace } from "./agent-spilling.ts";
 import { AgentState } from "./agent-state.ts";
-import { bulkHandler, BulkLinks, isBulk } from "./bulk-links.ts";
+import { BulkLinks, isBulk } from "./bulk-links.ts";
 import { commandHandler } from "./command-services.ts";
 import { Endings } from "./endings.ts";
 import { Gateways } from "./gateways.ts";
@@ -315,7 +315,7 @@ export class Agent {
       case "agent": {
         const death = this.#peers.deathOf(peer.nodeId);
         if (death !== undefined) return { refused: failureOf(death) };
-        if (isBulk(peer)) return { handler: bulkHandler(this.#readChunk) };
+        if (isBulk(peer)) return { handler: this.#objects.bulkHandler };
         return {
           handler: this.#peerHandler(),
           accepted: (channel) => this.#peers.accepted(peer.nodeId, channel),
@@ -405,15 +405,13 @@ export class Agent {
     else this.workers.left(peer.processId);
   }
 
-  readonly #readChunk: NonNullable<CallHandlers["readChunk"]> = (body, { channel }) => (
-    body.blob === "" ? this.#objects.read(body, channel.peer.nodeId) : this.#environments.read(body)
-  );
-
   #peerHandler(): ChannelHandler {
     const callee = new Callee({
       placeActor: (body) => this.#actors.create(body as ActorPlacement),
       ...this.#objects.peerCalls,
-      readChunk: this.#readChunk,
+      readChunk: (body, { channel }) => (
+        body.blob === "" ? this.#objects.read(body, channel.peer.nodeId) : this.#environments.read(body)
+      ),
       findHead: () => this.#head.found(),
       ...this.#inspection.here,
       ...this.#kept.peerCalls(),
