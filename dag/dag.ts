@@ -6,6 +6,7 @@ import {
   type DagDefinition, type DagOptions, type DagSchedule, defineDag, dueTimes, paramsOf, type ParamNodes, type Result,
 } from "./graph/dag.ts";
 import { noteDefined, noteUsed } from "./graph/defined.ts";
+import { environmentHere } from "./journal/environment.ts";
 import { keepProgram } from "./journal/programs.ts";
 import { type RunRecord, tickKey } from "./journal/records.ts";
 import { RunJournal } from "./journal/run-journal.ts";
@@ -18,7 +19,7 @@ import { DagRun } from "./run/dag-run.ts";
 import { clusterEngine, Engine, type Journals, knowProgram } from "./run/engine.ts";
 import { LocalRunner } from "./run/local-runner.ts";
 import { runs } from "./run/run-registry.ts";
-import { onTriggers } from "./run/triggered.ts";
+import { type Launched, onTriggers } from "./run/triggered.ts";
 import { retentionOf } from "./graph/run-limits.ts";
 import { sweepRuns } from "./run/retention.ts";
 import { publishStores } from "./stores/define-store.ts";
@@ -81,7 +82,7 @@ export function dag(id: string, options: unknown, body?: unknown): unknown {
 
 /** @internal Also for those who start runs at their times. */
 export async function startRun(
-  definition: Definition, params: object, when = atOnce("manual", new Date(systemClock.now())), engine = clusterEngine(),
+  definition: Launched, params: object, when = atOnce("manual", new Date(systemClock.now())), engine = clusterEngine(),
 ): Promise<DagRun> {
   const run = await runOf(engine, definition, params, when);
   if (engine.journals === undefined) {
@@ -118,12 +119,12 @@ export async function claimRun(definition: Definition, when: Occasion, engine = 
   return run;
 }
 
-async function journalOf(journals: Journals, definition: Definition, summary: RunSummary): Promise<RunJournal> {
+async function journalOf(journals: Journals, definition: Launched, summary: RunSummary): Promise<RunJournal> {
   await journals.holder.begin();
   const { hash, reason } = await keepProgram(definition);
   const record: RunRecord = {
-    ...summary, program: hash, reason, environment: "", retention: retentionOf(definition.options), state: "running", epoch: 1,
-    createdAt: new Date(systemClock.now()),
+    ...summary, program: hash, reason, environment: await environmentHere(), retention: retentionOf(definition.options),
+    state: "running", epoch: 1, createdAt: new Date(systemClock.now()),
   };
   sweepRuns();
   return new RunJournal(journals, record, 0);
@@ -149,7 +150,7 @@ async function runHere(definition: Definition, params: object, now?: Date | stri
 
 async function runOf(
   engine: Engine,
-  { id, options, graph }: Definition,
+  { id, options, graph }: Launched,
   given: object,
   when: Occasion,
 ): Promise<DagRun> {

@@ -31,6 +31,12 @@ export type { TaskInstanceRow } from "./run/rows.ts";
 export type { DagEvent, EventPage } from "./run/event-log.ts";
 export type { ClearWhat, EventsFrom, RunBook, RunDetail, RunFilter, RunRow } from "./run/run-book.ts";
 export type { Reason, Why } from "./run/why.ts";
+export {
+  diff, type Difference, type InputProvenance, provenance, reproduce, type Reproduction, type RunDiff, type RunProvenance,
+  type TaskProvenance,
+} from "./run/provenance.ts";
+export type { RunEnvironment } from "./journal/environment.ts";
+export type { Origin } from "./journal/records.ts";
 export { clear, getRun, mark, resume, type ResumeOptions } from "./run/run-registry.ts";
 export { VirtualClock } from "./run/clock.ts";
 export type { ServedDag, ManualRun } from "./serve/dag-server.ts";

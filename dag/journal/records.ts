@@ -12,6 +12,7 @@
 import type { ObjectPlace } from "../../sdk/index.ts";
 import type { RunEvent } from "../engine/events.ts";
 import type { RunState } from "../engine/states.ts";
+import type { RunEnvironment } from "./environment.ts";
 import type { RunSummary, Told } from "../run/context.ts";
 
 export interface Lease {
@@ -24,7 +25,7 @@ export interface RunRecord extends RunSummary {
   /** The version of its graph; undefined when its code can't be kept, which `reason` says. */
   readonly program: string | undefined;
   readonly reason?: string | undefined;
-  readonly environment: string;
+  readonly environment: RunEnvironment;
   readonly state: RunState;
   /** Milliseconds after its end. */
   readonly retention: { readonly results: number; readonly record: number };
@@ -35,6 +36,9 @@ export interface RunRecord extends RunSummary {
   readonly createdAt: Date;
   readonly endedAt?: Date | undefined;
 }
+
+/** Where a result came from: its task ran, or ran again; or it was found where it was, in its checkpoint, or in the cache. */
+export type Origin = "computed" | "recomputed" | "memory" | "checkpoint" | "cache";
 
 /** A result, without its value. */
 export interface ResultRecord {
@@ -65,6 +69,8 @@ export type Entry =
       readonly told?: readonly Told[] | undefined;
       /** Of an expansion: the lengths of its lists. */
       readonly sizes?: readonly number[] | undefined;
+      /** Of a run that is gone on with: where results of its earlier life were found. */
+      readonly found?: readonly (readonly [key: string, origin: Origin])[] | undefined;
     })
   | {
       readonly type: "said";

@@ -2,7 +2,7 @@
 
 import { keyOf, type Place } from "../engine/plan.ts";
 import type { RunMachine } from "../engine/run-machine.ts";
-import type { ResultRecord } from "../journal/records.ts";
+import type { Origin, ResultRecord } from "../journal/records.ts";
 import type { Draft } from "../graph/draft.ts";
 import type { Graph } from "../graph/graph.ts";
 import { nodesIn } from "../graph/node.ts";
@@ -12,20 +12,36 @@ import type { Runner } from "./runner.ts";
 /** Hears why a checkpoint is of no use. */
 type Tell = (taskId: string, text: string) => void;
 
-/** Computed by this run's own attempt; found where it was; read from its checkpoint; taken from the cache of results. */
-export type Origin = "computed" | "memory" | "checkpoint" | "cache";
-
 export class Results {
   readonly handles = new Map<string, unknown>();
   readonly records = new Map<string, ResultRecord>();
   readonly origins = new Map<string, Origin>();
+  readonly #again = new Set<string>();
+  #found: (readonly [key: string, origin: Origin])[] = [];
 
   made(key: string, handle: unknown, record: ResultRecord | undefined): void {
     if (handle !== undefined) this.handles.set(key, handle);
     else this.handles.delete(key);
     if (record === undefined) this.records.delete(key);
     else this.records.set(key, record);
-    this.origins.set(key, record?.cached === true ? "cache" : "computed");
+    this.origins.set(key, record?.cached === true ? "cache" : this.#again.has(key) ? "recomputed" : "computed");
+  }
+
+  /** They are made again. */
+  isLost(places: readonly Place[]): void {
+    for (const { task, coords } of places) this.#again.add(keyOf(task, coords));
+  }
+
+  /** What was found since it was asked last, for the journal. */
+  takeFound(): readonly (readonly [key: string, origin: Origin])[] {
+    const found = this.#found;
+    this.#found = [];
+    return found;
+  }
+
+  #foundIn(key: string, origin: "memory" | "checkpoint"): void {
+    this.origins.set(key, origin);
+    this.#found.push([key, origin]);
   }
 
   /**
@@ -47,7 +63,7 @@ export class Results {
       const key = keyOf(instance.slot.task, instance.coords);
       if (found[i] !== undefined) {
         this.handles.set(key, found[i]);
-        this.origins.set(key, "memory");
+        this.#foundIn(key, "memory");
       } else (recordOf(instance).checkpoint === undefined ? lost : inStore).add(instance);
     });
     // What they let run is in the journal; what was marked by hand has no result.
@@ -78,7 +94,7 @@ export class Results {
     const { key: file, store } = record.checkpoint!;
     try {
       this.handles.set(key, await runner.load(record));
-      this.origins.set(key, "checkpoint");
+      this.#foundIn(key, "checkpoint");
       return true;
     } catch (error) {
       tell(draft.id, `its checkpoint ${file} in store ${store} is of no use: ${(error as Error).message}`);

@@ -4,7 +4,7 @@
 import type { RunEffect, RunEvent } from "../engine/events.ts";
 import { type Coords, instanceName, keyOf, type Place } from "../engine/plan.ts";
 import { RunMachine } from "../engine/run-machine.ts";
-import { attemptOf } from "../engine/slots.ts";
+import { attemptOf, type Instance } from "../engine/slots.ts";
 import { isOver, isTerminal, type RunState } from "../engine/states.ts";
 import type { Waiting } from "../engine/admission.ts";
 import { type DagRunFailedError, DeadlineError, ObjectLostError } from "../../sdk/index.ts";
@@ -23,7 +23,7 @@ import type { Follower } from "./follower.ts";
 import { lengthOf } from "./inputs.ts";
 import { Resolver } from "./resolver.ts";
 import { sweepAfter } from "./retention.ts";
-import { type Origin, Results } from "./results.ts";
+import { Results } from "./results.ts";
 import { isShown } from "./rows.ts";
 import { failureOf, RunMovedError } from "./run-failure.ts";
 import { watchLimits } from "./run-limits.ts";
@@ -33,7 +33,7 @@ import { type Attempt, type Ended, endedAttempt } from "./runner.ts";
 import { startTriggered } from "./triggered.ts";
 
 /** What the journal keeps with an event. */
-type Extra = Partial<Pick<Extract<Entry, { type: "succeeded" }>, "result" | "error" | "told" | "sizes">>;
+type Extra = Partial<Pick<Extract<Entry, { type: "succeeded" }>, "result" | "error" | "told" | "sizes" | "found">>;
 
 /** Attempts of a task that the cluster is asked about. */
 const EXPLAINED = 3;
@@ -97,7 +97,7 @@ export class RunShell {
     if (this.#journal !== undefined && !(await this.#journal.reopen())) throw new RunMovedError(this.id);
     this.#open();
     this.voice.log.reopen();
-    this.step(event);
+    this.#goAgain(event);
     // The call is answered when what it asked for is kept.
     await this.#journal?.flushed();
   }
@@ -157,6 +157,8 @@ export class RunShell {
       if (isOver(this.state)) this.#open();
       this.voice.log.reopen();
     }
+    if (entry.type === "resumed") this.results.isLost(entry.lost);
+    for (const [key, origin] of entry.found ?? []) this.results.origins.set(key, origin);
     if ("task" in entry) {
       const key = keyOf(entry.task, entry.coords);
       this.#tellUser(this.graph.tasks[entry.task], entry.coords, entry.told ?? [], entry.at);
@@ -176,12 +178,34 @@ export class RunShell {
   async goOn(): Promise<void> {
     const lost = await this.recover();
     this.#limit(this.startedTime?.getTime() ?? this.engine.clock.now());
-    this.step({ type: "resumed", anew: false, lost, at: this.engine.clock.now() });
+    this.#goAgain({ type: "resumed", anew: false, lost, at: this.engine.clock.now() });
   }
 
-  /** Where each result of an earlier life came from, by task and place. */
-  origins(): ReadonlyMap<string, Origin> {
-    return this.results.origins;
+  #goAgain(event: RunEvent): void {
+    if (event.type === "resumed") this.results.isLost(event.lost);
+    if (event.type === "cleared") this.results.isLost(event.instances ?? []);
+    const found = this.results.takeFound();
+    this.step(event, found.length === 0 ? undefined : { found });
+  }
+
+  /** @internal */
+  get drafts(): readonly Draft[] {
+    return this.graph.tasks;
+  }
+
+  /** @internal Of a task, or of all, in the order of the graph. */
+  instances(task?: number): Instance[] {
+    const slots = [...this.machine.slots()].filter((slot) => (task === undefined ? this.#isTask(slot.task) : slot.task === task));
+    return slots.sort((a, b) => a.task - b.task).flatMap(({ instances = [] }) => instances);
+  }
+
+  #isTask(task: number): boolean {
+    return isShown(this.machine, this.graph.tasks[task].kind, task);
+  }
+
+  /** @internal What there is to know of its results. */
+  get outputs(): Pick<Results, "records" | "origins"> {
+    return this.results;
   }
 
   protected async recover(only?: ReadonlySet<number>): Promise<readonly Place[]> {

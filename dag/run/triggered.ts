@@ -9,8 +9,15 @@ import type { Engine } from "./engine.ts";
 import type { Attempt, Ended } from "./runner.ts";
 
 type Definition = DagDefinition<object, unknown>;
-type Launch = (definition: Definition, params: object, when: Occasion, engine: Engine) => Promise<DagRun>;
+/** What a run needs of a graph. */
+export type Launched = Pick<Definition, "id" | "graph" | "options">;
+type Launch = (definition: Launched, params: object, when: Occasion, engine: Engine) => Promise<DagRun>;
 let launch: Launch | undefined;
+
+/** A run of a graph, made by what knows how. */
+export function launchRun(definition: Launched, params: object, when: Occasion, engine: Engine): Promise<DagRun> {
+  return launch!(definition, params, when, engine);
+}
 
 /** Set by what knows how runs are made. */
 export function onTriggers(how: Launch): void {

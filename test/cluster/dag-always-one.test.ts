@@ -1,0 +1,91 @@
+// However many serve a graph, and whichever of them die: a time has one run, and a task of it one result.
+// TROUPE_DAG_TICKS=1000 for the long run.
+
+import { init, kv, list, shutdown } from "troupe";
+import { dag, every, serveDags, task } from "troupe/dag";
+import { afterAll, beforeAll, expect, test } from "vitest";
+
+const TICKS = Number(process.env.TROUPE_DAG_TICKS ?? 40);
+const TASKS = 20;
+const EVERY_MS = 300;
+const KILL_MS = 2500;
+
+beforeAll(() => init({ numCpus: 2 }));
+afterAll(() => shutdown());
+
+interface Entry {
+  readonly type: string;
+  readonly task?: number;
+  readonly coords?: readonly number[];
+  readonly lost?: readonly { readonly task: number; readonly coords: readonly number[] }[];
+}
+
+async function scanned<T>(prefix: string): Promise<[string, T][]> {
+  const found: [string, T][] = [];
+  for await (const entry of kv.scan<T>(prefix)) found.push(entry);
+  return found;
+}
+
+/** Results of each task that the journal of a run has, beyond those that were said to be lost. */
+async function resultsOf(runId: string): Promise<number[]> {
+  const counts = new Map<string, number>();
+  const add = (key: string, by: number): unknown => counts.set(key, (counts.get(key) ?? 0) + by);
+  for (const [, text] of await scanned<string>(`dag/journal/${runId}/`)) {
+    for (const { type, task, coords, lost = [] } of JSON.parse(text) as Entry[]) {
+      if (type === "succeeded") add(`${task}:${coords}`, 1);
+      for (const one of lost) add(`${one.task}:${one.coords}`, -1);
+    }
+  }
+  return [...counts.values()];
+}
+
+test("a time has one run and each task one result, while services are killed at random", async () => {
+  const start = Date.now() + 1000;
+  const step = task("step", (value: number) => value + 1, { numCpus: 0.25 });
+  const graph = dag("always-one", {
+    schedule: every(EVERY_MS), startDate: new Date(start), endDate: new Date(start + (TICKS - 1) * EVERY_MS), catchup: true,
+  }, () => {
+    let node = step(0);
+    for (let i = 1; i < TASKS; i += 1) node = step(node);
+    return node;
+  });
+  const services = await Promise.all(["one", "two"].map((name) => serveDags({ dags: [graph] }, { name })));
+  const claimed = (): Promise<[string, string][]> => scanned<string>("dag/tick/always-one/");
+  const isOpen = async (): Promise<boolean> => (await claimed()).length < TICKS || (await scanned("dag/lease/")).length > 0;
+  let kills = 0;
+  const random = seeded(7);
+  const killer = setInterval(() => {
+    void list.actors({ filters: { className: "DagHost", state: "ALIVE" } }).then((hosts) => {
+      const host = hosts[Math.floor(random() * hosts.length)];
+      if (host === undefined || random() < 0.2) return;
+      process.kill(host.pid, "SIGKILL");
+      kills += 1;
+    }).catch(() => {});
+  }, KILL_MS);
+  try {
+    const deadline = start + TICKS * EVERY_MS * 8 + 120_000;
+    while (await isOpen()) {
+      if (Date.now() > deadline) throw new Error(`open: ${(await claimed()).length} times, ${JSON.stringify(await scanned("dag/lease/"))}`);
+      await new Promise((resolve) => setTimeout(resolve, 500));
+    }
+  } finally {
+    clearInterval(killer);
+    await Promise.all(services.map((service) => service.stop().catch(() => {})));
+  }
+  const times = await claimed();
+  expect(times).toHaveLength(TICKS);
+  expect(new Set(times.map(([, runId]) => runId)).size).toBe(TICKS);
+  const records = await scanned<{ dagId: string; id: string; state: string; logicalDate: Date }>("dag/run/");
+  expect(new Set(records.map(({ 1: { logicalDate } }) => logicalDate.getTime())).size).toBe(TICKS);
+  expect(records.map(([, { state }]) => state)).toEqual(Array.from({ length: TICKS }, () => "success"));
+  for (const [, runId] of times) expect(await resultsOf(runId)).toEqual(Array.from({ length: TASKS }, () => 1));
+  expect(kills).toBeGreaterThan(0);
+}, 1_800_000);
+
+function seeded(state: number): () => number {
+  let next = state;
+  return () => {
+    next = (next * 1_103_515_245 + 12_345) % 2_147_483_648;
+    return next / 2_147_483_648;
+  };
+}
