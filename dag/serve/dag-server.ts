@@ -51,7 +51,12 @@ interface Entry {
   runs: DagRun[];
   /** Of a continuous graph: settles when none of its runs is under way, so that there is one at a time. */
   loop: Promise<void>;
+  /** Settles when the runs that were due are made. */
+  firing: Promise<void>;
 }
+
+/** After runs could not be made. */
+const AGAIN_MS = 1000;
 
 /** Runs of a graph that are kept to be looked at. */
 const RUNS_KEPT = 100;
@@ -82,6 +87,7 @@ export class DagServer {
         timer: undefined,
         active: 0,
         runs: known?.runs ?? [],
+        firing: known?.firing ?? Promise.resolve(),
         loop: known?.loop ?? Promise.resolve(),
       };
       this.#entries.set(definition.id, entry);
@@ -179,7 +185,16 @@ export class DagServer {
     entry.timer = this.#parts.clock.at(next.getTime(), () => void this.#fire(entry));
   }
 
-  async #fire(entry: Entry): Promise<void> {
+  /** Makes the runs that are due: one time after the other, so that whoever goes on from the last one has missed none. */
+  #fire(entry: Entry): Promise<void> {
+    entry.firing = entry.firing.then(() => this.#fireNow(entry)).catch((error: unknown) => {
+      process.emitWarning(`runs of ${entry.definition.id} that are due can't be made: ${String(error)}`);
+      entry.timer = this.#parts.clock.at(this.#parts.clock.now() + AGAIN_MS, () => void this.#on(entry));
+    });
+    return entry.firing;
+  }
+
+  async #fireNow(entry: Entry): Promise<void> {
     const { schedule } = entry;
     if (this.#stopped || entry.paused || schedule === undefined) return;
     const { clock, ticks } = this.#parts;
@@ -204,8 +219,7 @@ export class DagServer {
       schedule.runEnded();
       return this.#fire(entry);
     };
-    this.#watch(entry, run).done().then(next, next)
-      .catch((error: unknown) => process.emitWarning(`the next runs of ${id} can't be made: ${String(error)}`));
+    void this.#watch(entry, run).done().then(next, next);
     return true;
   }
 

@@ -112,8 +112,8 @@ function nextByRealHours(pattern: Cron, zone: Zone, date: Date): Date | undefine
   return new Date(date.getTime() + next - wall);
 }
 
-/** Every so many milliseconds, counted from `start`; without it from the epoch. */
-export function every(ms: number, start: Date = new Date(0)): Timetable {
+/** Every so many milliseconds, counted from `start`; without it from the start date of the graph, else from the epoch. */
+export function every(ms: number, start?: Date): Timetable {
   if (!Number.isSafeInteger(ms) || ms < 1) {
     throw new InvalidArgumentError(`every: milliseconds must be a whole number of 1 or more, not ${ms}`);
   }
@@ -122,9 +122,10 @@ export function every(ms: number, start: Date = new Date(0)): Timetable {
 
 export class IntervalTimetable implements Timetable {
   readonly ms: number;
-  readonly start: Date;
+  /** Default the start date of the graph, else the epoch. */
+  readonly start: Date | undefined;
 
-  constructor(ms: number, start: Date) {
+  constructor(ms: number, start: Date | undefined) {
     this.ms = ms;
     this.start = start;
   }
@@ -134,7 +135,7 @@ export class IntervalTimetable implements Timetable {
   }
 
   next(date: Date): Date {
-    const first = this.start.getTime();
+    const first = this.start?.getTime() ?? 0;
     return new Date(Math.max(first, first + (Math.floor((date.getTime() - first) / this.ms) + 1) * this.ms));
   }
 }
@@ -159,6 +160,7 @@ export class OnceTimetable implements Timetable {
 
 /** What a schedule without assets comes to; undefined for graphs that only run by hand. */
 export function timetableOf(schedule: string | Timetable, startDate: Date | undefined, timezone?: string): Timetable {
+  if (schedule instanceof IntervalTimetable) return new IntervalTimetable(schedule.ms, schedule.start ?? startDate);
   if (typeof schedule !== "string") {
     if (typeof schedule?.next === "function") return schedule;
     throw new InvalidArgumentError("a schedule is a cron expression, a preset, every(ms), assets, or an object with next(after)");

@@ -5,7 +5,7 @@ import { init, kv, list, shutdown } from "troupe";
 import { dag, every, serveDags, task } from "troupe/dag";
 import { afterAll, beforeAll, expect, test } from "vitest";
 
-const TICKS = Number(process.env.TROUPE_DAG_TICKS ?? 40);
+const TICKS = Number(process.env.TROUPE_DAG_TICKS ?? 60);
 const TASKS = 20;
 const EVERY_MS = 300;
 const KILL_MS = 2500;
@@ -65,7 +65,9 @@ test("a time has one run and each task one result, while services are killed at 
   try {
     const deadline = start + TICKS * EVERY_MS * 8 + 120_000;
     while (await isOpen()) {
-      if (Date.now() > deadline) throw new Error(`open: ${(await claimed()).length} times, ${JSON.stringify(await scanned("dag/lease/"))}`);
+      if (Date.now() > deadline) {
+        throw new Error(`open: ${(await claimed()).length} times, ${JSON.stringify(await scanned("dag/lease/"))}`);
+      }
       await new Promise((resolve) => setTimeout(resolve, 500));
     }
   } finally {
