@@ -96,7 +96,9 @@ test("8. callbacks of users are called, all of them", async () => {
   const note = (name: string) => (): void => void called.push(name);
   const once = task("once", () => {
     if (ctx().attempt === 0) throw new Error("again");
-  }, { retries: 1, retryDelayMs: 1, onRetry: note("retry"), onSuccess: [note("one"), note("two")], checkpoint: store("provider") });
+  }, {
+    retries: 1, retryDelayMs: 1, onRetry: note("retry"), onSuccess: [note("one"), note("two")], checkpoint: store("provider"),
+  });
   const run = await dag("calls", { onSuccess: note("run") }, () => once()).run();
   await run.done();
   await expect.poll(() => [...called].sort()).toEqual(["one", "retry", "run", "two"]);
