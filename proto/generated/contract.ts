@@ -777,6 +777,7 @@ export interface KeptObject {
   readonly lifetimes: readonly Lifetime[];
   readonly replicas: number;
   readonly homes: readonly string[];
+  readonly name: string;
 }
 export const KeptObject = v1.KeptObject as Codec<KeptObject>;
 

@@ -10613,6 +10613,7 @@ this.value = $undefined;
 this.lifetimes = [];
 this.replicas = 0;
 this.homes = [];
+this.name = "";
 };
 KeptObject.encode = function (message, writer, _depth) {
 if (!writer)
@@ -10633,6 +10634,8 @@ writer.uint32(32).uint32(message.replicas);
 if (message.homes != null && message.homes.length)
 for (let i = 0; i < message.homes.length; ++i)
 writer.uint32(42).string(message.homes[i]);
+if (message.name != null && $Object.hasOwnProperty.call(message, "name") && message.name !== "")
+writer.uint32(50).string(message.name);
 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
 for (let i = 0; i < message.$unknowns.length; ++i)
 writer.raw(message.$unknowns[i]);
@@ -10700,6 +10703,15 @@ break;
 if (!(message.homes && message.homes.length))
 message.homes = [];
 message.homes.push(reader.stringVerify());
+continue;
+}
+case 6: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.name = value;
+else
+message.name = "";
 continue;
 }
 }

@@ -44,7 +44,7 @@ interface Kept {
   readonly codes: NonNullable<KeptObject["value"]>["codes"];
   /** Milliseconds since 1970. */
   readonly createdAt: number;
-  /** Its name, if it was given one here. */
+  /** For people: the head knows all its names. */
   name: string;
 }
 
@@ -146,11 +146,11 @@ export class KeptObjects {
     const { nodeId, head } = this.#parts;
     if (name !== "") await head().ask("nameObject", { name, namespace, object: objects[0].object }, "done");
     const kept = new Map<string, KeptObject>();
-    const byNode = groupByNode(objects, nodeId);
+    const byNode = groupByNode(objects.map((one, index) => ({ ...one, name: index === 0 ? name : "" })), nodeId);
     try {
       await Promise.all([...byNode].map(async ([node, some]) => {
         const there = node === nodeId ? this.#keepAllHere(some) : this.#reaching(node, async () => {
-          return (await this.#ask(node, COPY_TIMEOUT_MS)("keepObjects", { objects: some, name }, "kept")).objects;
+          return (await this.#ask(node, COPY_TIMEOUT_MS)("keepObjects", { objects: some }, "kept")).objects;
         });
         for (const one of await there) kept.set(idOf(one.object), one);
       }));
@@ -158,8 +158,6 @@ export class KeptObjects {
       if (name !== "") await head().ask("unname", { objects: objects.map((one) => one.object as HeldRef) }, "done");
       throw error;
     }
-    const named = this.#book.find(idOf(objects[0]?.object));
-    if (named !== undefined && name !== "") named.name = name;
     return { kept: { objects: objects.map((one) => kept.get(idOf(one.object)) as KeptObject) } };
   }
 
@@ -169,7 +167,7 @@ export class KeptObjects {
     return kept.map((one) => this.#told(one));
   }
 
-  async #keepHere({ object, value, lifetimes, replicas, homes }: KeptObject): Promise<Kept> {
+  async #keepHere({ object, value, lifetimes, replicas, homes, name: given }: KeptObject): Promise<Kept> {
     const id = idOf(object);
     for (const { id: scope, isScope, name } of lifetimes) if (isScope) await this.#mustLive(scope, name);
     await Promise.all((value?.codes ?? []).map((code) => this.#parts.hold(code)));
@@ -180,6 +178,7 @@ export class KeptObjects {
       // A repeat was quicker.
       if (kept.stored !== stored && value?.stored === undefined) this.#free(stored);
     }
+    if (given !== "") kept.name = given;
     for (const lifetime of lifetimes) this.#live(kept, lifetime);
     const { peers, nodeId } = this.#parts;
     const living = homes.filter((home) => peers.deathOf(home) === undefined);
@@ -236,11 +235,11 @@ export class KeptObjects {
   }
 
   /** As others are told: for how long, and where. */
-  #told({ id, object, stored, codes }: Kept): KeptObject {
+  #told({ id, object, stored, codes, name }: Kept): KeptObject {
     const now = this.#parts.clock.now();
     const lifetimes = this.#book.lifetimesOf(id).map((one) => wireLifetime(one, now));
     const value = { stored, codes, lifetime: lifetimes[0]?.id ?? id } as KeptObject["value"];
-    return { object, value, lifetimes, replicas: this.#replicas.wantedOf(id), homes: [...this.#replicas.homesOf(id)] };
+    return { object, value, lifetimes, replicas: this.#replicas.wantedOf(id), homes: [...this.#replicas.homesOf(id)], name };
   }
 
   // -- ending ------------------------------------------------------------------------------------------------------
@@ -333,14 +332,15 @@ export class KeptObjects {
   }
 
   /** This node is to keep one, from a home of it. With one it learns who else has. */
-  async #copy({ object, value, lifetimes, replicas, homes }: KeptObject): Promise<KeptObject> {
+  async #copy(kept: KeptObject): Promise<KeptObject> {
     const { objects, nodeId } = this.#parts;
+    const { object, value, lifetimes, homes } = kept;
     const id = idOf(object);
     const isOver = [id, ...lifetimes.map((one) => one.id)].some((one) => this.#book.hasEnded(one));
     if (isOver) throw freedError(id, "it was freed");
     const known = this.#book.find(id);
     const stored = known?.stored ?? await objects.replicate(value?.stored as Stored);
-    const copy = { object, value: { codes: [], ...value, value: undefined, stored } as never, lifetimes, replicas, homes };
+    const copy = { ...kept, value: { codes: [], ...value, value: undefined, stored } as never };
     try {
       return this.#told(await this.#keepHere({ ...copy, homes: homes.filter((home) => home !== nodeId) }));
     } catch (error) {

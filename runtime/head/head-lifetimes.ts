@@ -95,7 +95,7 @@ export class HeadLifetimes {
     const key = keyOf(NAMES, namespace, name);
     return this.#change(async () => {
       const holder = this.#names.get(key);
-      if (holder !== undefined && !isSame(holder, object as HeldRef)) {
+      if (holder !== undefined && idOf(holder) !== idOf(object as HeldRef)) {
         const text = `an object named "${name}" is there already in namespace "${namespace}": free it first, or use another name`;
         throw new NameTakenError(text, { name, namespace });
       }
@@ -114,7 +114,8 @@ export class HeadLifetimes {
   /** Their names are free again. */
   #unname({ objects }: Unname): Promise<AnswerBody> {
     return this.#change(async () => {
-      const gone = [...this.#names].filter(([, held]) => objects.some((one) => isSame(one, held))).map(([key]) => key);
+      const ids = new Set(objects.map(idOf));
+      const gone = [...this.#names].filter(([, held]) => ids.has(idOf(held))).map(([key]) => key);
       if (gone.length > 0) await this.#write(...gone.map((key): StoreChange => ({ kind: "delete", key })));
       for (const key of gone) this.#names.delete(key);
       return { done: {} };
@@ -172,6 +173,6 @@ function keyOf(kind: string, namespace: string, name: string): string {
   throw new InvalidArgumentError(`a name and its namespace have at most ${NAME_BYTES - 50} bytes: "${name.slice(0, 40)}…"`);
 }
 
-function isSame(one: HeldRef, other: HeldRef): boolean {
-  return one.owner === other.owner && one.object === other.object;
+function idOf({ owner, object }: HeldRef): string {
+  return `${owner}.${object}`;
 }

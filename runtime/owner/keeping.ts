@@ -3,7 +3,7 @@
 // A lifetime is a scope, or the object's own. What is inside a value is kept with it. Owners and borrowers go on as they are:
 // whoever finds that an owner is gone, or knows an object no more, asks the agents, so a ref need not tell that it is kept.
 
-import { failureOf, InvalidArgumentError, ObjectFreedError, ObjectLostError } from "../errors.ts";
+import { failureOf, InvalidArgumentError, NotFoundError, ObjectFreedError, ObjectLostError } from "../errors.ts";
 import type { Draft, Failure, HeldRef, KeptObject, Lifetime, ObjectsEnded } from "../transport/index.ts";
 import { heldRef } from "./borrowing.ts";
 import { Lifetimes } from "./lifetimes.ts";
@@ -147,6 +147,9 @@ export class Keeping {
 
   /** Whatever their state is. From now on they can be named to agents. */
   async free(refs: readonly ObjectRef[]): Promise<void> {
+    this.#session.checkAlive();
+    const ended = refs.find(({ entry }) => entry.session !== this.#session);
+    if (ended !== undefined) throw new NotFoundError(`free: the session that ${ended.id} belongs to has ended`);
     const objects = refs.map((ref) => heldRef(this.#session.borrowing.share(ref)));
     for (let from = 0; from < objects.length; from += ASKED_MAX) {
       await this.#session.ask("endObjects", { objects: objects.slice(from, from + ASKED_MAX) }, "done", KEEP_TIMEOUT_MS);

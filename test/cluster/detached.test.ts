@@ -78,10 +78,13 @@ describe("on two nodes", () => {
     const made = remote((bytes: number) => new Uint8Array(bytes).fill(3), { resources: { far: 1 } }).remote(2 * MIB);
     await made.detach({ name: "made" });
     await made.detach({ name: "also made" });
+    expect((await list.objects({ filters: { id: made.id } }))[0].name).toBe("also made");
     const ids = [ref.id, made.id];
     await shutdown();
     await cluster.connect();
     expect(await objectsLeft()).toBe(2);
+    await expect(free(ref)).rejects.toThrow(NotFoundError);
+    await expect(ref.detach()).rejects.toThrow(NotFoundError);
     const found = await getObject<Uint8Array>("put");
     const other = await getObject<Uint8Array>("made");
     expect([found.id, other.id]).toEqual(ids);
