@@ -1,6 +1,9 @@
 // sql, listFiles and loadFile: tables in, tables out, with every type; files of each format from each kind of store.
 
+import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
@@ -153,6 +156,15 @@ describe("files", () => {
     expect(direct).toEqual([csv.length]);
   });
 
+  test("of a web server are loaded", async () => {
+    const server = createServer((request, response) => void response.writeHead(request.url === "/d/a.csv" ? 200 : 404).end(csv));
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    defineStore("web", { http: `http://127.0.0.1:${(server.address() as AddressInfo).port}/d` });
+    expect(rowsOf(await query(() => loadFile({ store: "web", key: "a.csv", columns: ["name", "n"] })))).toEqual(rows);
+    expect(await reason(() => loadFile({ store: "web", key: "b.csv" }))).toMatch(/store web has no file b.csv/);
+    await new Promise((resolve) => server.close(resolve));
+  });
+
   test("of the machine are loaded by their path, columns by name; what can't be told is said", async () => {
     const path = join(folder, "plain.csv");
     writeFileSync(path, csv);
@@ -172,4 +184,18 @@ test("variables change one after the other, here without a cluster", async () =>
   const read = task("read", () => count.get());
   const run = await dag("counts", () => read().after(add.expand({ n: Array.from({ length: 20 }, (_, i) => i) }))).test();
   expect(await run.result()).toBe(190);
+});
+
+test("a package that is missing is named, and how to get it", () => {
+  const hooks = `export async function resolve(specifier, context, next) {
+    if (specifier !== "@duckdb/node-api") return next(specifier, context);
+    throw Object.assign(new Error("Cannot find package"), { code: "ERR_MODULE_NOT_FOUND" });
+  }`;
+  const program = `import { register } from "node:module";
+    register("data:text/javascript," + encodeURIComponent(${JSON.stringify(hooks)}));
+    const { dag, sql } = await import(${JSON.stringify(new URL("../../dist/dag/index.js", import.meta.url).href)});
+    const run = await dag("q", () => sql()\`select 1\`).test();
+    console.log((await run.tasks())[0].reason);`;
+  const { stdout, stderr } = spawnSync(process.execPath, ["--input-type=module", "-e", program], { encoding: "utf8" });
+  expect(stdout.trim(), stderr).toBe("sql and loadFile need the package @duckdb/node-api: npm install @duckdb/node-api");
 });
