@@ -19,7 +19,8 @@ const where = remote(() => getRuntimeContext().nodeId, there);
 const rows = table.remote(100_000);
 const sums = running.remote(rows);
 const unique = once.remote(100_000);
-await wait([sums, unique], { numReturns: 2 });
+// Made, and left where they are: without fetchLocal they would be brought here.
+await wait([sums, unique], { numReturns: 2, fetchLocal: false });
 // Only the result is held: what it was made from is not kept, but how to make it is.
 rows.release();
 const mine = await put(new Float64Array(100_000));

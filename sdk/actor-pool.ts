@@ -51,7 +51,7 @@ export class ActorPool<A extends object> {
       return found;
     } catch (error) {
       // Also when only the wait for it is over.
-      wait([result]).then(ended, ended);
+      wait([result], { fetchLocal: false }).then(ended, ended);
       throw error;
     }
   }
