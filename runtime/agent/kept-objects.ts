@@ -5,7 +5,7 @@
 // knows scopes and names alone. Of an object with replicas the first of its homes sees to it that there are enough.
 
 import { KeptBook, type Lifetime, Replicas, type CopyOrder } from "../core/index.ts";
-import { NotFoundError, ObjectFreedError, ObjectLostError } from "../errors.ts";
+import { NameTakenError, NotFoundError, ObjectFreedError, ObjectLostError } from "../errors.ts";
 import type { Clock } from "../seams.ts";
 import type {
   AnswerBody, AnswerName, AnswerOf, CallHandlers, Caller, CallName, CallOf, Draft, EndObjects, FindKept, HeldRef, KeepObjects,
@@ -18,6 +18,8 @@ import type { Peers } from "./peers.ts";
 import { reaching } from "./transfers.ts";
 
 const ASK_TIMEOUT_MS = 30_000;
+/** Who has named an object keeps it well within this time. */
+const LOOK_AGAIN_MS = 1000;
 /** Objects that one message says are over. */
 const TOLD_MAX = 10_000;
 /** Copies are made of objects of any size. */
@@ -144,7 +146,7 @@ export class KeptObjects {
   /** Each where it lies; what lies nowhere, here. */
   async #keep({ objects, name, namespace }: KeepObjects): Promise<AnswerBody> {
     const { nodeId, head } = this.#parts;
-    if (name !== "") await head().ask("nameObject", { name, namespace, object: objects[0].object }, "done");
+    if (name !== "") await this.#claim(name, namespace, objects[0].object as HeldRef);
     const kept = new Map<string, KeptObject>();
     const byNode = groupByNode(objects.map((one, index) => ({ ...one, name: index === 0 ? name : "" })), nodeId);
     try {
@@ -159,6 +161,30 @@ export class KeptObjects {
       throw error;
     }
     return { kept: { objects: objects.map((one) => kept.get(idOf(one.object)) as KeptObject) } };
+  }
+
+  /** A name whose object went with its node, or with all nodes, is free again. */
+  async #claim(name: string, namespace: string, object: HeldRef): Promise<void> {
+    const claim = () => this.#parts.head().ask("nameObject", { name, namespace, object }, "done");
+    try {
+      await claim();
+    } catch (error) {
+      if (!(error instanceof NameTakenError)) throw error;
+      const held = await this.#parts.head().ask("findNamed", { name, namespace }, "held");
+      if (!(await this.#isNowhere(held))) throw error;
+      await this.#parts.head().ask("unname", { objects: [held] }, "done");
+      await claim();
+    }
+  }
+
+  /** Looked for twice: one that was just named may be on its way to be kept. */
+  async #isNowhere(object: HeldRef): Promise<boolean> {
+    for (let looks = 0; looks < 2; looks += 1) {
+      if (looks > 0) await new Promise<void>((resolve) => void this.#parts.clock.after(LOOK_AGAIN_MS, resolve));
+      const { kept } = (await this.#find({ objects: [object] })) as { kept: { objects: readonly Draft<KeptObject>[] } };
+      if (kept.objects[0].value !== undefined) return false;
+    }
+    return true;
   }
 
   async #keepAllHere(objects: readonly KeptObject[]): Promise<KeptObject[]> {
@@ -216,7 +242,7 @@ export class KeptObjects {
 
   // -- finding -----------------------------------------------------------------------------------------------------
 
-  async #find({ objects }: FindKept): Promise<AnswerBody> {
+  async #find({ objects }: Pick<FindKept, "objects">): Promise<AnswerBody> {
     const answers = [this.#findHere(objects), ...await this.#others((ask) => ask("findKept", { objects, here: true }, "kept"))];
     const found = objects.map((_one, index) => {
       const there = answers.map((answer) => ("objects" in answer ? answer.objects : answer)[index]);

@@ -237,7 +237,7 @@ test("with replicas it outlives nodes, and each that is lost is replaced", { tim
   await nothingLeft();
 });
 
-test("without replicas it goes with its node, and says so; its name can be freed", async () => {
+test("without replicas it goes with its node, and says so; its name can be given again", async () => {
   await using cluster = await testCluster({ head: { numCpus: 1 }, nodes: [{ numCpus: 1, resources: { far: 1 } }] });
   await cluster.connect();
   const ref = remote(pattern, { resources: { far: 1 } }).remote(2 * MIB);
@@ -247,7 +247,12 @@ test("without replicas it goes with its node, and says so; its name can be freed
   await expect(get(ref)).rejects.toThrow(ObjectLostError);
   const found = await getObject("lost");
   await expect(get(found)).rejects.toThrow(ObjectLostError);
+  const other = await put("other");
+  await other.detach({ name: "lost" });
+  expect(await get(await getObject("lost"))).toBe("other");
   await free(found);
+  expect((await getObject("lost")).id).toBe(other.id);
+  await free(other);
   await expect(getObject("lost")).rejects.toThrow(NotFoundError);
 });
 
