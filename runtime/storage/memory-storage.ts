@@ -1,4 +1,5 @@
-// A store that lives as long as its process: for private clusters, which nobody outlives.
+// A store that lives as long as its process: for private clusters, which nobody outlives, and for simulated heads, which it
+// outlives.
 
 import { type Entry, fenced, type Outcome, type Range, type Storage, type StoreChange } from "./storage.ts";
 
@@ -7,12 +8,16 @@ const bytesOf = (text: string): string => Buffer.from(text).toString("latin1");
 const textOf = (bytes: string): string => Buffer.from(bytes, "latin1").toString();
 
 export class MemoryStorage implements Storage {
-  readonly lasting = false;
+  readonly lasting: boolean;
   readonly folder = "";
   readonly #values = new Map<string, Uint8Array>();
   /** Sorted. */
   readonly #keys: string[] = [];
   #epoch = 0;
+
+  constructor({ lasting = false } = {}) {
+    this.lasting = lasting;
+  }
 
   async open(): Promise<number> {
     this.#epoch += 1;

@@ -143,6 +143,31 @@ describe("a simulated cluster", () => {
     expect(aSecond("timer", "driver")).toBeLessThan(0.03);
   });
 
+  test("outlives its heads, whenever they die", async () => {
+    for (const seed of SEEDS.slice(0, 25)) {
+      const { value } = await simulate({ seed, nodes: NODES }, async (sim) => {
+        const heads = (async () => {
+          for (let death = 0; death < 3; death += 1) {
+            await sim.sleep((seed * (death + 7) * 13) % 200);
+            sim.killHead();
+            await sim.sleep((seed * (death + 3) * 29) % 1500);
+            await sim.restartHead();
+          }
+        })();
+        const results = await everything(sim);
+        const group = await sim.placementGroup([{ CPU: 1 }, { CPU: 1 }], { strategy: "STRICT_SPREAD" });
+        await sim.groupReady(group);
+        await heads;
+        await sim.removeGroup(group);
+        return results;
+      });
+      // Which nodes have room is not told without a head: work may stay together.
+      const spread = expect.any(Number);
+      const expected = { chain: 8, nested: 5, far: "node-2", sum: 1_400_000, balances: [10, 7, 12], spread };
+      expect(value, `seed ${seed}`).toEqual(expected);
+    }
+  }, 60_000);
+
   test("tells why work is lost with its node", async () => {
     const { value } = await simulate({ seed: 3, nodes: NODES }, async (sim) => {
       const stuck = sim.remote(() => sim.sleep(100_000), { resources: { far: 1 }, maxRetries: 0 });

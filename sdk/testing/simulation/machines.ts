@@ -36,6 +36,8 @@ export class Machines {
   readonly #world: World;
   readonly #code = new SharedCode();
   readonly #nodes = new Map<string, Node>();
+  readonly #storage = new MemoryStorage({ lasting: true });
+  #head: SimulatedProcess | undefined;
   readonly #clusterId: string;
   readonly #token: string;
 
@@ -49,10 +51,12 @@ export class Machines {
     return [...this.#nodes.keys()];
   }
 
-  /** The head, on the first node. */
+  /** The head, on the first node; a later one goes on over what the one before it kept. */
   async startHead(): Promise<void> {
+    if (this.#head?.alive) return;
     const home = this.#world.begin("head", "node-1");
-    const storage = await OpenStorage.open(new MemoryStorage());
+    this.#head = home;
+    const storage = await OpenStorage.open(this.#storage);
     const head = new Head({
       storage,
       seams: this.#world.seams(home, NO_CHILDREN), identity: this.#identity("head", home),
@@ -99,6 +103,12 @@ export class Machines {
   /** A worker dies; its agent learns how, as its parent. */
   killWorker(worker: SimulatedProcess): void {
     this.#node(worker.node).kills.get(worker)?.("SIGKILL");
+  }
+
+  killHead(): void {
+    // What is dead writes nothing: its objects live on here, and are fenced.
+    void this.#storage.open();
+    if (this.#head !== undefined) this.#world.kill(this.#head, "kill");
   }
 
   /** A machine loses its power: nobody there can say anything. */

@@ -151,6 +151,16 @@ export class Simulation {
     this.#machines.killWorker(worker);
   }
 
+  /** The head dies alone, and stays dead until it is started again. */
+  killHead(): void {
+    this.#machines.killHead();
+  }
+
+  /** Over what the one before it kept. Nothing happens while there is one. */
+  restartHead(): Promise<void> {
+    return this.#machines.startHead();
+  }
+
   /** All of its processes are gone at once. */
   killNode(id: string): void {
     this.#machines.killNode(id);
