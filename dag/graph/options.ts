@@ -25,10 +25,18 @@ export type Callbacks = Callback | readonly Callback[];
 /** Options of the runtime that a graph decides itself are not among them. */
 type RuntimeOptions = Omit<
   TaskOptions,
-  "name" | "numReturns" | "retryExceptions" | "retryDelayMs" | "retryBackoff" | "maxRetryDelayMs" | "timeoutMs" | "signal"
+  | "name" | "numReturns" | "resources" | "signal" | "timeoutMs"
+  | "retryExceptions" | "retryDelayMs" | "retryBackoff" | "maxRetryDelayMs"
 >;
 
+/** `inputs`: the arguments, by place and by name. */
+export type Sizing = (inputs: Readonly<Record<string | number, never>>) => (
+  Pick<TaskOptions, "numCpus" | "numGpus" | "memory" | "resources" | "labelSelector">
+);
+
 export interface DagTaskOptions extends RuntimeOptions {
+  /** Custom resources by name; or what it needs, by its inputs, asked on the cluster when they are there. */
+  resources?: TaskOptions["resources"] | Sizing;
   /** The id in the graph; default the name it was made with. */
   id?: string | undefined;
   /** Further tries after a failure of its own code. Default 0. */
@@ -92,6 +100,7 @@ const CHECKS: Checks = {
   maxActivePerRun: whole(1), onSuccess: calls, onFailure: calls, onRetry: calls, onSkip: calls, doc: text, outlets: assets,
   checkpoint: (value) => (bool(value) === undefined || object(value) === undefined ? undefined : "true, or a store"),
   cacheKey: (value) => (typeof value === "function" || text(value) === undefined ? undefined : "a text, or a function"),
+  resources: (value) => (typeof value === "function" || object(value) === undefined ? undefined : "an object, or a function"),
   args: (value) => (Array.isArray(value) && value.every((one) => text(one) === undefined) ? undefined : "a list of names"),
 };
 
@@ -102,7 +111,9 @@ export function checkTaskOptions(what: string, options: DagTaskOptions): DagTask
 
 /** What is handed on to the runtime. */
 export function runtimeOptions(options: DagTaskOptions): TaskOptions {
-  const own = Object.entries(options).filter(([name]) => !Object.hasOwn(CHECKS, name));
+  const own = Object.entries(options).filter(([name, value]) => (
+    !Object.hasOwn(CHECKS, name) || (name === "resources" && typeof value === "object")
+  ));
   const selector = options.queue === undefined ? {} : { labelSelector: { ...options.labelSelector, queue: options.queue } };
   return { ...Object.fromEntries(own), ...selector };
 }

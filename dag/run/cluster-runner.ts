@@ -2,7 +2,7 @@
 
 import {
   cancel, digestOf, explain, findObjects, get, getRuntimeContext, InvalidArgumentError, isClusterPrivate, type ObjectRef,
-  placeOfRef, put, remote, type RemoteFunction,
+  placeOfRef, put, remote, type RemoteFunction, type TaskOptions,
 } from "../../sdk/index.ts";
 import type { Draft } from "../graph/draft.ts";
 import { runtimeOptions } from "../graph/options.ts";
@@ -14,6 +14,7 @@ import { KeptAttempt, keepingOf } from "./kept-attempt.ts";
 import { filterOutput } from "./secrets.ts";
 import { scopeOf } from "./run-scope.ts";
 import { type Attempt, type Ended, endedAttempt, lengthOfValue, type Runner } from "./runner.ts";
+import { afterSizing, sizeOf } from "./sizing.ts";
 
 type Where = { readonly nodeId: string; readonly workerPid: number };
 /** What the worker tells of a result; the rest of its record is known to who started the task. */
@@ -64,6 +65,10 @@ function sent(input: unknown): readonly [input: unknown, refs: readonly ObjectRe
   return [found, [...places.keys()] as ObjectRef<unknown>[]];
 }
 
+function failedBy({ options: { retryOn } }: Draft, error: unknown): Ended {
+  return { report: { outcome: "error", error, final: !retriable(error, retryOn), told: [] } };
+}
+
 /** A value that is made of others, as one of its own. */
 const heldThere = remote(async (input: unknown, ...values: unknown[]) => evaluate(input, placeIn(values)));
 
@@ -73,9 +78,17 @@ export class ClusterRunner implements Runner {
   readonly #judges = new WeakMap<object, RemoteFunction<[input: unknown, ...values: unknown[]], Promise<boolean>>>();
 
   start(draft: Draft, order: Order): Attempt {
+    if (typeof draft.options.resources !== "function") return this.#submit(draft, order);
+    const [args, refs] = sent(order.args);
+    const size = sizeOf(draft, args as readonly unknown[], refs);
+    return afterSizing(size, (options) => this.#submit(draft, order, options), (error) => failedBy(draft, error));
+  }
+
+  #submit(draft: Draft, order: Order, size?: TaskOptions): Attempt {
     try {
       const [args, refs] = sent(order.args);
-      const [told, value] = this.#body(draft).remote({ ...order, args: args as readonly unknown[] }, ...refs);
+      const body = size === undefined ? this.#body(draft) : (this.#body(draft).options(size) as Body);
+      const [told, value] = body.remote({ ...order, args: args as readonly unknown[] }, ...refs);
       return {
         ended: this.#ended(draft, told as ObjectRef<Told>, value),
         stop: () => void cancel(told).catch(() => {}),
@@ -92,7 +105,7 @@ export class ClusterRunner implements Runner {
       const result = made && { id: value.id, ...made, locations: [where.nodeId], place: placeOfRef(value) };
       return { report, handle: value, result, ...where };
     } catch (error) {
-      return { report: { outcome: "error", error, final: !retriable(error, draft.options.retryOn), told: [] } };
+      return failedBy(draft, error);
     } finally {
       told.release();
     }

@@ -1,6 +1,6 @@
 // Graphs on a real cluster: results stay in the store, workers may die, failures say why.
 
-import { get, init, list, remote, shutdown } from "troupe";
+import { get, getRuntimeContext, init, list, remote, shutdown } from "troupe";
 import { clear, ctx, dag, DagRunFailedError, loop, mark, resume, task } from "troupe/dag";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
@@ -37,6 +37,17 @@ describe("a run on the cluster", () => {
     await expect.poll(told, { timeout: 20_000 }).toMatch(/rare/);
     expect(run.why("add").text).toContain("it waits for rare, which is running");
     await run.cancel();
+  });
+
+  test("what a task needs is asked when its inputs are there", async () => {
+    const rows = task("rows", () => [1, 2, 3]);
+    const held = task("held", (_rows: readonly number[]) => getRuntimeContext().resources, {
+      resources: ({ _rows, 0: first }) => ({ numCpus: (_rows as number[]).length / 2, memory: (first as number[]).length }),
+    });
+    expect(await (await dag("sized", () => held(rows())).run()).result()).toMatchObject({ CPU: 1.5, memory: 3 });
+    const wrong = task("wrong", () => 1, { resources: () => ({ cpus: 1 }) as never });
+    const run = await dag("wrong-size", () => wrong()).run();
+    await expect(run.result()).rejects.toThrow(/task wrong: resources gave .* cpus is not known/);
   });
 
   test("large results are read from the store by what comes after, and never pass through here", async () => {
