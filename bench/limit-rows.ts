@@ -32,6 +32,11 @@ const returnsMany = remote(
 );
 const blocks = remote((ms: number) => delay(ms));
 const depth = remote(async (left: number): Promise<number> => (left === 0 ? 0 : 1 + (await get(depth.remote(left - 1)))));
+const fib = remote(async (n: number): Promise<number> => {
+  if (n < 2) return n;
+  const [one, other] = await get([fib.remote(n - 1), fib.remote(n - 2)]);
+  return one + other;
+});
 const items = remote(function* (count: number) {
   for (let item = 0; item < count; item += 1) yield item;
 });
@@ -123,6 +128,10 @@ export const limitRows: readonly Row[] = [
   once(`${QUEUED}_queued_time`, "s", queuedSeconds),
   once("queued_task_bytes", "bytes", bytesOfQueued),
   once("cancel_100k_queued_s", "s", cancelledSeconds, REPEATS),
+  once("fib_10_by_tasks_ms", "ms", async () => {
+    await get(fib.remote(3));
+    return 1000 * (await seconds(() => get(fib.remote(10))));
+  }, REPEATS),
   once("nested_depth_1000_ms", "ms", async () => 1000 * (await seconds(() => get(depth.remote(DEPTH)))), REPEATS),
   itemRate("stream_items", () => () => readHere(items.remote(ITEMS))),
   itemRate("stream_items_256_ahead", () => () => readHere(items.options({ streamBackpressure: AHEAD }).remote(ITEMS))),

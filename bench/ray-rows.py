@@ -340,6 +340,132 @@ def put_1gib():
     return found
 
 
+# Large amounts: the rows of limit-rows.ts that Ray has, with the same bodies.
+
+LENGTH = 10000
+ITEMS = 10000
+
+
+@ray.remote
+def sum_of_all(*lists):
+    return sum(len(one) for one in lists)
+
+
+@ray.remote(num_returns=3000)
+def returns_many():
+    return [list(range(LENGTH)) for _ in range(3000)]
+
+
+@ray.remote
+def blocks(seconds):
+    time.sleep(seconds)
+
+
+@ray.remote
+def nothing():
+    return None
+
+
+@ray.remote
+def fib(n):
+    return n if n < 2 else sum(ray.get([fib.remote(n - 1), fib.remote(n - 2)]))
+
+
+@ray.remote
+def items(count):
+    for item in range(count):
+        yield item
+
+
+@ray.remote
+class Source:
+    def items(self, count):
+        for item in range(count):
+            yield item
+
+
+def while_blocked(work):
+    taken = [blocks.remote(1000000) for _ in range(os.cpu_count())]
+    time.sleep(0.5)
+    done = work()
+    for ref in taken:
+        ray.cancel(ref, force=True)
+    return done
+
+
+def queued_time():
+    def run():
+        refs = while_blocked(lambda: [nothing.remote() for _ in range(1000000)])
+        ray.get(refs)
+
+    return [timed(run)]
+
+
+def cancel_queued():
+    def once():
+        refs = [nothing.remote() for _ in range(100000)]
+        return timed(lambda: [ray.cancel(ref) for ref in refs])
+
+    return [while_blocked(once)]
+
+
+def args_time():
+    lists = [list(range(LENGTH)) for _ in range(10000)]
+    return [timed(lambda: ray.get(sum_of_all.remote(*lists)))]
+
+
+def get_time():
+    refs = [ray.put(list(range(LENGTH))) for _ in range(10000)]
+    return [timed(lambda: ray.get(refs))]
+
+
+def returns_time():
+    return [timed(lambda: [ray.get(ref) for ref in returns_many.remote()])]
+
+
+def fib_time():
+    ray.get(fib.remote(3))
+    return [timed(lambda: ray.get(fib.remote(10))) * 1000]
+
+
+def item_rate(stream):
+    def read():
+        for ref in stream():
+            ray.get(ref)
+
+    return lambda: [ITEMS / timed(read) for _ in range(3)]
+
+
+def actor_items():
+    source = Source.remote()
+    ahead = source.items.options(num_returns="streaming", _generator_backpressure_num_objects=16)
+    return item_rate(lambda: ahead.remote(ITEMS))()
+
+
+def ahead_by(count):
+    return items.options(num_returns="streaming", _generator_backpressure_num_objects=count)
+
+
+def actors_made():
+    start = time.perf_counter()
+    actors = [Actor.remote() for _ in range(100)]
+    ray.get([actor.small_value.remote() for actor in actors])
+    return [100 / (time.perf_counter() - start)]
+
+
+LIMITS = {
+    "process_actors_made_of_100": actors_made,
+    "10000_args_time": args_time,
+    "3000_returns_time": returns_time,
+    "10000_get_time": get_time,
+    "1000000_queued_time": queued_time,
+    "cancel_100k_queued_s": cancel_queued,
+    "fib_10_by_tasks_ms": fib_time,
+    "stream_items": item_rate(lambda: ahead_by(16).remote(ITEMS)),
+    "stream_items_256_ahead": item_rate(lambda: ahead_by(256).remote(ITEMS)),
+    "actor_stream_items": actor_items,
+}
+
 OWN = {
     "init_to_first_result_ms": first_result,
     "worker_ready_ms": worker_ready,
@@ -351,6 +477,7 @@ OWN = {
     "driver_rss_after_100k_tasks_mib": driver_rss,
     "get_1gib_us": get_1gib,
     "put_1gib_gbps": put_1gib,
+    **LIMITS,
 }
 
 
