@@ -1,10 +1,11 @@
 // Finding, watching and ending actors.
 
-import { GetTimeoutError, InvalidArgumentError } from "../runtime/errors.ts";
+import { InvalidArgumentError } from "../runtime/errors.ts";
 import {
   coreOf, currentSession, findSession, handleOf, HandleCore, type HandleFacts, optionsOf, type WaitOptions,
 } from "../runtime/owner/index.ts";
 import { checkWait } from "./objects.ts";
+import { patiently } from "./patience.ts";
 import type { ActorHandle } from "./types.ts";
 
 /** The living actor of that name. NotFoundError when there is none. A handle found by name does not keep the actor alive. */
@@ -47,15 +48,9 @@ export function exitActor(): never {
  */
 export async function ready(handle: object, options?: WaitOptions): Promise<void> {
   const core = coreOf(handle);
-  const { signal, timeoutMs } = checkWait("ready", options) ?? {};
-  signal?.throwIfAborted();
-  if (signal === undefined && timeoutMs === undefined) return core.session.actorReady(core);
   const { id, className } = core.client;
-  const timedOut = () => new GetTimeoutError(`ready: actor ${className} (${id}) had not been constructed after ${timeoutMs} ms`);
-  await core.session.waiting.until<undefined>(options, timedOut, (settle) => {
-    core.session.actorReady(core).then(() => settle(undefined), settle);
-    return () => {};
-  });
+  const what = `ready: actor ${className} (${id}) had not been constructed`;
+  await patiently(core.session, what, checkWait("ready", options) ?? {}, () => core.session.actorReady(core), () => {});
 }
 
 /** What is known of the actor now. */

@@ -2,16 +2,23 @@
 
 import { InvalidArgumentError } from "../runtime/errors.ts";
 import { currentSession, isRef, type ObjectRef, type StoreBuffer, type WaitOptions } from "../runtime/owner/index.ts";
+import { checkWait } from "./objects.ts";
+import { patiently } from "./patience.ts";
 
 /**
  * Room for `size` bytes in the object store, to be written in place: `seal()` makes an object of it without a copy. Waits while
  * the store is full. `abort()`, or `using`, gives it back unsealed.
+ *
+ * @throws GetTimeoutError when there was no room within `timeoutMs`.
  */
-export async function createBuffer(size: number): Promise<StoreBuffer> {
+export async function createBuffer(size: number, options?: WaitOptions): Promise<StoreBuffer> {
   if (!Number.isSafeInteger(size) || size < 0) {
     throw new InvalidArgumentError(`createBuffer: the size must be a whole number of 0 or more bytes, not ${String(size)}`);
   }
-  return currentSession().rawBuffers.create(size);
+  const session = currentSession();
+  const what = `createBuffer: the object store had no room for ${size} bytes`;
+  const waiting = checkWait("createBuffer", options) ?? {};
+  return patiently(session, what, waiting, () => session.rawBuffers.create(size), (buffer) => buffer.abort());
 }
 
 /**

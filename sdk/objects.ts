@@ -3,7 +3,8 @@
 import { GetTimeoutError, InvalidArgumentError } from "../runtime/errors.ts";
 import { entryOf, isRef, isStream, type ObjectRef, type ObjectRefStream, type WaitOptions } from "../runtime/owner/index.ts";
 import { currentSession } from "../runtime/owner/index.ts";
-import { checkOptions } from "./option-checks.ts";
+import { abortSignal, amount, checkOptions } from "./option-checks.ts";
+import { patiently } from "./patience.ts";
 import { isScope, lifetimeOf, type Scope } from "./scopes.ts";
 import type { RemoteArgs, RemoteFunction } from "./types.ts";
 
@@ -43,7 +44,7 @@ async function getMany(refs: unknown, options: WaitOptions | undefined): Promise
   return keys === undefined ? values : Object.fromEntries(keys.map((key, index) => [key, values[index]]));
 }
 
-export interface PutOptions {
+export interface PutOptions extends WaitOptions {
   /** It lives until that is freed, whatever becomes of this process: see `scope()`. */
   readonly scope?: Scope | undefined;
 }
@@ -51,11 +52,16 @@ export interface PutOptions {
 /**
  * Stores a value and gives a ref to it. Waits while the object store is full. Large buffers must not change until it
  * resolves.
+ *
+ * @throws GetTimeoutError when there was no room within `timeoutMs`.
  */
-export async function put<T>(value: T, options: PutOptions = {}): Promise<ObjectRef<T>> {
+export async function put<T>(value: T, options?: PutOptions): Promise<ObjectRef<T>> {
   if (isRef(value)) throw new InvalidArgumentError("put: the value is an ObjectRef already; pass it on as it is");
-  const { scope } = checkOptions("put", options, { scope: isScope });
-  return currentSession().put(value, scope && lifetimeOf(scope)) as Promise<ObjectRef<T>>;
+  const session = currentSession();
+  if (options === undefined) return session.put(value) as Promise<ObjectRef<T>>;
+  const { scope, ...waiting } = checkOptions("put", options, { scope: isScope, timeoutMs: amount, signal: abortSignal });
+  const put = () => session.put(value, scope && lifetimeOf(scope)) as Promise<ObjectRef<T>>;
+  return patiently(session, "put: the object store had no room", waiting, put, (ref) => ref.release());
 }
 
 /**

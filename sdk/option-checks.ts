@@ -10,6 +10,7 @@ export const bool: Check = (value) => (typeof value === "boolean" ? undefined : 
 export const text: Check = (value) => (typeof value === "string" && value.length > 0 ? undefined : "a non-empty string");
 export const amount: Check = (value) =>
   typeof value === "number" && value >= 0 && Number.isFinite(value) ? undefined : "a number of 0 or more";
+export const abortSignal: Check = (value) => (value instanceof AbortSignal ? undefined : "an AbortSignal");
 export const object: Check = (value) => (
   typeof value === "object" && value !== null && !Array.isArray(value) ? undefined : "an object"
 );

@@ -7,7 +7,9 @@ import { InvalidArgumentError } from "../runtime/errors.ts";
 import { RETRY_ALL } from "../runtime/owner/index.ts";
 import { GROUP_STRATEGIES, parseResources } from "../scheduler/index.ts";
 import { bytesOf } from "./byte-sizes.ts";
-import { amount, bool, type Check, type Checks, checkOptions, limit, object, oneOf, text, whole } from "./option-checks.ts";
+import {
+  abortSignal, amount, bool, type Check, type Checks, checkOptions, limit, object, oneOf, text, whole,
+} from "./option-checks.ts";
 import type { GroupOptions } from "./placement-groups.ts";
 import { checkRuntimeEnv, type RuntimeEnv } from "./runtime-env.ts";
 import { isScope, type Scope } from "./scopes.ts";
@@ -155,7 +157,6 @@ const groups: Check = (value) =>
   object(value) === undefined && Object.entries(value as object).every(([name, slots]) => name !== "" && !atOnce(slots))
     ? undefined
     : "an object of names, and for each how many calls may run at once";
-const abortSignal: Check = (value) => (value instanceof AbortSignal ? undefined : "an AbortSignal");
 
 const RESOURCE_CHECKS: Record<string, Check> = {
   numCpus: amount, numGpus: amount, memory: bytes, resources: object, labelSelector: selector, schedulingStrategy: strategy,

@@ -7,7 +7,9 @@ import { mkdtempSync, readdirSync, rmdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { get, getRuntimeContext, list, ObjectStoreFullError, OutOfDiskError, put, remote, type ObjectRef } from "troupe";
+import {
+  createBuffer, get, getRuntimeContext, GetTimeoutError, list, ObjectStoreFullError, OutOfDiskError, put, remote, type ObjectRef,
+} from "troupe";
 import { testCluster, type TestCluster } from "troupe/testing";
 
 const MIB = 1024 * 1024;
@@ -121,6 +123,12 @@ test("a full store that may not spill says who fills it", async () => {
   await cluster.connect();
   const kept = [];
   for (let seed = 0; seed < 3; seed += 1) kept.push(await put(valueOf(seed, 4 * MIB)));
+  const stop = new AbortController();
+  const stopped = put(valueOf(9, 8 * MIB), { signal: stop.signal });
+  await expect(put(valueOf(9, 8 * MIB), { timeoutMs: 20 })).rejects.toThrow(GetTimeoutError);
+  await expect(createBuffer(8 * MIB, { timeoutMs: 20 })).rejects.toThrow(GetTimeoutError);
+  stop.abort(new Error("enough"));
+  await expect(stopped).rejects.toThrow("enough");
   const error = await put(valueOf(9, 8 * MIB)).catch((caught: unknown) => caught);
   expect(error).toBeInstanceOf(ObjectStoreFullError);
   expect((error as Error).message).toMatch(new RegExp(`pid ${process.pid}\\) made \\d+`));
