@@ -96,7 +96,10 @@ export class Keeping {
     }).finally(() => borrowing.dropLocal(entry));
   }
 
-  /** Objects that are there, with what is inside them. What has failed is not kept. */
+  /**
+   * Objects that are there, with what is inside them. What has failed is not kept. This process goes on to own those it has made,
+   * and makes them again when they are lost while it lives.
+   */
   async keepIn(entries: readonly ObjectEntry[], scope: Draft<Lifetime>): Promise<void> {
     const all = new Set<ObjectEntry>();
     for (const entry of entries) {
@@ -105,7 +108,10 @@ export class Keeping {
     }
     const list = [...all];
     for (let from = 0; from < list.length; from += ASKED_MAX) {
-      await this.#keepAll(list.slice(from, from + ASKED_MAX), { lifetime: scope });
+      const some = list.slice(from, from + ASKED_MAX);
+      const objects = some.map((entry) => ofEntry(entry, { lifetime: scope }));
+      await this.#session.ask("keepObjects", { objects }, "kept", KEEP_TIMEOUT_MS);
+      for (const entry of some) if (entry.owner !== this.#session.parts.identity.processId) this.kept(entry, scope.id as string);
     }
   }
 

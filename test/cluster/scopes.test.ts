@@ -1,7 +1,9 @@
 // Scopes: what is made for one lives until it is freed, wherever it was made and whoever ends before.
 
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { get, InvalidArgumentError, list, ObjectFreedError, put, remote, run, scope, type Scope, wait } from "troupe";
+import {
+  findObjects, get, InvalidArgumentError, list, ObjectFreedError, placeOfRef, put, remote, run, scope, type Scope, wait,
+} from "troupe";
 import { testCluster, type TestCluster } from "troupe/testing";
 
 const BYTES = 3 * 1024 * 1024;
@@ -67,6 +69,23 @@ describe("a scope", () => {
     await expect(get(ref)).rejects.toThrow(ObjectFreedError);
     await nothingLeft();
   });
+
+  test("keeps what was made without it when its owner lets go; an owner that lives makes again what is lost", async () => {
+    const run42 = await scope("run-42");
+    const made = remote((length: number) => new Uint8Array(length).fill(5), { resources: { far: 1 }, maxRetries: 3 });
+    const [ref, other] = [made.remote(BYTES), made.remote(BYTES)];
+    await wait([ref, other], { numReturns: 2 });
+    await run42.keep([ref, other]);
+    const place = placeOfRef(ref);
+    ref.release();
+    const [found] = await findObjects([place]);
+    expect(((await get(found!)) as Uint8Array)[BYTES - 1]).toBe(5);
+    const far = (await list.nodes()).find(({ isHead }) => !isHead)!;
+    await cluster.addNode({ numCpus: 1, resources: { far: 1 } });
+    await cluster.removeNode(far.id, { graceful: false });
+    expect((await get(other))[BYTES - 1]).toBe(5);
+    await run42.free();
+  }, 60_000);
 
   test("is the same for everybody who asks for its name, until it is freed", async () => {
     const one = await scope("run-42");
