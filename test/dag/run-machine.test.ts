@@ -63,29 +63,57 @@ function answer(effect: RunEffect, draw: (below: number) => number, at: number):
   return [...started, { type: "failed", ...of, reason: "no", final: kind === 7 }];
 }
 
-function play(plan: Plan, draw: (below: number) => number, cancelAt = -1): { machine: RunMachine; journal: RunEvent[] } {
+/** Its process dies at these times, with some results, and another one goes on; with `anew` after its end too, by hand. */
+interface Lives {
+  readonly diesAt?: readonly number[];
+  readonly anew?: boolean;
+}
+
+function play(
+  plan: Plan, draw: (below: number) => number, cancelAt = -1, { diesAt = [], anew = false }: Lives = {},
+): { machine: RunMachine; journal: RunEvent[]; kept: Set<string> } {
+  let kept = new Set<string>();
   const machine = new RunMachine(plan, INFO);
   const journal: RunEvent[] = [];
   const open: RunEvent[][] = [];
   let at = 0;
   const step = (event: RunEvent): void => {
     journal.push(event);
+    if (event.type === "running") expect(kept.has(keyOf(event.task, event.coords))).toBe(false);
     for (const effect of machine.step(event)) {
       const events = answer(effect, draw, at);
       if (events.length > 0) open.push(events);
     }
   };
+  const goOn = (byHand: boolean): void => {
+    open.length = 0;
+    const done = [...machine.slots()].flatMap(({ instances = [] }) => instances.filter(({ state }) => state === "success"));
+    const lost = done.filter(() => draw(3) === 0).map(({ slot: { task }, coords }) => ({ task, coords }));
+    kept = new Set(done.map(({ slot, coords }) => keyOf(slot.task, coords)));
+    for (const { task, coords } of lost) kept.delete(keyOf(task, coords));
+    step({ type: "resumed", anew: byHand, lost, at });
+  };
+  let isAnew = anew;
   step({ type: "started", blocked: [], at });
-  while (open.length > 0) {
+  while (open.length > 0 || isAnew) {
     at += 1;
     expect(at).toBeLessThan(5000);
+    if (open.length === 0) {
+      isAnew = false;
+      goOn(true);
+      continue;
+    }
+    if (diesAt.includes(at)) {
+      goOn(false);
+      continue;
+    }
     if (at === cancelAt) step({ type: "ended", state: "cancelled", reason: "enough", at });
     const [line] = open.splice(draw(open.length), 1);
     const event = line.shift()!;
     if (line.length > 0) open.push(line);
     step({ ...event, at });
   }
-  return { machine, journal };
+  return { machine, journal, kept };
 }
 
 function statesOf(machine: RunMachine): [string, TaskState, number][] {
@@ -110,6 +138,20 @@ describe("a run", () => {
     fc.assert(fc.property(shapes, draws, fc.integer({ min: -1, max: 30 }), (given, stream, cancelAt) => {
       const plan = planOf(given);
       const { machine, journal } = play(plan, drawerOf(stream), cancelAt);
+      expect(isOver(machine.state)).toBe(true);
+      const states = statesOf(machine);
+      for (const [key, state] of states) expect([key, isTerminal(state)]).toEqual([key, true]);
+      const again = new RunMachine(plan, INFO);
+      for (const event of journal) again.step(event);
+      expect([statesOf(again), again.state]).toEqual([states, machine.state]);
+    }), { numRuns: 500 });
+  });
+
+  test("goes on in other processes, whatever is lost: it ends, nothing kept runs again, the journal makes it again", () => {
+    const times = fc.array(fc.integer({ min: 1, max: 40 }), { maxLength: 3 });
+    fc.assert(fc.property(shapes, draws, times, fc.boolean(), (given, stream, diesAt, anew) => {
+      const plan = planOf(given);
+      const { machine, journal } = play(plan, drawerOf(stream), -1, { diesAt, anew });
       expect(isOver(machine.state)).toBe(true);
       const states = statesOf(machine);
       for (const [key, state] of states) expect([key, isTerminal(state)]).toEqual([key, true]);
