@@ -17,7 +17,7 @@ export interface NodeRecord {
 }
 
 /** Agents report every second; this many milliseconds without one are a death. Networks may fail for five seconds. */
-export const NODE_SILENCE_MS = 10_000;
+export const NODE_SILENCE_MS = 9000;
 /** A node that nobody answers for so long ends by itself, before anybody may think it dead. */
 export const NODE_FENCE_MS = 7000;
 /** The time between two ticks. */
