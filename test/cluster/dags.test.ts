@@ -83,7 +83,8 @@ describe("a run on the cluster", () => {
 
   test("cancel stops what runs", async () => {
     const waits = task("waits", () => new Promise((resolve, reject) => {
-      ctx().signal.addEventListener("abort", () => reject(ctx().signal.reason as Error));
+      const { signal } = ctx();
+      signal.addEventListener("abort", () => reject(signal.reason as Error));
     }));
     const run = await dag("cancelled", () => add(waits() as never)).run();
     await expect.poll(async () => (await run.tasks())[0].state).toBe("running");
