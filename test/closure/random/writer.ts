@@ -3,7 +3,7 @@
 // A declaration says how it is read: templates of numeric expressions in which `$` stands for any number. So each kind of value,
 // function and class can be used by every other without knowing what it is.
 
-import { randomOf, type Seeded } from "../../unit/transport/seeded.ts";
+import { randomOf, type Seeded } from "../../seeded.ts";
 
 export interface Value {
   readonly name: string;

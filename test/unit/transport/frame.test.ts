@@ -8,7 +8,7 @@ import { FRAME_MAX, FrameWriter, PREFIX, readFrame, readHeader } from "../../../
 import { FrameChannel } from "../../../runtime/transport/frame-channel.ts";
 import { FrameSplitter } from "../../../runtime/transport/frame-splitter.ts";
 import type { Failure, MessageName } from "../../../runtime/transport/index.ts";
-import { randomOf } from "./seeded.ts";
+import { randomOf } from "../../seeded.ts";
 
 const frameType = new protobuf.Root().loadSync(new URL("../../../proto/troupe.proto", import.meta.url).pathname)
   .lookupType("troupe.v1.Frame");

@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from "vitest";
 import { ReceiveWindow, SendWindow } from "../../../runtime/transport/window.ts";
-import { randomOf } from "./seeded.ts";
+import { randomOf } from "../../seeded.ts";
 
 const frame = (seq: number): Buffer => Buffer.from(String(seq));
 

@@ -9,7 +9,7 @@ import * as contract from "../../../proto/generated/contract.ts";
 import { type Codec, fromBytes, Reader, toBytes, WireError, Writer } from "../../../proto/wire.ts";
 import { RELEASE } from "../../../runtime/release.ts";
 import packageJson from "../../../package.json" with { type: "json" };
-import { randomOf } from "./seeded.ts";
+import { randomOf } from "../../seeded.ts";
 
 const root = new protobuf.Root().loadSync(new URL("../../../proto/troupe.proto", import.meta.url).pathname).resolveAll();
 const types = (root.lookup("troupe.v1") as protobuf.Namespace).nestedArray
