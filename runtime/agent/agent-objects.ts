@@ -175,6 +175,8 @@ export class AgentObjects {
     for (let tries = 0; tries < FETCH_TRIES; tries += 1) {
       const isOwn = from.node === this.#parts.nodeId;
       const stored = isOwn ? from : await this.#copyOf(from, { process: owner, node: ownerNode }, urgency);
+      // A copy may have had to leave before anybody held it: then there is another.
+      if (!isOwn && !this.#isHere(stored)) continue;
       await this.#restored(stored, reader);
       // Between its coming and this moment there was a turn: it may have had to leave again.
       if (this.#held.hold(reader, stored)) return { stored };
@@ -284,7 +286,9 @@ export class AgentObjects {
   #copyOf(source: Stored, owner: ObjectOwner, kind: TransferKind): Promise<Stored> {
     const key = placeKey(source.node, source.slot, source.generation);
     const copy = this.#copies.get(key);
-    if (copy !== undefined) return Promise.resolve(copy);
+    if (copy !== undefined && this.#isHere(copy)) return Promise.resolve(copy);
+    // It ended with a process that owned it.
+    if (copy !== undefined) this.#dropCopy(key, copy);
     this.#transfers.raise(key, kind);
     return once(this.#fetching, key, async () => {
       const whole = (copied: Copied) => this.#copied(key, source, copied);

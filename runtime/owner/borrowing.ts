@@ -48,6 +48,8 @@ export class Borrowing {
   readonly #subscribers = new Map<number, Link[]>();
   readonly #handles: HandleRegistry;
   readonly holdings: Holdings;
+  /** Of private entries that are collected, the refs inside go too. */
+  readonly #containers: ReturnType<Finalizers>;
   /** Told when the last reference here is gone: entries that stand for an actor or a stream. */
   readonly #onFreed = new Map<ObjectEntry, () => void>();
   readonly #orphans: Orphans;
@@ -59,6 +61,7 @@ export class Borrowing {
       settle: (entry, value) => this.settle(entry, value), lost: (entry) => this.lost(entry),
     });
     this.#handles = new HandleRegistry(parts.finalizers, (entry) => this.dropLocal(entry));
+    this.#containers = parts.finalizers((inside: readonly ObjectEntry[]) => inside.forEach((inner) => this.dropLocal(inner)));
     const gone = (number: number) => parts.recovery.released(number);
     this.holdings = new Holdings(parts.finalizers, (stored) => this.#freeStored(stored), gone);
   }
@@ -66,6 +69,11 @@ export class Borrowing {
   /** Shared objects that are alive, for the state API and for tests of leaks. */
   counts(): { readonly own: number; readonly foreign: number } {
     return { own: this.#own.size, foreign: this.#foreign.size };
+  }
+
+  /** Objects of others, or room in stores, may hang on garbage of this process. */
+  get holdsAny(): boolean {
+    return this.#foreign.size > 0 || this.#own.size > 0 || this.holdings.size > 0;
   }
 
   entries(): ObjectEntry[] {
@@ -189,16 +197,21 @@ export class Borrowing {
   contain(entry: ObjectEntry, contained: readonly ObjectEntry[]): void {
     if (contained.length === 0) return;
     for (const inner of contained) addLocal(inner.count);
-    entry.contained = contained;
+    this.#holdInside(entry, contained.slice());
+  }
+
+  #holdInside(entry: ObjectEntry, inside: readonly ObjectEntry[]): void {
+    entry.contained = inside;
+    if (!entry.shared) this.#containers.register(entry, inside, inside);
   }
 
   /** The refs inside a received value: counted for this process by who sent it, held by `entry` from now on. */
   #containReceived(entry: ObjectEntry, held: readonly HeldRef[]): void {
-    entry.contained = held.map((ref) => {
+    this.#holdInside(entry, held.map((ref) => {
       const inner = this.received(ref.owner, ref.ownerNode, ref.object);
       if (inner.owner !== this.#parts.processId) inner.received += 1;
       return inner;
-    });
+    }));
   }
 
   /** Frees what a value carries that nobody wants: its store object, and the refs inside that were counted for us. */
@@ -426,6 +439,7 @@ export class Borrowing {
   #publish(entry: ObjectEntry): void {
     entry.shared = true;
     this.holdings.shared(entry);
+    if (entry.contained !== undefined) this.#containers.unregister(entry.contained);
     this.#own.set(entry.number, entry);
   }
 
@@ -459,7 +473,9 @@ export class Borrowing {
   #dropContained(entry: ObjectEntry): void {
     const { contained } = entry;
     entry.contained = undefined;
-    if (contained !== undefined) for (const inner of contained) this.dropLocal(inner);
+    if (contained === undefined) return;
+    this.#containers.unregister(contained);
+    for (const inner of contained) this.dropLocal(inner);
   }
 
   /** Results whose receiver is gone: the store would keep them until the job ends. */

@@ -29,6 +29,10 @@ export class Holdings {
     });
   }
 
+  get size(): number {
+    return this.#holdings.size;
+  }
+
   /** The value of the entry lies there from now on. */
   placed(entry: ObjectEntry, stored: Draft<Stored>): void {
     const known = this.#holdings.get(entry.number);

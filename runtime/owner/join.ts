@@ -93,12 +93,13 @@ async function enter(session: Session, hub: RelayHub, options: JoinOptions): Pro
       void session.close(error).then(() => wasIn && options.onLost?.(error));
     },
   });
+  session.parts.identity.clusterId = agent.peer.clusterId;
   const welcome = fromBytes(ProcessWelcome, agent.peer.details);
   const { store: grant, claimsPath } = welcome;
   const store = grant === undefined ? undefined : equipment.openStore(grant, storeBroker(caller, agent));
   const chunks = new FarStore(caller, agent);
   const far = grant === undefined ? chunks : undefined;
-  const holds = () => (store?.pinned().objects ?? 0) > 0 || session.borrowing.counts().foreign > 0;
+  const holds = () => (store?.pinned().objects ?? 0) > 0 || session.borrowing.holdsAny;
   const garbage = equipment.garbage && new Garbage({ ...equipment.garbage, clock: session.parts.seams.clock, holds });
   home.entered({ agent, store, chunks, far, claims: equipment.openClaims(claimsPath), garbage });
   hub.connect(agent);

@@ -67,15 +67,25 @@ export class Reading {
 
   async one(entry: ObjectEntry, options: WaitOptions | undefined): Promise<unknown> {
     options?.signal?.throwIfAborted();
-    if (isOpen(entry)) {
-      this.#parts.traps.getWaits();
-      await this.#settled([entry], options);
-    } else if (++this.#readsInARow >= READS_A_TURN) await this.#yieldTurn();
-    return this.#read(entry, options);
+    const { borrowing, traps } = this.#parts;
+    borrowing.addLocal(entry);
+    try {
+      if (isOpen(entry)) {
+        traps.getWaits();
+        await this.#settled([entry], options);
+      } else if (++this.#readsInARow >= READS_A_TURN) await this.#yieldTurn();
+      return await this.#read(entry, options);
+    } finally {
+      borrowing.dropLocal(entry);
+    }
   }
 
   async all(entries: readonly ObjectEntry[], options: WaitOptions | undefined): Promise<unknown[]> {
     options?.signal?.throwIfAborted();
+    return this.#holding(entries, () => this.#all(entries, options));
+  }
+
+  async #all(entries: readonly ObjectEntry[], options: WaitOptions | undefined): Promise<unknown[]> {
     const pending = entries.filter(isOpen);
     if (pending.length > 0 && !entries.some(isFailed)) await this.#settled(pending, options);
     const failed = entries.find(isFailed);
@@ -105,7 +115,10 @@ export class Reading {
       const entries = refs.map(entryOf);
       const far = fetchLocal ? entries.filter((entry) => !isOpen(entry) && !isReady(entry)) : [];
       if (options?.timeoutMs === 0) for (const entry of far.slice(0, BRINGS_AT_ONCE)) void this.#bringing.bring(entry);
-      else ready = await this.#count(entries, { count: numReturns, ready, far, isReady }, options);
+      else {
+        const wanted = { count: numReturns, ready, far, isReady };
+        ready = await this.#holding(entries, () => this.#count(entries, wanted, options));
+      }
     } else if (++this.#readsInARow >= READS_A_TURN) await this.#yieldTurn();
     return { ready: ready.map((index) => refs[index]), pending: without(refs, ready) };
   }
@@ -122,6 +135,17 @@ export class Reading {
   }
 
   // -- inside ------------------------------------------------------------------------------------------------------
+
+  /** Handles may be released, or collected, while their values are on the way. */
+  async #holding<T>(entries: readonly ObjectEntry[], work: () => Promise<T>): Promise<T> {
+    const { borrowing } = this.#parts;
+    for (const entry of entries) borrowing.addLocal(entry);
+    try {
+      return await work();
+    } finally {
+      for (const entry of entries) borrowing.dropLocal(entry);
+    }
+  }
 
   /** Indexes of the first refs that are ready, at most `count`; every ref is checked. One pass: waiting for many repeats it. */
   #readyAmong(refs: readonly ObjectRef[], count: number, isReady: (entry: ObjectEntry) => boolean): number[] {

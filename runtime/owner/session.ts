@@ -189,10 +189,8 @@ export class Session {
 
   /** Accepts channels of other processes of this machine at this process's own socket. The others come through its agent. */
   async listen(): Promise<void> {
-    const { seams, sessionDir, home } = this.parts;
+    const { seams, sessionDir, identity } = this.parts;
     if (sessionDir === "") return;
-    // Who joined by an address alone knows the cluster by now.
-    const identity = { ...this.parts.identity, clusterId: home.agent.peer.clusterId };
     this.#listener = await seams.transport.listen(processSocket(sessionDir, identity.processId), identity, () =>
       this.links.accept(),
     );

@@ -61,7 +61,8 @@ export interface Identity {
   readonly kind: ProcessKind;
   readonly processId: string;
   readonly nodeId: string;
-  readonly clusterId: string;
+  /** "" for who joins by an address alone, until it is in. */
+  clusterId: string;
   /** Secret of the cluster; required of every dialler. Never logged. */
   readonly token: string;
 }
