@@ -466,7 +466,76 @@ LIMITS = {
     "actor_stream_items": actor_items,
 }
 
+
+DATA = int(os.environ.get("TROUPE_BENCH_DATA_MIB", "512")) * 2**20
+VALUE = 8 * 2**20
+BLOCK = 4096 * 2**20 // 200**2
+PARTS = int((DATA / BLOCK) ** 0.5)
+COPIED = 256 * 2**20
+
+
+def put_all():
+    return [ray.put(np.full(VALUE, seed % 251, dtype=np.uint8)) for seed in range(DATA // VALUE)]
+
+
+def spilling():
+    return [(DATA - DATA // 4) / 1e9 / timed(put_all)]
+
+
+def restoring():
+    refs = put_all()
+
+    def read():
+        for seed, ref in enumerate(refs):
+            value = ray.get(ref)
+            assert value[0] == seed % 251 and value[-1] == seed % 251
+            del value
+
+    return [DATA / 1e9 / timed(read)]
+
+
+@ray.remote
+def split(start, parts, size):
+    return [np.full(size, (start + to) % 251, dtype=np.uint8) for to in range(parts)]
+
+
+@ray.remote
+def merge(*blocks):
+    return sum(int(block[0]) + len(block) for block in blocks)
+
+
+def shuffling():
+    def call():
+        rows = [split.options(num_returns=PARTS).remote(start, PARTS, BLOCK) for start in range(PARTS)]
+        ray.get([merge.remote(*[row[to] for row in rows]) for to in range(PARTS)])
+
+    return [timed(call)]
+
+
+def against_copy(index):
+    source, target = np.full(COPIED, 1, dtype=np.uint8), np.full(COPIED, 2, dtype=np.uint8)
+    best, copied = 0, 0
+    for _ in range(5):
+        copied = max(copied, 1 / timed(lambda: np.copyto(target, source)))
+        start = time.perf_counter()
+        ref = ray.put(source)
+        putting = 1 / (time.perf_counter() - start)
+        getting = 1 / timed(lambda: np.copyto(target, ray.get(ref)))
+        best = max(best, (putting, getting)[index])
+        del ref
+    return [best / copied]
+
+
+SPILLING = {
+    "spill_gbps": spilling,
+    "restore_gbps": restoring,
+    "shuffle_s": shuffling,
+}
+
 OWN = {
+    **SPILLING,
+    "put_to_memcpy": lambda: against_copy(0),
+    "get_to_memcpy": lambda: against_copy(1),
     "init_to_first_result_ms": first_result,
     "worker_ready_ms": worker_ready,
     "idle_worker_rss_mib": idle_worker_rss,
@@ -484,7 +553,8 @@ OWN = {
 def measure(name, options):
     if name == "init_to_first_result_ms":
         return OWN[name]()
-    ray.init(log_to_driver=False, include_dashboard=False, logging_level="ERROR", resources={"custom": 100})
+    store = {"object_store_memory": DATA // 4} if name in SPILLING else {}
+    ray.init(log_to_driver=False, include_dashboard=False, logging_level="ERROR", resources={"custom": 100}, **store)
     try:
         if name in OWN:
             return OWN[name]()

@@ -5,6 +5,7 @@ import { limitRows } from "./limit-rows.ts";
 import { ownRows } from "./own-rows.ts";
 import { rateRows } from "./rate-rows.ts";
 import { schedulingRows } from "./scheduling-rows.ts";
+import { spillRows } from "./spill-rows.ts";
 import type { Windows } from "./timing.ts";
 import { transferRows } from "./transfer-rows.ts";
 import { valueRows } from "./value-rows.ts";
@@ -20,7 +21,7 @@ export interface Row {
 }
 
 export const rows: readonly Row[] = [
-  ...rateRows, ...ownRows, ...valueRows, ...schedulingRows, ...limitRows, ...dagRows, ...transferRows,
+  ...rateRows, ...ownRows, ...valueRows, ...schedulingRows, ...limitRows, ...spillRows, ...dagRows, ...transferRows,
 ];
 
 /** Rows whose name has the pattern in it; `^name$` is exactly one. */

@@ -9,9 +9,10 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { native } from "../../native/index.ts";
 import { ObjectLostError } from "../../runtime/errors.ts";
 import { openSpillStorage } from "../../runtime/store/index.ts";
+import { systemTransport } from "../../runtime/transport/index.ts";
 import { bundled, signalOf, startChild } from "./fixtures/child-program.ts";
 import { Fates, killsOf } from "./fixtures/fates.ts";
-import { type Message, type NodeValue, PeerLink, StoreNode } from "./fixtures/store-node.ts";
+import { identityOf, type Message, type NodeValue, StoreNode } from "./fixtures/store-node.ts";
 
 const CAPACITY = 24 * 1024 * 1024;
 const LAST_STEPS = { create: 150, get: 200, free: 8, spill: 60, restore: 60, send: 60, receive: 40 };
@@ -27,11 +28,8 @@ interface Reads {
 
 /** One node from its start to its death, and what was read of it until then. */
 async function killed(
-  child: ChildProcess, name: string, first: StoreNode, given: readonly NodeValue[], links: Map<string, PeerLink>,
+  child: ChildProcess, name: string, first: StoreNode, given: readonly NodeValue[],
 ): Promise<{ signal: NodeJS.Signals | null; wrong: number[]; reads: Reads }> {
-  // It may be dead already.
-  const link = new PeerLink(name, (message) => void (child.connected && child.send(message, () => {})));
-  links.set(name, link);
   const wrong: number[] = [];
   const reads: Reads = { right: 0, wrong: 0, lost: 0 };
   const reading: Promise<void>[] = [];
@@ -45,14 +43,13 @@ async function killed(
     }
   };
   child.on("message", (message: Message) => {
-    if (link.received(message, first.objects)) return;
     if (message.kind === "wrong") wrong.push(message.seed);
     else if (message.kind === "value") reading.push(read(message.value));
   });
   for (const value of given) child.send({ kind: "value", value } satisfies Message);
   const signal = await signalOf(child);
-  link.died();
   await Promise.all(reading);
+  await expect.poll(() => first.deathOf(name)).toBeDefined();
   first.objects.nodeDied(name);
   return { signal, wrong, reads };
 }
@@ -64,9 +61,12 @@ describe.skipIf(native === undefined)("nodes that are killed", () => {
 
   it(`leave nothing behind at another, ${KILLS} times`, async () => {
     const folder = mkdtempSync(join(tmpdir(), "troupe-crash-"));
-    const storage = await openSpillStorage(folder);
-    const links = new Map<string, PeerLink>();
-    const first = new StoreNode("first", CAPACITY, storage, links);
+    const spillFolder = mkdtempSync(join(folder, "spill-"));
+    const storage = await openSpillStorage(spillFolder);
+    const first = new StoreNode("first", CAPACITY, storage, () => {});
+    const listener = await systemTransport({}).listen(`unix:${folder}/first.sock`, identityOf("first"), () => (
+      { handler: first.handler, accepted: (channel) => first.connected(channel) }
+    ));
     const given: NodeValue[] = [];
     for (const [index, size] of GIVEN_SIZES.entries()) given.push(await first.put(size, index + 1));
     const fates = new Fates(KILLS, LAST_STEPS);
@@ -74,14 +74,13 @@ describe.skipIf(native === undefined)("nodes that are killed", () => {
     const oneAfterTheOther = async (): Promise<void> => {
       for (let fate = fates.next(); fate !== undefined; fate = fates.next()) {
         const name = `node-${fate.turn}`;
-        const child = startChild(program.path, [name, folder, fate.in, String(fate.at)]);
-        const { signal, wrong, reads } = await killed(child, name, first, given, links);
+        const child = startChild(program.path, [listener.address, name, spillFolder, fate.in, String(fate.at)]);
+        const { signal, wrong, reads } = await killed(child, name, first, given);
         expect({ fate, signal, wrong, readWrong: reads.wrong }).toEqual({ fate, signal: "SIGKILL", wrong: [], readWrong: 0 });
         fates.ended();
         right += reads.right;
-        expect(readdirSync(folder)).toEqual([]);
+        expect(readdirSync(spillFolder)).toEqual([]);
         for (const value of given) expect(await first.isRight(value), `value ${value.seed}`).toBe(true);
-        links.delete(name);
       }
     };
     await Promise.all(Array.from({ length: AT_ONCE }, oneAfterTheOther));
@@ -99,6 +98,8 @@ describe.skipIf(native === undefined)("nodes that are killed", () => {
     expect(first.host.stats()).toMatchObject({ used: 0, objects: 0, evicted: 0, overflow: 0, freedAndPinned: 0 });
     first.host.close();
     await storage.close();
+    await listener.close();
+    rmdirSync(spillFolder);
     rmdirSync(folder);
   }, 60_000 + KILLS * 6_000);
 });
