@@ -14,6 +14,7 @@ import type { Clock } from "../seams.ts";
 import type { Borrow, Draft, Drop, Failure, HeldRef, LostObject, Resolved, Stored, Subscribe } from "../transport/index.ts";
 import { isError, type WireValue } from "./wire-value.ts";
 import { HandleRegistry, type HandleGroup } from "./handle-registry.ts";
+import { Containers } from "./containers.ts";
 import type { Finalizers } from "./equipment.ts";
 import { Holdings } from "./holdings.ts";
 import type { Home } from "./home.ts";
@@ -48,8 +49,7 @@ export class Borrowing {
   readonly #subscribers = new Map<number, Link[]>();
   readonly #handles: HandleRegistry;
   readonly holdings: Holdings;
-  /** Of private entries that are collected, the refs inside go too. */
-  readonly #containers: ReturnType<Finalizers>;
+  readonly #containers: Containers;
   /** Told when the last reference here is gone: entries that stand for an actor or a stream. */
   readonly #onFreed = new Map<ObjectEntry, () => void>();
   readonly #orphans: Orphans;
@@ -61,7 +61,7 @@ export class Borrowing {
       settle: (entry, value) => this.settle(entry, value), lost: (entry) => this.lost(entry),
     });
     this.#handles = new HandleRegistry(parts.finalizers, (entry) => this.dropLocal(entry));
-    this.#containers = parts.finalizers((inside: readonly ObjectEntry[]) => inside.forEach((inner) => this.dropLocal(inner)));
+    this.#containers = new Containers(parts.finalizers, (entry) => this.dropLocal(entry));
     const gone = (number: number) => parts.recovery.released(number);
     this.holdings = new Holdings(parts.finalizers, (stored) => this.#freeStored(stored), gone);
   }
@@ -168,7 +168,7 @@ export class Borrowing {
     entry.value = value;
     if (contained && contained.length > 0) {
       // Of the value that was lost before this one was made.
-      this.#dropContained(entry);
+      this.#containers.drop(entry);
       this.#containReceived(entry, contained as readonly HeldRef[]);
       // Dependants fail with the same error: what came with it is counted here only.
       if (isError(value)) entry.value = { ...value, contained: [] };
@@ -189,25 +189,18 @@ export class Borrowing {
       if (effect === "freeCopies" && value?.stored) this.#freeStored(value.stored);
       this.#parts.recovery.released(number);
     }
-    this.#dropContained(entry);
+    this.#containers.drop(entry);
     this.#wake(entry);
   }
 
   /** Keeps the refs inside an own value alive while the value lives. */
   contain(entry: ObjectEntry, contained: readonly ObjectEntry[]): void {
-    if (contained.length === 0) return;
-    for (const inner of contained) addLocal(inner.count);
-    this.#holdInside(entry, contained.slice());
-  }
-
-  #holdInside(entry: ObjectEntry, inside: readonly ObjectEntry[]): void {
-    entry.contained = inside;
-    if (!entry.shared) this.#containers.register(entry, inside, inside);
+    this.#containers.add(entry, contained);
   }
 
   /** The refs inside a received value: counted for this process by who sent it, held by `entry` from now on. */
   #containReceived(entry: ObjectEntry, held: readonly HeldRef[]): void {
-    this.#holdInside(entry, held.map((ref) => {
+    this.#containers.hold(entry, held.map((ref) => {
       const inner = this.received(ref.owner, ref.ownerNode, ref.object);
       if (inner.owner !== this.#parts.processId) inner.received += 1;
       return inner;
@@ -439,7 +432,7 @@ export class Borrowing {
   #publish(entry: ObjectEntry): void {
     entry.shared = true;
     this.holdings.shared(entry);
-    if (entry.contained !== undefined) this.#containers.unregister(entry.contained);
+    this.#containers.shared(entry);
     this.#own.set(entry.number, entry);
   }
 
@@ -455,7 +448,7 @@ export class Borrowing {
     const stored = entry.value?.stored;
     this.holdings.freed(entry);
     if (this.#step(entry, "released") === "freeCopies" && stored) this.#freeStored(stored);
-    this.#dropContained(entry);
+    this.#containers.drop(entry);
     this.#freed(entry);
     this.#parts.recovery.released(entry.number);
   }
@@ -463,19 +456,11 @@ export class Borrowing {
   #dropForeign(entry: ObjectEntry): void {
     this.#foreign.delete(entry.id);
     this.#step(entry, "released");
-    this.#dropContained(entry);
+    this.#containers.drop(entry);
     this.#freed(entry);
     if (entry.received > 0) {
       this.#toOwner(entry.owner, entry.ownerNode, "drop", { objects: [entry.number], counts: [entry.received], seq: 0 });
     }
-  }
-
-  #dropContained(entry: ObjectEntry): void {
-    const { contained } = entry;
-    entry.contained = undefined;
-    if (contained === undefined) return;
-    this.#containers.unregister(contained);
-    for (const inner of contained) this.dropLocal(inner);
   }
 
   /** Results whose receiver is gone: the store would keep them until the job ends. */
