@@ -68,7 +68,7 @@ def airflow_rows():
         assert str(state).endswith("success"), state
 
     return {
-        "dag_3_steps_ms": lambda: [1000 * s for s in timed(lambda: run(steps), 5, 1)],
+        "dag_3_steps_ms": lambda: [1000 * s for s in timed(lambda: run(steps), 3, 1)],
         f"dag_tasks_of_{FEW}": lambda: [FEW / s for s in timed(lambda: run(wide), 1, 0)],
     }
 
@@ -101,7 +101,7 @@ def prefect_rows():
         empty.map(list(range(FEW))).wait()
 
     return {
-        "dag_3_steps_ms": lambda: [1000 * s for s in timed(steps, 5, 1)],
+        "dag_3_steps_ms": lambda: [1000 * s for s in timed(steps, 3, 1)],
         f"dag_tasks_of_{FEW}": lambda: [FEW / s for s in timed(wide, 2, 0)],
     }
 

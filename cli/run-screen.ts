@@ -27,8 +27,8 @@ export async function watchRun(
   const view = new RunView(ids, process.env.NO_COLOR === undefined);
   let drawn = 0;
   const draw = (all: boolean): void => {
-    const lines = view.lines(Date.now()).map((line) => cut(printable(line), screen.columns ?? 80));
-    const most = Math.max(3, (screen.rows ?? 24) - 2);
+    const lines = view.lines(Date.now()).map((line) => cut(printable(line), sizeOf(screen.columns, 80)));
+    const most = Math.max(3, sizeOf(screen.rows, 24) - 2);
     const shown = all || lines.length <= most ? lines : [...lines.slice(0, most - 1), `… ${lines.length - most + 1} more`];
     screen.write(`${drawn === 0 ? "" : `\x1b[${drawn}A\x1b[J`}${shown.join("\n")}\n`);
     drawn = shown.length;
@@ -40,6 +40,11 @@ export async function watchRun(
     clearInterval(timer);
     draw(true);
   }
+}
+
+/** Some terminals don't know how large they are, and say 0. */
+function sizeOf(told: number | undefined, otherwise: number): number {
+  return told === undefined || told === 0 ? otherwise : told;
 }
 
 /** Texts of users draw nothing; colours are the view's. */

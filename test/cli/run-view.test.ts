@@ -49,6 +49,13 @@ test("a terminal is drawn over, no wider and no higher than it is; texts of user
   for (const line of last.split("\n")) expect(line.replaceAll(/\x1b\[\d*[mAJ]/g, "").length).toBeLessThan(30);
 });
 
+test("a terminal that does not know how large it is is drawn on", async () => {
+  const written: string[] = [];
+  async function* events(): AsyncGenerator<DagEvent> { yield event(0, "a", "running"); }
+  await watchRun(events(), ["a"], { isTTY: true, rows: 0, columns: 0, write: (text) => written.push(text) });
+  expect(written.at(-1)).toContain("a running");
+});
+
 test.each([[0.4, "0ms"], [999, "999ms"], [1000, "1.0s"], [59_940, "59.9s"], [65_000, "1m05s"], [3_725_000, "1h02m"]])(
   "%d ms is %s", (ms, text) => expect(shownMs(ms)).toBe(text),
 );
