@@ -20,7 +20,7 @@ import { AgentSpilling, type SpillSpace } from "./agent-spilling.ts";
 import { FarObjects } from "./far-objects.ts";
 import { bulkHandler, type BulkLinks } from "./bulk-links.ts";
 import { HeldObjects } from "./held-objects.ts";
-import { CHUNK_BYTES } from "./incoming-object.ts";
+import { CHUNK_BYTES, type TransferCounts } from "./incoming-object.ts";
 import { once } from "./once.ts";
 import { Orphans, type GoneOwner } from "./orphans.ts";
 import type { Peers } from "./peers.ts";
@@ -99,6 +99,10 @@ export class AgentObjects {
   /** For a driver that shares no memory with this agent. */
   farObjects(driver: ObjectOwner): FarObjects {
     return new FarObjects(this.#parts.client, driver);
+  }
+
+  get transfers(): TransferCounts {
+    return this.#transfers.counts;
   }
 
   /** What came from other nodes and went to them since the start, what was spilled, and who waits for room. */

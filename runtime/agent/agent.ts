@@ -146,7 +146,8 @@ export class Agent {
     });
     const { logs, stacks, store } = parts;
     this.#logs = new AgentLogs({ files: logs, stacks, jobs: this.#jobs, processes: this.#processes, connect });
-    this.metrics = new NodeMetrics({ nodeId, store, leases: () => this.#leases, workers: () => this.#workerRows() });
+    const [leases, workers, transfers] = [() => this.#leases, () => this.#workerRows(), () => this.#objects.transfers];
+    this.metrics = new NodeMetrics({ nodeId, store, leases, workers, transfers });
     this.#inspection = new Inspection({ nodeId, caller: this.caller, connect, workers: this.workers, logs, stacks });
     this.#relays = new Relays({ nodeId, gateways, connect, local: (process) => this.#relayTarget(process) });
     this.#groups = new AgentGroups({ clock, head: () => this.#head, step: (...news) => this.#leases.headNews(...news) });

@@ -7,6 +7,7 @@ import { type Labels, metricText, MetricTotals, type MetricChange } from "../cor
 import { plainResources, resourceAmounts } from "../../scheduler/index.ts";
 import type { StoreHost, StoreStats } from "../store/index.ts";
 import type { AgentLeases } from "./agent-leases.ts";
+import type { TransferCounts } from "./incoming-object.ts";
 import type { WorkerFacts } from "./worker-pool.ts";
 
 export interface NodeMetricsParts {
@@ -14,6 +15,7 @@ export interface NodeMetricsParts {
   readonly store: Pick<StoreHost, "stats">;
   readonly leases: () => Pick<AgentLeases, "total" | "available" | "backlog">;
   readonly workers: () => readonly WorkerFacts[];
+  readonly transfers: () => TransferCounts;
 }
 
 type Row = readonly [labels: Labels, value: number];
@@ -45,10 +47,11 @@ export class NodeMetrics {
   }
 
   text(): string {
-    const { nodeId, store, leases, workers } = this.#parts;
+    const { nodeId, store, leases, workers, transfers } = this.#parts;
     const rows = workers();
     const at = (labels: Labels, value: number): Row => [{ ...labels, node: nodeId }, value];
-    return this.#processes(rows, at) + storeText(store.stats(), at) + workText(rows, leases(), at) +
+    return this.#processes(rows, at) + storeText(store.stats(), at) +
+      transferText(transfers(), at) + workText(rows, leases(), at) +
       metricText("troupe_metric_series_dropped_total", "counter", "Series that were left out: a metric has too many.",
         [at({}, this.#totals.dropped)]) +
       this.#totals.text({ node: nodeId });
@@ -85,6 +88,18 @@ function storeText({ used, capacity, objects, madeBytes }: StoreStats, at: (labe
     at({ kind: "used" }, used), at({ kind: "capacity" }, capacity),
   ]) + metricText("troupe_store_objects", "gauge", "Objects in the store.", [at({}, objects)]) +
     metricText("troupe_store_made_bytes_total", "counter", "Bytes of objects ever made.", [at({}, madeBytes)]);
+}
+
+function transferText(
+  { transfers, copiedBytes, servedBytes, damagedChunks }: TransferCounts, at: (labels: Labels, value: number) => Row,
+): string {
+  return metricText("troupe_transfers_total", "counter", "Objects of other nodes whose copying began.", [at({}, transfers)]) +
+    metricText("troupe_transfer_bytes_total", "counter", "Bytes of objects that came from other nodes, and went to them.", [
+      at({ direction: "in" }, copiedBytes), at({ direction: "out" }, servedBytes),
+    ]) +
+    metricText("troupe_transfer_damaged_chunks_total", "counter", "Chunks that came damaged and were fetched again.", [
+      at({}, damagedChunks),
+    ]);
 }
 
 function workText(

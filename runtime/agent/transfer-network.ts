@@ -7,7 +7,9 @@ import type { BulkLinks } from "./bulk-links.ts";
 import type { Peers } from "./peers.ts";
 
 const SMALL_TIMEOUT_MS = 30_000;
-const CALL_TIMEOUT_MS = 10_000;
+const JOIN_TIMEOUT_MS = 10_000;
+/** Every chunk was right: the comparison of the whole is not worth more. */
+const LEAVE_TIMEOUT_MS = 3000;
 
 export interface PeerNetworkParts {
   readonly caller: Caller;
@@ -34,13 +36,13 @@ export class PeerNetwork implements TransferNetwork {
   async join({ node, slot, generation }: Stored, failed: readonly string[]): Promise<CopySources> {
     const { caller, peers } = this.#parts;
     const channel = await peers.connect(node);
-    return caller.call(channel, "joinCopies", { slot, generation, failed }, "copySources", { timeoutMs: CALL_TIMEOUT_MS });
+    return caller.call(channel, "joinCopies", { slot, generation, failed }, "copySources", { timeoutMs: JOIN_TIMEOUT_MS });
   }
 
   async leave({ node, slot, generation }: Stored, sum: number | undefined): Promise<void> {
     const { caller, peers } = this.#parts;
     const body = { slot, generation, whole: sum !== undefined, sum: sum ?? 0 };
-    await caller.call(await peers.connect(node), "leaveCopies", body, "done", { timeoutMs: CALL_TIMEOUT_MS });
+    await caller.call(await peers.connect(node), "leaveCopies", body, "done", { timeoutMs: LEAVE_TIMEOUT_MS });
   }
 
   deathOf(node: string): NodeDiedError | undefined {
