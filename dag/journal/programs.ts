@@ -42,10 +42,15 @@ export function keepProgram(program: Program): Promise<KeptProgram> {
   return keeping;
 }
 
-async function keep(program: Program): Promise<KeptProgram> {
+function keep(program: Program): Promise<KeptProgram> {
+  return keepCode(program, `dag ${program.id}`);
+}
+
+/** Any value with code in it; equal ones once. */
+export async function keepCode(value: unknown, name: string): Promise<KeptProgram> {
   let bytes: Uint8Array;
   try {
-    bytes = encodeProgram(program, `dag ${program.id}`);
+    bytes = encodeProgram(value, name);
   } catch (error) {
     return { hash: undefined, reason: (error as Error).message };
   }
@@ -62,10 +67,15 @@ async function keep(program: Program): Promise<KeptProgram> {
 }
 
 /** @throws NotFoundError. */
-export async function loadProgram(hash: string): Promise<Program> {
+export function loadProgram(hash: string): Promise<Program> {
+  return loadCode<Program>(hash);
+}
+
+/** @throws NotFoundError. */
+export async function loadCode<T>(hash: string): Promise<T> {
   const head = await kv.get<{ readonly pieces: number }>(programKey(hash, 0));
   if (head === undefined) throw new NotFoundError(`the graph version ${hash} is not kept`);
   const pieces: Uint8Array[] = [];
   for (let i = 1; i <= head.pieces; i += 1) pieces.push((await kv.get<Uint8Array>(programKey(hash, i))) ?? new Uint8Array());
-  return decodeProgram<Program>(Buffer.concat(pieces));
+  return decodeProgram<T>(Buffer.concat(pieces));
 }

@@ -1,5 +1,6 @@
 // One run of a graph, as its users see it.
 
+import { InvalidArgumentError } from "../../sdk/index.ts";
 import { keyOf } from "../engine/plan.ts";
 import { isOver } from "../engine/states.ts";
 import type { RunSummary } from "./context.ts";
@@ -67,7 +68,11 @@ export class DagRun<R = unknown> extends RunShell {
     return this;
   }
 
+  /** @throws InvalidArgumentError for a run of another process. */
   async cancel(reason = "the run was cancelled"): Promise<void> {
+    if (this.follower !== undefined) {
+      throw new InvalidArgumentError(`run ${this.id} is carried out by another process: it can be cancelled there`);
+    }
     this.step({ type: "ended", state: "cancelled", reason, at: this.engine.clock.now() });
     await this.ended;
   }

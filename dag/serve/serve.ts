@@ -17,6 +17,7 @@ import { publishStores } from "../stores/define-store.ts";
 import { type AssetEvent, onAssetEvents, onAssetEventsHere } from "../time/assets.ts";
 import type { GraphDetail } from "../graph/describe.ts";
 import { type Definition, DagServer, definitionOf, type ServedDag, type ManualRun } from "./dag-server.ts";
+import { addedTo, keepAdded } from "./added-graphs.ts";
 import { adoptRuns } from "./adoption.ts";
 import { dagsIn } from "./folder.ts";
 import { clusterTicks, MemoryTicks } from "./ticks.ts";
@@ -59,6 +60,8 @@ const actorName = (name: string): string => `dags:${name}`;
 export class DagHost {
   readonly #server: DagServer;
   readonly #name: string;
+  /** The same in every life of the service. */
+  readonly #id = getRuntimeContext().actorId ?? "";
   readonly #ready: Promise<void>;
   readonly #maker: string;
   #api: Promise<ApiServer> | undefined;
@@ -78,7 +81,7 @@ export class DagHost {
     if (http !== undefined) {
       this.listen(http).catch((error: unknown) => process.emitWarning(`${(error as Error).message}`));
     }
-    this.#ready = this.#server.add(definitions, paused);
+    this.#ready = this.#begin(definitions, paused);
     this.#ready.catch((error: unknown) => process.emitWarning(`graphs can't be served: ${String(error)}`));
   }
 
@@ -88,8 +91,17 @@ export class DagHost {
     return this.#maker;
   }
 
-  add(definitions: readonly Definition[], paused: boolean): Promise<void> {
-    return this.#server.add(definitions, paused);
+  async #begin(definitions: readonly Definition[], paused: boolean): Promise<void> {
+    const added = await addedTo(this.#id);
+    const newer = new Set(added.map(({ definition }) => definition.id));
+    await this.#server.add(definitions.filter(({ id }) => !newer.has(id)), paused);
+    for (const one of added) await this.#server.add([one.definition], one.paused);
+  }
+
+  async add(definitions: readonly Definition[], paused: boolean): Promise<void> {
+    await this.#ready;
+    await this.#server.add(definitions, paused);
+    await keepAdded(this.#id, definitions, paused);
   }
 
   /** The URL of its HTTP API. @throws ConnectionError when the port can't be had. */

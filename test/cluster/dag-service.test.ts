@@ -36,6 +36,11 @@ test("runs are made on time, exactly one a time, whatever happens to the service
   await expect
     .poll(async () => (await other.dags()).find(({ id }) => id === "other")?.runs[0]?.state, { timeout: 10_000 })
     .toBe("success");
+  // What was added to the service is served in its next life too.
+  const [again] = await list.actors({ filters: { className: "DagHost", state: "ALIVE" } });
+  process.kill(again.pid, "SIGKILL");
+  const served = async () => (await other.dags().catch(() => [])).map(({ id }) => id).sort();
+  await expect.poll(served, { timeout: 20_000 }).toEqual(["other", "ticks"]);
   await service.stop();
   await expect(getActor("dags:tested", { namespace: "troupe-dags" })).rejects.toThrow(/dags:tested/);
   const done = await times();
