@@ -7,6 +7,8 @@ import type { HeadRecords, Kept } from "./head-records.ts";
 
 interface Job {
   readonly id: string;
+  /** In the order of their beginnings, under all heads. */
+  readonly number: number;
   readonly namespace: string;
   readonly name: string;
   readonly entry: string;
@@ -36,11 +38,14 @@ interface JobNews {
 export class HeadJobs {
   readonly #records: HeadRecords;
   readonly #jobs = new Map<string, Job>();
+  #last: number;
   #kept: Kept;
 
   constructor(records: HeadRecords) {
     this.#records = records;
-    for (const [id, bytes] of records.all("job")) this.#jobs.set(id, JSON.parse(Buffer.from(bytes).toString()) as Job);
+    const known = [...records.all("job")].map(([, bytes]) => JSON.parse(Buffer.from(bytes).toString()) as Job);
+    for (const job of known.sort((one, other) => one.number - other.number)) this.#jobs.set(job.id, job);
+    this.#last = known.at(-1)?.number ?? 0;
   }
 
   /** Of the last change. */
@@ -59,6 +64,7 @@ export class HeadJobs {
     if (known !== undefined) return newsOf(known);
     const job: Job = {
       id: jobId,
+      number: ++this.#last,
       namespace,
       name: jobName,
       entry,
