@@ -1,7 +1,7 @@
 // Stores that are too small for what is put into them, with real processes: objects leave for the disk, come back right, and
 // leave nothing behind; what can't be kept anywhere is a typed error.
 
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { mkdtempSync, readdirSync, rmdirSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -102,6 +102,57 @@ describe("a store of 32 MiB", () => {
     const found = await get(results.map((ref, seed) => reading.remote(ref, seed)));
     expect(found).toEqual(found.map((_, seed) => hashOf(valueOf(seed, 2 * MIB))));
   }, 120_000);
+});
+
+test("a loop of gets of large values, none of them kept, never fills the store with what only garbage views", async () => {
+  await using cluster = await testCluster({ head: { numCpus: 1, objectStoreMemory: "32MiB", spillFolder: false } });
+  await cluster.connect();
+  for (let seed = 0; seed < 60; seed += 1) {
+    const value = await get(make.remote(seed, 4 * MIB));
+    expect(value[4 * MIB - 1]).toBe(valueOf(seed, 4 * MIB)[4 * MIB - 1]);
+  }
+}, 120_000);
+
+test("a process that idles gives back what its garbage views; a view that is kept is counted, and stays", async () => {
+  await using cluster = await testCluster({ head: { numCpus: 2, objectStoreMemory: "32MiB" } });
+  await cluster.connect();
+  class Reader {
+    kept: Uint8Array | undefined;
+    look(bytes: Uint8Array) {
+      return bytes[0];
+    }
+    keep(bytes: Uint8Array) {
+      this.kept = bytes.subarray(1);
+      return process.pid;
+    }
+  }
+  const reader = remote(Reader, { numCpus: 0 }).remote();
+  const refs = [await put(valueOf(1, 4 * MIB)), await put(valueOf(2, 4 * MIB))];
+  await get(reader.look.remote(refs[0]));
+  const pid = await get(reader.keep.remote(refs[1]));
+  const pinned = async () => (await list.stores())[0].holders.find((holder) => holder.pid === pid)?.pinnedObjects;
+  await expect.poll(pinned, { timeout: 20_000, interval: 1000 }).toBe(1);
+}, 60_000);
+
+describe("a /dev/shm of 64 KiB", () => {
+  const MOUNT = "mount -t tmpfs -o size=64k tmpfs /dev/shm";
+  const unshared = (command: string, ...args: string[]) => (
+    spawnSync("unshare", ["-m", "sh", "-c", `${MOUNT} && ${command}`, "sh", ...args], { encoding: "utf8", timeout: 50_000 })
+  );
+  const { status, stderr } = unshared("true");
+
+  test.skipIf(status !== 0)(`is no limit: the store is not in it ${status === 0 ? "" : stderr}`, () => {
+    const program = `
+      import { get, init, put, remote, shutdown } from "troupe";
+      await init({ numCpus: 1, objectStoreMemory: "64MiB" });
+      const ref = await put(new Uint8Array(48 * 1024 * 1024).fill(7));
+      const sum = remote((bytes) => bytes[0] + bytes[bytes.length - 1]);
+      console.log(await get(sum.remote(ref)));
+      await shutdown();
+    `;
+    const said = unshared('exec "$1" --input-type=module -e "$2"', process.execPath, program);
+    expect([said.status, said.stdout, said.signal]).toEqual([0, "14\n", null]);
+  }, 60_000);
 });
 
 test("what was spilled is read by other nodes from where it lies", async () => {

@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { native } from "../../native/index.ts";
-import { ObjectLostError } from "../../runtime/errors.ts";
+import { ObjectFetchTimeoutError, ObjectLostError } from "../../runtime/errors.ts";
 import { openSpillStorage } from "../../runtime/store/index.ts";
 import { systemTransport } from "../../runtime/transport/index.ts";
 import { bundled, signalOf, startChild } from "./fixtures/child-program.ts";
@@ -37,8 +37,8 @@ async function killed(
     try {
       reads[(await first.isRight(value)) ? "right" : "wrong"] += 1;
     } catch (error) {
-      // Freed by its owner, or gone with it.
-      if (!(error instanceof ObjectLostError)) throw error;
+      // Freed by its owner, or gone with it; or out of reach for a while, on a busy machine.
+      if (!(error instanceof ObjectLostError) && !(error instanceof ObjectFetchTimeoutError)) throw error;
       reads.lost += 1;
     }
   };
