@@ -2,17 +2,16 @@
 // they read what it has: that one has no wrong value, gives back what it had begun, and keeps nothing of the dead.
 
 import type { ChildProcess } from "node:child_process";
-import { mkdtempSync, readdirSync, rmdirSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { native } from "../../native/index.ts";
 import { ObjectFetchTimeoutError, ObjectLostError } from "../../runtime/errors.ts";
 import { openSpillStorage } from "../../runtime/store/index.ts";
-import { systemTransport } from "../../runtime/transport/index.ts";
 import { bundled, signalOf, startChild } from "./fixtures/child-program.ts";
 import { Fates, killsOf } from "./fixtures/fates.ts";
-import { identityOf, type Message, type NodeValue, StoreNode } from "./fixtures/store-node.ts";
+import { type Message, type NodeValue, StoreNode } from "./fixtures/store-node.ts";
 
 const CAPACITY = 24 * 1024 * 1024;
 const LAST_STEPS = { create: 150, get: 200, free: 8, spill: 60, restore: 60, send: 60, receive: 40 };
@@ -63,10 +62,8 @@ describe.skipIf(native === undefined)("nodes that are killed", () => {
     const folder = mkdtempSync(join(tmpdir(), "troupe-crash-"));
     const spillFolder = mkdtempSync(join(folder, "spill-"));
     const storage = await openSpillStorage(spillFolder);
-    const first = new StoreNode("first", CAPACITY, storage, () => {});
-    const listener = await systemTransport({}).listen(`unix:${folder}/first.sock`, identityOf("first"), () => (
-      { handler: first.handler, accepted: (channel) => first.connected(channel) }
-    ));
+    const first = new StoreNode("first", folder, CAPACITY, storage, () => {});
+    const listener = await first.listen();
     const given: NodeValue[] = [];
     for (const [index, size] of GIVEN_SIZES.entries()) given.push(await first.put(size, index + 1));
     const fates = new Fates(KILLS, LAST_STEPS);
@@ -74,12 +71,13 @@ describe.skipIf(native === undefined)("nodes that are killed", () => {
     const oneAfterTheOther = async (): Promise<void> => {
       for (let fate = fates.next(); fate !== undefined; fate = fates.next()) {
         const name = `node-${fate.turn}`;
-        const child = startChild(program.path, [listener.address, name, spillFolder, fate.in, String(fate.at)]);
+        const child = startChild(program.path, [folder, name, spillFolder, fate.in, String(fate.at)]);
         const { signal, wrong, reads } = await killed(child, name, first, given);
         expect({ fate, signal, wrong, readWrong: reads.wrong }).toEqual({ fate, signal: "SIGKILL", wrong: [], readWrong: 0 });
         fates.ended();
         right += reads.right;
         expect(readdirSync(spillFolder)).toEqual([]);
+        rmSync(`${folder}/${name}.sock`, { force: true });
         for (const value of given) expect(await first.isRight(value), `value ${value.seed}`).toBe(true);
       }
     };
