@@ -11,7 +11,6 @@ import logging
 import os
 import re
 import statistics
-import sys
 import tempfile
 import time
 
@@ -131,5 +130,3 @@ def main():
 
 if __name__ == "__main__":
     main()
-    sys.stdout.flush()
-    os._exit(0)
