@@ -1,6 +1,7 @@
 // A store in a folder, with LMDB behind it: a batch is answered when it is on the disk. Batches that arrive while one is
 // written are written together.
 
+import { mkdir } from "node:fs/promises";
 import type { RootDatabase } from "lmdb";
 import { holds } from "./memory-storage.ts";
 import { type Entry, fenced, type Outcome, type Range, type Storage, type StoreChange } from "./storage.ts";
@@ -31,6 +32,8 @@ export class LmdbStorage implements Storage {
 
   async open(): Promise<number> {
     const { open } = await import("lmdb");
+    // The token of the cluster lies here, and what its users keep.
+    await mkdir(this.folder, { recursive: true, mode: 0o700 });
     this.#env = open<Buffer, Buffer>({
       path: this.folder, encoding: "binary", keyEncoding: "binary", overlappingSync: false, noSync: !this.#synced,
     });

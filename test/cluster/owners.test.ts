@@ -73,7 +73,7 @@ describe("when the owner of objects is killed", () => {
   test("results of tasks it had submitted are freed, also those made on other nodes", async () => {
     const owner = remote(Owner, { numCpus: 0 }).remote();
     const refs = [await get(owner.submit.remote({}, BYTES)), await get(owner.submit.remote({ far: 1 }, BYTES))];
-    await wait(refs.map(({ ref }) => ref), { numReturns: 2 });
+    await wait(refs.map(({ ref }) => ref), { numReturns: 2, fetchLocal: false });
     expect(await objectsLeft()).toBe(2);
     process.kill(await get(owner.pid.remote()), "SIGKILL");
     await nothingLeft();

@@ -16,7 +16,7 @@ import { type Message, type NodeValue, StoreNode } from "./fixtures/store-node.t
 const CAPACITY = 24 * 1024 * 1024;
 const LAST_STEPS = { create: 150, get: 200, free: 8, spill: 60, restore: 60, send: 60, receive: 40 };
 const AT_ONCE = 2;
-const KILLS = killsOf(0.2);
+const KILLS = killsOf(0.1);
 const GIVEN_SIZES = [100_000, 4_000_000, 700_000, 9_000_000, 2_500_000];
 
 interface Reads {

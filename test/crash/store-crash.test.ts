@@ -23,7 +23,7 @@ const CAPACITY = 64 * 1024 * 1024;
 const LAST_STEPS = { create: 90, write: 25, seal: 40, abort: 12, get: 70, release: 50, spill: 40, restore: 25 };
 const SPILL_EVERY_MS = 5;
 const AT_ONCE = 2;
-const KILLS = killsOf(0.8);
+const KILLS = killsOf(0.9);
 const GIVEN_SIZES = [10_000, 200_000, 3_000_000, 9_000_000];
 
 async function put(store: StoreClient, size: number, seed: number): Promise<Value> {
