@@ -414,10 +414,10 @@ export class LeaseQueue {
       this.#chooser.served(shape);
       return false;
     }
-    const { jobId, environment, bundle, seatOf } = order.request;
+    const { jobId, environment, bundle, seatOf, forActor = false } = order.request;
     if (bundle !== undefined) return this.#hasRoom(order, this.#groupOrders.hold(order, bundle));
     if (seatOf !== undefined) return this.#hasRoom(order, this.#seats.take(order, seatOf));
-    const taken = this.#roster.take(jobId, environment);
+    const taken = this.#roster.take(jobId, environment, forActor);
     if (taken !== undefined) {
       if (due) shape.dueHere -= 1;
       this.#grant(order, taken.worker, taken.wasBlank);

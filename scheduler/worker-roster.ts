@@ -20,6 +20,8 @@ export interface Worker {
   /** False for an actor without CPU: it does not count against the cap. */
   counted: boolean;
   suspended: boolean;
+  /** It has run tasks, and may own what they made: it is no actor's, with whom it would end. */
+  used: boolean;
 }
 
 export interface RosterLimits {
@@ -71,14 +73,14 @@ export class WorkerRoster {
     const asked = this.#requested.shift();
     const bootKey = asked ?? BLANK;
     if (asked === undefined) this.#countBoot(BLANK, 1);
-    this.#add({ id, jobId: undefined, environment: undefined, state: "starting", bootKey, counted: true, suspended: false });
+    this.#add({ id, jobId: undefined, environment: undefined, state: "starting", bootKey, counted: true, suspended: false, used: false });
   }
 
   ready(id: string, jobId: string | undefined, environment: string | undefined): void {
     const known = this.workers.get(id);
     if (known !== undefined && known.state !== "starting") return;
     const worker: Worker = known
-      ?? { id, jobId, environment, state: "starting", bootKey: undefined, counted: true, suspended: false };
+      ?? { id, jobId, environment, state: "starting", bootKey: undefined, counted: true, suspended: false, used: false };
     if (known === undefined) this.#add(worker);
     if (worker.bootKey !== undefined) {
       this.#countBoot(worker.bootKey, -1);
@@ -115,11 +117,12 @@ export class WorkerRoster {
   // -- leasing -----------------------------------------------------------------------------------------------------
 
   /** An idle worker of this job and environment, else a blank one; the most recently used first: its caches are warm. */
-  take(jobId: string, environment: string): { readonly worker: Worker; readonly wasBlank: boolean } | undefined {
+  take(jobId: string, environment: string, forActor: boolean): { readonly worker: Worker; readonly wasBlank: boolean } | undefined {
     for (const at of keysFor(jobId, environment)) {
-      const worker = this.#idle.get(at)?.pop();
+      const worker = this.#idle.get(at)?.findLast(({ used }) => !forActor || !used);
       if (worker === undefined) continue;
-      if (this.#idle.get(at)?.length === 0) this.#idle.delete(at);
+      this.#removeIdle(worker);
+      worker.used ||= !forActor;
       const wasBlank = worker.jobId === undefined;
       worker.jobId = jobId;
       worker.environment = environment;

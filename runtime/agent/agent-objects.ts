@@ -324,14 +324,13 @@ export class AgentObjects {
   #roomFor(object: ObjectHandle & { readonly size: number }, reader: number): Promise<Restoration> {
     const { host } = this.#parts;
     const { size } = object;
-    const need: RoomNeed = sizeClassOf(size) === undefined
-      ? { pages: pagesOf(size), align: 1 }
-      : { pages: SLAB_PAGES, align: SLAB_PAGES };
+    const overflowNeed: RoomNeed = { pages: pagesOf(size), align: 1 };
+    const need = sizeClassOf(size) === undefined ? overflowNeed : { pages: SLAB_PAGES, align: SLAB_PAGES };
     const attempt = (page?: number) => {
       if (host.whereabouts(object) === "gone") throw this.#lost(object);
       return host.restore(object, page);
     };
-    return this.#room.take({ client: reader, bytes: size, need, attempt, patienceMs: RESTORE_WAIT_MS });
+    return this.#room.take({ client: reader, bytes: size, need, overflowNeed, attempt, patienceMs: RESTORE_WAIT_MS });
   }
 
   #lost({ slot, generation }: ObjectHandle): ObjectLostError {

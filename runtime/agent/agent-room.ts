@@ -40,6 +40,8 @@ export interface RoomRequest<T> {
   readonly patienceMs?: number;
   /** Undefined: no bytes of the memory are wanted. */
   readonly need: RoomNeed | undefined;
+  /** What it takes in the overflow, where that is less than a whole slab. */
+  readonly overflowNeed?: RoomNeed;
   /** Undefined when there is no room. With `overflow`, at that page there. */
   readonly attempt: (overflow?: number) => T | undefined;
 }
@@ -143,7 +145,7 @@ export class AgentRoom {
     }
   }
 
-  #overflow({ need, attempt }: RoomRequest<unknown>): unknown {
+  #overflow({ need: inMemory, overflowNeed: need = inMemory, attempt }: RoomRequest<unknown>): unknown {
     const { space } = this.#parts;
     if (space === undefined || need === undefined || this.#diskIsOut()) return undefined;
     let page: number | undefined;

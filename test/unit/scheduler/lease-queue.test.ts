@@ -147,6 +147,16 @@ describe("actors", () => {
   });
 });
 
+test("a worker that has run tasks may own what they made, and is no actor's", () => {
+  const node = new QueueHarness({ CPU: 1 });
+  node.step(order());
+  node.step(order({ wanted: 0 }));
+  node.giveBack("L1");
+  const effects = node.step(order({ origin: "actor", forActor: true }));
+  expect(kinds(effects)).toEqual(["startWorker", "grant"]);
+  expect(node.of("grant", effects)).toMatchObject([{ worker: "w2" }]);
+});
+
 describe("the dead", () => {
   test("a worker's lease ends with it, and its order is served again", () => {
     const node = new QueueHarness({ CPU: 1 });
