@@ -73,14 +73,13 @@ export class WorkerRoster {
     const asked = this.#requested.shift();
     const bootKey = asked ?? BLANK;
     if (asked === undefined) this.#countBoot(BLANK, 1);
-    this.#add({ id, jobId: undefined, environment: undefined, state: "starting", bootKey, counted: true, suspended: false, used: false });
+    this.#add(blank(id, bootKey));
   }
 
   ready(id: string, jobId: string | undefined, environment: string | undefined): void {
     const known = this.workers.get(id);
     if (known !== undefined && known.state !== "starting") return;
-    const worker: Worker = known
-      ?? { id, jobId, environment, state: "starting", bootKey: undefined, counted: true, suspended: false, used: false };
+    const worker = known ?? blank(id, undefined);
     if (known === undefined) this.#add(worker);
     if (worker.bootKey !== undefined) {
       this.#countBoot(worker.bootKey, -1);
@@ -117,7 +116,9 @@ export class WorkerRoster {
   // -- leasing -----------------------------------------------------------------------------------------------------
 
   /** An idle worker of this job and environment, else a blank one; the most recently used first: its caches are warm. */
-  take(jobId: string, environment: string, forActor: boolean): { readonly worker: Worker; readonly wasBlank: boolean } | undefined {
+  take(
+    jobId: string, environment: string, forActor: boolean,
+  ): { readonly worker: Worker; readonly wasBlank: boolean } | undefined {
     for (const at of keysFor(jobId, environment)) {
       const worker = this.#idle.get(at)?.findLast(({ used }) => !forActor || !used);
       if (worker === undefined) continue;
@@ -275,4 +276,10 @@ function keysFor(jobId: string, environment: string): readonly string[] {
 /** Ids hold no line break. */
 function workerKey(jobId: string | undefined, environment: string | undefined): string {
   return jobId === undefined && environment === undefined ? BLANK : `${jobId ?? ""}\n${environment ?? ""}`;
+}
+
+function blank(id: string, bootKey: string | undefined): Worker {
+  return {
+    id, bootKey, jobId: undefined, environment: undefined, state: "starting", counted: true, suspended: false, used: false,
+  };
 }

@@ -106,7 +106,8 @@ describe("the end of a driver", () => {
       const { child, line } = driver(BUSY, mark);
       await line("busy");
       // On a busy machine workers take a while to come.
-      await expect.poll(() => marked(mark).length, { timeout: 5_000 }).toBeGreaterThanOrEqual(4).finally(() => child.kill("SIGKILL"));
+      const come = expect.poll(() => marked(mark).length, { timeout: 5_000 }).toBeGreaterThanOrEqual(4);
+      await come.finally(() => child.kill("SIGKILL"));
       await nothingLeft(mark);
     }
   });

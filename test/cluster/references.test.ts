@@ -11,7 +11,7 @@ import { list } from "troupe";
 import { testCluster, type TestCluster } from "troupe/testing";
 import { ReferenceHistory } from "./fixtures/reference-history.ts";
 
-const HISTORIES = Number(process.env.TROUPE_HISTORIES ?? 100);
+const HISTORIES = Number(process.env.TROUPE_HISTORIES ?? (process.env.TROUPE_TRANSPORT === "grpc" ? 25 : 100));
 const FIRST = Number(process.env.TROUPE_SEED ?? 1);
 const AT_ONCE = 5;
 const A_ROUND = 25;
