@@ -236,8 +236,8 @@ export class Head {
       onClose: (channel, failure) => {
         this.caller.closed(channel, failure);
         if (this.#agents.get(node)?.channel !== channel) return;
-        const reason = failure === undefined ? "its agent left the cluster" : `the link to its agent broke: ${failure.text}`;
-        this.#do(this.#membership.step({ kind: "linkLost", node, reason }));
+        if (failure === undefined) this.#left(node, "its agent left the cluster");
+        else this.#linkLost(node, `the link to its agent broke: ${failure.text}`);
       },
     };
   }
@@ -288,12 +288,20 @@ export class Head {
   async #verify(node: string): Promise<void> {
     const address = (this.#agents.get(node)?.info ?? this.#roll.find(node))?.address ?? "";
     if (address === "" || !(await this.#parts.seams.transport.isDeserted?.(address))) return;
-    const reason = `nobody listens at ${address.replace(/^tcp:/, "")} any more`;
-    this.#do(this.#membership.step({ kind: "linkLost", node, reason }));
+    this.#linkLost(node, `nobody listens at ${address.replace(/^tcp:/, "")} any more`);
   }
 
   #formerHome(node: string): void {
-    this.#do(this.#membership.step({ kind: "linkLost", node, reason: "the head that was there was started on another node" }));
+    this.#left(node, "the head that was there was started on another node");
+  }
+
+  /** This head ends with the agent of its own node: the next one says what became of that node, and of what lived there. */
+  #linkLost(node: string, reason: string): void {
+    if (node !== this.#parts.identity.nodeId) this.#left(node, reason);
+  }
+
+  #left(node: string, reason: string): void {
+    this.#do(this.#membership.step({ kind: "linkLost", node, reason }));
   }
 
   /** An agent has told everything that lives on its node: at its first join nothing, later what it had told the head before. */
