@@ -1,12 +1,11 @@
 // Rows about objects that go from node to node, over loopback: of a driver on one node and objects that are made on the other.
 
-import { get, type ObjectRef, onNode, put, remote, shutdown, wait } from "troupe";
+import { get, type ObjectRef, onNode, remote, shutdown, wait } from "troupe";
 import { testCluster } from "troupe/testing";
 import type { Row } from "./rows.ts";
 import { median } from "./timing.ts";
 
 const MIB = 1024 * 1024;
-const GIB = 1024 * MIB;
 const SMALL_BYTES = 100_000;
 const SMALL_OBJECTS = 200;
 const LARGE_BYTES = 256 * MIB;
@@ -61,17 +60,6 @@ async function largeGet(make: Make): Promise<number> {
   return LARGE_BYTES / 1e6 / took;
 }
 
-/** In times of copying the same bytes to memory that was written before. */
-async function putOfCopy(): Promise<number> {
-  const bytes = new Uint8Array(GIB).fill(1);
-  const target = new Uint8Array(GIB).fill(2);
-  const copied = await millis(async () => target.set(bytes));
-  let ref: ObjectRef<Uint8Array> | undefined;
-  const took = await millis(async () => (ref = await put(bytes)));
-  ref?.release();
-  return took / copied;
-}
-
 async function repeated(work: () => Promise<number>): Promise<number[]> {
   const figures: number[] = [];
   for (let times = 0; times < REPEATS; times += 1) figures.push(await work());
@@ -91,5 +79,4 @@ export const transferRows: readonly Row[] = [
     name: "remote_get_256mib_gbps", unit: "GB/s", better: "higher", alone: true,
     measure: () => apart((make) => repeated(() => largeGet(make))),
   },
-  { name: "put_1gib_of_memcpy", unit: "× a copy", better: "lower", measure: () => repeated(putOfCopy) },
 ];

@@ -10,6 +10,7 @@ import { ActorError, InvalidArgumentError, NotFoundError } from "../runtime/erro
 import { getActor, kill, ready } from "./actors.ts";
 import { kv } from "./kv.ts";
 import { get } from "./objects.ts";
+import { fromByte, type Printed, PrintedLog, textOf } from "./printed-log.ts";
 import { parseQuota, type Quota, QUOTA_VARIABLE } from "./quota.ts";
 import { remote } from "./remote.ts";
 import type { RuntimeEnv } from "./runtime-env.ts";
@@ -55,9 +56,7 @@ const logKeyOf = (id: string): string => `job/log/${id}`;
 export class JobSupervisor {
   readonly #id: string;
   readonly #child: ChildProcess;
-  #output = Buffer.alloc(0);
-  /** Bytes that were printed and are not kept any more. */
-  #dropped = 0;
+  readonly #output = new PrintedLog(LOG_BYTES);
   #stopped = false;
   readonly #beginning: Promise<void>;
 
@@ -68,8 +67,8 @@ export class JobSupervisor {
     const env = { ...process.env, TROUPE_ADDRESS: process.env.TROUPE_ADDRESS ?? "auto", ...bound };
     this.#child = spawn(program, args, { env, stdio: ["ignore", "pipe", "pipe"], detached: true });
     this.#beginning = this.#begun();
-    this.#child.stdout?.on("data", (bytes: Buffer) => this.#printed(bytes));
-    this.#child.stderr?.on("data", (bytes: Buffer) => this.#printed(bytes));
+    this.#child.stdout?.on("data", (bytes: Buffer) => this.#output.add(bytes));
+    this.#child.stderr?.on("data", (bytes: Buffer) => this.#output.add(bytes));
     let failure: string | undefined;
     this.#child.once("error", (error) => (failure = error.message));
     this.#child.once("close", (code, signal) => {
@@ -81,8 +80,7 @@ export class JobSupervisor {
 
   /** What was printed from a byte on, and where the next one will be. */
   async logs(from: number): Promise<{ readonly text: string; readonly end: number }> {
-    const end = this.#dropped + this.#output.length;
-    return { text: this.#output.subarray(Math.max(0, from - this.#dropped)).toString(), end };
+    return textOf(this.#output.from(from));
   }
 
   async stop(): Promise<void> {
@@ -99,14 +97,6 @@ export class JobSupervisor {
     }
   }
 
-  #printed(bytes: Buffer): void {
-    this.#output = Buffer.concat([this.#output, bytes]);
-    const over = this.#output.length - LOG_BYTES;
-    if (over <= 0) return;
-    this.#dropped += over;
-    this.#output = this.#output.subarray(over);
-  }
-
   async #begun(): Promise<void> {
     const job = await kv.get<SubmittedJob>(keyOf(this.#id));
     if (job?.state === "PENDING") await kv.cas(keyOf(this.#id), job, { ...job, state: "RUNNING", startedAt: new Date() });
@@ -115,9 +105,8 @@ export class JobSupervisor {
   async #ended(end: Pick<SubmittedJob, "state" | "reason" | "exitCode">): Promise<void> {
     await this.#beginning;
     const job = (await kv.get<SubmittedJob>(keyOf(this.#id))) as SubmittedJob;
-    const kept = this.#output.subarray(-KEPT_LOG_BYTES).toString();
     await kv.batch([
-      { type: "set", key: logKeyOf(this.#id), value: kept },
+      { type: "set", key: logKeyOf(this.#id), value: this.#output.last(KEPT_LOG_BYTES) },
       { type: "set", key: keyOf(this.#id), value: { ...job, ...end, endedAt: new Date() } },
     ]);
     // Nobody needs it any more.
@@ -193,8 +182,8 @@ export async function jobLogs(id: string, from = 0): Promise<{ readonly text: st
       // It ended meanwhile: what it kept is read.
     }
   }
-  const kept = Buffer.from((await kv.get<string>(logKeyOf(id))) ?? "");
-  return { text: kept.subarray(Math.min(from, kept.length)).toString(), end: kept.length };
+  const kept = await kv.get<Printed>(logKeyOf(id));
+  return kept === undefined ? { text: "", end: from } : textOf(fromByte(kept, from));
 }
 
 /** Ends the program: SIGTERM, after 5 s SIGKILL. False when it had ended already. */

@@ -48,8 +48,13 @@ export function keyOf(task: number, coords: Coords): string {
   return coords.length === 0 ? `${task}` : `${task}:${coords.join(",")}`;
 }
 
-/** How many gates two tasks lie behind together. */
-export function sharedDepth(a: PlanTask, b: PlanTask): number {
+/** Who lies behind gates, the outermost first. */
+interface Scoped {
+  readonly scope: readonly unknown[];
+}
+
+/** How many gates two lie behind together. */
+export function sharedDepth(a: Scoped, b: Scoped): number {
   let depth = 0;
   while (depth < a.scope.length && depth < b.scope.length && a.scope[depth] === b.scope[depth]) depth += 1;
   return depth;

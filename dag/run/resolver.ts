@@ -1,6 +1,6 @@
 // From nodes to inputs: where in a run each value is, as seen from a place.
 
-import { type Coords, keyOf } from "../engine/plan.ts";
+import { type Coords, keyOf, sharedDepth } from "../engine/plan.ts";
 import type { RunMachine } from "../engine/run-machine.ts";
 import type { Draft, Expansion } from "../graph/draft.ts";
 import { Node, replaceNodes } from "../graph/node.ts";
@@ -99,7 +99,7 @@ export class Resolver {
 
   /** One result, or lists of them where the task lies behind gates that the reader does not. */
   #resultOf(task: Draft, from: Viewpoint): unknown {
-    return this.#below(task, from.coords.slice(0, this.#shared(task, from)), (coords) => this.#held(task, coords), true);
+    return this.#below(task, from.coords.slice(0, sharedDepth(task, from)), (coords) => this.#held(task, coords), true);
   }
 
   #states(task: Draft, from: Viewpoint): unknown {
@@ -108,13 +108,7 @@ export class Resolver {
       const state = instance?.state ?? this.#machine.slot(task.place, coords)?.state ?? "none";
       return { state, value: this.#held(task, coords) };
     };
-    return this.#below(task, from.coords.slice(0, this.#shared(task, from)), stateAt, false);
-  }
-
-  #shared(task: Draft, { scope }: Viewpoint): number {
-    let depth = 0;
-    while (depth < task.scope.length && task.scope[depth] === scope[depth]) depth += 1;
-    return depth;
+    return this.#below(task, from.coords.slice(0, sharedDepth(task, from)), stateAt, false);
   }
 
   /** `onlySuccess`: of a list only what succeeded. */
