@@ -1,6 +1,7 @@
 // dag(): what users define, run and test.
 
 import { randomBytes } from "node:crypto";
+import type { KvChange } from "../sdk/index.ts";
 import { Builder } from "./graph/builder.ts";
 import {
   type DagDefinition, type DagOptions, type DagSchedule, defineDag, dueTimes, paramsOf, type ParamNodes, type Result,
@@ -18,8 +19,8 @@ import { atOnce, type Occasion, type RunSummary } from "./run/context.ts";
 import { DagRun } from "./run/dag-run.ts";
 import { clusterEngine, Engine, type Journals, knowProgram } from "./run/engine.ts";
 import { LocalRunner } from "./run/local-runner.ts";
-import { runs } from "./run/run-registry.ts";
-import { type Launched, onTriggers } from "./run/triggered.ts";
+import { getRun, openHere, runs } from "./run/run-registry.ts";
+import { type Launched, onLaunches, type Triggered } from "./run/triggered.ts";
 import { retentionOf } from "./graph/run-limits.ts";
 import { sweepRuns } from "./run/retention.ts";
 import { publishStores } from "./stores/define-store.ts";
@@ -103,12 +104,20 @@ export async function startRun(
 
 /** @internal For a time that has one run: undefined when another one was made for it before. */
 export async function claimRun(definition: Definition, when: Occasion, engine = clusterEngine()): Promise<DagRun | undefined> {
-  const run = await runOf(engine, definition, {}, when);
+  const key = tickKey(definition.id, when.logicalDate);
+  return claimed(engine, definition, await runOf(engine, definition, {}, when), (run) => [
+    { type: "check", key, value: undefined }, { type: "set", key, value: run.id },
+  ]);
+}
+
+/** Begins the run when it is kept; undefined when there is one of its id, or one of the checks does not hold. */
+async function claimed(
+  engine: Engine, definition: Launched, run: DagRun, claim: (run: DagRun) => readonly KvChange[] = () => [],
+): Promise<DagRun | undefined> {
   await publishStores();
   const journal = await journalOf(engine.journals!, definition, run.summary);
-  const key = tickKey(definition.id, when.logicalDate);
   try {
-    await journal.create([{ type: "check", key, value: undefined }, { type: "set", key, value: run.id }]);
+    await journal.create(claim(run));
   } catch (error) {
     if (journal.isTaken) return undefined;
     throw error;
@@ -130,7 +139,21 @@ async function journalOf(journals: Journals, definition: Launched, summary: RunS
   return new RunJournal(journals, record, 0);
 }
 
-onTriggers((definition, params, when, engine) => startRun(definition, params, when, engine));
+onLaunches({ start: startRun, once: startOnce });
+
+async function startOnce(
+  id: string, definition: Launched, params: object, when: Occasion, engine: Engine,
+): Promise<Triggered> {
+  const run = await runOf(engine, definition, params, when, id);
+  const cancelHere = (reason: string): Promise<void> => run.cancel(reason);
+  if (engine.journals === undefined) {
+    runs.add(run);
+    run.begin();
+    return { here: Promise.resolve(run), cancel: cancelHere };
+  }
+  if ((await claimed(engine, definition, run)) !== undefined) return { here: Promise.resolve(run), cancel: cancelHere };
+  return { here: openHere(id), cancel: async (reason) => (await getRun(id)).cancel(reason) };
+}
 
 async function runHere(definition: Definition, params: object, now?: Date | string): Promise<DagRun> {
   const start = now === undefined ? systemClock.now() : new Date(now).getTime();
@@ -153,9 +176,10 @@ async function runOf(
   { id, options, graph }: Launched,
   given: object,
   when: Occasion,
+  named?: string,
 ): Promise<DagRun> {
   const params = await paramsOf(id, options.params, given);
-  const runId = `${when.type}__${when.logicalDate.toISOString()}__${randomBytes(3).toString("hex")}`;
+  const runId = named ?? `${when.type}__${when.logicalDate.toISOString()}__${randomBytes(3).toString("hex")}`;
   const { maxActiveTasks, timeoutMs, deadline, onSuccess, onFailure } = options;
   return new DagRun(
     engine,

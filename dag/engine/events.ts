@@ -40,8 +40,11 @@ export type RunEvent =
   | ({ readonly type: "past"; readonly tasks: readonly number[] } & At)
   | ({ readonly type: "ended"; readonly state: "failed" | "cancelled"; readonly reason: string } & At)
   | ({ readonly type: "marked"; readonly state: "success" | "failed" | "skipped" } & OfInstance)
-  /** Whole tasks, and single instances of others, run again. */
-  | ({ readonly type: "cleared"; readonly tasks: readonly number[]; readonly instances?: readonly Place[] } & At)
+  /** Whole tasks, and single instances of others, run again; and what these read and is nowhere any more. */
+  | ({
+      readonly type: "cleared"; readonly tasks: readonly number[]; readonly instances?: readonly Place[];
+      readonly lost?: readonly Place[];
+    } & At)
   /**
    * Another process goes on with it: what was on its way begins again, and so do successes whose results are lost. With `anew`
    * also what failed, was skipped for it, or was stopped.

@@ -4,10 +4,11 @@
 // more. So the cost of an end does not grow with the number of instances beside it.
 
 import type { RunEffect, RunEvent } from "./events.ts";
-import { type Coords, descendants, instanceName, keyOf, type Place, type Plan, type PlanTask, sharedDepth } from "./plan.ts";
+import { type Coords, descendants, instanceName, keyOf, type Plan, type PlanTask, sharedDepth } from "./plan.ts";
 import { retryWaitMs } from "./retry-wait.ts";
+import { EarlierLife } from "./earlier-life.ts";
 import { Field } from "./field.ts";
-import { attemptOf, type Instance, type KnownEnd, type Slot } from "./slots.ts";
+import { attemptOf, type Instance, type KnownEnd, type Slot, spentOf } from "./slots.ts";
 import { isOver, isTerminal, type RunState, type TaskState } from "./states.ts";
 import { decide, type Decision, decideTeardown } from "./trigger-rules.ts";
 
@@ -16,13 +17,13 @@ export interface RunInfo {
 }
 
 const NOTHING = "there is nothing to expand over";
+const BEGINNINGS: ReadonlySet<RunEvent["type"]> = new Set(["started", "cleared", "marked", "resumed"]);
+
 export class RunMachine {
   readonly plan: Plan;
   readonly #info: RunInfo;
   readonly #field: Field;
-  #known: Map<string, KnownEnd>;
-  /** Starts of what is run anew. */
-  #starts = new Map<string, number>();
+  readonly #earlier: EarlierLife;
   #forced = new Map<string, string>();
   #blocked = new Set<number>();
   #effects: RunEffect[] = [];
@@ -31,11 +32,11 @@ export class RunMachine {
   #now = 0;
   #life = 0;
 
-  constructor(plan: Plan, info: RunInfo, known: Map<string, KnownEnd> = new Map()) {
+  constructor(plan: Plan, info: RunInfo) {
     this.plan = plan;
     this.#info = info;
-    this.#known = known;
     this.#field = new Field(plan, (slot, state) => this.#roundEnded(slot, state));
+    this.#earlier = new EarlierLife(plan, this.#field);
   }
 
   /** Grows when something is run anew: what was read of the run before may be another now. */
@@ -55,8 +56,7 @@ export class RunMachine {
   step(event: RunEvent): readonly RunEffect[] {
     this.#now = event.at;
     this.#effects = [];
-    if (event.type === "resumed") this.#resume(event.anew, event.lost);
-    else if (event.type === "started" || event.type === "cleared" || event.type === "marked") this.#restart(event);
+    if (BEGINNINGS.has(event.type)) this.#restart(event);
     else if (!isOver(this.#state)) this.#handle(event);
     this.#settle();
     return this.#effects;
@@ -82,40 +82,16 @@ export class RunMachine {
     return this.#field.slots();
   }
 
-  /** What is taken over when `except` is run anew. */
-  known(except: ReadonlySet<number> = new Set()): Map<string, KnownEnd> {
-    const known = new Map<string, KnownEnd>();
-    for (const slot of this.#field.slots()) {
-      if (except.has(slot.task)) continue;
-      const size = this.#field.sizeOf(slot.task, slot.coords);
-      // A loop that has not ended begins anew.
-      if (this.plan.tasks[slot.task].kind === "loop" && !isTerminal(slot.state)) continue;
-      const own = { state: slot.state, starts: 0, tries: 0, reason: slot.reason, size };
-      if (isTerminal(slot.state) || size !== undefined) known.set(`slot ${keyOf(slot.task, slot.coords)}`, own);
-      for (const instance of slot.instances ?? []) {
-        if (isTerminal(instance.state)) known.set(keyOf(slot.task, instance.coords), { ...instance });
-      }
-    }
-    return known;
-  }
-
   // -- events ------------------------------------------------------------------------------------------------------------
 
   #restart(event: RunEvent): void {
-    if (event.type === "cleared") {
-      for (const { task, instances = [] } of this.#field.slots()) {
-        for (const { coords, starts } of instances) this.#starts.set(keyOf(task, coords), starts);
-      }
-      this.#known = this.known(this.#withLoops(event.tasks));
-      for (const { task, coords } of event.instances ?? []) this.#known.delete(keyOf(task, coords));
-    } else if (event.type === "marked") {
-      const known = this.known();
-      const before = known.get(keyOf(event.task, event.coords));
-      const end = { starts: 1, tries: 0, ...before, state: event.state, reason: "marked by hand", endedAt: event.at };
-      this.#known = known.set(keyOf(event.task, event.coords), end);
+    if (event.type === "cleared") this.#earlier.cleared(event);
+    else if (event.type === "marked") this.#earlier.marked(event);
+    else if (event.type === "resumed") this.#earlier.resumed(event);
+    if (event.type !== "resumed" || event.anew) {
+      this.#override = undefined;
+      this.#blocked = new Set(event.type === "started" ? event.blocked : []);
     }
-    this.#override = undefined;
-    this.#blocked = new Set(event.type === "started" ? event.blocked : []);
     this.#rebuild();
   }
 
@@ -125,44 +101,6 @@ export class RunMachine {
     this.#toRun("running");
     this.#field.reset();
     if (this.plan.tasks.length === 0) this.#toRun("success");
-  }
-
-  #resume(anew: boolean, lost: readonly Place[]): void {
-    const again = new Set(lost.map(({ task, coords }) => keyOf(task, coords)));
-    // A loop with a round to be run again is walked through anew, over those that are there.
-    const loops = new Set(lost.flatMap(({ task }) => this.plan.tasks[task].scope));
-    const known = new Map<string, KnownEnd>();
-    for (const slot of this.#field.slots()) {
-      const { task, state, reason } = slot;
-      const own = `slot ${keyOf(task, slot.coords)}`;
-      const keepsSlot = isTerminal(state) && !loops.has(task) && (!anew || (state === "success" && !this.#isGate(task)));
-      if (keepsSlot) known.set(own, { state, starts: 0, tries: 0, reason, size: this.#field.sizeOf(task, slot.coords) });
-      for (const instance of slot.instances ?? []) {
-        const key = keyOf(task, instance.coords);
-        if (again.has(key) || (anew && !isKept(instance))) {
-          known.set(key, { state: "none", starts: instance.starts, tries: 0 });
-        } else if (isTerminal(instance.state)) known.set(key, { ...instance });
-        else known.set(key, { ...instance, state: "none" });
-      }
-    }
-    this.#known = known;
-    if (anew) [this.#override, this.#blocked] = [undefined, new Set()];
-    this.#rebuild();
-  }
-
-  #isGate(task: number): boolean {
-    return this.plan.tasks[task].kind === "gate";
-  }
-
-  /** A loop is run anew as a whole. */
-  #withLoops(tasks: readonly number[]): Set<number> {
-    const all = new Set(tasks);
-    for (const task of tasks) {
-      for (const gate of this.plan.tasks[task].scope) {
-        if (this.plan.tasks[gate].kind === "loop") for (const inner of [gate, ...this.#field.inside(gate)]) all.add(inner);
-      }
-    }
-    return all;
   }
 
   #handle(event: RunEvent): void {
@@ -215,6 +153,7 @@ export class RunMachine {
         return this.#finish(instance, "skipped", event.reason);
       case "failed": {
         instance.tries += 1;
+        instance.spent = spentOf(instance) + 1;
         [instance.nodeId, instance.workerPid] = [event.nodeId, event.workerPid];
         const { retry } = this.plan.tasks[task];
         if (event.final || instance.tries > retry.retries || this.#stopped(task))
@@ -245,9 +184,9 @@ export class RunMachine {
   #advance(slot: Slot): void {
     if (slot.state !== "none" || slot.instances !== undefined) return;
     const task = this.plan.tasks[slot.task];
-    const known = this.#known.get(`slot ${keyOf(slot.task, slot.coords)}`);
+    const known = this.#earlier.slot(slot);
     if (known !== undefined) return this.#takeOver(slot, known);
-    if (this.#knownInstance(slot, slot.coords)) return this.#begin(slot);
+    if (this.#earlier.hasEnded(slot)) return this.#begin(slot);
     const forced = this.#forcedReason(slot);
     if (forced !== undefined) return this.#conclude(slot, "skipped", forced);
     if (this.#blocked.has(slot.task) && !this.#stopped(slot.task)) return;
@@ -279,7 +218,7 @@ export class RunMachine {
       slot.state = "scheduled";
       this.#effects.push({ kind: "measure", task: slot.task, coords: slot.coords });
     } else {
-      const instance = this.#createInstance(slot, slot.coords);
+      const instance = this.#earlier.instance(slot, slot.coords);
       slot.instances = [instance];
       if (kind === "noop" && !isTerminal(instance.state)) this.#finish(instance, "success");
       else this.#enter(instance);
@@ -295,20 +234,8 @@ export class RunMachine {
     }
     if (size === 0) return this.#conclude(slot, "skipped", NOTHING);
     this.#field.expanded(slot, size);
-    slot.instances = Array.from({ length: size }, (_, i) => this.#createInstance(slot, [...slot.coords, i]));
+    slot.instances = Array.from({ length: size }, (_, i) => this.#earlier.instance(slot, [...slot.coords, i]));
     for (const instance of slot.instances) this.#enter(instance);
-  }
-
-  #createInstance(slot: Slot, coords: Coords): Instance {
-    const known = this.#known.get(keyOf(slot.task, coords));
-    if (known !== undefined) return { ...known, slot, coords };
-    return { slot, coords, state: "none", starts: this.#starts.get(keyOf(slot.task, coords)) ?? 0, tries: 0 };
-  }
-
-  #knownInstance(slot: Slot, coords: Coords): boolean {
-    const { mapped, loop } = this.plan.tasks[slot.task];
-    const known = mapped || loop !== undefined ? undefined : this.#known.get(keyOf(slot.task, coords));
-    return known !== undefined && isTerminal(known.state);
   }
 
   /** As it was in an earlier life of the run. */
@@ -486,9 +413,4 @@ export class RunMachine {
     this.#state = state;
     this.#effects.push({ kind: "run", state, reason });
   }
-}
-
-/** What a resumed run need not do again: also what its own code has skipped. */
-function isKept({ state, stopped }: Instance): boolean {
-  return state === "success" || (state === "skipped" && stopped !== true);
 }

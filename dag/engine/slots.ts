@@ -15,6 +15,8 @@ export interface Instance {
   starts: number;
   /** Failures that counted against its retries. */
   tries: number;
+  /** Attempts that failed, or that were begun anew by hand. Whoever goes on with an attempt of another process has the same. */
+  spent?: number | undefined;
   /** It waits, or has waited, as a part of the attempt it is in. */
   hasDeferred?: boolean | undefined;
   /** The end of the wait it is in. */
@@ -71,11 +73,16 @@ export function attemptOf(instance: Instance): number {
   return Math.max(0, instance.starts - 1);
 }
 
+export function spentOf({ spent = 0 }: Pick<Instance, "spent">): number {
+  return spent;
+}
+
 /** How a part of an earlier life of the run ended: it is taken over, not run again. With the state none: how far it had come. */
 export interface KnownEnd {
   readonly state: TaskState;
   readonly starts: number;
   readonly tries: number;
+  readonly spent?: number | undefined;
   readonly reason?: string | undefined;
   readonly until?: number | undefined;
   readonly hasDeferred?: boolean | undefined;

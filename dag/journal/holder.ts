@@ -2,6 +2,7 @@
 
 import { randomBytes } from "node:crypto";
 import { getRuntimeContext, isInitialized, kv, list } from "../../sdk/index.ts";
+import { CancelRequests } from "./cancel-requests.ts";
 import { holderKey } from "./records.ts";
 
 export interface HolderRecord {
@@ -19,6 +20,8 @@ const LEASE_MS = 12_000;
 
 export class Holder {
   readonly id = randomBytes(8).toString("hex");
+  /** Looked for with each beat. */
+  readonly cancels = new CancelRequests();
   readonly #service: string | undefined;
   readonly #seen = new Map<string, { readonly beat: number; readonly since: number }>();
   #timer: NodeJS.Timeout | undefined;
@@ -49,8 +52,8 @@ export class Holder {
       throw error;
     }
     clearInterval(this.#timer);
-    // A beat that can't be told is told by the next one.
-    this.#timer = setInterval(() => void this.#tell().catch(() => {}), BEAT_MS);
+    // A beat that can't be told is told by the next one, and so is what could not be looked for.
+    this.#timer = setInterval(() => void this.#tell().then(() => this.cancels.look()).catch(() => {}), BEAT_MS);
     this.#timer.unref();
   }
 

@@ -112,11 +112,10 @@ function changesOf({ runId, lease, pieces, changes, isFirst }: Writing): KvChang
   return [...held, ...pieces.map(({ key, text }) => ({ type: "set" as const, key, value: text })), ...changes];
 }
 
-async function isWritten(writings: readonly Writing[]): Promise<boolean> {
-  const found = await Promise.all(writings.flatMap(({ pieces }) => pieces).map(async ({ key, text }) => (
-    (await kv.get(key)) === text
+function isWritten(writings: readonly Writing[]): Promise<boolean> {
+  return kv.batch(writings.flatMap(changesOf).flatMap((change) => (
+    change.type === "set" ? [{ type: "check" as const, key: change.key, value: change.value }] : []
   )));
-  return found.every(Boolean);
 }
 
 /** Entries as pieces that the store takes. */

@@ -2,12 +2,13 @@
 
 import { DagRunFailedError, kv, type KvChange } from "../../sdk/index.ts";
 import type { RunState } from "../engine/states.ts";
+import type { CancelRequests } from "./cancel-requests.ts";
 import { type JournalWriter, piecesOf, type Writer, type Writing } from "./journal-writer.ts";
-import { type Entry, type Lease, leaseKey, recordKey, type RunRecord } from "./records.ts";
+import { cancelKey, type Entry, type Lease, leaseKey, recordKey, type RunRecord } from "./records.ts";
 
 export interface JournalParts {
   readonly writer: JournalWriter;
-  readonly holder: { readonly id: string };
+  readonly holder: { readonly id: string; readonly cancels: CancelRequests };
   /** How results outlive this process. */
   readonly keep: (runId: string, handles: readonly unknown[]) => Promise<void>;
 }
@@ -26,7 +27,7 @@ const NOTHING: Prepared = { entries: [], changes: [] };
 
 export class RunJournal implements Writer {
   readonly #writer: JournalWriter;
-  readonly #holder: string;
+  readonly #holder: JournalParts["holder"];
   readonly #keep: JournalParts["keep"];
   #record: RunRecord;
   #lease: Lease;
@@ -45,17 +46,20 @@ export class RunJournal implements Writer {
   #isTaken = false;
   /** Told once when another process has taken the run over. */
   onLost: (error: Error) => void = () => {};
+  /** Another process asks for its end. */
+  onCancel: (reason: string) => void = () => {};
 
   /** `piece`: the next one to be written; with 0 the run is new. `isHeld`: this process has its lease. */
   constructor({ writer, holder, keep }: JournalParts, record: RunRecord, piece: number, isHeld = true) {
     this.#keep = keep;
     this.#isHeld = isHeld;
     this.#writer = writer;
-    this.#holder = holder.id;
+    this.#holder = holder;
     this.#record = record;
     this.#piece = piece;
     this.#isFirst = piece === 0;
     this.#lease = { holder: holder.id, epoch: record.epoch };
+    if (isHeld) holder.cancels.hear(record.id, this);
   }
 
   get record(): RunRecord {
@@ -94,17 +98,27 @@ export class RunJournal implements Writer {
   async ended(state: RunState, at: Date): Promise<void> {
     this.#record = { ...this.#record, state, endedAt: at };
     const { id } = this.#record;
-    this.#change({ type: "set", key: recordKey(id), value: this.#record }, { type: "delete", key: leaseKey(id) });
+    this.#change(
+      { type: "set", key: recordKey(id), value: this.#record },
+      { type: "delete", key: leaseKey(id) }, { type: "delete", key: cancelKey(id) },
+    );
+    this.#holder.cancels.forget(id, this);
     const kept = this.flushed();
     this.#isHeld = false;
     await kept;
+  }
+
+  /** What another process has asked for. */
+  cancel(reason: string): Promise<void> {
+    this.onCancel(reason);
+    return this.flushed();
   }
 
   /** A run that is over goes on, here, unless another process was faster. */
   async reopen(): Promise<boolean> {
     const { id } = this.#record;
     const before = this.#record;
-    const lease = { holder: this.#holder, epoch: before.epoch + 1 };
+    const lease = { holder: this.#holder.id, epoch: before.epoch + 1 };
     const record: RunRecord = { ...before, epoch: lease.epoch, state: "running", endedAt: undefined };
     const taken = await kv.batch([
       { type: "check", key: leaseKey(id), value: undefined },
@@ -112,7 +126,10 @@ export class RunJournal implements Writer {
       { type: "set", key: leaseKey(id), value: lease },
       { type: "set", key: recordKey(id), value: record },
     ]);
-    if (taken) [this.#lease, this.#record, this.#isHeld] = [lease, record, true];
+    if (taken) {
+      [this.#lease, this.#record, this.#isHeld] = [lease, record, true];
+      this.#holder.cancels.hear(id, this);
+    }
     return taken;
   }
 
@@ -165,6 +182,7 @@ export class RunJournal implements Writer {
 
   lost(cause: unknown): void {
     const { id, dagId } = this.#record;
+    this.#holder.cancels.forget(id, this);
     const what = cause === undefined ? "another process carries it out now" : "its journal can't be written";
     const isFirst = this.#lost === undefined;
     this.#isTaken ||= cause === undefined;

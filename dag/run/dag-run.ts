@@ -1,6 +1,5 @@
 // One run of a graph, as its users see it.
 
-import { InvalidArgumentError } from "../../sdk/index.ts";
 import { keyOf } from "../engine/plan.ts";
 import { isOver } from "../engine/states.ts";
 import type { RunSummary } from "./context.ts";
@@ -58,6 +57,7 @@ export class DagRun<R = unknown> extends RunShell {
   async heldResult(): Promise<unknown> {
     await this.done();
     if (this.state !== "success") throw this.failure();
+    await this.findResults(tasksOfResult(this.graph));
     return this.engine.runner.hold(this.resolver.inputs(this.graph.result, { scope: [], coords: [] }));
   }
 
@@ -68,12 +68,17 @@ export class DagRun<R = unknown> extends RunShell {
     return this;
   }
 
-  /** @throws InvalidArgumentError for a run of another process. */
+  /**
+   * Resolves when the run is over; of one that is over already it changes nothing. A run of another process is cancelled by
+   * that one, which hears of it within seconds. @throws GetTimeoutError when it does not.
+   */
   async cancel(reason = "the run was cancelled"): Promise<void> {
-    if (this.follower !== undefined) {
-      throw new InvalidArgumentError(`run ${this.id} is carried out by another process: it can be cancelled there`);
+    if (isOver(this.state)) return this.ended;
+    if (this.follower === undefined) this.step({ type: "ended", state: "cancelled", reason, at: this.engine.clock.now() });
+    else {
+      this.follower.awaited();
+      await this.follower.cancel(reason);
     }
-    this.step({ type: "ended", state: "cancelled", reason, at: this.engine.clock.now() });
     await this.ended;
   }
 
@@ -113,7 +118,7 @@ export class DagRun<R = unknown> extends RunShell {
     const places = [taskIds].flat().map((id) => placeOf(this.graph, this.id, id));
     const { tasks, instances, read } = clearingOf(this.graph, places, downstream);
     const lost = await this.recover(read);
-    const again = { tasks: [...tasks], instances: [...instances, ...lost] };
+    const again = { tasks: [...tasks], instances, lost };
     await this.restart({ type: "cleared", ...again, at: this.engine.clock.now() });
     return this;
   }

@@ -9,14 +9,17 @@ const LOOK_MS = 250;
 
 export class Follower {
   readonly #run: DagRun;
+  /** Asks for its end. */
+  readonly cancel: (reason: string) => Promise<void>;
   #next: number;
   /** Somebody waits for it: this process does not end meanwhile. */
   #isAwaited = false;
   #timer: NodeJS.Timeout | undefined;
 
   /** `from`: the first piece of the journal that the run has not seen. */
-  constructor(run: DagRun, from: number) {
+  constructor(run: DagRun, from: number, cancel: (reason: string) => Promise<void>) {
     this.#run = run;
+    this.cancel = cancel;
     this.#next = from;
     this.#again();
   }

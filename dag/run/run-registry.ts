@@ -1,7 +1,8 @@
 // The runs of this process, by id, and the way to those of others: what is kept of a run is enough to go on with it here.
 
-import { kv, NotFoundError } from "../../sdk/index.ts";
+import { GetTimeoutError, kv, NotFoundError } from "../../sdk/index.ts";
 import { isOver } from "../engine/states.ts";
+import { isRequested, requestCancel } from "../journal/cancel-requests.ts";
 import { loadProgram } from "../journal/programs.ts";
 import { type Lease, leaseKey, type RunRecord } from "../journal/records.ts";
 import { RunJournal } from "../journal/run-journal.ts";
@@ -13,6 +14,8 @@ import { RunMovedError } from "./run-failure.ts";
 
 const ENDED_MAX = 1000;
 const LOOK_MS = 250;
+/** Longer than a process that carries runs out may be silent before another one takes them over. */
+const ANSWER_MS = 30_000;
 
 class RunRegistry {
   readonly #runs = new Map<string, DagRun>();
@@ -78,13 +81,13 @@ export function mark(runId: string, task: string, state: "success" | "failed" | 
 export async function getRun(runId: string): Promise<DagRun> {
   const here = runs.find(runId);
   // What is not over here is this process's; what is over may have been gone on with by another one.
-  if (here !== undefined && (here.epoch === undefined || !isOver(here.state))) return here;
+  if (here !== undefined && !here.isLost && (here.epoch === undefined || !isOver(here.state))) return here;
   const record = await recordOf(runId);
   if (here?.epoch === record.epoch) return here;
   const seen = views.get(runId);
   if (seen?.epoch === record.epoch) return seen.run;
   const { run, next } = await read(record, clusterEngine(), {});
-  run.followWith(new Follower(run, next));
+  run.followWith(new Follower(run, next, (reason) => cancelElsewhere(runId, reason)));
   views.set(runId, { run, epoch: record.epoch });
   if (views.size > VIEWS_MAX) views.delete(views.keys().next().value as string);
   return run;
@@ -93,6 +96,30 @@ export async function getRun(runId: string): Promise<DagRun> {
 /** Runs of other processes that were looked at. */
 const views = new Map<string, { readonly run: DagRun; readonly epoch: number }>();
 const VIEWS_MAX = 100;
+
+/**
+ * Resolves when whoever carries the run out has ended it, or when it is over. When that process is gone, the run is this one's,
+ * and ends here.
+ */
+async function cancelElsewhere(runId: string, reason: string): Promise<void> {
+  const engine = clusterEngine();
+  const { holder } = engine.journals!;
+  await holder.begin();
+  const until = performance.now() + ANSWER_MS;
+  for (let asked: Lease | undefined; ;) {
+    const lease = await kv.get<Lease>(leaseKey(runId));
+    if (lease === undefined || (asked !== undefined && !(await isRequested(runId)))) return;
+    const taken = (await holder.isGone(lease.holder)) ? await takeOver(runId, lease, holder.id) : undefined;
+    if (taken !== undefined) return (await goOn(engine, taken)).cancel(reason);
+    if (asked === undefined && (await requestCancel(runId, lease, reason))) asked = lease;
+    if (performance.now() > until) {
+      throw new GetTimeoutError(
+        `run ${runId} was asked to end, and who carries it out has not answered in ${ANSWER_MS / 1000} s; the request stays`,
+      );
+    }
+    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+  }
+}
 
 async function changing(runId: string, change: (run: DagRun) => Promise<DagRun>, options: ResumeOptions): Promise<DagRun> {
   const here = runs.find(runId);
@@ -108,7 +135,7 @@ async function changing(runId: string, change: (run: DagRun) => Promise<DagRun>,
 }
 
 /** Waits for its end, or for that of the process that carries it out; then it is this process's. */
-async function openHere(runId: string, options: ResumeOptions): Promise<DagRun> {
+export async function openHere(runId: string, options: ResumeOptions = {}): Promise<DagRun> {
   const engine = clusterEngine();
   const { holder } = engine.journals!;
   await recordOf(runId);

@@ -4,7 +4,7 @@
 import type { RunEffect, RunEvent } from "../engine/events.ts";
 import { type Coords, instanceName, keyOf, type Place } from "../engine/plan.ts";
 import { RunMachine } from "../engine/run-machine.ts";
-import { attemptOf, type Instance } from "../engine/slots.ts";
+import { attemptOf, type Instance, spentOf } from "../engine/slots.ts";
 import { isOver, isTerminal, type RunState } from "../engine/states.ts";
 import type { Waiting } from "../engine/admission.ts";
 import { type DagRunFailedError, DeadlineError, ObjectLostError } from "../../sdk/index.ts";
@@ -30,7 +30,7 @@ import { watchLimits } from "./run-limits.ts";
 import { messageOf, RunVoice, stackOf } from "./run-voice.ts";
 import type { Reason } from "./why.ts";
 import { type Attempt, type Ended, endedAttempt } from "./runner.ts";
-import { startTriggered } from "./triggered.ts";
+import { startTriggered, triggeredId } from "./triggered.ts";
 
 /** What the journal keeps with an event. */
 type Extra = Partial<Pick<Extract<Entry, { type: "succeeded" }>, "result" | "error" | "told" | "sizes" | "found">>;
@@ -139,6 +139,7 @@ export class RunShell {
   keepIn(journal: RunJournal): void {
     this.#journal = journal;
     journal.onLost = (error) => this.leave(error);
+    journal.onCancel = (reason) => this.step({ type: "ended", state: "cancelled", reason, at: this.engine.clock.now() });
   }
 
   /** What happened in an earlier life, or in another process. */
@@ -183,7 +184,7 @@ export class RunShell {
 
   #goAgain(event: RunEvent): void {
     if (event.type === "resumed") this.results.isLost(event.lost);
-    if (event.type === "cleared") this.results.isLost(event.instances ?? []);
+    if (event.type === "cleared") this.results.isLost([...(event.instances ?? []), ...(event.lost ?? [])]);
     const found = this.results.takeFound();
     this.step(event, found.length === 0 ? undefined : { found });
   }
@@ -336,7 +337,10 @@ export class RunShell {
       draft.kind === "latestOnly"
         ? endedAttempt({ outcome: "success", passed: this.summary.type === "manual" || this.#isLatest, told: [] })
         : draft.kind === "trigger"
-        ? startTriggered(this.engine, draft, this.resolver.args(draft, coords)[0])
+        ? startTriggered(this.engine, draft, {
+            input: this.resolver.args(draft, coords)[0],
+            id: triggeredId(this.summary, instanceName(draft.id, coords).id, spentOf(instance)),
+          })
         : this.engine.runner.start(draft, {
             args: this.resolver.args(draft, coords),
             run: this.summary,

@@ -1,0 +1,118 @@
+// What a run that begins anew takes over from before: what has ended stays as it is, what has not begins again, and knows how far
+// it had come.
+
+import type { RunEvent } from "./events.ts";
+import type { Field } from "./field.ts";
+import { type Coords, keyOf, type Plan } from "./plan.ts";
+import { type Instance, type KnownEnd, type Slot, spentOf } from "./slots.ts";
+import { isTerminal } from "./states.ts";
+
+type Event<T extends RunEvent["type"]> = Extract<RunEvent, { readonly type: T }>;
+
+export class EarlierLife {
+  readonly #plan: Plan;
+  readonly #field: Field;
+  #known = new Map<string, KnownEnd>();
+  /** Of what begins from its beginning. */
+  readonly #before = new Map<string, Pick<Instance, "starts" | "spent">>();
+
+  constructor(plan: Plan, field: Field) {
+    this.#plan = plan;
+    this.#field = field;
+  }
+
+  slot({ task, coords }: Slot): KnownEnd | undefined {
+    return this.#known.get(`slot ${keyOf(task, coords)}`);
+  }
+
+  /** True when the one instance of a slot has ended. */
+  hasEnded({ task, coords }: Slot): boolean {
+    const { mapped, loop } = this.#plan.tasks[task];
+    const known = mapped || loop !== undefined ? undefined : this.#known.get(keyOf(task, coords));
+    return known !== undefined && isTerminal(known.state);
+  }
+
+  instance(slot: Slot, coords: Coords): Instance {
+    const key = keyOf(slot.task, coords);
+    const known = this.#known.get(key);
+    if (known !== undefined) return { ...known, slot, coords };
+    return { slot, coords, state: "none", starts: 0, tries: 0, ...this.#before.get(key) };
+  }
+
+  // -- how it begins anew ------------------------------------------------------------------------------------------------
+
+  cleared({ tasks, instances: chosen = [], lost = [] }: Event<"cleared">): void {
+    // What is only lost is made again by the same attempt.
+    const lostKeys = new Set(lost.map(({ task, coords }) => keyOf(task, coords)));
+    for (const { task, instances = [] } of this.#field.slots()) {
+      for (const instance of instances) {
+        const key = keyOf(task, instance.coords);
+        this.#before.set(key, { starts: instance.starts, spent: spentOf(instance) + (lostKeys.has(key) ? 0 : 1) });
+      }
+    }
+    this.#known = this.#ends(this.#withLoops(tasks));
+    for (const { task, coords } of [...chosen, ...lost]) this.#known.delete(keyOf(task, coords));
+  }
+
+  marked({ task, coords, state, at }: Event<"marked">): void {
+    this.#known = this.#ends();
+    const key = keyOf(task, coords);
+    this.#known.set(key, { starts: 1, tries: 0, ...this.#known.get(key), state, reason: "marked by hand", endedAt: at });
+  }
+
+  resumed({ anew, lost }: Event<"resumed">): void {
+    const again = new Set(lost.map(({ task, coords }) => keyOf(task, coords)));
+    // A loop with a round to be run again is walked through anew, over those that are there.
+    const loops = new Set(lost.flatMap(({ task }) => this.#plan.tasks[task].scope));
+    const known = new Map<string, KnownEnd>();
+    for (const slot of this.#field.slots()) {
+      const { task, state, reason } = slot;
+      const own = `slot ${keyOf(task, slot.coords)}`;
+      const isGate = this.#plan.tasks[task].kind === "gate";
+      const keepsSlot = isTerminal(state) && !loops.has(task) && (!anew || (state === "success" && !isGate));
+      if (keepsSlot) known.set(own, { state, starts: 0, tries: 0, reason, size: this.#field.sizeOf(task, slot.coords) });
+      for (const instance of slot.instances ?? []) {
+        const key = keyOf(task, instance.coords);
+        const isLost = again.has(key);
+        if (isLost || (anew && !isKept(instance))) {
+          known.set(key, { state: "none", starts: instance.starts, tries: 0, spent: spentOf(instance) + (isLost ? 0 : 1) });
+        } else if (isTerminal(instance.state)) known.set(key, { ...instance });
+        else known.set(key, { ...instance, state: "none" });
+      }
+    }
+    this.#known = known;
+  }
+
+  /** What has ended, but for these. */
+  #ends(except: ReadonlySet<number> = new Set()): Map<string, KnownEnd> {
+    const known = new Map<string, KnownEnd>();
+    for (const slot of this.#field.slots()) {
+      if (except.has(slot.task)) continue;
+      const size = this.#field.sizeOf(slot.task, slot.coords);
+      // A loop that has not ended begins anew.
+      if (this.#plan.tasks[slot.task].kind === "loop" && !isTerminal(slot.state)) continue;
+      const own = { state: slot.state, starts: 0, tries: 0, reason: slot.reason, size };
+      if (isTerminal(slot.state) || size !== undefined) known.set(`slot ${keyOf(slot.task, slot.coords)}`, own);
+      for (const instance of slot.instances ?? []) {
+        if (isTerminal(instance.state)) known.set(keyOf(slot.task, instance.coords), { ...instance });
+      }
+    }
+    return known;
+  }
+
+  /** A loop is run anew as a whole. */
+  #withLoops(tasks: readonly number[]): Set<number> {
+    const all = new Set(tasks);
+    for (const task of tasks) {
+      for (const gate of this.#plan.tasks[task].scope) {
+        if (this.#plan.tasks[gate].kind === "loop") for (const inner of [gate, ...this.#field.inside(gate)]) all.add(inner);
+      }
+    }
+    return all;
+  }
+}
+
+/** What a resumed run need not do again: also what its own code has skipped. */
+function isKept({ state, stopped }: Instance): boolean {
+  return state === "success" || (state === "skipped" && stopped !== true);
+}
