@@ -28,9 +28,11 @@ export default defineConfig({
     pool: "forks",
     // Tests of whole clusters start processes of their own: half the machine is theirs.
     maxWorkers: Math.min(4, Math.max(2, Math.floor(availableParallelism() / 2))),
-    testTimeout: 30_000,
-    hookTimeout: 30_000,
+    // Bounds of what is stuck, on a machine that is busy with much else: no test says how long anything takes.
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
     teardownTimeout: 20_000,
+    expect: { poll: { timeout: 20_000 } },
     // One change is not stopped by a race of another part: what needed a second try is named at the end, with its error.
     retry: process.env.CI === undefined ? 0 : 1,
     globalSetup: ["test/leak-check.ts"],

@@ -62,8 +62,8 @@ describe("examples", () => {
     expect(code, output.slice(-OUTPUT_SHOWN)).toBe(0);
     expect(output.trim()).not.toBe("");
     // A private cluster ends with its driver: what is still there now has outlived it.
-    await expect.poll(() => processesWith(`EXAMPLE_RUN=${marker}`), { timeout: 5000 }).toEqual([]);
-    await expect.poll(() => leftIn(folder), { timeout: 5000 }).toEqual([]);
+    await expect.poll(() => processesWith(`EXAMPLE_RUN=${marker}`)).toEqual([]);
+    await expect.poll(() => leftIn(folder)).toEqual([]);
   });
 });
 

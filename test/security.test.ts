@@ -3,7 +3,7 @@
 import { execFile } from "node:child_process";
 import { chmodSync, lstatSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { childrenOf } from "../sdk/testing/process-tree.ts";
 import { type Ended, Machine, tokenFileOf } from "./cli/machine.ts";
 
@@ -18,11 +18,7 @@ beforeAll(async () => {
   head = await machine.troupe("start", "--head", "--port", "0", ...node);
   address = (await machine.status()).address;
   await machine.troupe("start", "--address", address, "--token-file", tokenFileOf(head), ...node);
-  pids = await vi.waitFor(async () => {
-    const found = await processes();
-    if (found.length !== PROCESSES) throw new Error(`the cluster has ${found.length} processes`);
-    return found;
-  }, { timeout: 10_000 });
+  await expect.poll(async () => (pids = await processes()).length).toBe(PROCESSES);
 });
 afterAll(() => machine.remove());
 
@@ -90,7 +86,7 @@ describe("processes of other users", () => {
       socket.on("close", () => process.exit());
       socket.on("end", () => console.log("ended"));
       socket.on("connect", () => setTimeout(() => { console.log("open"); process.exit(); }, 1000));`;
-    const options = { uid, gid: uid, cwd: "/", encoding: "utf8", timeout: 10_000 } as const;
+    const options = { uid, gid: uid, cwd: "/", encoding: "utf8", timeout: 60_000 } as const;
     return new Promise((resolve, reject) => {
       execFile(process.execPath, ["-e", program, path], options, (error, stdout) => (error ? reject(error) : resolve(stdout)));
     });

@@ -69,7 +69,7 @@ describe("start and stop", () => {
     const pids = nodes.flatMap(({ pid }) => [pid, ...childrenOf(pid).map((child) => child.pid)]);
     const stopped = await machine.troupe("stop");
     expect(stopped).toEqual({ code: 0, stdout: "2 nodes ended\n", stderr: "" });
-    await expect.poll(() => pids.filter(alive), { timeout: 3000 }).toEqual([]);
+    await expect.poll(() => pids.filter(alive)).toEqual([]);
     expect(sessions()).toEqual([]);
     expect(await machine.troupe("stop")).toMatchObject({ code: 0, stdout: "no node runs here\n" });
   });
@@ -104,7 +104,7 @@ describe("start and stop", () => {
     expect(made).toEqual({ code: 0, stdout: "[ 11, 21 ]\n", stderr: "" });
     const pids = (await machine.status()).nodes.map(({ pid }) => pid);
     for (const pid of pids) process.kill(pid, "SIGKILL");
-    await expect.poll(() => pids.filter(alive), { timeout: 3000 }).toEqual([]);
+    await expect.poll(() => pids.filter(alive)).toEqual([]);
     expect((await machine.troupe(...HEAD, "--storage", storage)).code).toBe(0);
     expect((await machine.status()).clusterId).toBe(clusterId);
     const found = await machine.driver(program(`
@@ -132,7 +132,7 @@ describe("start and stop", () => {
       console.log(await get(keeper.add.remote()));`));
     expect(made).toEqual({ code: 0, stdout: "1\n", stderr: "" });
     process.kill(head, "SIGKILL");
-    await expect.poll(() => alive(head), { timeout: 3000 }).toBe(false);
+    await expect.poll(() => alive(head)).toBe(false);
     const again = await machine.troupe(...HEAD, "--port", address.split(":")[1], ...storage);
     expect([again.code, again.stderr]).toEqual([0, ""]);
     await expect.poll(async () => (await machine.status()).nodes.filter(({ state }) => state === "ALIVE").length).toBe(2);
@@ -141,7 +141,7 @@ describe("start and stop", () => {
       console.log((await list.nodes()).map(({ state }) => state).sort());`));
     expect(found).toEqual({ code: 0, stdout: "2\n[ 'ALIVE', 'ALIVE', 'DEAD' ]\n", stderr: "" });
     await machine.troupe("stop");
-  }, 60_000);
+  });
 
   test("an address of this machine is joined by its socket, another token is refused by it", async () => {
     const head = await machine.troupe(...HEAD);
@@ -162,10 +162,10 @@ describe("start and stop", () => {
   test("a killed agent takes its head and workers along; what it left is found and removed", async () => {
     await machine.troupe(...HEAD);
     const [{ pid }] = (await machine.status()).nodes;
-    await expect.poll(() => childrenOf(pid).map(({ program }) => program).sort(), { timeout: 5000 }).toEqual(["head", "worker"]);
+    await expect.poll(() => childrenOf(pid).map(({ program }) => program).sort()).toEqual(["head", "worker"]);
     const children = childrenOf(pid).map((child) => child.pid);
     process.kill(pid, "SIGKILL");
-    await expect.poll(() => [pid, ...children].filter(alive), { timeout: 3000 }).toEqual([]);
+    await expect.poll(() => [pid, ...children].filter(alive)).toEqual([]);
     expect((await machine.troupe("status")).stderr).toContain("no running cluster was found");
     expect((await machine.troupe("stop")).code).toBe(0);
     expect(sessions()).toEqual([]);
@@ -186,7 +186,7 @@ describe("start and stop", () => {
 
   test("with --block the node ends with the command", async () => {
     const started = machine.troupe(...HEAD, "--block");
-    await expect.poll(async () => (await machine.troupe("status")).code, { timeout: 10_000, interval: 200 }).toBe(0);
+    await expect.poll(async () => (await machine.troupe("status")).code, { interval: 200 }).toBe(0);
     const stopped = await machine.troupe("stop");
     expect(stopped.stdout).toBe("one node ended\n");
     expect((await started).code).toBe(0);

@@ -84,7 +84,7 @@ describe("runs that outlive their processes", () => {
       "load1=1 load2=0 transform=1 fails=1\n",
     ].join("\n") });
     expect(starts()).toEqual({ load1: 2, load2: 1, transform: 2, fails: 2 });
-  }, 90_000);
+  });
 
   test("a driver that is killed in the middle is followed by another one; the journal says where it stood", async () => {
     const killed = await driver(`
@@ -108,7 +108,7 @@ describe("runs that outlive their processes", () => {
       console.log(await run.result(), (await seen.done()).state, await seen.result());`);
     expect(next).toEqual({ code: 0, stderr: "", stdout: "running load2=success slow=running\n2 success 2\n" });
     expect(starts()).toEqual({ load2: 1, slow: 2 });
-  }, 90_000);
+  });
 
   test("a damaged checkpoint is not believed: the task runs again, and the run says why", async () => {
     const { stdout } = await driver(`const run = await graph.run(); await run.done(); console.log(run.id);`);
@@ -127,7 +127,7 @@ describe("runs that outlive their processes", () => {
       }`);
     expect(next.stdout).toMatch(/^30\nits checkpoint demo\/.* in store safe is of no use: it has 5 bytes .* damaged\n$/);
     expect(starts()).toEqual({ load1: 2, load2: 2, transform: 2, fails: 2 });
-  }, 90_000);
+  });
 
   test("tasks are cleared and marked from another process; a run is one process's at a time", async () => {
     const { stdout } = await driver(`const run = await graph.run(); await run.done(); console.log(run.id);`);
@@ -142,7 +142,7 @@ describe("runs that outlive their processes", () => {
       console.log(cleared.state, (await clear("none", { task: "a" }).catch((error) => error)).name);`);
     expect(next).toEqual({ code: 0, stderr: "", stdout: "success success\nfailed NotFoundError\n" });
     expect(starts()).toEqual({ load1: 1, load2: 2, transform: 2, fails: 2 });
-  }, 90_000);
+  });
 
   test("results outlive who made them and who asked for them: another driver goes on with them, nothing runs again", async () => {
     const killed = await driver(`
@@ -166,5 +166,5 @@ describe("runs that outlive their processes", () => {
       console.log((await run.tasks()).map(({ id, attempt }) => id + "=" + attempt).join(" "));`);
     expect(next).toEqual({ code: 0, stderr: "", stdout: "400001\nbig=0 load1=0 sum=1\n" });
     expect(starts()).toEqual({ big: 1, load1: 1, sum: 2 });
-  }, 90_000);
+  });
 });

@@ -35,4 +35,4 @@ test("a new project runs at once", async () => {
     code: 2,
     stderr: expect.stringContaining("must be a JSON object"),
   });
-}, 90_000);
+});

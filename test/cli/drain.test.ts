@@ -8,6 +8,7 @@ import {
 } from "troupe";
 import { testCluster, type TestCluster } from "troupe/testing";
 import { type Ended, Machine } from "./machine.ts";
+import { until } from "../until.ts";
 
 let cluster: TestCluster;
 let driver: Cluster;
@@ -29,10 +30,6 @@ function drain(node: string): Promise<Ended> {
   return machine.troupe("drain", node, "--json", "--address", cluster.address, "--token-file", file);
 }
 
-async function until(check: () => Promise<boolean>): Promise<void> {
-  while (!(await check())) await new Promise((resolve) => setTimeout(resolve, 20));
-}
-
 const where = remote(() => getRuntimeContext().nodeId);
 
 describe("troupe drain", () => {
@@ -43,7 +40,7 @@ describe("troupe drain", () => {
     const locations = async () => (await list.objects({ filters: { id: ref.id } }))[0]?.locations ?? [];
     const [node] = await locations();
     expect((await drain(node)).code).toBe(0);
-    await expect.poll(async () => (await locations()).length, { timeout: 10_000 }).toBe(2);
+    await expect.poll(async () => (await locations()).length).toBe(2);
     await cluster.removeNode(node);
     for (const one of [await getObject<Uint8Array>("moved"), ref]) expect((await get(one)).at(-1)).toBe(6);
   });

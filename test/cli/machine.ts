@@ -8,7 +8,8 @@ import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
-const TIMEOUT_MS = 20_000;
+/** A command that takes longer is stuck. */
+const TIMEOUT_MS = 60_000;
 
 export interface Ended {
   readonly code: number | null;

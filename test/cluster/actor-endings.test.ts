@@ -9,13 +9,11 @@ import {
   NameTakenError, ready, remote, shutdown,
 } from "troupe";
 import { testCluster } from "troupe/testing";
+import { until } from "../until.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "ends-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-async function until(check: () => Promise<boolean> | boolean): Promise<void> {
-  while (!(await check())) await new Promise((resolve) => setTimeout(resolve, 10));
-}
 function textOf(file: string): string {
   try {
     return readFileSync(file, "utf8");

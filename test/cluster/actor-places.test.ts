@@ -5,6 +5,7 @@ import {
   get, getActor, getRuntimeContext, inGroup, kill, list, placementGroup, ready, remote, shutdown,
 } from "troupe";
 import { testCluster, type TestCluster } from "troupe/testing";
+import { until } from "../until.ts";
 
 class Cell {
   #calls = 0;
@@ -26,10 +27,6 @@ afterEach(async () => {
   await shutdown();
   await cluster.stop();
 });
-
-async function until(check: () => Promise<boolean> | boolean): Promise<void> {
-  while (!(await check())) await new Promise((resolve) => setTimeout(resolve, 10));
-}
 
 test.each(["shared", "thread"] as const)("%s: seats are where the resources are, and move with them", async (isolation) => {
   const cells = [1, 2].map(() => shared.options({ isolation, resources: { far: 1 }, maxRestarts: 1 }).remote());

@@ -5,6 +5,7 @@ import {
   ActorDiedError, actorState, ActorUnavailableError, exitActor, get, init, InvalidArgumentError, kill, put, ready, remote,
   shutdown,
 } from "troupe";
+import { until } from "../until.ts";
 
 class Cell {
   #kept: unknown[] = [];
@@ -42,10 +43,6 @@ class Cell {
   }
 }
 const ThreadCell = remote(Cell, { isolation: "thread" });
-
-async function until(check: () => Promise<boolean> | boolean): Promise<void> {
-  while (!(await check())) await new Promise((resolve) => setTimeout(resolve, 10));
-}
 
 beforeAll(async () => {
   await init({ numCpus: 2, objectStoreMemory: "128MiB" });

@@ -21,6 +21,7 @@ import {
   shutdown,
   type ActorHandle,
 } from "troupe";
+import { until } from "../until.ts";
 
 class Counter {
   private n: number;
@@ -57,11 +58,6 @@ beforeAll(async () => {
   await init({ numCpus: 2, objectStoreMemory: "256MiB" });
 });
 afterAll(() => shutdown());
-
-/** Resolves when `check` holds; the test's own time limit is the bound. */
-async function until(check: () => Promise<boolean> | boolean): Promise<void> {
-  while (!(await check())) await new Promise((resolve) => setTimeout(resolve, 10));
-}
 
 function alive(pid: number): boolean {
   try {

@@ -86,7 +86,7 @@ describe("many", () => {
     expect((await get(tables)).every((table, n) => table[8199] === n)).toBe(true);
     const lists = await Promise.all(numbers(50).map((n) => put(new Array<number>(30_000).fill(n))));
     expect((await get(lists)).map((list) => list[29_999])).toEqual(numbers(50));
-  }, 120_000);
+  });
 
   test("a hundred thousand queued tasks are cancelled, and none of them runs", async () => {
     await init({ numCpus: 1 });
@@ -97,7 +97,7 @@ describe("many", () => {
     expect(settled.every((one) => one.status === "rejected" && one.reason instanceof TaskCancelledError)).toBe(true);
     await cancel(blocks, { force: true });
     expect(await run(add, 1, 2)).toBe(3);
-  }, 120_000);
+  });
 
   // A million of them: bench/limit-rows.ts.
   test("a quarter of a million queued tasks fit in 400 MiB", async () => {
@@ -111,7 +111,7 @@ describe("many", () => {
     expect(await get(queued[999])).toBe(1000);
     await cancel(queued);
     expect(await run(add, 1, 2)).toBe(3);
-  }, 120_000);
+  });
 });
 
 test("GPUs have numbers: tasks and actors know theirs, and so do libraries", async () => {
@@ -129,7 +129,7 @@ test("GPUs have numbers: tasks and actors know theirs, and so do libraries", asy
   expect((await get([first.mine.remote(), second.mine.remote()])).sort()).toEqual([[[0], "0"], [[1], "1"]]);
   expect(await get(remote(mine, { name: "none" }).remote())).toEqual([[], undefined]);
   expect(getRuntimeContext().gpuIds).toEqual([]);
-}, 30_000);
+});
 
 describe("maxCalls", () => {
   test("ends the worker after so many calls of the function, and loses nothing", async () => {

@@ -45,7 +45,7 @@ test("a table of 100 MB is copied once, into the store, and read where it lies t
   const [x, y, held] = await get(others.remote(ref as never));
   expect([x, y]).toEqual([1.5, 2.5]);
   expect(held).toBeLessThan(bytes / 2);
-}, 60_000);
+});
 
 test.each([
   ["the driver alone", ["--import", "tsx"], ""],
@@ -54,4 +54,4 @@ test.each([
   const env = { ...process.env, NODE_OPTIONS };
   const { stdout } = await promisify(execFile)(process.execPath, [...args, PROGRAM], { env });
   expect(stdout).toBe("true 3 true\n");
-}, 60_000);
+});

@@ -18,6 +18,7 @@ import {
   type ObjectRef,
 } from "troupe";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { until } from "../until.ts";
 
 beforeAll(() => init({ numCpus: 2 }));
 afterAll(() => shutdown());
@@ -31,14 +32,6 @@ const board = remote(class Board {
     return this.#notes;
   }
 }, { numCpus: 0 });
-
-async function until(good: () => Promise<boolean>): Promise<void> {
-  for (let tries = 0; tries < 200; tries += 1) {
-    if (await good()) return;
-    await delay(25);
-  }
-  throw new Error("it did not come to that");
-}
 
 const errorOf = (ref: ObjectRef<unknown>) => get(ref).then(() => undefined, (error: Error) => error);
 

@@ -8,12 +8,9 @@ import {
   getRuntimeContext, init, list, onNode, put, ready, remote, run, secret, SerializationError, shutdown, wait, type Cluster,
 } from "troupe";
 import { testCluster, type TestCluster } from "troupe/testing";
+import { until } from "../until.ts";
 
 const LARGE = 100_000;
-
-async function until(check: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await check())) await new Promise((resolve) => setTimeout(resolve, 20));
-}
 
 function collectGarbage(): void {
   setFlagsFromString("--expose-gc");

@@ -109,8 +109,8 @@ describe("results that are kept", () => {
     const run = await short.run();
     expect(await run.result()).toEqual([0, 1]);
     const freed = async () => (await kv.get<{ resultsFreed?: boolean }>(`dag/run/${run.id}`))?.resultsFreed;
-    await expect.poll(freed, { timeout: 10_000 }).toBe(true);
+    await expect.poll(freed).toBe(true);
     const found = () => getRun(run.id).then(() => "there", (error: Error) => error.name);
-    await expect.poll(found, { timeout: 10_000 }).toBe("NotFoundError");
+    await expect.poll(found).toBe("NotFoundError");
   });
 });

@@ -47,7 +47,7 @@ test("what a task prints is in no log of its worker", async () => {
   const spies = [process.stdout, process.stderr].map((stream) => vi.spyOn(stream, "write"));
   const printed = (): string => spies.flatMap(({ mock }) => mock.calls.map(([chunk]) => String(chunk))).join("");
   await (await dag("prints", () => print()).run()).result();
-  await expect.poll(printed, { timeout: 20_000 }).toMatch(/printed \*\*\*[^]*printed twice \*\*\*/);
+  await expect.poll(printed).toMatch(/printed \*\*\*[^]*printed twice \*\*\*/);
   expect(printed()).not.toContain(password);
   for (const spy of spies) spy.mockRestore();
 });

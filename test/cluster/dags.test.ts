@@ -34,7 +34,7 @@ describe("a run on the cluster", () => {
     const rare = task("rare", () => 1, { resources: { rare: 1 }, throwOnInfeasible: false });
     const run = await dag("waits", () => add(rare())).run();
     const told = async () => (await run.explain("rare")).reasons.find(({ kind }) => kind === "cluster")?.text;
-    await expect.poll(told, { timeout: 20_000 }).toMatch(/rare/);
+    await expect.poll(told).toMatch(/rare/);
     expect(run.why("add").text).toContain("it waits for rare, which is running");
     await run.cancel();
   });

@@ -27,7 +27,7 @@ async function objectsLeft(): Promise<number> {
 }
 
 async function nothingLeft(): Promise<void> {
-  await expect.poll(objectsLeft, { timeout: 5000, interval: 50 }).toBe(0);
+  await expect.poll(objectsLeft, { interval: 50 }).toBe(0);
 }
 
 /** Detaches what it made, and is killed. */
@@ -156,7 +156,7 @@ describe("on two nodes", () => {
     await longer.detach({ name: "longer", ttlMs: 300 });
     await longer.detach({ ttlMs: 600_000 });
     const errorOf = () => get(short).then(() => "", (error: Error) => error.constructor);
-    await expect.poll(errorOf, { timeout: 5000 }).toBe(ObjectFreedError);
+    await expect.poll(errorOf).toBe(ObjectFreedError);
     await expect.poll(() => getObject("short").catch((error: Error) => error.constructor)).toBe(NotFoundError);
     expect(await get(longer)).toBe("longer");
     expect(await get(await getObject("longer"))).toBe("longer");
@@ -212,10 +212,10 @@ async function loseOne(cluster: TestCluster, homes: () => Promise<readonly strin
   const head = (await list.nodes()).find(({ isHead }) => isHead)?.id;
   const lost = (await homes()).find((home) => home !== head) as string;
   await cluster.removeNode(lost, { graceful: false });
-  await expect.poll(async () => (await homes()).filter((home) => home !== lost).length, { timeout: 20_000 }).toBe(2);
+  await expect.poll(async () => (await homes()).filter((home) => home !== lost).length).toBe(2);
 }
 
-test("with replicas it outlives nodes, and each that is lost is replaced", { timeout: 90_000 }, async () => {
+test("with replicas it outlives nodes, and each that is lost is replaced", async () => {
   const nodes = [1, 2, 3].map((index) => ({ numCpus: 1, resources: { [`n${index}`]: 1 } }));
   await using cluster = await testCluster({ head: { numCpus: 1 }, nodes });
   await cluster.connect();
@@ -271,7 +271,7 @@ test("what was spilled is freed with its file", async () => {
     expect(await objectsLeft()).toBe(12);
     await (await scope("all")).free();
     await nothingLeft();
-    await expect.poll(spilled, { timeout: 5000 }).toBe(0);
+    await expect.poll(spilled).toBe(0);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

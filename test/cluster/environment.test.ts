@@ -55,7 +55,7 @@ describe("variables and options", () => {
     expect(await get(actor.get.remote("ACTOR"))).toBe("yes");
     expect(await get(actor.get.remote("JOB"))).toBe("job");
     await kill(actor, { noRestart: false });
-    await expect.poll(() => get(actor.get.remote("ACTOR")).catch(() => "not yet"), { timeout: 20_000 }).toBe("yes");
+    await expect.poll(() => get(actor.get.remote("ACTOR")).catch(() => "not yet")).toBe("yes");
     expect(await get(actor.heap.remote())).toContain("--max-old-space-size=77");
   });
 
@@ -124,7 +124,7 @@ describe("on several nodes", () => {
     const get1 = () => get(found.get.remote("X")).catch((error: unknown) => String(error));
     expect(await get1()).toBe("kept");
     await kill(found, { noRestart: false });
-    await expect.poll(get1, { timeout: 20_000 }).toBe("kept");
+    await expect.poll(get1).toBe("kept");
     await kill(found);
   });
 });

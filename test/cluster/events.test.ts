@@ -3,6 +3,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { type Cluster, get, init, InvalidArgumentError, kill, placementGroup, ready, remote, shutdown } from "troupe";
 import { testCluster, type TestCluster } from "troupe/testing";
+import { until } from "../until.ts";
 
 let cluster: TestCluster;
 let driver: Cluster;
@@ -12,10 +13,6 @@ beforeEach(async () => {
   driver = await cluster.connect();
 });
 afterEach(() => cluster.stop());
-
-async function until(check: () => Promise<boolean>): Promise<void> {
-  while (!(await check())) await new Promise((resolve) => setTimeout(resolve, 20));
-}
 
 class Idle {
   ping() {

@@ -32,7 +32,7 @@ test("a job that comes later has its share at once", async () => {
   expect(String(said)).toContain("others done");
   expect(ended).toBeLessThan(220);
   await Promise.all(mine);
-}, 60_000);
+});
 
 test("a function that is called later does not wait for all calls of another", async () => {
   await using cluster = await testCluster({ head: { numCpus: 2 } });
@@ -49,4 +49,4 @@ test("a function that is called later does not wait for all calls of another", a
   }
   // It needs the whole node: what runs is not stopped for it, and what waits does not pass it for ever.
   expect(before).toBeLessThan(150);
-}, 60_000);
+});

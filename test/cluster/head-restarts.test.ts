@@ -57,7 +57,7 @@ test("tasks and calls under way go on, and what was made before is there afterwa
   expect((await list.jobs()).map(({ state }) => state)).toEqual(["RUNNING"]);
   await group.remove();
   expect((await list.placementGroups()).map(({ state }) => state)).toEqual(["REMOVED"]);
-}, 60_000);
+});
 
 test("a head that is held dead: what needs it waits, the rest goes on, and too long is a typed error", async () => {
   await using cluster = await testCluster({ head: { numCpus: 2 }, nodes: [{ numCpus: 1, resources: { far: 1 } }] });
@@ -78,7 +78,7 @@ test("a head that is held dead: what needs it waits, the rest goes on, and too l
   await Promise.all(asked);
   expect(await called).toBe(1);
   expect(await kv.get("k")).toBe(1);
-}, 60_000);
+});
 
 test("an outage that is longer than questions wait is a typed error, and over when there is a head again", async () => {
   process.env.TROUPE_HEAD_WAIT_MS = "700";
@@ -103,7 +103,7 @@ test("an outage that is longer than questions wait is a typed error, and over wh
   expect(await kv.get("k")).toBe(2);
   expect(await get(remote(() => 1).remote())).toBe(1);
   expect(await get(counter.add.remote())).toBe(2);
-}, 60_000);
+});
 
 test("a node that dies, and one that is added, while there is no head are known to the next one", async () => {
   await using cluster = await testCluster({ head: { numCpus: 2 }, nodes: [{ resources: { far: 1 } }] });
@@ -120,7 +120,7 @@ test("a node that dies, and one that is added, while there is no head are known 
   const actor = await getActor<Counter>("kept", { namespace: "ns" });
   expect(await get(actor.add.remote())).toBe(1);
   expect((await list.nodes()).map(({ state }) => state).sort()).toEqual(["ALIVE", "ALIVE", "DEAD"]);
-}, 60_000);
+});
 
 test("a head that stands still is ended by its agent, and what was asked of it is asked of the next one", async () => {
   await using cluster = await testCluster({ head: { numCpus: 2 }, nodes: [{}] });
@@ -130,4 +130,4 @@ test("a head that stands still is ended by its agent, and what was asked of it i
   await kv.set("k", 1);
   expect(cluster.pids().head).not.toBe(head);
   expect((await list.nodes()).map(({ state }) => state)).toEqual(["ALIVE", "ALIVE"]);
-}, 60_000);
+});

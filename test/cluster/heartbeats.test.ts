@@ -4,6 +4,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import {
   explain, get, getRuntimeContext, init, InvalidArgumentError, kill, list, put, remote, run, shutdown, TaskTimeoutError,
 } from "troupe";
+import { until } from "../until.ts";
 
 const written: string[] = [];
 
@@ -11,10 +12,6 @@ beforeAll(async () => {
   await init({ numCpus: 2 });
 });
 afterAll(() => shutdown());
-
-async function until(check: () => Promise<boolean>): Promise<void> {
-  while (!(await check())) await new Promise((resolve) => setTimeout(resolve, 20));
-}
 
 test("the next attempt goes on from the last heartbeat, with the same key and a larger token", async () => {
   const work = remote(async function work() {

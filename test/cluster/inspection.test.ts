@@ -80,16 +80,16 @@ test.each(NODES)("the log of a worker of %s, by every name it has", async (_, re
   const printer = RemotePrinter.options({ numCpus: 0, resources, name: "printer" }).remote();
   const pid = await get(printer.print.remote("hello there"));
   const actor = (await list.actors({ filters: { name: "printer", state: "ALIVE" } }))[0];
-  await expect.poll(() => troupe("logs", "printer"), { timeout: 30_000 }).toBe("hello there\n");
+  await expect.poll(() => troupe("logs", "printer")).toBe("hello there\n");
   expect(await troupe("logs", String(pid))).toBe("hello there\n");
   expect(await troupe("logs", actor.id)).toBe("hello there\n");
   const [row] = (await list.logs()).filter((log) => log.pid === pid);
   expect(row).toMatchObject({ bytes: 12, state: "OPEN", nodeId: actor.nodeId });
   expect(await troupe("logs")).toContain(row.id);
   await kill(printer);
-  await expect.poll(async () => (await list.logs({ filters: { id: row.id } }))[0]?.state, { timeout: 30_000 }).toBe("ENDED");
+  await expect.poll(async () => (await list.logs({ filters: { id: row.id } }))[0]?.state).toBe("ENDED");
   expect(await troupe("logs", row.id.slice(0, 10))).toBe("hello there\n");
-}, 120_000);
+});
 
 test("a log is followed until its worker ends", async () => {
   const printer = RemotePrinter.options({ numCpus: 0, name: "followed" }).remote();
@@ -99,23 +99,23 @@ test("a log is followed until its worker ends", async () => {
   let seen = "";
   follower.stdout.on("data", (bytes: Buffer) => (seen += bytes.toString()));
   const ended = new Promise((resolve) => follower.once("exit", resolve));
-  await expect.poll(() => seen, { timeout: 30_000 }).toBe("first\n");
+  await expect.poll(() => seen).toBe("first\n");
   await get(printer.print.remote("second"));
-  await expect.poll(() => seen, { timeout: 30_000 }).toBe("first\nsecond\n");
+  await expect.poll(() => seen).toBe("first\nsecond\n");
   await kill(printer);
   expect(await ended).toBe(0);
-}, 120_000);
+});
 
 test("what has no log is said", async () => {
   await expect(troupe("logs", "nobody")).rejects.toThrow(/nothing in this cluster is called nobody/);
-}, 60_000);
+});
 
 test.each(NODES)("the stack of a worker of %s that is stuck in a loop", async (_, resources) => {
   const printer = RemotePrinter.options({ numCpus: 0, resources, name: "stuck" }).remote();
   const pid = await get(printer.print.remote("begun"));
   const release = newFile();
   const stuck = printer.spinUntil.remote(release);
-  await expect.poll(() => troupe("logs", "stuck"), { timeout: 30_000 }).toBe("begun\nspinning\n");
+  await expect.poll(() => troupe("logs", "stuck")).toBe("begun\nspinning\n");
   const stacks = await Promise.all([troupe("stack", "stuck"), troupe("stack", String(pid))]);
   for (const stack of stacks) {
     expect(stack).toMatch(new RegExp(`process ${pid}, ACTOR`));
@@ -127,23 +127,23 @@ test.each(NODES)("the stack of a worker of %s that is stuck in a loop", async (_
   writeFileSync(release, "");
   expect(await get(stuck)).toBeGreaterThan(0);
   expect(await troupe("logs", "stuck")).toBe("begun\nspinning\n");
-  await expect.poll(() => listening(pid), { timeout: 30_000 }).toBe(0);
+  await expect.poll(() => listening(pid)).toBe(0);
   expect(await troupe("stack", "stuck")).toMatch(/no JavaScript is running: its event loop waits/);
   await kill(await getActor("stuck"));
-}, 120_000);
+});
 
 test("the stack of an actor that is a thread is its own", async () => {
   const printer = RemotePrinter.options({ numCpus: 0, isolation: "thread", name: "thread" }).remote();
   await get(printer.print.remote("begun"));
   const release = newFile();
   const stuck = printer.spinUntil.remote(release);
-  await expect.poll(() => troupe("logs", "thread"), { timeout: 30_000 }).toContain("begun\nspinning\n");
-  await expect.poll(() => troupe("stack", "thread"), { timeout: 30_000 }).toMatch(/^ {4}at .*spinUntil/m);
+  await expect.poll(() => troupe("logs", "thread")).toContain("begun\nspinning\n");
+  await expect.poll(() => troupe("stack", "thread")).toMatch(/^ {4}at .*spinUntil/m);
   writeFileSync(release, "");
   await get(stuck);
   expect(await troupe("stack", "thread")).toMatch(/its event loop waits/);
   await kill(printer);
-}, 120_000);
+});
 
 test("a worker that sleeps in a system call is told with what it waits in", async () => {
   const Sleeper = remote(class {
@@ -159,14 +159,14 @@ test("a worker that sleeps in a system call is told with what it waits in", asyn
   const pid = await get(sleeper.pid.remote());
   const release = newFile();
   const asleep = sleeper.sleepUntil.remote(release);
-  await expect.poll(() => readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8"), { timeout: 30_000 }).not.toBe("");
+  await expect.poll(() => readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8")).not.toBe("");
   expect(await troupe("stack", String(pid))).toMatch(/it is in native code or a system call \(state S/);
   writeFileSync(release, "");
   await get(asleep);
   // The inspector that opens after all is closed.
   expect(await troupe("stack", String(pid))).toMatch(/its event loop waits/);
-  await expect.poll(() => listening(pid), { timeout: 30_000 }).toBe(0);
-}, 120_000);
+  await expect.poll(() => listening(pid)).toBe(0);
+});
 
 test("the timeline has what ran and what waits on every node, also while a worker is blocked", async () => {
   const work = remote(function work(ms: number) {
@@ -182,7 +182,7 @@ test("the timeline has what ran and what waits on every node, also while a worke
   }, { name: "blocked" });
   const blocked = block.remote(release);
   const running = () => list.tasks({ filters: { name: "blocked", state: "RUNNING" } });
-  await expect.poll(async () => (await running()).length, { timeout: 30_000 }).toBe(1);
+  await expect.poll(async () => (await running()).length).toBe(1);
   const traces = [join(folder, "api.json"), join(folder, "command.json")];
   await timeline(traces[0]);
   expect(await troupe("timeline", "-o", traces[1])).toMatch(/^\d+ tasks and calls in /);
@@ -200,4 +200,4 @@ test("the timeline has what ran and what waits on every node, also while a worke
   }
   writeFileSync(release, "");
   await get(blocked);
-}, 120_000);
+});

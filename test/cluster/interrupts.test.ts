@@ -47,7 +47,7 @@ test("the first cancels what is pending and says what it was; code that awaits i
   expect(err).toContain("interrupted; 3 pending tasks and calls are cancelled (nap ×2, other)");
   expect(err).toContain("caught TASK_CANCELLED");
   expect(code).toBe(130);
-}, 60_000);
+});
 
 test("a program that goes on is ended; the second ends it at once", async () => {
   const idle = await started(`setInterval(() => {}, 1000); await say("ready");`);
@@ -61,7 +61,7 @@ test("a program that goes on is ended; the second ends it at once", async () => 
   await once(stubborn.child.stderr as NodeJS.ReadableStream, "data");
   stubborn.child.kill("SIGINT");
   expect(await stubborn.ended).toMatchObject({ code: 130 });
-}, 60_000);
+});
 
 test("a program whose loop is blocked is told so, and ended by the second", async () => {
   const { child, ended } = await started(`
@@ -73,7 +73,7 @@ test("a program whose loop is blocked is told so, and ended by the second", asyn
   expect(String(said)).toContain("has not seen the interrupt yet");
   child.kill("SIGINT");
   expect(await ended).toMatchObject({ signal: "SIGINT" });
-}, 60_000);
+});
 
 test("a program that listens itself is left alone", async () => {
   const { child, ended } = await started(`
@@ -84,4 +84,4 @@ test("a program that listens itself is left alone", async () => {
     await shutdown();`);
   child.kill("SIGINT");
   expect(await ended).toMatchObject({ code: 0, err: "" });
-}, 60_000);
+});

@@ -184,7 +184,7 @@ describe("a driver with nothing but the address", () => {
       }
     }
     const keeper = remote(Keeper, { name: "lasting", namespace: "shared", resources: { there: 1 } }).remote();
-    await expect.poll(() => get(keeper.holds.remote()), { timeout: 20_000 }).toBe(true);
+    await expect.poll(() => get(keeper.holds.remote())).toBe(true);
     await cluster.removeNode(home, { graceful: false });
     expect(await get(keeper.lose.remote())).toBe("OWNER_DIED");
     expect((await lost).stdout).toMatch(/^kept\nCONNECTION false\n$/);

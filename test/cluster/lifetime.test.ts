@@ -9,6 +9,7 @@ import { afterAll, afterEach, describe, expect, test } from "vitest";
 import {
   AlreadyInitializedError, get, init, InvalidArgumentError, isInitialized, put, remote, run, shutdown,
 } from "troupe";
+import { until } from "../until.ts";
 
 const SDK = fileURLToPath(new URL("../../dist/sdk/index.js", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "driver-"));
@@ -67,10 +68,6 @@ function remains(mark: string): string[] {
   return readdirSync(folderOf(mark), { recursive: true }).map(String).filter((name) => !/^troupe-\d+$/.test(name));
 }
 
-async function until(check: () => boolean): Promise<void> {
-  while (!check()) await new Promise((resolve) => setTimeout(resolve, 10));
-}
-
 async function nothingLeft(mark: string): Promise<void> {
   await until(() => marked(mark).length === 0);
   await until(() => remains(mark).length === 0);
@@ -106,7 +103,7 @@ describe("the end of a driver", () => {
       const { child, line } = driver(BUSY, mark);
       await line("busy");
       // On a busy machine workers take a while to come.
-      const come = expect.poll(() => marked(mark).length, { timeout: 5_000 }).toBeGreaterThanOrEqual(4);
+      const come = expect.poll(() => marked(mark).length).toBeGreaterThanOrEqual(4);
       await come.finally(() => child.kill("SIGKILL"));
       await nothingLeft(mark);
     }

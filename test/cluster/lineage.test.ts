@@ -231,7 +231,7 @@ test("what was given by value is there for a run that makes the result again, an
   expect([(await get(ref))[0], (await get(all))[0], runs("next 3")]).toEqual([4, 80, 2]);
   ref.release();
   all.release();
-  await expect.poll(async () => (await list.stores()).map(({ objects }) => objects), { timeout: 10_000 }).toEqual([0]);
+  await expect.poll(async () => (await list.stores()).map(({ objects }) => objects)).toEqual([0]);
 });
 
 test("what a task makes differently the second time is used, with a warning that names the task", async () => {

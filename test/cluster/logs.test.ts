@@ -46,8 +46,8 @@ test("lines of tasks are in the files of their node until it ends", async () => 
     console.log("to stdout");
     console.error("to stderr");
   }));
-  await expect.poll(() => existsSync(logs) && printed(logs), { timeout: 5000 }).toMatch(/to stdout\n/);
-  await expect.poll(() => printed(logs), { timeout: 5000 }).toMatch(/to stderr\n/);
+  await expect.poll(() => existsSync(logs) && printed(logs)).toMatch(/to stdout\n/);
+  await expect.poll(() => printed(logs)).toMatch(/to stderr\n/);
   await cluster.stop();
   expect(existsSync(dirname(logs))).toBe(false);
 });
@@ -78,16 +78,16 @@ test("a driver that is stopped misses lines, and is told how many; its node does
   child.stdout.on("data", (chunk: Buffer) => (out += chunk.toString()));
   child.stderr.on("data", (chunk: Buffer) => (told += chunk.toString()));
   const agent = [...cluster.pids().agents.values()][0];
-  await expect.poll(() => told, { timeout: 10_000 }).toContain("begins");
+  await expect.poll(() => told).toContain("begins");
   const before = residentBytes(agent);
   const logs = await logsFolder();
-  await expect.poll(() => existsSync(logs) && printed(logs).length > 0, { timeout: 10_000 }).toBe(true);
+  await expect.poll(() => existsSync(logs) && printed(logs).length > 0).toBe(true);
   child.kill("SIGSTOP");
-  await expect.poll(() => printed(logs).includes("\n119999 "), { timeout: 20_000, interval: 250 }).toBe(true);
+  await expect.poll(() => printed(logs).includes("\n119999 "), { interval: 250 }).toBe(true);
   // A hundred and twenty megabytes were printed.
   expect(residentBytes(agent) - before).toBeLessThan(80 * 1024 * 1024);
   child.kill("SIGCONT");
-  await expect.poll(() => told, { timeout: 10_000 }).toContain("done");
+  await expect.poll(() => told).toContain("done");
   expect(out).toMatch(/\(\d+ lines were dropped: this driver did not read them in time\)/);
   expect(out).toContain("last words");
 });

@@ -83,7 +83,7 @@ describe("hosts in namespaces", () => {
       }, { resources: { host3: 1 }, maxRetries: 0 });
       console.log(await run(read, [await put(bytes)]));
       await shutdown();`);
-    await expect.poll(copied, { timeout: 20_000, interval: 50 }).toBeGreaterThan(0);
+    await expect.poll(copied, { interval: 50 }).toBeGreaterThan(0);
     hosts.cutOff(3);
     await new Promise((resolve) => setTimeout(resolve, 1500));
     hosts.restore(3);
@@ -106,7 +106,7 @@ describe("hosts in namespaces", () => {
       await shutdown();`);
     const filters = ["--filter", `nodeId=${third}`, "--filter", "state=LEASED"];
     const busy = async () => JSON.parse((await machines[0].troupe("list", "workers", "--json", ...filters)).stdout) as unknown[];
-    await expect.poll(async () => (await busy()).length, { timeout: 10_000, interval: 250 }).toBe(1);
+    await expect.poll(async () => (await busy()).length, { interval: 250 }).toBe(1);
     hosts.cutOff(3);
     const dead = async () => {
       const { nodes } = await machines[0].status();

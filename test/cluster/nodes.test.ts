@@ -19,6 +19,7 @@ import {
   type Cluster,
 } from "troupe";
 import { testCluster, type TestCluster } from "troupe/testing";
+import { until } from "../until.ts";
 
 let cluster: TestCluster;
 let driver: Cluster;
@@ -33,10 +34,6 @@ afterEach(() => cluster.stop());
 async function nodeWith(resource: string): Promise<string> {
   const node = (await driver.nodes()).find((one) => one.state === "ALIVE" && one.resources[resource] !== undefined);
   return (node as { id: string }).id;
-}
-
-async function until(check: () => Promise<boolean>): Promise<void> {
-  while (!(await check())) await new Promise((resolve) => setTimeout(resolve, 20));
 }
 
 /** Two tasks that end when both run, and keep their CPUs until then; they see each other by their files. */

@@ -20,13 +20,13 @@ async function objectsLeft(): Promise<number> {
 }
 
 async function noObjectsLeft(): Promise<void> {
-  await expect.poll(objectsLeft, { timeout: 5000, interval: 50 }).toBe(0);
+  await expect.poll(objectsLeft, { interval: 50 }).toBe(0);
 }
 
 /** Nor bytes: nobody looks at any of them. */
 async function nothingLeft(): Promise<void> {
   await noObjectsLeft();
-  await expect.poll(async () => (await list.stores()).reduce((sum, { used }) => sum + used, 0), { timeout: 5000 }).toBe(0);
+  await expect.poll(async () => (await list.stores()).reduce((sum, { used }) => sum + used, 0)).toBe(0);
 }
 
 /** Owns what it makes until its process is killed. */
@@ -106,9 +106,9 @@ describe("when the owner of objects is killed", () => {
     const late = remote(Late, { numCpus: 0, maxConcurrency: 2 }).remote();
     const owner = remote(Owner, { numCpus: 0 }).remote();
     await get(owner.submitTo.remote(late as never));
-    await expect.poll(() => get(late.counts.remote()), { timeout: 10_000 }).toEqual([1, 0]);
+    await expect.poll(() => get(late.counts.remote())).toEqual([1, 0]);
     process.kill(await get(owner.pid.remote()), "SIGKILL");
-    await expect.poll(() => get(late.counts.remote()), { timeout: 10_000 }).toEqual([1, 1]);
+    await expect.poll(() => get(late.counts.remote())).toEqual([1, 1]);
     await nothingLeft();
   });
 

@@ -50,7 +50,7 @@ test("a node that is cut off for long is dead, for itself too, and its work goes
   while (agent !== undefined && cluster.pids().agents.has(nodeId) && isAlive(agent)) await pause(100);
   await cluster.heal();
   expect(await get(counter.add.remote())).toBe(2);
-}, 60_000);
+});
 
 function isAlive(pid: number): boolean {
   try {

@@ -5,13 +5,10 @@ import {
   get, getRuntimeContext, inGroup, list, placementGroup, type PlacementGroup, PlacementGroupRemovedError, remote,
 } from "troupe";
 import { testCluster } from "troupe/testing";
+import { until } from "../until.ts";
 
 const STRATEGIES = ["PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD"] as const;
 const ROUNDS = 12;
-
-async function until(check: () => Promise<boolean>): Promise<void> {
-  while (!(await check())) await new Promise((resolve) => setTimeout(resolve, 50));
-}
 
 function settled(result: Promise<unknown>): Promise<Error | undefined> {
   return result.then(() => undefined, (error: Error) => error);
@@ -62,4 +59,4 @@ test("agents killed at any moment leave groups whole and resources balanced", as
   await until(async () => (await driver.availableResources()).CPU === 6 - kept / 2);
   await Promise.all(groups.map((group) => group.remove()));
   await until(async () => (await driver.availableResources()).CPU === 6);
-}, 120_000);
+});

@@ -7,6 +7,7 @@ import {
   PlacementGroupRemovedError, ready, remote, run, shutdown, wait,
 } from "troupe";
 import { testCluster, type TestCluster } from "troupe/testing";
+import { until } from "../until.ts";
 
 let cluster: TestCluster;
 let driver: Cluster;
@@ -27,10 +28,6 @@ async function nodesOf(group: PlacementGroup): Promise<string[]> {
 
 async function stateOf(group: PlacementGroup): Promise<string> {
   return (await list.placementGroups({ filters: { id: group.id } }))[0].state;
-}
-
-async function until(check: () => Promise<boolean>): Promise<void> {
-  while (!(await check())) await new Promise((resolve) => setTimeout(resolve, 20));
 }
 
 describe("strategies", () => {

@@ -5,15 +5,12 @@ import {
   get, GetTimeoutError, init, InvalidArgumentError, list, Queue, QueueClosedError, remote, run, Semaphore, shutdown,
   submitCapacity, wait, WorkerCrashedError,
 } from "troupe";
+import { until } from "../until.ts";
 
 beforeAll(async () => {
   await init({ numCpus: 4 });
 });
 afterAll(() => shutdown());
-
-async function until(check: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await check())) await new Promise((resolve) => setTimeout(resolve, 20));
-}
 
 test("items come out in the order in which they went in, whoever puts and takes", async () => {
   const queue = new Queue<number>({ maxSize: 3 });

@@ -39,7 +39,7 @@ test("tasks of a job hold its quota and no more, on all nodes together", async (
   } finally {
     await shutdown();
   }
-}, 60_000);
+});
 
 test("a head that dies takes no quota along, and gives none twice", async () => {
   await using cluster = await testCluster({ head: { numCpus: 2 }, nodes: [{ numCpus: 2 }] });
@@ -53,7 +53,7 @@ test("a head that dies takes no quota along, and gives none twice", async () => 
   } finally {
     await shutdown();
   }
-}, 60_000);
+});
 
 test("actors, tasks and groups of a job share its quota; tasks that wait give theirs back", async () => {
   await init({ numCpus: 4, quota: { CPU: 2 } });
@@ -84,7 +84,7 @@ test("actors, tasks and groups of a job share its quota; tasks that wait give th
   } finally {
     await shutdown();
   }
-}, 60_000);
+});
 
 test("what no quota can ever hold is refused", async () => {
   await init({ numCpus: 4, quota: { CPU: 2, memory: "1GiB", GPU: 0 } });
@@ -98,7 +98,7 @@ test("what no quota can ever hold is refused", async () => {
   }
   await expect(init({ quota: { CPU: -1 } })).rejects.toThrow(InvalidArgumentError);
   await expect(init({ quota: 2 as never })).rejects.toThrow("amounts by resource");
-}, 60_000);
+});
 
 test("a program's own option can't raise the quota that it was submitted with", async () => {
   process.env.TROUPE_QUOTA = '{"CPU": 1}';
@@ -111,4 +111,4 @@ test("a program's own option can't raise the quota that it was submitted with", 
     delete process.env.TROUPE_QUOTA;
     await shutdown();
   }
-}, 60_000);
+});

@@ -60,7 +60,7 @@ describe("a store of 32 MiB", () => {
     const pairs = order.slice(0, 40).map((one, index) => [one, order[(index * 11) % 40]] as const);
     expect(await get(pairs.map(([one, other]) => both.remote(one.ref, other.ref))))
       .toEqual(pairs.map(([one, other]) => [one.hash, other.hash]));
-  }, 120_000);
+  });
 
   test("shuffles more than it holds", async () => {
     const parts = 14;
@@ -74,7 +74,7 @@ describe("a store of 32 MiB", () => {
     for (const [to, hashes] of joined.entries()) {
       expect(hashes).toEqual(hashes.map((_, from) => hashOf(valueOf(from * parts + to, size))));
     }
-  }, 120_000);
+  });
 
   test("takes more on disk while everything in it is being read, and the views stay right", async () => {
     const held: { bytes: Uint8Array; hash: string }[] = [];
@@ -85,7 +85,7 @@ describe("a store of 32 MiB", () => {
     const ref = await put(valueOf(600, 4 * MIB));
     expect(await get(hash.remote(ref))).toBe(hashOf(valueOf(600, 4 * MIB)));
     for (const { bytes, hash: expected } of held) expect(hashOf(bytes)).toBe(expected);
-  }, 60_000);
+  });
 
   test("keeps every value right while workers that make and read it are killed", async () => {
     // Each dies in its first attempt, somewhere between its start and the moment its reader is told.
@@ -101,7 +101,7 @@ describe("a store of 32 MiB", () => {
     const results = Array.from({ length: 40 }, (_, seed) => (seed % 4 === 0 ? dying : make).remote(seed, 2 * MIB));
     const found = await get(results.map((ref, seed) => reading.remote(ref, seed)));
     expect(found).toEqual(found.map((_, seed) => hashOf(valueOf(seed, 2 * MIB))));
-  }, 120_000);
+  });
 });
 
 test("a loop of gets of large values, none of them kept, never fills the store with what only garbage views", async () => {
@@ -111,7 +111,7 @@ test("a loop of gets of large values, none of them kept, never fills the store w
     const value = await get(make.remote(seed, 4 * MIB));
     expect(value[4 * MIB - 1]).toBe(valueOf(seed, 4 * MIB)[4 * MIB - 1]);
   }
-}, 120_000);
+});
 
 test("a process that idles gives back what its garbage views; a view that is kept is counted, and stays", async () => {
   await using cluster = await testCluster({ head: { numCpus: 2, objectStoreMemory: "32MiB" } });
@@ -131,13 +131,13 @@ test("a process that idles gives back what its garbage views; a view that is kep
   await get(reader.look.remote(refs[0]));
   const pid = await get(reader.keep.remote(refs[1]));
   const pinned = async () => (await list.stores())[0].holders.find((holder) => holder.pid === pid)?.pinnedObjects;
-  await expect.poll(pinned, { timeout: 20_000, interval: 1000 }).toBe(1);
-}, 60_000);
+  await expect.poll(pinned, { interval: 1000 }).toBe(1);
+});
 
 describe("a /dev/shm of 64 KiB", () => {
   const MOUNT = "mount -t tmpfs -o size=64k tmpfs /dev/shm";
   const unshared = (command: string, ...args: string[]) => (
-    spawnSync("unshare", ["-m", "sh", "-c", `${MOUNT} && ${command}`, "sh", ...args], { encoding: "utf8", timeout: 50_000 })
+    spawnSync("unshare", ["-m", "sh", "-c", `${MOUNT} && ${command}`, "sh", ...args], { encoding: "utf8", timeout: 100_000 })
   );
   const { status, stderr } = unshared("true");
 
@@ -152,7 +152,7 @@ describe("a /dev/shm of 64 KiB", () => {
     `;
     const said = unshared('exec "$1" --input-type=module -e "$2"', process.execPath, program);
     expect([said.status, said.stdout, said.signal]).toEqual([0, "14\n", null]);
-  }, 60_000);
+  });
 });
 
 test("what was spilled is read by other nodes from where it lies", async () => {
@@ -167,7 +167,7 @@ test("what was spilled is read by other nodes from where it lies", async () => {
   for (let round = 0; round < 2; round += 1) {
     expect(await get(refs.map((ref) => far.remote(ref)))).toEqual(values.map(hashOf));
   }
-}, 60_000);
+});
 
 test("a full store that may not spill says who fills it", async () => {
   await using cluster = await testCluster({ head: { numCpus: 1, objectStoreMemory: "16MiB", spillFolder: false } });
@@ -184,7 +184,7 @@ test("a full store that may not spill says who fills it", async () => {
   expect(error).toBeInstanceOf(ObjectStoreFullError);
   expect((error as Error).message).toMatch(new RegExp(`pid ${process.pid}\\) made \\d+`));
   for (const [seed, ref] of kept.entries()) expect(hashOf(await get(ref))).toBe(hashOf(valueOf(seed, 4 * MIB)));
-}, 60_000);
+});
 
 describe("a disk of 8 MiB", () => {
   const folder = mkdtempSync(join(tmpdir(), "troupe-small-disk-"));
@@ -221,5 +221,5 @@ describe("a disk of 8 MiB", () => {
     kept.splice(0, 3).forEach((ref) => ref.release());
     kept.push(await put(valueOf(90, 3 * MIB)));
     expect(hashOf(await get(kept.at(-1) as ObjectRef<Uint8Array>))).toBe(hashOf(valueOf(90, 3 * MIB)));
-  }, 60_000);
+  });
 });

@@ -6,6 +6,7 @@ import {
   ActorUnavailableError, get, getRuntimeContext, NodeDiedError, onNode, remote, run, WorkerCrashedError, type Cluster,
 } from "troupe";
 import { testCluster, type TestCluster } from "troupe/testing";
+import { until } from "../until.ts";
 
 /** Bound of a worker's silence in these tests. */
 const SILENCE_MS = 3000;
@@ -35,10 +36,6 @@ function isRunning(pid: number): boolean {
   } catch {
     return false;
   }
-}
-
-async function until(check: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await check())) await new Promise((resolve) => setTimeout(resolve, 20));
 }
 
 beforeEach(async () => {

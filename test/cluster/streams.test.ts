@@ -10,6 +10,7 @@ import {
   TaskCancelledError, TaskError, TaskTimeoutError, WorkerCrashedError,
 } from "troupe";
 import { afterAll, beforeEach, describe, expect, test } from "vitest";
+import { until } from "../until.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "streams-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -20,14 +21,6 @@ function notebook(): { readonly path: string; lines(): string[] } {
   const path = join(folder, `notes-${(files += 1)}`);
   appendFileSync(path, "");
   return { path, lines: () => readFileSync(path, "utf8").split("\n").filter((line) => line !== "") };
-}
-
-async function until(good: () => boolean | Promise<boolean>): Promise<void> {
-  for (let tries = 0; tries < 400; tries += 1) {
-    if (await good()) return;
-    await delay(25);
-  }
-  throw new Error("it did not come to that");
 }
 
 async function all<T>(stream: ObjectRefStream<T>): Promise<T[]> {

@@ -71,7 +71,7 @@ describe("copies", () => {
     expect(relayed + origin!.servedBytes).toBeGreaterThanOrEqual(5 * size);
     ref.release();
     // What was relayed is freed with the object.
-    await expect.poll(async () => (await list.stores()).map(({ used }) => used < size), { timeout: 10_000 })
+    await expect.poll(async () => (await list.stores()).map(({ used }) => used < size))
       .toEqual(stores.map(() => true));
   });
 });
@@ -101,7 +101,7 @@ describe("a wait", () => {
     const ref = made(there, 4 * MIB);
     await wait([ref], { fetchLocal: false });
     expect(await wait([ref], { timeoutMs: 0 })).toEqual({ ready: [], pending: [ref] });
-    await expect.poll(async () => (await wait([ref], { timeoutMs: 0 })).ready.length, { timeout: 10_000 }).toBe(1);
+    await expect.poll(async () => (await wait([ref], { timeoutMs: 0 })).ready.length).toBe(1);
     expect(await transfers()).toBe(1);
   });
 

@@ -2,6 +2,7 @@
 
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { cancel, get, init, put, ready, remote, run, shutdown } from "troupe";
+import { until } from "../until.ts";
 
 const warnings: (Error & { code?: string })[] = [];
 const heard = (warning: Error) => void warnings.push(warning);
@@ -25,10 +26,6 @@ beforeEach(() => {
 async function told(code: string): Promise<string[]> {
   await new Promise((resolve) => setImmediate(resolve));
   return warnings.filter((warning) => warning.code === code).map((warning) => warning.message);
-}
-
-async function until(check: () => Promise<boolean>): Promise<void> {
-  while (!(await check())) await new Promise((resolve) => setTimeout(resolve, 20));
 }
 
 /** The line of this call, as warnings name it. */

@@ -226,7 +226,7 @@ describe.each(STORE_KINDS)("store: %s", (kind) => {
         object?.release();
       }
     }
-  }, 60_000);
+  });
 });
 
 function hash(bytes: Uint8Array): string {

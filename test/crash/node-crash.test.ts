@@ -88,9 +88,9 @@ describe.skipIf(native === undefined)("nodes that are killed", () => {
       const { objects, evicted, freedAndPinned } = first.host.stats();
       return { objects: objects + evicted, freedAndPinned };
     };
-    await expect.poll(held, { timeout: 10_000 }).toEqual({ objects: given.length, freedAndPinned: 0 });
+    await expect.poll(held).toEqual({ objects: given.length, freedAndPinned: 0 });
     given.forEach((value) => first.free(value));
-    await expect.poll(held, { timeout: 10_000 }).toEqual({ objects: 0, freedAndPinned: 0 });
+    await expect.poll(held).toEqual({ objects: 0, freedAndPinned: 0 });
     expect(first.objects.stats()).toMatchObject({ waiting: 0, spillFileBytes: 0 });
     first.close();
     expect(first.host.stats()).toMatchObject({ used: 0, objects: 0, evicted: 0, overflow: 0, freedAndPinned: 0 });

@@ -39,7 +39,7 @@ describe("mail", () => {
       boom.with({ onFailure: [(info) => { seen.push(info); throw new Error("no matter"); }] })()
     )).test();
     expect(run.state).toBe("failed");
-    await expect.poll(() => server.mails.length, { timeout: 20_000 }).toBe(1);
+    await expect.poll(() => server.mails.length).toBe(1);
     const [{ from, to, data }] = server.mails;
     expect([from, to]).toEqual(["robot@example.org", ["a@example.org", "b@example.org"]]);
     expect(data).toMatch(/^Subject: mailed needs you$/m);
@@ -64,14 +64,14 @@ describe("mail", () => {
       boom.with({ onFailure: notify.email({ to: "a@example.org", connection: "mail" }) })()
     )).test();
     const find = async (): Promise<unknown> => (await told(run)).findLast(({ type }) => type === "log")?.value;
-    await expect.poll(find, { timeout: 20_000 }).toMatch(/a callback failed: .*535/);
+    await expect.poll(find).toMatch(/a callback failed: .*535/);
     expect(JSON.stringify(await told(run))).not.toContain("wrong-word");
     process.env.TROUPE_CONN_MAIL = "http://a";
     const wrong = await dag("wrong", () => (
       boom.with({ onFailure: notify.email({ to: "a@example.org", connection: "mail" }) })()
     )).test();
     const said = async (): Promise<unknown> => (await told(wrong)).findLast(({ type }) => type === "log")?.value;
-    await expect.poll(said, { timeout: 20_000 }).toMatch(/connection mail is http:.*must be smtp/);
+    await expect.poll(said).toMatch(/connection mail is http:.*must be smtp/);
   });
 });
 

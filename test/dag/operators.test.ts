@@ -123,8 +123,8 @@ test("notes reach a webhook at least once, and never change a state", async () =
   });
   const run = await dag("noted", { onFailure: notify.webhook({ url: `${url}/run` }) }, () => boom()).test();
   expect(run.state).toBe("failed");
-  await expect.poll(() => heard.filter(({ path }) => path === "/slack").length, { timeout: 20_000 }).toBe(2);
-  await expect.poll(() => heard.some(({ path }) => path === "/run"), { timeout: 20_000 }).toBe(true);
+  await expect.poll(() => heard.filter(({ path }) => path === "/slack").length).toBe(2);
+  await expect.poll(() => heard.some(({ path }) => path === "/run")).toBe(true);
   expect(heard.findLast(({ path }) => path === "/slack")?.body).toEqual({
     channel: "#ops", text: `noted: task boom of run ${run.id} failed: it broke`,
   });

@@ -9,9 +9,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { afterEach, describe, expect, it } from "vitest";
 import { native } from "../../native/index.ts";
+import { until } from "../until.ts";
 
 const CHILD = fileURLToPath(new URL("./fixtures/child.ts", import.meta.url));
-const WITHIN_MS = 10_000;
 
 let child: ChildProcess | undefined;
 
@@ -25,14 +25,6 @@ function start(...args: string[]): ChildProcess {
 
 function pipeOf(process: ChildProcess, fd: number): Socket {
   return process.stdio[fd] as Socket;
-}
-
-async function until(what: () => boolean): Promise<void> {
-  const end = performance.now() + WITHIN_MS;
-  while (!what()) {
-    if (performance.now() > end) throw new Error("not within its time");
-    await sleep(5);
-  }
 }
 
 function runs(pid: number): boolean {

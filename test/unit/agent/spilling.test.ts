@@ -228,7 +228,7 @@ describe.each(STORE_KINDS)("spilling from a store: %s", (kind) => {
       expect((disk as Error).message).toMatch(/process me .*no space left/s);
       expect(memory).toBeInstanceOf(ObjectStoreFullError);
       expect((memory as Error).message).toMatch(/process me .*made 12582912/);
-    }, 30_000);
+    });
 
     it("goes to nobody who has left", async () => {
       const parts = start(16 * MIB);

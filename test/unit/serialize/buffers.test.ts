@@ -127,4 +127,4 @@ test("a program under a loader has its own copy of apache-arrow written and read
     env: { ...process.env, NODE_OPTIONS: "" },
   });
   expect(output).toBe("true true true\n");
-}, 30_000);
+});
