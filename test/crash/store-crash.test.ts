@@ -23,6 +23,8 @@ const CAPACITY = 64 * 1024 * 1024;
 const LAST_STEPS = { create: 90, write: 25, seal: 40, abort: 12, get: 70, release: 50, spill: 40, restore: 25 };
 const SPILL_EVERY_MS = 5;
 const AT_ONCE = 2;
+/** What is not back from the disk by then does not come back, also where the disk has much else to do. */
+const BACK_WITHIN_MS = 60_000;
 const KILLS = killsOf(0.9);
 const GIVEN_SIZES = [10_000, 200_000, 3_000_000, 9_000_000];
 
@@ -66,14 +68,14 @@ class Disk {
 
   /** False when the object is gone. */
   async bring(handle: ObjectHandle): Promise<boolean> {
-    for (let tries = 0; tries < 1000; tries += 1) {
+    for (const end = performance.now() + BACK_WITHIN_MS; performance.now() < end; ) {
       const where = this.#host.whereabouts(handle);
       if (where !== "evicted") return where === "here";
       const underway = this.#restoring.get(handle.slot) ?? this.#restore(handle);
       this.#restoring.set(handle.slot, underway);
       await underway.finally(() => this.#restoring.delete(handle.slot));
     }
-    return false;
+    throw new Error(`object ${handle.slot} was not back from the disk in ${BACK_WITHIN_MS / 1000} s`);
   }
 
   freed(handle: ObjectHandle): void {
@@ -112,6 +114,8 @@ class Disk {
 class Victim {
   readonly sealed: Value[] = [];
   readonly wrong: number[] = [];
+  /** Why it waits for an answer in vain. */
+  readonly unanswered: unknown[] = [];
   readonly #process: ChildProcess;
   readonly #broker: StoreBroker;
   readonly client: number;
@@ -148,10 +152,12 @@ class Victim {
         // It may be dead already.
         if (this.#process.connected) this.#process.send({ kind: "answer", id: message.id, value }, () => {});
       };
-      // A store that stays full leaves the child waiting: the test sees that it did not die of its own hand.
       const { name } = message;
-      if (name === "bring") this.#disk.bring(message.handle).then(answer, () => {});
-      else this.#broker[name](message.value).then(answer, () => {});
+      const asked = name === "bring" ? this.#disk.bring(message.handle) : this.#broker[name](message.value);
+      asked.then(answer, (reason: unknown) => {
+        this.unanswered.push(reason);
+        this.#process.kill("SIGTERM");
+      });
     }
   }
 }
@@ -193,7 +199,8 @@ describe.skipIf(native === undefined)("a store whose clients are killed", () => 
         doomed.add(victim);
         const signal = await victim.ended;
         doomed.delete(victim);
-        expect({ killed, signal, wrong: victim.wrong }).toEqual({ killed, signal: "SIGKILL", wrong: [] });
+        const { wrong, unanswered } = victim;
+        expect({ killed, signal, wrong, unanswered }).toEqual({ killed, signal: "SIGKILL", wrong: [], unanswered: [] });
         fates.ended();
         const heir = -1 - turn;
         host.expel(victim.client, heir);
