@@ -4,6 +4,7 @@
 export { RELEASE } from "../runtime/release.ts";
 export { isClusterToken } from "./cluster-token.ts";
 export { storageFolder } from "./kv.ts";
+export { startOf } from "./explain.ts";
 export { nodeOf, systemSeams } from "./init.ts";
 export { explainId, type Told } from "../runtime/owner/index.ts";
 export {

@@ -3,6 +3,7 @@
 import { InvalidArgumentError } from "../runtime/errors.ts";
 import {
   coreOf, currentSession, explainHere, type Explanation, isHandle, isRef, isStream, type ObjectRef, type ObjectRefStream,
+  type TaskStart, taskStart,
 } from "../runtime/owner/index.ts";
 
 /**
@@ -13,6 +14,11 @@ import {
  */
 export async function explain(what: ObjectRef | ObjectRefStream | object | string): Promise<Explanation> {
   return explainHere(currentSession(), idOf(what), isRef(what) ? [what.entry] : []);
+}
+
+/** Since when and where the task runs that makes it: what this process knows by itself. Undefined while it does not run. */
+export function startOf(ref: ObjectRef): TaskStart | undefined {
+  return taskStart(currentSession(), ref.entry);
 }
 
 function idOf(what: unknown): string {

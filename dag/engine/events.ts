@@ -26,7 +26,7 @@ export type RunEvent =
   | ({ readonly type: "expanded"; readonly size: number } & OfInstance)
   | ({ readonly type: "notExpanded"; readonly reason: string } & OfInstance)
   | ({ readonly type: "admitted" } & OfInstance)
-  | ({ readonly type: "running" } & OfInstance)
+  | ({ readonly type: "running" } & OfInstance & Whereabouts)
   | ({ readonly type: "succeeded"; readonly chosen?: readonly string[]; readonly passed?: boolean } & OfInstance & Whereabouts)
   | ({ readonly type: "failed"; readonly reason: string; readonly final: boolean } & OfInstance & Whereabouts)
   | ({ readonly type: "skipped"; readonly reason: string } & OfInstance)

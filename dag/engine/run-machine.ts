@@ -134,13 +134,15 @@ export class RunMachine {
     const { task } = instance.slot;
     switch (event.type) {
       case "admitted":
+        // Of the attempt before.
+        [instance.startedAt, instance.nodeId, instance.workerPid] = [undefined, undefined, undefined];
         return this.#toState(instance, "queued");
       case "running":
         // What goes on after a wait is the same attempt.
         if (instance.hasDeferred !== true) instance.starts += 1;
         instance.hasDeferred = false;
         instance.since ??= event.at;
-        instance.startedAt = event.at;
+        [instance.startedAt, instance.nodeId, instance.workerPid] = [event.at, event.nodeId, event.workerPid];
         return this.#toState(instance, "running");
       case "succeeded":
         [instance.nodeId, instance.workerPid] = [event.nodeId, event.workerPid];

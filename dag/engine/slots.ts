@@ -73,6 +73,11 @@ export function attemptOf(instance: Instance): number {
   return Math.max(0, instance.starts - 1);
 }
 
+/** Of the start that comes next. What goes on after a wait is the same attempt. */
+export function nextAttemptOf({ starts, hasDeferred }: Instance): number {
+  return hasDeferred === true ? Math.max(0, starts - 1) : starts;
+}
+
 export function spentOf({ spent = 0 }: Pick<Instance, "spent">): number {
   return spent;
 }

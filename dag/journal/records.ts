@@ -68,6 +68,8 @@ export type Entry =
       readonly result?: ResultRecord | undefined;
       readonly error?: ErrorRecord | undefined;
       readonly told?: readonly Told[] | undefined;
+      /** Of an end: when it began to run, when no entry before says so. */
+      readonly startedAt?: number | undefined;
       /** Of an expansion: the lengths of its lists. */
       readonly sizes?: readonly number[] | undefined;
       /** Of a run that is gone on with: where results of its earlier life were found. */

@@ -1,8 +1,10 @@
 // Runs tasks on the cluster: results stay where they are made, and refs to them go from task to task.
 
+import { startOf } from "../../sdk/contract.ts";
 import {
-  cancel, digestOf, explain, findObjects, get, getRuntimeContext, InvalidArgumentError, isClusterPrivate, type ObjectRef,
-  placeOfRef, put, remote, type RemoteFunction, type TaskOptions,
+  cancel, digestOf, explain, findObjects, get, getRuntimeContext, InfeasibleError, InvalidArgumentError, isClusterPrivate,
+  ObjectLostError, type ObjectRef, placeOfRef, put, remote, type RemoteFunction, RuntimeEnvSetupError, TaskCancelledError,
+  type TaskOptions,
 } from "../../sdk/index.ts";
 import type { Draft } from "../graph/draft.ts";
 import { runtimeOptions } from "../graph/options.ts";
@@ -13,7 +15,7 @@ import { readCheckpoint, type SafeResult } from "./checkpoint.ts";
 import { KeptAttempt, keepingOf } from "./kept-attempt.ts";
 import { filterOutput } from "./secrets.ts";
 import { scopeOf } from "./run-scope.ts";
-import { type Attempt, type Ended, endedAttempt, lengthOfValue, type Runner } from "./runner.ts";
+import { type Attempt, type Ended, endedAttempt, lengthOfValue, type Runner, type Start } from "./runner.ts";
 import { afterSizing, sizeOf } from "./sizing.ts";
 
 type Where = { readonly nodeId: string; readonly workerPid: number };
@@ -22,6 +24,7 @@ type Made = Pick<ResultRecord, "size" | "hash" | "checkpoint" | "cached">;
 interface Told {
   readonly report: Report;
   readonly where: Where;
+  readonly tookMs: number;
   readonly made?: Made | undefined;
 }
 type Answer = readonly [told: Told, value: unknown];
@@ -36,17 +39,20 @@ function bodyOf(draft: Draft): (order: Order, ...values: unknown[]) => Promise<A
   const keeping = keepingOf({ checkpoint, cacheKey });
   return async (order, ...values) => {
     filterOutput();
+    const began = performance.now();
+    const took = (): number => performance.now() - began;
     const { signal, nodeId } = getRuntimeContext();
     const where = { nodeId, workerPid: process.pid };
     const place = { signal, now: () => Date.now(), valueOf: placeIn(values) };
     const kept = keeping && new KeptAttempt(keeping, fn, order);
     const [report, value] = await attempt(kept?.code ?? fn, kind, retryOn, order, place);
-    if (report.outcome !== "success") return [{ report, where }, undefined];
+    if (report.outcome !== "success") return [{ report, where, tookMs: took() }, undefined];
     try {
-      return [{ report, where, made: await (kept?.keep(value) ?? digestOf(value)) }, value];
+      const made = await (kept?.keep(value) ?? digestOf(value));
+      return [{ report, where, tookMs: took(), made }, value];
     } catch (error) {
       const final = error instanceof InvalidArgumentError;
-      return [{ report: { outcome: "error", error, final, told: report.told }, where }, undefined];
+      return [{ report: { outcome: "error", error, final, told: report.told }, where, tookMs: took() }, undefined];
     }
   };
 }
@@ -66,7 +72,16 @@ function sent(input: unknown): readonly [input: unknown, refs: readonly ObjectRe
 }
 
 function failedBy({ options: { retryOn } }: Draft, error: unknown): Ended {
-  return { report: { outcome: "error", error, final: !retriable(error, retryOn), told: [] } };
+  const tookMs = UNSTARTED.some((type) => error instanceof type) ? undefined : 0;
+  return { report: { outcome: "error", error, final: !retriable(error, retryOn), told: [] }, tookMs };
+}
+
+/** What becomes of attempts that no worker runs. */
+const UNSTARTED = [InfeasibleError, InvalidArgumentError, ObjectLostError, RuntimeEnvSetupError, TaskCancelledError];
+
+function startHere(told: ObjectRef): Start | undefined {
+  const start = startOf(told);
+  return start && { at: Date.now() - Math.round(start.forMs), nodeId: start.nodeId, workerPid: start.workerPid };
 }
 
 /** A value that is made of others, as one of its own. */
@@ -92,6 +107,7 @@ export class ClusterRunner implements Runner {
       return {
         ended: this.#ended(draft, told as ObjectRef<Told>, value),
         stop: () => void cancel(told).catch(() => {}),
+        start: () => startHere(told),
         explain: () => explain(told),
       };
     } catch (error) {
@@ -101,9 +117,9 @@ export class ClusterRunner implements Runner {
 
   async #ended(draft: Draft, told: ObjectRef<Told>, value: ObjectRef<unknown>): Promise<Ended> {
     try {
-      const { report, where, made } = await get(told);
+      const { report, where, tookMs, made } = await get(told);
       const result = made && { id: value.id, ...made, locations: [where.nodeId], place: placeOfRef(value) };
-      return { report, handle: value, result, ...where };
+      return { report, handle: value, result, tookMs, ...where };
     } catch (error) {
       return failedBy(draft, error);
     } finally {

@@ -8,6 +8,7 @@ import type { Program } from "../journal/programs.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import { ClusterRunner } from "./cluster-runner.ts";
 import type { Runner } from "./runner.ts";
+import { StartWatch } from "./start-watch.ts";
 
 /** Attempts under way at once; what the cluster can hold decides the rest. */
 const PARALLELISM = 1024;
@@ -27,6 +28,7 @@ export class Engine {
   readonly clock: Clock;
   readonly runner: Runner;
   readonly admission: Admission;
+  readonly starts = new StartWatch();
   /** Undefined for runs that nobody is to know of after this process. */
   readonly journals: Journals | undefined;
 

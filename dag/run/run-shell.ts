@@ -1,10 +1,10 @@
 // What carries a run out: the shell around its machine. Effects become attempts and timers, their ends events; what happens
 // is kept in a journal, and read from one.
 
-import type { RunEffect, RunEvent } from "../engine/events.ts";
+import type { RunEffect, RunEvent, Whereabouts } from "../engine/events.ts";
 import { type Coords, instanceName, keyOf, type Place } from "../engine/plan.ts";
 import { RunMachine } from "../engine/run-machine.ts";
-import { attemptOf, type Instance, spentOf } from "../engine/slots.ts";
+import { attemptOf, type Instance, nextAttemptOf, spentOf } from "../engine/slots.ts";
 import { isOver, isTerminal, type RunState } from "../engine/states.ts";
 import type { Waiting } from "../engine/admission.ts";
 import { type DagRunFailedError, DeadlineError, ObjectLostError } from "../../sdk/index.ts";
@@ -29,14 +29,12 @@ import { failureOf, RunMovedError } from "./run-failure.ts";
 import { watchLimits } from "./run-limits.ts";
 import { messageOf, RunVoice, stackOf } from "./run-voice.ts";
 import type { Reason } from "./why.ts";
-import { type Attempt, type Ended, endedAttempt } from "./runner.ts";
+import { type Attempt, type Ended, endedAttempt, type Start } from "./runner.ts";
 import { startTriggered, triggeredId } from "./triggered.ts";
+import { AttemptsUnderWay, type UnderWay } from "./under-way.ts";
 
 /** What the journal keeps with an event. */
-type Extra = Partial<Pick<Extract<Entry, { type: "succeeded" }>, "result" | "error" | "told" | "sizes" | "found">>;
-
-/** Attempts of a task that the cluster is asked about. */
-const EXPLAINED = 3;
+type Extra = Partial<Pick<Extract<Entry, { type: "succeeded" }>, "result" | "error" | "told" | "startedAt" | "sizes" | "found">>;
 
 /** Asks the cluster about values: how long lists are, whether a loop goes on. */
 type Question = () => Promise<
@@ -54,8 +52,7 @@ export class RunShell {
   protected readonly results = new Results();
   readonly #sizes = new Map<string, readonly number[]>();
   readonly #errors = new Map<string, unknown>();
-  readonly #attempts = new Map<string, Attempt>();
-  readonly #admitted = new Map<string, Waiting>();
+  readonly #attempts: AttemptsUnderWay;
   protected readonly ready = new Map<string, Waiting>();
   readonly #timers = new Map<string, Timer>();
   protected readonly voice: RunVoice;
@@ -79,6 +76,18 @@ export class RunShell {
     this.machine = new RunMachine(graph.plan, { logicalDate: summary.logicalDate });
     this.resolver = new Resolver(this.machine, summary.params, this.results.handles, this.#sizes);
     this.voice = new RunVoice(summary, engine.runner.isLocal, (entry) => this.#journal?.append(entry));
+    this.#attempts = new AttemptsUnderWay(engine.starts, {
+      now: () => engine.clock.now(),
+      waits: (one) => {
+        this.#journal?.append({ type: "admitted", ...one.of, at: one.queuedAt });
+        this.#tellQueued(one, one.queuedAt);
+      },
+      started: (one, { at, ...where }) => {
+        one.hasStarted = true;
+        this.#tellQueued(one, at);
+        this.#take({ type: "running", ...one.of, ...where, at });
+      },
+    });
     this.#open();
   }
 
@@ -162,13 +171,20 @@ export class RunShell {
     for (const [key, origin] of entry.found ?? []) this.results.origins.set(key, origin);
     if ("task" in entry) {
       const key = keyOf(entry.task, entry.coords);
+      if (entry.type === "running") this.#begun(entry);
+      else if (entry.startedAt !== undefined) this.#begun({ ...entry, at: entry.startedAt });
       this.#tellUser(this.graph.tasks[entry.task], entry.coords, entry.told ?? [], entry.at);
       if (entry.error !== undefined) this.#errors.set(key, errorOfRecord(entry.error));
       if (entry.sizes !== undefined) this.#sizes.set(key, entry.sizes);
-      if (entry.type === "running") this.#redo({ ...entry, type: "admitted" });
       if (entry.type === "succeeded") this.results.made(key, undefined, entry.result);
     }
-    this.#redo(entry);
+    if (entry.type !== "running") this.#redo(entry);
+  }
+
+  /** That it was queued before goes without saying. */
+  #begun({ task, coords, at, nodeId, workerPid }: Place & Whereabouts & { readonly at: number }): void {
+    if (this.machine.instance(task, coords)?.state !== "queued") this.#redo({ type: "admitted", task, coords, at });
+    this.#redo({ type: "running", task, coords, at, nodeId, workerPid });
   }
 
   #redo(event: RunEvent): void {
@@ -239,7 +255,7 @@ export class RunShell {
   /** @internal It goes on elsewhere, or nowhere: what is under way here ends. */
   leave(error: Error): void {
     this.#isLost = true;
-    for (const attempt of this.#attempts.values()) attempt.stop(error.message);
+    this.#attempts.stop(error.message);
     this.#quiet();
     this.voice.log.end();
     this.#fail(error);
@@ -248,6 +264,7 @@ export class RunShell {
   #quiet(): void {
     for (const timer of this.#timers.values()) timer.cancel();
     this.#timers.clear();
+    this.#attempts.quiet();
     this.engine.admission.forget(this.id);
   }
 
@@ -261,8 +278,7 @@ export class RunShell {
   #take(event: RunEvent, extra?: Extra): void {
     if (this.#isLost) return;
     const effects = this.machine.step(event);
-    // A start is kept once: that it was admitted goes without saying.
-    if (event.type !== "admitted") this.#journal?.append(extra === undefined ? event : { ...event, ...extra });
+    this.#journal?.append(extra === undefined ? event : { ...event, ...extra });
     for (const effect of effects) this.#do(effect, event.at);
   }
 
@@ -275,7 +291,7 @@ export class RunShell {
       case "ready": return this.#queue(this.graph.tasks[effect.task], effect.coords);
       case "wait": return this.#wait(effect.task, effect.coords, effect.until);
       case "judge": return void this.#judge(this.graph.tasks[effect.task], effect.coords, effect.round);
-      case "stop": return this.#attempts.get(keyOf(effect.task, effect.coords))?.stop(effect.reason);
+      case "stop": return this.#attempts.find(effect)?.attempt.stop(effect.reason);
     }
   }
 
@@ -325,61 +341,63 @@ export class RunShell {
   }
 
   #start(draft: Draft, coords: Coords, waiting: Waiting): void {
-    const key = keyOf(draft.place, coords);
     const of = { task: draft.place, coords };
-    const { clock } = this.engine;
-    const resumed = this.machine.instance(draft.place, coords)?.hasDeferred === true;
-    this.#take({ type: "admitted", ...of, at: clock.now() });
-    this.#take({ type: "running", ...of, at: clock.now() });
+    const at = this.engine.clock.now();
+    const attempt = this.#attempt(draft, coords, at);
+    const queued = this.#isLost ? [] : this.machine.step({ type: "admitted", ...of, at });
+    const one = { of, attempt, waiting, queuedAt: at, queued, hasStarted: false };
+    this.#attempts.add(one);
+    void attempt.ended.then((ended) => this.#attemptEnded(draft, coords, one, ended));
+  }
+
+  #attempt(draft: Draft, coords: Coords, now: number): Attempt {
     const instance = this.machine.instance(draft.place, coords)!;
-    this.#admitted.set(key, waiting);
-    const attempt =
-      draft.kind === "latestOnly"
-        ? endedAttempt({ outcome: "success", passed: this.summary.type === "manual" || this.#isLatest, told: [] })
-        : draft.kind === "trigger"
-        ? startTriggered(this.engine, draft, {
-            input: this.resolver.args(draft, coords)[0],
-            id: triggeredId(this.summary, instanceName(draft.id, coords).id, spentOf(instance)),
-          })
-        : this.engine.runner.start(draft, {
-            args: this.resolver.args(draft, coords),
-            run: this.summary,
-            attempt: attemptOf(instance),
-            since: instance.since ?? clock.now(),
-            resumed,
-            task: instanceName(draft.id, coords),
-            ...(draft.kind === "branch" ? { keys: Object.keys(draft.choices) } : {}),
-          });
-    this.#attempts.set(key, attempt);
-    void attempt.ended.then((ended) => this.#attemptEnded(draft, coords, ended));
+    const name = instanceName(draft.id, coords);
+    if (draft.kind === "latestOnly") {
+      return endedAttempt({ outcome: "success", passed: this.summary.type === "manual" || this.#isLatest, told: [] });
+    }
+    const args = this.resolver.args(draft, coords);
+    if (draft.kind === "trigger") {
+      return startTriggered(this.engine, draft, { input: args[0], id: triggeredId(this.summary, name.id, spentOf(instance)) });
+    }
+    return this.engine.runner.start(draft, {
+      args,
+      run: this.summary,
+      attempt: nextAttemptOf(instance),
+      since: instance.since ?? now,
+      resumed: instance.hasDeferred === true,
+      task: name,
+      ...(draft.kind === "branch" ? { keys: Object.keys(draft.choices) } : {}),
+    });
+  }
+
+  #tellQueued(one: UnderWay, at: number): void {
+    for (const effect of one.queued) this.#do(effect, at);
+    one.queued = [];
   }
 
   /** Of the attempts of a task that are under way, a few. */
-  protected async explainAttempts(task: number, coords: Coords): Promise<Reason[]> {
-    const instances = [...this.machine.slots()].flatMap((slot) => (slot.task === task ? (slot.instances ?? []) : []));
-    const asked = instances.filter((instance) => coords.every((n, depth) => instance.coords[depth] === n)).flatMap((instance) => {
-      const attempt = this.#attempts.get(keyOf(task, instance.coords));
-      return attempt?.explain === undefined ? [] : [attempt.explain()];
-    });
-    const told = await Promise.all(asked.slice(0, EXPLAINED));
-    return told.map(({ text, reasons }) => ({ kind: "cluster", text, reasons }));
+  protected explainAttempts(task: number, coords: Coords): Promise<Reason[]> {
+    return this.#attempts.explain(task, coords);
   }
 
   /** Set by the scheduler for runs that were overtaken. */
   #isLatest = true;
 
-  #attemptEnded(draft: Draft, coords: Coords, ended: Ended): void {
+  #attemptEnded(draft: Draft, coords: Coords, one: UnderWay, ended: Ended): void {
     const { handle, result, nodeId, workerPid } = ended;
     const key = keyOf(draft.place, coords);
     const at = this.engine.clock.now();
-    const of = { task: draft.place, coords, at, nodeId, workerPid };
-    this.#attempts.delete(key);
-    this.engine.admission.ended(this.#admitted.get(key)!);
-    this.#admitted.delete(key);
+    const of = { ...one.of, at, nodeId, workerPid };
+    this.engine.admission.ended(one.waiting);
+    // Of an earlier life of the run, which has begun it anew since.
+    if (this.#attempts.find(one.of) !== one) return this.engine.admission.start();
+    const start = this.#attempts.ended(one, ended);
+    if (start !== undefined) this.#startedUnseen(one, start);
     const { told: said, ...rest } = withoutSecrets(ended.report);
     const all = rest.outcome === "error" ? [...said, { type: "log" as const, name: "error", value: stackOf(rest.error) }] : said;
     this.#tellUser(draft, coords, all, at);
-    const told = all.length === 0 ? {} : { told: all };
+    const told = { ...(all.length === 0 ? {} : { told: all }), ...(start === undefined ? {} : { startedAt: start.at }) };
     switch (rest.outcome) {
       case "success": {
         const { chosen, passed } = rest;
@@ -399,6 +417,13 @@ export class RunShell {
         return this.step({ type: "failed", ...of, reason: messageOf(error), final }, { ...told, error: errorRecordOf(error) });
       }
     }
+  }
+
+  /** The journal has that with the end. */
+  #startedUnseen(one: UnderWay, { at, ...where }: Start): void {
+    if (this.#isLost) return;
+    this.#tellQueued(one, at);
+    for (const effect of this.machine.step({ type: "running", ...one.of, ...where, at })) this.#do(effect, at);
   }
 
   #wait(task: number, coords: Coords, until: number): void {

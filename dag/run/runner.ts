@@ -1,5 +1,6 @@
 // Where the code of tasks runs: the interface between a run and what carries its attempts out.
 
+import type { Whereabouts } from "../engine/events.ts";
 import type { Draft } from "../graph/draft.ts";
 import type { ResultRecord } from "../journal/records.ts";
 import type { Order, Report } from "./attempt.ts";
@@ -11,11 +12,21 @@ export interface Ended {
   readonly result?: ResultRecord | undefined;
   readonly nodeId?: string | undefined;
   readonly workerPid?: number | undefined;
+  /** How long it ran; undefined when it never did. Only of attempts that tell their start. */
+  readonly tookMs?: number | undefined;
+}
+
+/** When and where an attempt began to run. */
+export interface Start extends Whereabouts {
+  /** Milliseconds since the epoch. */
+  readonly at: number;
 }
 
 export interface Attempt {
   readonly ended: Promise<Ended>;
   stop(reason: string): void;
+  /** Undefined while it is queued. Attempts without it run from the beginning. */
+  start?(): Start | undefined;
   /** What it waits for, where it is. */
   explain?(): Promise<{ readonly text: string; readonly reasons: readonly { readonly kind: string }[] }>;
 }

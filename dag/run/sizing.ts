@@ -46,6 +46,7 @@ export function afterSizing(
       stopped = reason;
       begun?.stop(reason);
     },
+    start: () => begun?.start?.(),
     explain: async () => (await begun?.explain?.()) ?? { text: "it waits for what its resources depend on", reasons: [] },
   };
 }

@@ -83,6 +83,8 @@ function reasonOf(id: string, at: At, block: Block): Reason {
       return { kind: state, state, text: `${name} failed, and is tried again at ${until?.toISOString()}${why}`, ...goesOn };
     case "deferred":
       return { kind: state, state, text: `${name} goes on at ${until?.toISOString()}`, ...goesOn };
+    case "queued":
+      return { kind: state, state, text: `${name} is queued: it runs as soon as the cluster has room for it` };
     case "running": {
       const since = at.startedAt === undefined ? "" : ` since ${new Date(at.startedAt).toISOString()}`;
       return { kind: state, state, text: `${name} is running${since}` };

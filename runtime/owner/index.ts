@@ -22,6 +22,7 @@ export { TaskRecord, type SchedulingClass, type TaskLease, type TaskTemplate } f
 export { type Ask, type Explanation, explainId, type Reason, type ReasonKind, type Told } from "./explanation.ts";
 export { sendHeartbeat } from "./heartbeats.ts";
 export { explainHere } from "./explain-here.ts";
+export { type TaskStart, taskStart } from "./task-start.ts";
 export type { RetryOn } from "./outcome.ts";
 export type { WireValue } from "./wire-value.ts";
 export type { Equipment, Finalizers } from "./equipment.ts";

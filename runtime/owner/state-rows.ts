@@ -75,13 +75,19 @@ export function pendingStates(session: Session): Map<string, number> {
 
 export function taskState(task: TaskRecord): string {
   const { life, lease, slot } = task;
-  // This process runs it itself: see pendingTaskRow.
-  if (life.state === "pushed" && lease === undefined) return "RUNNING";
   if (life.state === "waiting") return "WAITING_FOR_ARGUMENTS";
   if (life.state === "queued") return "QUEUED";
   if (life.state === "delayed") return "RETRYING";
-  // Only the agent of another machine sees its claim pages.
-  return lease?.page === undefined || lease.page.isClaimed(slot, tagOf(task, lease)) ? "RUNNING" : "SUBMITTED";
+  // This process runs it itself: see pendingTaskRow.
+  if (lease === undefined) return "RUNNING";
+  // Only the agent of another machine sees its claim pages; there what was pushed first runs first.
+  const runs = lease.page?.isClaimed(slot, tagOf(task, lease)) ?? isFirst(lease.inFlight, task);
+  return runs ? "RUNNING" : "SUBMITTED";
+}
+
+function isFirst<T>(set: ReadonlySet<T>, item: T): boolean {
+  for (const first of set) return first === item;
+  return false;
 }
 
 function pendingCallRow({ processId, jobId, epoch }: StateView, client: ActorClient, call: ActorCallRecord): object {

@@ -67,10 +67,10 @@ describe("a triggered run", () => {
     const run = await resume(parent.id);
     expect(await run.result()).toBe(scenario === "triggers" ? child.id : "waited");
     // It is gone on with, also when nobody waits for it.
-    await expect.poll(async () => (await made()).map(({ id, state }) => [id, state]), { timeout: 20_000 })
+    await expect.poll(async () => (await made()).map(({ id, state }) => [id, state]))
       .toEqual([[child.id, "success"]]);
     expect(await leases()).toEqual([]);
-  }, 60_000);
+  });
 });
 
 describe("cancel", () => {
@@ -86,7 +86,7 @@ describe("cancel", () => {
     // What is over stays as it is.
     await seen.cancel();
     expect((await getRun(id)).state).toBe("cancelled");
-  }, 60_000);
+  });
 
   test("of a run whose driver has died ends it here", async () => {
     const engine = engineOf("waits");
@@ -94,7 +94,7 @@ describe("cancel", () => {
     engine.kill("SIGKILL");
     await (await getRun(id)).cancel();
     expect([(await recordsOf("waits")).find((one) => one.id === id)?.state, await leases()]).toEqual(["cancelled", []]);
-  }, 60_000);
+  });
 
   test("of a run of a service lets it clean up first", async () => {
     const sleep = task("sleep", (_of: unknown) => new Promise((resolve) => setTimeout(resolve, 600_000)), { numCpus: 0 });
@@ -107,9 +107,9 @@ describe("cancel", () => {
     const service = await serveDags({ dags: [graph] }, { name: "cancels" });
     const id = await service.trigger("cleans");
     const run = await getRun(id);
-    await expect.poll(async () => (await run.tasks())[1].state, { timeout: 20_000 }).toBe("running");
+    await expect.poll(async () => (await run.tasks())[1].state).toBe("running");
     await run.cancel();
     expect([run.state, await kv.get("tidied"), (await service.run(id)).state]).toEqual(["cancelled", true, "cancelled"]);
     await service.stop();
-  }, 60_000);
+  });
 });

@@ -1,7 +1,10 @@
 // Graphs on a real cluster: results stay in the store, workers may die, failures say why.
 
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { get, getRuntimeContext, init, list, remote, shutdown } from "troupe";
-import { clear, ctx, dag, DagRunFailedError, loop, mark, resume, task } from "troupe/dag";
+import { chain, clear, ctx, dag, DagRunFailedError, getRun, loop, mark, noop, resume, task } from "troupe/dag";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 beforeAll(() => init({ numCpus: 2 }));
@@ -35,8 +38,41 @@ describe("a run on the cluster", () => {
     const run = await dag("waits", () => add(rare())).run();
     const told = async () => (await run.explain("rare")).reasons.find(({ kind }) => kind === "cluster")?.text;
     await expect.poll(told).toMatch(/rare/);
-    expect(run.why("add").text).toContain("it waits for rare, which is running");
+    expect(run.why("add").text).toContain("it waits for rare, which is queued");
     await run.cancel();
+    expect((await run.tasks()).map(({ state, attempt, startedAt }) => [state, attempt, startedAt])).toEqual([
+      ["skipped", 0, undefined], ["skipped", 0, undefined],
+    ]);
+  });
+
+  test("a task is queued until a worker runs it, for other processes too; then it is known where, and since when", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "queues-"));
+    const held = task("held", async (path: string) => {
+      while (!existsSync(path)) await new Promise((resolve) => setTimeout(resolve, 20));
+      return ctx().attempt;
+    }, { numCpus: 2 });
+    const [first, second] = ["first", "second"].map((name) => join(folder, name));
+    const run = await dag("queues", () => chain(held(first), noop("between"), held(second))).run();
+    const other = await dag("behind", () => held(second)).run();
+    await expect.poll(async () => (await run.tasks())[0].state).toBe("running");
+    const [row] = await run.tasks();
+    expect(row).toMatchObject({ startedAt: expect.any(Date), nodeId: expect.any(String), workerPid: expect.any(Number) });
+    const waiting = { state: "queued", attempt: 0, startedAt: undefined, nodeId: undefined, workerPid: undefined };
+    expect((await other.tasks())[0]).toMatchObject(waiting);
+    // Others read what is kept of it.
+    const seen = remote(async (id: string) => (await (await getRun(id)).tasks()).map(({ state }) => state), { numCpus: 0 });
+    const states = (id: string): Promise<string[]> => get(seen.remote(id));
+    await expect.poll(() => states(other.id)).toEqual(["queued"]);
+    await expect.poll(() => states(run.id)).toEqual(["running", "none", "none"]);
+    writeFileSync(first, "");
+    writeFileSync(second, "");
+    expect(await other.result()).toBe(0);
+    const [ended] = await other.tasks();
+    expect(ended.startedAt!.getTime()).toBeGreaterThan(other.startedAt!.getTime());
+    const told: (string | undefined)[] = [];
+    for await (const { type, state } of other.events()) if (type === "task") told.push(state);
+    expect(told).toEqual(["scheduled", "queued", "running", "success"]);
+    rmSync(folder, { recursive: true });
   });
 
   test("what a task needs is asked when its inputs are there", async () => {
