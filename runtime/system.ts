@@ -3,12 +3,20 @@
 import { randomBytes } from "node:crypto";
 import type { Clock, Random, Timer } from "./seams.ts";
 
+/** The longest delay of the engine's timers. */
+const DELAY_MAX_MS = 2_147_483_647;
+
 export const systemClock: Clock = {
   now: () => performance.now(),
   wallNow: () => Date.now(),
   after(delayMs: number, callback: () => void, hold = false): Timer {
-    const timer = setTimeout(callback, delayMs);
-    if (!hold) timer.unref();
+    let timer: NodeJS.Timeout;
+    const begin = (leftMs: number): void => {
+      // A longer delay would be taken for none.
+      timer = leftMs <= DELAY_MAX_MS ? setTimeout(callback, leftMs) : setTimeout(begin, DELAY_MAX_MS, leftMs - DELAY_MAX_MS);
+      if (!hold) timer.unref();
+    };
+    begin(delayMs);
     return { cancel: () => clearTimeout(timer) };
   },
   soon(callback: () => void): void {

@@ -1,8 +1,9 @@
 // Actors that share work: each value goes to an actor that is free, the longest idle first.
 
 import { GetTimeoutError, InvalidArgumentError } from "../runtime/errors.ts";
+import { checkWait } from "../runtime/option-checks.ts";
 import { currentSession, type ObjectRef, type WaitOptions } from "../runtime/owner/index.ts";
-import { checkWait, get, wait } from "./objects.ts";
+import { get, wait } from "./objects.ts";
 
 /** Sends a value to the actor it is given: `(worker, page) => worker.parse.remote(page)`. */
 export type PoolCall<A, T, R> = (actor: A, value: T) => ObjectRef<R>;

@@ -1,18 +1,20 @@
 // Finding, watching and ending actors.
 
 import { InvalidArgumentError } from "../runtime/errors.ts";
+import { bool, checkName, checkOptions, checkWait } from "../runtime/option-checks.ts";
 import {
   coreOf, currentSession, findSession, handleOf, HandleCore, type HandleFacts, optionsOf, type WaitOptions,
 } from "../runtime/owner/index.ts";
-import { checkWait } from "./objects.ts";
 import { patiently } from "./patience.ts";
 import type { ActorHandle } from "./types.ts";
 
 /** The living actor of that name. NotFoundError when there is none. A handle found by name does not keep the actor alive. */
-export async function getActor<T>(name: string, options: { namespace?: string } = {}): Promise<ActorHandle<T>> {
-  if (typeof name !== "string" || name === "") throw new InvalidArgumentError("getActor: the name must be a non-empty string");
+export async function getActor<T>(
+  name: string, options: { readonly namespace?: string | undefined } = {},
+): Promise<ActorHandle<T>> {
+  const namespace = checkName("getActor", name, options);
   const session = currentSession();
-  const info = await session.resolveActor({ name, namespace: options.namespace ?? session.namespace });
+  const info = await session.resolveActor({ name, namespace: namespace ?? session.namespace });
   const facts = JSON.parse(Buffer.from(info.options).toString()) as HandleFacts;
   const handleOptions = optionsOf(facts);
   const client = session.actors.known(info.actor, info.className, handleOptions);
@@ -24,9 +26,10 @@ export async function getActor<T>(name: string, options: { namespace?: string } 
  * Ends an actor at once, without clean-up: pending and later calls fail with ActorDiedError. `noRestart: false` lets it
  * restart while it has restarts left.
  */
-export async function kill(handle: object, options: { noRestart?: boolean } = {}): Promise<void> {
+export async function kill(handle: object, options: { readonly noRestart?: boolean | undefined } = {}): Promise<void> {
   const core = coreOf(handle);
-  await core.session.killActor(core, options.noRestart ?? true);
+  const { noRestart = true } = checkOptions("kill", options, { noRestart: bool });
+  await core.session.killActor(core, noRestart);
 }
 
 /**

@@ -1,8 +1,8 @@
 // Bytes that are written in the object store itself, and read in parts.
 
 import { InvalidArgumentError } from "../runtime/errors.ts";
+import { checkWait } from "../runtime/option-checks.ts";
 import { currentSession, isRef, type ObjectRef, type StoreBuffer, type WaitOptions } from "../runtime/owner/index.ts";
-import { checkWait } from "./objects.ts";
 import { patiently } from "./patience.ts";
 
 /**
@@ -33,5 +33,5 @@ export async function getRange(
     if (Number.isSafeInteger(value) && value >= 0) continue;
     throw new InvalidArgumentError(`getRange: ${name} must be a whole number of 0 or more, not ${String(value)}`);
   }
-  return currentSession().rawBuffers.range(ref, offset, length, options);
+  return currentSession().rawBuffers.range(ref, offset, length, checkWait("getRange", options));
 }

@@ -9,7 +9,7 @@ export { nodeOf, systemSeams } from "./init.ts";
 export { explainId, type Told } from "../runtime/owner/index.ts";
 export {
   amount, bool, type Check, type Checks, checkOptions, describeValue, object, oneOf, text, whole,
-} from "./option-checks.ts";
+} from "../runtime/option-checks.ts";
 export { checkTaskOptions, retryExceptions } from "./options.ts";
 export { shapeRow, type StateKind, type TaskRow } from "./rows.ts";
 export { findTarget, readToken, type Target, type TargetOptions } from "./target.ts";

@@ -5,7 +5,7 @@ import {
   currentSession, type DetachOptions, entryOf, heldRef, isRef, lastingNamespace, type ObjectRef, setDetachCheck,
 } from "../runtime/owner/index.ts";
 import type { HeldRef } from "../runtime/transport/index.ts";
-import { type Checks, checkName, checkOptions, limit, text, whole } from "./option-checks.ts";
+import { type Checks, checkName, checkOptions, limit, text, whole } from "../runtime/option-checks.ts";
 
 /** More nodes than a cluster has. */
 const REPLICAS_MAX = 1000;

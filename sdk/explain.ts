@@ -2,8 +2,8 @@
 
 import { InvalidArgumentError } from "../runtime/errors.ts";
 import {
-  coreOf, currentSession, explainHere, type Explanation, isHandle, isRef, isStream, type ObjectRef, type ObjectRefStream,
-  type TaskStart, taskStart,
+  coreOf, currentSession, entryOf, explainHere, type Explanation, isHandle, isRef, isStream, type ObjectRef,
+  type ObjectRefStream, type TaskStart, taskStart,
 } from "../runtime/owner/index.ts";
 
 /**
@@ -13,7 +13,7 @@ import {
  * @param what a ref, a stream, an actor's handle, or the id of one.
  */
 export async function explain(what: ObjectRef | ObjectRefStream | object | string): Promise<Explanation> {
-  return explainHere(currentSession(), idOf(what), isRef(what) ? [what.entry] : []);
+  return explainHere(currentSession(), idOf(what), isRef(what) ? [entryOf(what)] : []);
 }
 
 /** Since when and where the task runs that makes it: what this process knows by itself. Undefined while it does not run. */

@@ -3,6 +3,7 @@
 import { availableParallelism, freemem, hostname } from "node:os";
 import { resolve } from "node:path";
 import { AlreadyInitializedError, InvalidArgumentError } from "../runtime/errors.ts";
+import { bool, type Checks, checkOptions, object, strings, text, whole } from "../runtime/option-checks.ts";
 import type { Seams } from "../runtime/seams.ts";
 import { startDriver, startPrivateCluster, type PrivateCluster } from "../runtime/driver/index.ts";
 import { findSession, setAutoStart, setSession } from "../runtime/owner/index.ts";
@@ -15,6 +16,7 @@ import { parseResources } from "../scheduler/index.ts";
 import { Cluster } from "./cluster.ts";
 import { DriverLog } from "./driver-log.ts";
 import { bytesOf } from "./byte-sizes.ts";
+import { bytes, checkCustom, fraction } from "./options.ts";
 import { type Quota, quotaOf } from "./quota.ts";
 import { checkRuntimeEnv, type RuntimeEnv } from "./runtime-env.ts";
 import { findTarget, type Target } from "./target.ts";
@@ -59,10 +61,15 @@ export interface InitOptions {
   ignoreReinit?: boolean | undefined;
 }
 
-const KNOWN = new Set([
-  "address", "token", "tokenFile", "trustedNetwork", "namespace", "jobName", "numCpus", "numGpus", "resources", "labels",
-  "memory", "quota", "objectStoreMemory", "spillFolder", "logToDriver", "runtimeEnv", "ignoreReinit",
-]);
+const CHECKS: Checks = {
+  address: text, token: text, tokenFile: text, trustedNetwork: bool, namespace: text, jobName: text, numCpus: fraction,
+  numGpus: whole(0), resources: object, labels: strings, memory: bytes, objectStoreMemory: bytes, runtimeEnv: object,
+  ignoreReinit: bool,
+  // Its own error says more (quota.ts).
+  quota: () => undefined,
+  spillFolder: (value) => (value === false || text(value) === undefined ? undefined : "a folder, or false"),
+  logToDriver: (value) => (bool(value) === undefined || value === "folded" ? undefined : 'true, false or "folded"'),
+};
 
 let current: Cluster | undefined;
 /** The one that a call started without init(). */
@@ -75,8 +82,8 @@ let unasked: Cluster | undefined;
  * wrong options; NotFoundError when 'auto' finds none; AuthenticationError, VersionMismatchError and ConnectionError from a
  * cluster that can't be joined.
  */
-export async function init(options: InitOptions = {}): Promise<Cluster> {
-  check(options);
+export async function init(given: InitOptions = {}): Promise<Cluster> {
+  const options = check(given);
   if (findSession() !== undefined && !(options.ignoreReinit && current !== undefined)) {
     const why = current === unasked ? "a call before it started one: put init() first" : "call shutdown()";
     throw new AlreadyInitializedError(`init: this process is in a cluster already; ${why}, or pass ignoreReinit: true`);
@@ -193,6 +200,7 @@ export function nodeOf(options: InitOptions, warmWorkers: number) {
   const cpus = options.numCpus ?? availableParallelism();
   const free = freemem();
   const memory = options.memory === undefined ? Math.floor(free * MEMORY_SHARE) : bytesIn("memory", options.memory);
+  checkCustom(options.resources ?? {});
   const parsed = parseResources({ CPU: cpus, GPU: options.numGpus ?? 0, memory, ...options.resources });
   if ("text" in parsed) throw new InvalidArgumentError(parsed.text);
   const given = options.objectStoreMemory;
@@ -207,32 +215,11 @@ export function nodeOf(options: InitOptions, warmWorkers: number) {
 const MEMORY_SHARE = 0.7;
 const STORE_SHARE = 0.3;
 
-function check(options: InitOptions): void {
-  for (const [name, value] of Object.entries(options)) {
-    if (value === undefined) continue;
-    if (KNOWN.has(name)) continue;
-    throw new InvalidArgumentError(`init option ${name} is not known; known are: ${[...KNOWN].sort().join(", ")}`);
-  }
-  for (const name of ["memory", "objectStoreMemory"] as const) {
-    const size = options[name];
-    if (size !== undefined) bytesIn(name, size);
-  }
+function check(given: InitOptions): InitOptions {
+  const options = checkOptions("init", given, CHECKS);
   quotaOf(options.quota);
-  const { spillFolder } = options;
-  if (spillFolder !== undefined && spillFolder !== false && (typeof spillFolder !== "string" || spillFolder === "")) {
-    throw new InvalidArgumentError(`init option spillFolder must be a folder, or false, not ${JSON.stringify(spillFolder)}`);
-  }
-  const { logToDriver } = options;
-  if (logToDriver !== undefined && typeof logToDriver !== "boolean" && logToDriver !== "folded") {
-    throw new InvalidArgumentError(`init option logToDriver must be true, false or "folded", not ${JSON.stringify(logToDriver)}`);
-  }
   if (options.runtimeEnv !== undefined) checkRuntimeEnv("init option runtimeEnv", options.runtimeEnv);
-  for (const name of ["address", "token", "tokenFile", "trustedNetwork", "namespace", "jobName"] as const) {
-    const value = options[name];
-    if (value !== undefined && (typeof value !== "string" || value === "")) {
-      throw new InvalidArgumentError(`init option ${name} must be a non-empty string, not ${JSON.stringify(value)}`);
-    }
-  }
+  return options;
 }
 
 function bytesIn(name: "memory" | "objectStoreMemory", size: number | string): number {

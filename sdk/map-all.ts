@@ -1,6 +1,6 @@
 // One function over many values, so many at a time: never more calls in flight than asked for, whatever the values come from.
 
-import { InvalidArgumentError } from "../runtime/errors.ts";
+import { checkWait, whole } from "../runtime/option-checks.ts";
 import type { ObjectRef, WaitOptions } from "../runtime/owner/index.ts";
 import { cancel, get } from "./objects.ts";
 import type { RemoteFunction } from "./types.ts";
@@ -23,10 +23,7 @@ const CONCURRENCY = 64;
 export function mapAll<T, R>(
   fn: RemoteFunction<[T], R>, values: Iterable<T> | AsyncIterable<T>, options: MapOptions = {},
 ): Mapped<Awaited<R>> {
-  const { concurrency = CONCURRENCY, ...waiting } = options;
-  if (!Number.isSafeInteger(concurrency) || concurrency < 1) {
-    throw new InvalidArgumentError(`mapAll: concurrency must be a whole number from 1, not ${String(concurrency)}`);
-  }
+  const { concurrency = CONCURRENCY, ...waiting } = checkWait("mapAll", options, { concurrency: whole(1) });
   const results = () => resultsOf(fn, values, concurrency, waiting);
   return {
     [Symbol.asyncIterator]: results,

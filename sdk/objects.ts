@@ -3,7 +3,7 @@
 import { GetTimeoutError, InvalidArgumentError } from "../runtime/errors.ts";
 import { entryOf, isRef, isStream, type ObjectRef, type ObjectRefStream, type WaitOptions } from "../runtime/owner/index.ts";
 import { currentSession } from "../runtime/owner/index.ts";
-import { abortSignal, amount, checkOptions } from "./option-checks.ts";
+import { bool, type Checks, checkOptions, checkWait, whole } from "../runtime/option-checks.ts";
 import { patiently } from "./patience.ts";
 import { isScope, lifetimeOf, type Scope } from "./scopes.ts";
 import type { RemoteArgs, RemoteFunction } from "./types.ts";
@@ -21,11 +21,11 @@ export function get<T>(ref: ObjectRef<T>, options?: WaitOptions): Promise<T>;
 export function get<const T extends readonly ObjectRef[]>(refs: T, options?: WaitOptions): Promise<ValuesOf<T>>;
 export function get<T extends Readonly<Record<string, ObjectRef>>>(refs: T, options?: WaitOptions): Promise<ValuesOf<T>>;
 export function get(refs: unknown, options?: WaitOptions): Promise<unknown> {
-  if (isRef(refs)) return refs.value(checkWait("get", options));
-  return getMany(refs, checkWait("get", options));
+  return isRef(refs) ? refs.value(options) : getMany(refs, options);
 }
 
-async function getMany(refs: unknown, options: WaitOptions | undefined): Promise<unknown> {
+async function getMany(refs: unknown, given: WaitOptions | undefined): Promise<unknown> {
+  const options = checkWait("get", given);
   if (typeof refs !== "object" || refs === null || isStream(refs)) {
     throw new InvalidArgumentError(`get: expected a ref, or a list or record of refs, not ${describe(refs)}`);
   }
@@ -59,7 +59,7 @@ export async function put<T>(value: T, options?: PutOptions): Promise<ObjectRef<
   if (isRef(value)) throw new InvalidArgumentError("put: the value is an ObjectRef already; pass it on as it is");
   const session = currentSession();
   if (options === undefined) return session.put(value) as Promise<ObjectRef<T>>;
-  const { scope, ...waiting } = checkOptions("put", options, { scope: isScope, timeoutMs: amount, signal: abortSignal });
+  const { scope, ...waiting } = checkWait("put", options, { scope: isScope });
   const put = () => session.put(value, scope && lifetimeOf(scope)) as Promise<ObjectRef<T>>;
   return patiently(session, "put: the object store had no room", waiting, put, (ref) => ref.release());
 }
@@ -73,21 +73,20 @@ export async function put<T>(value: T, options?: PutOptions): Promise<ObjectRef<
  */
 export async function wait<R extends ObjectRef>(
   refs: readonly R[],
-  options: WaitOptions & { numReturns?: number; fetchLocal?: boolean } = {},
+  given: WaitOptions & { numReturns?: number | undefined; fetchLocal?: boolean | undefined } = {},
 ): Promise<{ ready: R[]; pending: R[] }> {
-  const { numReturns = 1 } = options;
-  if (!Array.isArray(refs)) throw new InvalidArgumentError(`wait: expected a list of refs, not ${describe(refs)}`);
-  if (!Number.isSafeInteger(numReturns) || numReturns < 0 || numReturns > refs.length) {
-    throw new InvalidArgumentError(
-      `wait: numReturns must be a whole number from 0 to ${refs.length} (the refs given), not ${String(numReturns)}`,
-    );
+  const { numReturns = 1, ...options } = checkWait("wait", given, WAIT_CHECKS);
+  checkList("wait", refs);
+  if (numReturns > refs.length) {
+    throw new InvalidArgumentError(`wait: numReturns must be at most ${refs.length} (the refs given), not ${numReturns}`);
   }
-  checkWait("wait", options);
   if (refs.length === 0) return { ready: [], pending: [] };
   const first = refs.find((ref) => isRef(ref) && ref.entry.state === "pending") ?? refs[0];
   if (!isRef(first)) throw new InvalidArgumentError("wait: element 0 is not an ObjectRef");
   return first.entry.session.waitFor(refs, numReturns, options);
 }
+
+const WAIT_CHECKS: Checks = { numReturns: whole(0), fetchLocal: bool };
 
 /** Calls a remote function and waits for its result: `get(fn.remote(...args))`. */
 export function run<A extends readonly unknown[], R>(fn: RemoteFunction<A, R>, ...args: RemoteArgs<A>): Promise<Awaited<R>> {
@@ -99,7 +98,8 @@ export async function getSettled<const T extends readonly ObjectRef[]>(
   refs: T,
   options?: WaitOptions,
 ): Promise<{ -readonly [K in keyof T]: PromiseSettledResult<T[K] extends ObjectRef<infer V> ? V : never> }> {
-  const { pending } = await wait(refs, { ...options, numReturns: refs.length });
+  checkList("getSettled", refs);
+  const { pending } = await wait(refs, { ...checkWait("getSettled", options), numReturns: refs.length });
   if (pending.length > 0) {
     const text = `getSettled: ${pending.length} of ${refs.length} objects were not ready after ${options?.timeoutMs} ms`;
     throw new GetTimeoutError(text);
@@ -112,6 +112,8 @@ export async function* asCompleted<R extends ObjectRef>(
   refs: readonly R[],
   options?: WaitOptions,
 ): AsyncGenerator<R, void, void> {
+  checkList("asCompleted", refs);
+  checkWait("asCompleted", options);
   let left = [...refs];
   while (left.length > 0) {
     const { ready, pending } = await wait(left, { ...options, numReturns: 1 });
@@ -124,6 +126,8 @@ export async function* asCompleted<R extends ObjectRef>(
 
 /** The first value that is there; the other calls are cancelled. Rejects when the first to end has failed. */
 export async function first<T>(refs: readonly ObjectRef<T>[], options?: WaitOptions): Promise<T> {
+  checkList("first", refs);
+  checkWait("first", options);
   if (refs.length === 0) throw new InvalidArgumentError("first: expected at least one ref");
   const { ready: [winner] } = await wait(refs, { ...options, numReturns: 1 });
   if (winner === undefined) {
@@ -142,9 +146,9 @@ export async function first<T>(refs: readonly ObjectRef<T>[], options?: WaitOpti
  */
 export async function cancel(
   refs: ObjectRef | ObjectRefStream | readonly (ObjectRef | ObjectRefStream)[],
-  options: { force?: boolean; recursive?: boolean } = {},
+  options: { force?: boolean | undefined; recursive?: boolean | undefined } = {},
 ): Promise<void> {
-  const { force = false, recursive = true } = options;
+  const { force = false, recursive = true } = checkOptions("cancel", options, CANCEL_CHECKS);
   const list: readonly unknown[] = Array.isArray(refs) ? refs : [refs];
   const session = currentSession();
   for (const [index, ref] of list.entries()) {
@@ -155,15 +159,10 @@ export async function cancel(
   for (const made of list) session.cancel(made as ObjectRef | ObjectRefStream, { force, recursive });
 }
 
-/** Options of a wait as they were given, or what is wrong with them. */
-export function checkWait<O extends WaitOptions | undefined>(what: string, options: O): O {
-  const { timeoutMs, signal } = options ?? {};
-  if (timeoutMs !== undefined && !(typeof timeoutMs === "number" && timeoutMs >= 0)) {
-    throw new InvalidArgumentError(`${what}: timeoutMs must be a number of 0 or more, not ${String(timeoutMs)}`);
-  }
-  if (signal !== undefined && !(signal instanceof AbortSignal))
-    throw new InvalidArgumentError(`${what}: signal must be an AbortSignal`);
-  return options;
+const CANCEL_CHECKS: Checks = { force: bool, recursive: bool };
+
+function checkList(what: string, refs: unknown): void {
+  if (!Array.isArray(refs)) throw new InvalidArgumentError(`${what}: expected a list of refs, not ${describe(refs)}`);
 }
 
 function describe(value: unknown): string {

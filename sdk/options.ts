@@ -5,11 +5,11 @@
 
 import { InvalidArgumentError } from "../runtime/errors.ts";
 import { RETRY_ALL } from "../runtime/owner/index.ts";
-import { GROUP_STRATEGIES, parseResources } from "../scheduler/index.ts";
+import { GROUP_STRATEGIES, parseResources, parseSelectors } from "../scheduler/index.ts";
 import { bytesOf } from "./byte-sizes.ts";
 import {
-  abortSignal, amount, bool, type Check, type Checks, checkOptions, limit, object, oneOf, text, whole,
-} from "./option-checks.ts";
+  abortSignal, amount, bool, type Check, type Checks, checkOptions, limit, object, oneOf, strings, text, whole,
+} from "../runtime/option-checks.ts";
 import type { GroupOptions } from "./placement-groups.ts";
 import { checkRuntimeEnv, type RuntimeEnv } from "./runtime-env.ts";
 import { isScope, type Scope } from "./scopes.ts";
@@ -131,12 +131,24 @@ const AHEAD_MAX = 1_000_000;
 
 // -- checks ------------------------------------------------------------------------------------------------------------
 
-const bytes: Check = (value) => (bytesOf(value) === undefined ? 'bytes as a number, or text such as "512MiB"' : undefined);
-const strategy: Check = (value) =>
-  value === "default" || value === "spread"
-    || (object(value) === undefined && ["node", "group"].includes((value as { kind?: string }).kind ?? ""))
+export const bytes: Check = (value) => (bytesOf(value) === undefined ? 'bytes as a number, or text such as "512MiB"' : undefined);
+/** The smallest amount that is counted. */
+const FRACTION = 0.0001;
+export const fraction: Check = (value) =>
+  amount(value) ?? (value === 0 || (value as number) >= FRACTION ? undefined : `0, or at least ${FRACTION}`);
+/** Who has one whole has whole ones. */
+const gpus: Check = (value) =>
+  fraction(value) === undefined && ((value as number) < 1 || Number.isInteger(value))
     ? undefined
-    : "'default', 'spread', onNode(id) or inGroup(group)";
+    : `a fraction of one from ${FRACTION}, or a whole number of 0 or more`;
+const strategy: Check = (value) => (
+  value === "default" || value === "spread" || isMade(value) ? undefined : "'default', 'spread', onNode(id) or inGroup(group)"
+);
+function isMade(value: unknown): boolean {
+  if (object(value) !== undefined) return false;
+  const { kind, node, group } = value as Partial<Record<"kind" | "node" | "group", unknown>>;
+  return (kind === "node" && text(node) === undefined) || (kind === "group" && text(group) === undefined);
+}
 export const retryExceptions: Check = (value) =>
   typeof value === "boolean" ||
   typeof value === "function" ||
@@ -147,10 +159,9 @@ const nonRetryable: Check = (value) =>
   typeof value !== "boolean" && retryExceptions(value) === undefined
     ? undefined
     : "a list of error classes, or a function of the error";
-const selector: Check = (value) =>
-  object(value) === undefined && Object.values(value as object).every((one) => typeof one === "string")
-    ? undefined
-    : "an object of strings";
+const selector: Check = (value) => strings(value) ?? ("text" in parseSelectors(value as Record<string, string>)
+  ? "an object of label names, each with v, !v, in(a,b) or !in(a,b)"
+  : undefined);
 
 const atOnce = whole(1, 10_000);
 const groups: Check = (value) =>
@@ -159,7 +170,7 @@ const groups: Check = (value) =>
     : "an object of names, and for each how many calls may run at once";
 
 const RESOURCE_CHECKS: Record<string, Check> = {
-  numCpus: amount, numGpus: amount, memory: bytes, resources: object, labelSelector: selector, schedulingStrategy: strategy,
+  numCpus: fraction, numGpus: gpus, memory: bytes, resources: object, labelSelector: selector, schedulingStrategy: strategy,
   throwOnInfeasible: bool, infeasibleGraceMs: amount, runtimeEnv: object,
 };
 const CALL_CHECKS: Record<string, Check> = {
@@ -211,6 +222,11 @@ export function checkCallOptions(options: CallOptions): CallOptions {
   return check("call", options, CALL_CHECKS);
 }
 
+/** What was given before holds where nothing is given now. */
+export function mergeActorOptions(before: ActorOptions, options: ActorOptions): ActorOptions {
+  return checkActorOptions({ ...before, ...check("actor", options, ACTOR_CHECKS) });
+}
+
 export function checkActorOptions(options: ActorOptions): ActorOptions {
   const checked = check("actor", options, ACTOR_CHECKS);
   if (checked.getIfExists && checked.name === undefined) throw new InvalidArgumentError("actor option getIfExists needs a name");
@@ -234,17 +250,20 @@ function check<T extends object>(what: string, options: T, checks: Checks): T {
 /** Fixed-point resources of a request; throws for what is no amount. */
 export function resourcesOf(options: ResourceOptions, defaultCpus: number): Record<string, number> {
   const { resources = {} } = options;
-  for (const reserved of ["CPU", "GPU", "memory"]) {
-    if (Object.hasOwn(resources, reserved)) {
-      const own = { CPU: "numCpus", GPU: "numGpus", memory: "memory" }[reserved];
-      throw new InvalidArgumentError(`resources: ${reserved} is given by the option ${own}`);
-    }
-  }
+  checkCustom(resources);
   const memory = options.memory === undefined ? 0 : (bytesOf(options.memory) ?? 0);
   const parsed = parseResources({ CPU: options.numCpus ?? defaultCpus, GPU: options.numGpus ?? 0, memory, ...resources });
   if ("text" in parsed) throw new InvalidArgumentError(parsed.text);
   checkFits(options.schedulingStrategy, parsed.resources);
   return { ...parsed.resources };
+}
+
+/** @throws InvalidArgumentError for names among `resources` that have options of their own. */
+export function checkCustom(resources: Readonly<Record<string, number>>): void {
+  for (const [name, option] of [["CPU", "numCpus"], ["GPU", "numGpus"], ["memory", "memory"]]) {
+    if (!Object.hasOwn(resources, name)) continue;
+    throw new InvalidArgumentError(`resources: ${name} is given by the option ${option}, not as ${name}: ${resources[name]}`);
+  }
 }
 
 /** The predicate of a retryExceptions option. `nonRetryable` goes before it. */

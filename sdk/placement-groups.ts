@@ -1,12 +1,12 @@
 // Placement groups: resources reserved together, on one node or on several, all of them or none.
 
 import { GetTimeoutError, InvalidArgumentError, NotFoundError, PlacementGroupRemovedError } from "../runtime/errors.ts";
+import { checkName, checkWait } from "../runtime/option-checks.ts";
 import { currentSession, objectIdOf, type Session, type WaitOptions } from "../runtime/owner/index.ts";
 import { REDUCE_BRAND } from "../runtime/serialize/index.ts";
 import type { GroupInfo } from "../runtime/transport/index.ts";
 import { GROUP_STRATEGIES, parseResources, resourceAmounts, type Resources } from "../scheduler/index.ts";
 import { bytesOf } from "./byte-sizes.ts";
-import { checkWait } from "./objects.ts";
 import { checkGroupOptions } from "./options.ts";
 
 /** Resources of one node: CPU, GPU, memory (bytes or "512MiB") and custom ones by name. */
@@ -130,11 +130,12 @@ function removedError(id: string, reason: string): PlacementGroupRemovedError {
 }
 
 /** The living group of that name. NotFoundError when there is none. */
-export async function getPlacementGroup(name: string, options: { namespace?: string } = {}): Promise<PlacementGroup> {
-  if (typeof name !== "string" || name === "")
-    throw new InvalidArgumentError("getPlacementGroup: the name must be a non-empty string");
+export async function getPlacementGroup(
+  name: string, options: { readonly namespace?: string | undefined } = {},
+): Promise<PlacementGroup> {
+  const namespace = checkName("getPlacementGroup", name, options);
   const session = currentSession();
-  return handleOf(await session.ask("findGroup", { name, namespace: options.namespace ?? session.namespace }, "group"));
+  return handleOf(await session.ask("findGroup", { name, namespace: namespace ?? session.namespace }, "group"));
 }
 
 function handleOf({ spec }: GroupInfo): PlacementGroup {

@@ -6,7 +6,7 @@ import { REDUCE_BRAND } from "../runtime/serialize/index.ts";
 import { get } from "./objects.ts";
 import { QueueHost } from "./queue-host.ts";
 import { remote } from "./remote.ts";
-import { checkOptions, whole } from "./option-checks.ts";
+import { checkOptions, whole } from "../runtime/option-checks.ts";
 import { checkCount, hostOptions, SHARED_CHECKS, SharedHost, type SharedOptions, TURNS } from "./shared-host.ts";
 import type { ActorHandle } from "./types.ts";
 

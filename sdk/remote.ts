@@ -23,6 +23,7 @@ import {
   checkActorOptions,
   checkCallOptions,
   checkTaskOptions,
+  mergeActorOptions,
   resourcesOf,
   retryPredicate,
   type ActorOptions,
@@ -167,6 +168,7 @@ class ActorClass {
     this.#type = type;
     this.#options = options;
     resourcesOf(options, 1);
+    methodGroupsOf(type, methodsOf(type), options);
   }
 
   remote(...args: unknown[]): object {
@@ -178,7 +180,7 @@ class ActorClass {
   }
 
   options(options: ActorOptions): ActorClass {
-    return new ActorClass(this.#type, checkActorOptions({ ...this.#options, ...options }));
+    return new ActorClass(this.#type, mergeActorOptions(this.#options, options));
   }
 
   [REDUCE](): readonly [restore: Function, args: readonly unknown[]] {

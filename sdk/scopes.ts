@@ -3,7 +3,7 @@
 import { currentSession, entryOf, lastingNamespace, type ObjectRef, type Session } from "../runtime/owner/index.ts";
 import { REDUCE_BRAND } from "../runtime/serialize/index.ts";
 import type { Lifetime } from "../runtime/transport/index.ts";
-import { type Check, checkName } from "./option-checks.ts";
+import { type Check, checkName } from "../runtime/option-checks.ts";
 
 /**
  * What `put(value, { scope })` and tasks with the option `scope` make lives until the scope is freed, or the cluster ends: also

@@ -6,7 +6,7 @@ import { REDUCE_BRAND } from "../runtime/serialize/index.ts";
 import { get } from "./objects.ts";
 import { remote } from "./remote.ts";
 import { SemaphoreHost } from "./semaphore-host.ts";
-import { checkOptions, whole } from "./option-checks.ts";
+import { checkOptions, checkWait, whole } from "../runtime/option-checks.ts";
 import { checkCount, hostOptions, SHARED_CHECKS, SharedHost, type SharedOptions, TURNS } from "./shared-host.ts";
 import type { ActorHandle } from "./types.ts";
 
@@ -47,8 +47,8 @@ export class Semaphore {
    *
    * @throws GetTimeoutError when they were not free within `timeoutMs`.
    */
-  async acquire(options: AcquireOptions = {}): Promise<Permit> {
-    const permits = checkCount("Semaphore.acquire: permits", options.permits ?? 1);
+  async acquire(given: AcquireOptions = {}): Promise<Permit> {
+    const { permits = 1, ...options } = checkWait("Semaphore.acquire", given, { permits: whole(1) });
     if (permits > this.permits) {
       throw new InvalidArgumentError(`Semaphore.acquire: ${permits} permits are never free at once: it has ${this.permits}`);
     }

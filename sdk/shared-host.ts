@@ -2,8 +2,8 @@
 
 import { currentSession, type ObjectRef, type WaitOptions } from "../runtime/owner/index.ts";
 import { InvalidArgumentError } from "../runtime/errors.ts";
-import { cancel, checkWait, get } from "./objects.ts";
-import { type Checks, oneOf, text } from "./option-checks.ts";
+import { cancel, get } from "./objects.ts";
+import { type Checks, checkWait, oneOf, text } from "../runtime/option-checks.ts";
 import type { ActorOptions } from "./options.ts";
 
 /** A turn at the actor ends after so long, and is followed by another: what waits there belongs to somebody who is there. */

@@ -1,6 +1,7 @@
 // Where work is to run: on a node, in a placement group, spread; and how that travels.
 
 import { InvalidArgumentError } from "../runtime/errors.ts";
+import { bool, type Checks, checkOptions } from "../runtime/option-checks.ts";
 import type { Session } from "../runtime/owner/index.ts";
 import type { Strategy } from "../runtime/transport/index.ts";
 import { ANY_BUNDLE, formatResources, type Resources, resourcesFit } from "../scheduler/index.ts";
@@ -25,10 +26,11 @@ export interface GroupStrategy {
 export type SchedulingStrategy = "default" | "spread" | NodeStrategy | GroupStrategy;
 
 /** Runs it on one node; with `soft` elsewhere when that node is gone or can't hold it. */
-export function onNode(nodeId: string, options: { soft?: boolean } = {}): NodeStrategy {
+export function onNode(nodeId: string, options: { readonly soft?: boolean | undefined } = {}): NodeStrategy {
   if (typeof nodeId !== "string" || nodeId === "")
     throw new InvalidArgumentError("onNode: the node's id must be a non-empty string");
-  return { kind: "node", node: nodeId, soft: options.soft ?? false };
+  const { soft = false } = checkOptions("onNode", options, { soft: bool });
+  return { kind: "node", node: nodeId, soft };
 }
 
 /**
@@ -40,15 +42,17 @@ export function inGroup(
 ): GroupStrategy {
   const shape = (group as Partial<PlacementGroup> | undefined)?.shape;
   if (shape === undefined) throw new InvalidArgumentError("inGroup: expected a placement group, as placementGroup() returns it");
-  const { bundleIndex = ANY_BUNDLE, captureChildTasks = false } = options;
+  const { bundleIndex = ANY_BUNDLE, captureChildTasks = false } = checkOptions("inGroup", options, GROUP_CHECKS);
   const count = shape.length;
   if (!Number.isSafeInteger(bundleIndex) || bundleIndex < ANY_BUNDLE || bundleIndex >= count) {
     const allowed = `a whole number from 0 to ${count - 1}, or -1 for any bundle`;
     throw new InvalidArgumentError(`inGroup: bundleIndex must be ${allowed}, not ${String(bundleIndex)}`);
   }
-  if (typeof captureChildTasks !== "boolean") throw new InvalidArgumentError("inGroup: captureChildTasks must be true or false");
   return { kind: "group", group: group.id, bundle: bundleIndex, capture: captureChildTasks, bundles: shape };
 }
+
+/** The index depends on the group. */
+const GROUP_CHECKS: Checks = { bundleIndex: () => undefined, captureChildTasks: bool };
 
 /** What is to run in a group must fit one of its bundles, or the one that it names. */
 export function checkFits(strategy: SchedulingStrategy | undefined, resources: Resources): void {

@@ -1,19 +1,18 @@
 // The brake for programs that submit without end.
 
 import { GetTimeoutError, InvalidArgumentError } from "../runtime/errors.ts";
+import { checkWait, whole } from "../runtime/option-checks.ts";
 import { currentSession, type WaitOptions } from "../runtime/owner/index.ts";
-import { checkWait } from "./objects.ts";
 
 /**
  * Waits until this process has fewer than `maxPending` tasks and calls that have not ended.
  *
  * @throws GetTimeoutError when that took longer than `timeoutMs`.
  */
-export async function submitCapacity({ maxPending, ...options }: WaitOptions & { readonly maxPending: number }): Promise<void> {
-  if (!Number.isSafeInteger(maxPending) || maxPending < 1) {
-    throw new InvalidArgumentError(`submitCapacity: maxPending must be a whole number from 1, not ${String(maxPending)}`);
-  }
-  const { signal, timeoutMs } = checkWait("submitCapacity", options);
+export async function submitCapacity(given: WaitOptions & { readonly maxPending: number }): Promise<void> {
+  const { maxPending, ...options } = checkWait("submitCapacity", given, { maxPending: whole(1) });
+  if (maxPending === undefined) throw new InvalidArgumentError("submitCapacity: expected the option maxPending");
+  const { signal, timeoutMs } = options;
   signal?.throwIfAborted();
   const { unfinished, waiting } = currentSession();
   if (unfinished.count < maxPending) return;

@@ -185,7 +185,7 @@ export function isHandle(value: unknown): value is object {
 }
 
 export function coreOf(handle: object): HandleCore {
-  const core = (handle as Record<symbol, unknown>)[CORE];
+  const core = (handle as Record<symbol, unknown> | null | undefined)?.[CORE];
   if (core === undefined)
     throw new InvalidArgumentError("this is not an actor handle: make one with remote(Class).remote(…) or getActor(name)");
   return core as HandleCore;

@@ -90,7 +90,8 @@ export class Calling {
     const { name = `${client.className}.${method}`, concurrencyGroup: group = "" } = options;
     if (group !== "" && groups !== undefined && !groups.includes(group)) {
       const known = groups.join(", ") || "none";
-      throw new InvalidArgumentError(`actor ${client.className} has no concurrency group "${group}" (its groups: ${known})`);
+      const text = `actor ${client.className} has no concurrency group "${group}" (its groups: ${known})`;
+      throw new InvalidArgumentError(`call option concurrencyGroup: ${text}`);
     }
     const isStream = streams?.includes(method) === true;
     const numReturns = isStream ? 0 : (options.numReturns ?? 1);

@@ -3,6 +3,7 @@
 // Counted from the start, like an actor's: when its last handle anywhere is gone, nobody can read on and the generator ends.
 
 import { ObjectFreedError } from "../errors.ts";
+import { checkWait } from "../option-checks.ts";
 import { HANDLE_BRAND } from "./actor-handle.ts";
 import type { HandleGroup } from "./handle-registry.ts";
 import type { ObjectEntry, ObjectRef, WaitOptions } from "./object-ref.ts";
@@ -49,7 +50,7 @@ export class ObjectRefStream<T = unknown> implements AsyncIterableIterator<Objec
    */
   async next(options?: WaitOptions): Promise<IteratorResult<ObjectRef<T>, undefined>> {
     this.#check();
-    const item = await this.#session.nextItem(this.entry, options);
+    const item = await this.#session.nextItem(this.entry, checkWait("next", options));
     return item === undefined ? { done: true, value: undefined } : { done: false, value: item as ObjectRef<T> };
   }
 

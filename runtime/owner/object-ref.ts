@@ -5,6 +5,7 @@
 // then on it is in its process's object table and every handle is counted (borrowing.ts).
 
 import { ObjectFreedError, RefUsedAsValueError } from "../errors.ts";
+import { checkWait } from "../option-checks.ts";
 import type { ObjectState } from "../core/index.ts";
 import type { ReferenceCount } from "../core/index.ts";
 import { callSite } from "./call-site.ts";
@@ -133,7 +134,11 @@ export class ObjectRef<T = unknown> {
 
   /** The same as `get(ref)`. */
   value(options?: WaitOptions): Promise<T> {
-    return this.entry.session.getOne(entryOf(this), options) as Promise<T>;
+    try {
+      return this.entry.session.getOne(entryOf(this), checkWait("get", options)) as Promise<T>;
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   /**

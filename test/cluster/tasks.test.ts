@@ -254,6 +254,6 @@ describe("at the door", () => {
     await expect(put(ref)).rejects.toThrow(InvalidArgumentError);
     ref.release();
     ref.release();
-    expect(() => get(ref)).toThrow(ObjectFreedError);
+    await expect(get(ref)).rejects.toThrow(ObjectFreedError);
   });
 });

@@ -1,6 +1,7 @@
 // Checks of options at the door: one clear error names the option, the value and what is allowed.
 
-import { InvalidArgumentError } from "../runtime/errors.ts";
+import { inspect } from "node:util";
+import { InvalidArgumentError } from "./errors.ts";
 
 /** What is allowed, in words, when the value is not. */
 export type Check = (value: unknown) => string | undefined;
@@ -14,6 +15,13 @@ export const abortSignal: Check = (value) => (value instanceof AbortSignal ? und
 export const object: Check = (value) => (
   typeof value === "object" && value !== null && !Array.isArray(value) ? undefined : "an object"
 );
+
+/** What a caller may wait; without end is allowed. */
+const patience: Check = (value) => (typeof value === "number" && value >= 0 ? undefined : "milliseconds of 0 or more");
+export const strings: Check = (value) =>
+  object(value) === undefined && Object.values(value as object).every((one) => typeof one === "string")
+    ? undefined
+    : "an object of strings";
 
 /** The longest that a timer can wait. */
 const LIMIT_MAX_MS = 2_147_483_647;
@@ -54,14 +62,27 @@ function unknownOption(what: string, name: string, checks: Checks): string {
   return `${what} option ${name} is not known; known are: ${Object.keys(checks).sort().join(", ")}`;
 }
 
+const WAIT_CHECKS: Checks = { timeoutMs: patience, signal: abortSignal };
+
+/** Options of a wait, which may have `more` than those of any wait. */
+export function checkWait<O extends object | undefined>(what: string, options: O, more?: Checks): O {
+  if (options === undefined) return options;
+  return checkOptions(what, options, more === undefined ? WAIT_CHECKS : { ...WAIT_CHECKS, ...more });
+}
+
 /** The namespace that was given with a name, if one was. */
-export function checkName(what: string, name: unknown, options: { readonly namespace?: string }): string | undefined {
+export function checkName(what: string, name: unknown, options: { readonly namespace?: string | undefined }): string | undefined {
   if (text(name) !== undefined) throw new InvalidArgumentError(`${what}: the name must be a non-empty string`);
   return checkOptions(what, options, { namespace: text }).namespace;
 }
 
+/** A value in a message is cut after so much. */
+const TEXT_MAX = 80;
+
 export function describeValue(value: unknown): string {
   if (typeof value === "string") return JSON.stringify(value);
   if (typeof value === "function") return "a function";
-  return typeof value === "object" && value !== null ? (Array.isArray(value) ? "an array" : "an object") : String(value);
+  if (typeof value !== "object" || value === null) return String(value);
+  const text = inspect(value, { depth: 1, breakLength: Infinity, maxArrayLength: 3, maxStringLength: 20 });
+  return text.length > TEXT_MAX ? `${text.slice(0, TEXT_MAX)}…` : text;
 }
