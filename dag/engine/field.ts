@@ -17,6 +17,8 @@ interface Link {
 export class Field {
   readonly #plan: Plan;
   readonly #links: readonly (readonly Link[])[];
+  /** Tasks that a task is a guard of. */
+  readonly #guarded: readonly (readonly number[])[];
   readonly #inside: readonly (readonly number[])[];
   /** The task that ends a round of a loop has ended. */
   readonly #roundEnded: (gate: Slot, state: TaskState) => void;
@@ -31,6 +33,9 @@ export class Field {
     this.#plan = plan;
     this.#roundEnded = roundEnded;
     this.#links = tasks.map((task) => task.downstream.map((next) => ({ task: next, depth: sharedDepth(task, tasks[next]) })));
+    const guarded: number[][] = tasks.map(() => []);
+    tasks.forEach(({ guards }, task) => guards.forEach((guard) => guarded[guard].push(task)));
+    this.#guarded = guarded;
     const inside: number[][] = tasks.map(() => []);
     tasks.forEach(({ scope }, task) => scope.forEach((gate) => inside[gate].push(task)));
     this.#inside = inside;
@@ -79,6 +84,13 @@ export class Field {
       for (const kind of END_KINDS) if (ends[kind] > 0) all.add(kind);
     }
     return all;
+  }
+
+  /** Whether tasks have ended, as seen from a slot. */
+  haveEnded(tasks: readonly number[], { task, coords }: Slot): boolean {
+    return tasks.every((one) => (
+      this.#tally(one, coords.slice(0, sharedDepth(this.#plan.tasks[one], this.#plan.tasks[task]))).complete
+    ));
   }
 
   /** Slots to look at; grows while it is walked. */
@@ -130,7 +142,6 @@ export class Field {
     const slot = slotAt(task, coords);
     [slot.state, slot.reason] = [state, reason];
     this.#slots.set(keyOf(task, coords), slot);
-    this.ended(task, coords, state);
   }
 
   /** An instance, or a slot without any, has ended. */
@@ -143,10 +154,19 @@ export class Field {
       if (tally.ends[state as "success"] === 1) this.#after(task, at, (slot) => slot.seen.add(state));
       if (tally.complete) this.#completed(task, at);
     }
-    const gate = this.#plan.tasks[task].scope.at(-1);
-    if (gate === undefined || this.#plan.tasks[gate].loop?.body !== task) return;
-    const slot = this.slot(gate, coords.slice(0, this.#plan.tasks[gate].scope.length));
-    if (slot !== undefined && this.#tally(task, coords).complete) this.#roundEnded(slot, state);
+    this.#endRound(task, coords);
+  }
+
+  /** When it was the last that a round of a loop waits for. */
+  #endRound(task: number, coords: Coords): void {
+    const { tasks } = this.#plan;
+    const depth = tasks[task].scope.findLastIndex((gate) => tasks[gate].loop?.body === task);
+    // In a round that is not opened nothing ends.
+    if (depth < 0 || coords.length <= depth) return;
+    const { complete, ends } = this.#tally(task, coords.slice(0, depth + 1));
+    const slot = this.slot(tasks[task].scope[depth], coords.slice(0, depth));
+    if (slot === undefined || !complete) return;
+    this.#roundEnded(slot, ends.failed + ends.upstreamFailed > 0 ? "failed" : ends.success > 0 ? "success" : "skipped");
   }
 
   // -- inside ------------------------------------------------------------------------------------------------------------
@@ -181,6 +201,7 @@ export class Field {
 
   #completed(task: number, at: Coords): void {
     this.#after(task, at, (slot) => { slot.open -= 1; });
+    for (const next of this.#guarded[task]) this.#todo.push(...this.#under(next, at));
     if (at.length === 0) this.#openTasks -= 1;
   }
 

@@ -21,6 +21,10 @@ export interface PlanTask {
   readonly rule: InnerRule;
   /** Of a teardown: the setups it undoes. */
   readonly setups: readonly number[];
+  /** Setups that must have succeeded, whatever its rule says. */
+  readonly needs: readonly number[];
+  /** It is not let run, whatever its rule says, before these have ended. */
+  readonly guards: readonly number[];
   readonly retry: RetryPolicy;
   /** Of a branch: what each key leads to. */
   readonly choices: Readonly<Record<string, readonly number[]>>;

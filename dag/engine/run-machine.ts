@@ -4,13 +4,13 @@
 // more. So the cost of an end does not grow with the number of instances beside it.
 
 import type { RunEffect, RunEvent } from "./events.ts";
-import { type Coords, descendants, instanceName, keyOf, type Plan, type PlanTask, sharedDepth } from "./plan.ts";
+import { type Coords, descendants, instanceName, keyOf, type Plan, sharedDepth } from "./plan.ts";
 import { retryWaitMs } from "./retry-wait.ts";
+import { decisionOf } from "./decision.ts";
 import { EarlierLife } from "./earlier-life.ts";
 import { Field } from "./field.ts";
 import { attemptOf, type Instance, type KnownEnd, type Slot, spentOf } from "./slots.ts";
 import { isOver, isTerminal, type RunState, type TaskState } from "./states.ts";
-import { decide, type Decision, decideTeardown } from "./trigger-rules.ts";
 
 export interface RunInfo {
   readonly logicalDate: Date;
@@ -51,6 +51,11 @@ export class RunMachine {
 
   get state(): RunState {
     return this.#state;
+  }
+
+  /** Why it was ended, when it was. */
+  get endedFor(): string | undefined {
+    return this.#override?.reason;
   }
 
   step(event: RunEvent): readonly RunEffect[] {
@@ -192,17 +197,11 @@ export class RunMachine {
     const forced = this.#forcedReason(slot);
     if (forced !== undefined) return this.#conclude(slot, "skipped", forced);
     if (this.#blocked.has(slot.task) && !this.#stopped(slot.task)) return;
-    const decision = this.#decide(slot, task);
+    const decision = decisionOf(task, slot, this.#field);
     if (decision === "wait") return;
     if (decision !== "run") this.#conclude(slot, decision);
     else if (this.#stopped(slot.task)) this.#conclude(slot, "skipped", this.#override?.reason);
     else this.#begin(slot);
-  }
-
-  #decide(slot: Slot, task: PlanTask): Decision {
-    const all = slot.open === 0;
-    if (task.rule !== "teardown") return decide(task.rule, slot.seen, all);
-    return decideTeardown(this.#field.endsOf(task.setups, slot), all);
   }
 
   /** True when the run is being ended and this is not there to clean up. */
@@ -352,7 +351,7 @@ export class RunMachine {
   #route({ slot, state, route }: Instance): void {
     if (state === "failed" || state === "skipped") return;
     const { chosen, passed = true } = route ?? {};
-    const { kind, id, choices, downstream } = this.plan.tasks[slot.task];
+    const { kind, id, choices } = this.plan.tasks[slot.task];
     if (kind === "branch" && chosen !== undefined) {
       const taken = chosen.flatMap((key) => choices[key] ?? []);
       const after = descendants(this.plan, taken);
@@ -360,7 +359,8 @@ export class RunMachine {
       this.#force(slot, others, `${id} chose ${chosen.length === 0 ? "nothing" : chosen.join(", ")}`);
     }
     if ((kind === "shortCircuit" || kind === "latestOnly") && !passed) {
-      this.#force(slot, [...downstream, ...descendants(this.plan, [slot.task])], `${id} let nothing pass`);
+      const after = [...descendants(this.plan, [slot.task])].filter((task) => this.plan.tasks[task].rule !== "teardown");
+      this.#force(slot, after, `${id} let nothing pass`);
     }
   }
 

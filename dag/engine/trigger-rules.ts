@@ -43,7 +43,8 @@ type Rule = (ends: Ends, all: boolean) => Decision;
 const bad = (ends: Ends): boolean => ends.failed + ends.upstreamFailed > 0;
 
 const RULES: Record<TriggerRule, Rule> = {
-  allSuccess: (ends, all) => (bad(ends) ? "upstreamFailed" : ends.skipped > 0 ? "skipped" : all ? "run" : "wait"),
+  // A skip waits for the rest: a failure after it would win.
+  allSuccess: (ends, all) => (bad(ends) ? "upstreamFailed" : !all ? "wait" : ends.skipped > 0 ? "skipped" : "run"),
   allFailed: (ends, all) => (ends.success + ends.skipped > 0 ? "skipped" : all ? "run" : "wait"),
   allDone: (_, all) => (all ? "run" : "wait"),
   allDoneMinOneSuccess: (ends, all) => (!all ? "wait" : ends.success > 0 ? "run" : "upstreamFailed"),

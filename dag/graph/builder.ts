@@ -52,7 +52,13 @@ export class Builder {
     if (Builder.#current !== undefined) throw new GraphError("a dag can't be defined in the body of another one; call it there");
     Builder.#current = this;
     try {
-      return body();
+      const result = drawn("the body of a dag", body());
+      for (const { source } of nodesIn(result)) {
+        const task = "task" in source ? source.task : "gate" in source ? source.gate : undefined;
+        if (task !== undefined && this.tasks[task.place] !== task)
+          throw new GraphError(`its result has ${task.id} in it, a task of another graph: call its dag as a node instead`);
+      }
+      return result;
     } finally {
       Builder.#current = undefined;
     }
@@ -90,7 +96,7 @@ export class Builder {
     for (const group of this.#groups) group.tasks.push(draft);
     for (const { value } of args) this.reads(draft, value);
     if (expansion?.kind === "product") this.reads(draft, { ...expansion.lists });
-    else if (expansion?.kind === "sets") this.reads(draft, expansion.list);
+    else if (expansion?.kind === "sets") this.reads(draft, [expansion.list, expansion.rest]);
     return draft;
   }
 
@@ -132,9 +138,9 @@ export class Builder {
     this.#prefix = `${id}.`;
     this.#groups = [...groups, group];
     try {
-      const result = body();
+      const result = drawn(`group ${id}`, body());
       // A node that only passes through is not the group's.
-      const own = !(result instanceof Node) || (result.source.kind === "task" && group.tasks.includes(result.source.task));
+      const own = !(result instanceof Node) || group.tasks.includes(sourceOf(result) as Draft);
       if (typeof result === "object" && result !== null && own) groupsByResult.set(result, group);
       return result;
     } finally {
@@ -160,10 +166,22 @@ export class Builder {
   }
 }
 
-function taskOf({ source }: Node<unknown>): Draft {
-  if (source.kind === "task" || source.kind === "states") return source.task;
-  if (source.kind === "last") return source.gate;
-  throw new GraphError("an edge leads from and to tasks; this value is none");
+/** What a body gave. @throws GraphError for a promise: what is called after the first `await` would be in no graph. */
+function drawn<T>(what: string, result: T): T {
+  if (typeof (result as { then?: unknown } | undefined)?.then !== "function") return result;
+  // It says the same, later, to nobody.
+  (result as unknown as Promise<unknown>).then(undefined, () => {});
+  throw new GraphError(`${what} must not be async: it only draws the graph, and nothing in it can be waited for`);
+}
+
+function taskOf(node: Node<unknown>): Draft {
+  const task = sourceOf(node);
+  if (task === undefined) throw new GraphError("an edge leads from and to tasks; this value is none");
+  return task;
+}
+
+function sourceOf({ source }: Node<unknown>): Draft | undefined {
+  return source.kind === "task" || source.kind === "states" ? source.task : source.kind === "last" ? source.gate : undefined;
 }
 
 function edgeOf({ id, tasks }: Group, side: "roots" | "leaves"): Draft[] {

@@ -5,12 +5,12 @@ import { GraphError, InvalidArgumentError } from "../../sdk/index.ts";
 import { Builder } from "./builder.ts";
 import { type Graph, graphOf } from "./graph.ts";
 import { type In, Node } from "./node.ts";
-import { type Callbacks, calls, checkTaskOptions, type DagTaskOptions } from "./options.ts";
+import { type Callbacks, calls, checkTaskOptions, type DagTaskOptions, milliseconds } from "./options.ts";
 import { all, type AssetExpression, isExpression } from "../time/assets.ts";
 import { dateOf } from "../time/dates.ts";
 import { justBefore, previousOf, timesAfter } from "../time/schedule.ts";
 import { type Timetable, timetableOf } from "../time/timetable.ts";
-import { type Deadline, deadlineCheck, milliseconds, type Retention, retentionCheck } from "./run-limits.ts";
+import { type Deadline, deadlineCheck, type Retention, retentionCheck } from "./run-limits.ts";
 import { type StandardSchema, validated } from "./schema.ts";
 import { checkId } from "./task.ts";
 
@@ -87,7 +87,7 @@ export function defineDag<P extends object, B>(
   const schedule = scheduleOf(id, options);
   const inline = (params: { [K in keyof P]?: In<P[K]> }): B => {
     checkNames(id, options.params, params);
-    const given = { ...defaultsOf(options.params), ...params } as Record<string, unknown>;
+    const given = { ...defaultsOf(options.params), ...present(params) };
     const here = Builder.here(`dag ${id}`);
     return here.inGroup(here.uniqueId(id), () => body(given as ParamNodes<P>));
   };
@@ -178,8 +178,13 @@ function checkNames(id: string, params: object | undefined, given: unknown): voi
 /** What a run has as parameters. @throws InvalidArgumentError for what is not known, or what the schema refuses. */
 export async function paramsOf(id: string, params: object | undefined, given: object): Promise<Record<string, unknown>> {
   checkNames(id, params, given);
-  if (!isSchema(params)) return { ...params, ...given };
+  if (!isSchema(params)) return { ...params, ...present(given) };
   return (await validated(`dag ${id}: its parameters are refused`, "params", params, given)) as Record<string, unknown>;
+}
+
+/** Undefined is not given. */
+function present(given: object): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
 }
 
 function paramNodes<P extends object>(id: string, params: P | StandardSchema<P> | undefined): ParamNodes<P> {

@@ -7,8 +7,8 @@ import type { DagTaskOptions } from "./options.ts";
 export type Expansion =
   /** The cross product of lists, by name. */
   | { readonly kind: "product"; readonly lists: Readonly<Record<string, unknown>> }
-  /** One list of sets of arguments. */
-  | { readonly kind: "sets"; readonly list: unknown };
+  /** One list of sets of arguments; `rest` fills the names that a set has not, in order. */
+  | { readonly kind: "sets"; readonly list: unknown; readonly rest: readonly unknown[] };
 
 /** Where an argument of an expanded task comes from. */
 export interface Argument {

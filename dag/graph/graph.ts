@@ -4,6 +4,7 @@ import { GraphError } from "../../sdk/index.ts";
 import { type Plan, type PlanTask } from "../engine/plan.ts";
 import type { Draft } from "./draft.ts";
 import { type Pool, poolOf } from "./pool.ts";
+import { guardsOf, reach, setupsOf } from "./precedence.ts";
 
 const RETRY_DELAY_MS = 300_000;
 
@@ -23,19 +24,20 @@ export function graphOf(dagId: string, tasks: readonly Draft[], result: unknown)
     checkPool(draft);
   }
   refuseCycles(tasks);
-  const plan = { dagId, tasks: tasks.map(planOf) };
+  const setups = setupsOf(tasks);
+  const plan = { dagId, tasks: tasks.map((draft) => planOf(draft, setups.get(draft) ?? new Set(), guardsOf(draft, tasks))) };
   const warnings = warningsOf(tasks).map((text) => `dag ${dagId}: ${text}`);
   return { plan, tasks, result, weights: weightsOf(tasks), warnings };
 }
 
-function planOf(draft: Draft): PlanTask {
+function planOf(draft: Draft, needs: ReadonlySet<Draft>, guards: readonly Draft[]): PlanTask {
   const { id, kind, options, teardown, loop } = draft;
   const places = (drafts: Iterable<Draft>): number[] => [...drafts].map(({ place }) => place);
   return {
     id, kind, scope: places(draft.scope), mapped: draft.expansion !== undefined,
     upstream: places(draft.upstream), downstream: places(draft.downstream),
     rule: teardown === undefined ? (options.triggerRule ?? "allSuccess") : "teardown",
-    setups: places(teardown?.setups ?? []),
+    setups: places(teardown?.setups ?? []), needs: places(needs), guards: places(new Set([...guards, ...needs])),
     retry: {
       retries: options.retries ?? 0, delayMs: options.retryDelayMs ?? RETRY_DELAY_MS, backoff: options.retryBackoff ?? 0,
       maxDelayMs: options.maxRetryDelayMs,
@@ -116,14 +118,7 @@ function weightsOf(tasks: readonly Draft[]): number[] {
   return tasks.map((draft) => {
     const { priority = 1, weightRule = "downstream" } = draft.options;
     if (weightRule === "absolute") return priority;
-    const found = new Set<Draft>();
-    const todo = [...draft[weightRule]];
-    for (let one = todo.pop(); one !== undefined; one = todo.pop()) {
-      if (found.has(one)) continue;
-      found.add(one);
-      todo.push(...one[weightRule]);
-    }
-    return [...found].reduce((sum, { options }) => sum + (options.priority ?? 1), priority);
+    return [...reach(draft, weightRule)].reduce((sum, { options }) => sum + (options.priority ?? 1), priority);
   });
 }
 
@@ -133,7 +128,9 @@ function weightsOf(tasks: readonly Draft[]): number[] {
 function warningsOf(tasks: readonly Draft[]): string[] {
   return tasks.flatMap((branch) => {
     if (branch.kind !== "branch") return [];
-    const ways = Object.values(branch.choices).map((roots) => ({ roots, tasks: below(roots) }));
+    const ways = Object.values(branch.choices).map((roots) => (
+      { roots, tasks: new Set(roots.flatMap((root) => [root, ...reach(root, "downstream")])) }
+    ));
     return tasks.flatMap((task) => {
       const rule = task.options.triggerRule ?? "allSuccess";
       if (rule !== "allSuccess" || task.teardown !== undefined) return [];
@@ -147,15 +144,4 @@ function warningsOf(tasks: readonly Draft[]): string[] {
       ];
     });
   });
-}
-
-function below(drafts: readonly Draft[]): Set<Draft> {
-  const found = new Set<Draft>();
-  const todo = [...drafts];
-  for (let one = todo.pop(); one !== undefined; one = todo.pop()) {
-    if (found.has(one)) continue;
-    found.add(one);
-    todo.push(...one.downstream);
-  }
-  return found;
 }

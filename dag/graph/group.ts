@@ -52,7 +52,7 @@ export function group(id: string, body: (...args: never[]) => unknown): unknown 
     },
     expandAll: (sets: ListOf): unknown => {
       checkList(`group ${id}`, sets);
-      return expanded({ kind: "sets", list: sets }, names);
+      return expanded({ kind: "sets", list: sets, rest: [] }, names);
     },
   });
 }
@@ -87,10 +87,16 @@ export function loop<T>(
   const previous = new Node<T>({ kind: "previous", gate });
   const index = new Node<number>({ kind: "index", gate });
   const inner = builder.behind(gate, () => body(previous, index));
-  const task = inner instanceof Node && inner.source.kind === "task" ? inner.source.task : undefined;
-  if (task === undefined || !task.scope.includes(gate)) throw new GraphError("loop: its body must give the node of a task in it");
-  gate.loop = { until, max, initial, body: task, valueNode: inner };
+  const end = inner instanceof Node ? endOf(inner) : undefined;
+  if (!end?.scope.includes(gate)) throw new GraphError("loop: its body must give the node of a task in it, or of a loop in it");
+  gate.loop = { until, max, initial, body: end, valueNode: inner };
   return new Node<T>({ kind: "last", gate, inner });
+}
+
+/** Whose end is that of a round. */
+function endOf({ source }: Node<unknown>): Draft | undefined {
+  if (source.kind === "map") return source.list instanceof Node ? endOf(source.list) : undefined;
+  return source.kind === "last" ? source.gate : source.kind === "task" || source.kind === "states" ? source.task : undefined;
 }
 
 export function noop(id: string): Node<undefined> {

@@ -90,12 +90,22 @@ export function replaceNodes(value: unknown, replace: (node: Node<unknown>) => u
 
 /** All nodes in a structure, also those that others are made of. */
 export function nodesIn(value: unknown, found: Node<unknown>[] = []): Node<unknown>[] {
-  replaceNodes(value, (node) => {
-    found.push(node);
-    const { source } = node;
+  mapStructure(value, (leaf) => {
+    if (leaf instanceof Map || leaf instanceof Set) refuseWithin(leaf);
+    if (!(leaf instanceof Node)) return leaf;
+    found.push(leaf);
+    const { source } = leaf;
     if (source.kind === "map") nodesIn(source.list, found);
     else if (source.kind === "zip") nodesIn([...source.lists], found);
-    return node;
+    return leaf;
   });
   return found;
+}
+
+/** What would never be replaced. */
+function refuseWithin(values: Map<unknown, unknown> | Set<unknown>): void {
+  for (const one of values instanceof Map ? [...values].flat() : values) {
+    if (!(one instanceof Node)) continue;
+    throw new GraphError(`${describe(one)} is in a ${values.constructor.name}: nodes are found in arrays and plain objects only`);
+  }
 }

@@ -88,6 +88,7 @@ export const calls: Check = (value) => (
   typeof value === "function" || (Array.isArray(value) && value.every((one) => typeof one === "function"))
     ? undefined : "a function, or a list of functions"
 );
+export const milliseconds: Check = (value) => (amount(value) === undefined && value !== 0 ? undefined : "milliseconds above 0");
 const assets: Check = (value) => ([value].flat().every((one) => one instanceof Asset) ? undefined : "assets");
 const poolOrName: Check = (value) => (
   object(value) === undefined || text(value) === undefined ? undefined : "a pool, or its name"
@@ -95,7 +96,7 @@ const poolOrName: Check = (value) => (
 
 const CHECKS: Checks = {
   id: text, retries: whole(0), retryDelayMs: amount, retryBackoff: amount, maxRetryDelayMs: amount, retryOn: retryExceptions,
-  timeoutMs: amount, triggerRule: oneOf(...TRIGGER_RULES), dependsOnPast: bool, pool: poolOrName, poolSlots: whole(1),
+  timeoutMs: milliseconds, triggerRule: oneOf(...TRIGGER_RULES), dependsOnPast: bool, pool: poolOrName, poolSlots: whole(1),
   priority: whole(-2147483648), weightRule: oneOf("downstream", "upstream", "absolute"), queue: text, maxActive: whole(1),
   maxActivePerRun: whole(1), onSuccess: calls, onFailure: calls, onRetry: calls, onSkip: calls, doc: text, outlets: assets,
   checkpoint: (value) => (bool(value) === undefined || object(value) === undefined ? undefined : "true, or a store"),

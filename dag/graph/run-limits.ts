@@ -1,7 +1,7 @@
 // When a run should be over, and how long what is left of it is kept.
 
 import { amount, type Check, object } from "../../sdk/contract.ts";
-import { type Callbacks, calls } from "./options.ts";
+import { type Callbacks, calls, milliseconds } from "./options.ts";
 
 /** Milliseconds after the run was made; or after its logical date, or a moment; `onMiss` is called when it is not over then. */
 export type Deadline = number | {
@@ -28,8 +28,6 @@ export function deadlineOf(deadline: Deadline, queuedAt: number, logicalDate: Da
   const { ms = 0, from = "queuedAt" } = typeof deadline === "number" ? { ms: deadline } : deadline;
   return ms + (from === "queuedAt" ? queuedAt : from === "logicalDate" ? logicalDate.getTime() : from.getTime());
 }
-
-export const milliseconds: Check = (value) => (amount(value) === undefined && value !== 0 ? undefined : "milliseconds above 0");
 
 export const deadlineCheck: Check = (value) => {
   if (milliseconds(value) === undefined || isDeadline(value)) return undefined;

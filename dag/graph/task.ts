@@ -1,5 +1,6 @@
 // task(): a function that may stand in graphs. Calling it in the body of one draws a node and its edges; nothing runs.
 
+import { describeValue } from "../../sdk/contract.ts";
 import { InvalidArgumentError } from "../../sdk/index.ts";
 import { Builder } from "./builder.ts";
 import type { Argument, Draft, Expansion } from "./draft.ts";
@@ -65,7 +66,7 @@ function taskWith<A extends readonly unknown[], R>(id: string, fn: (...args: A) 
     },
     expandAll: (sets: ListOf, ...rest: readonly unknown[]): Node<Awaited<R>[]> => {
       checkList(name, sets);
-      return nodeOf(add(argumentsBySets(name, fn, options, sets, rest), { kind: "sets", list: sets }));
+      return nodeOf(add(argumentsBySets(name, fn, options, sets), { kind: "sets", list: sets, rest }));
     },
     with: (more: DagTaskOptions) => taskWith(id, fn, mergeOptions(options, checkTaskOptions(`task ${name}`, more))),
     local: (...args: A) => fn(...args),
@@ -103,9 +104,7 @@ function argumentsByName(
   task: string, fn: Function, options: DagTaskOptions, given: readonly string[], rest: readonly unknown[],
 ): Argument[] {
   const names = namesOf(task, fn, options);
-  const unknown = given.find((name) => !names.includes(name));
-  if (unknown !== undefined)
-    throw new GraphError(`task ${task} has no parameter ${unknown}; it has ${names.join(", ") || "none"}`);
+  checkNames(task, names, given);
   const left = [...rest];
   const args: Argument[] = [];
   for (const name of names) {
@@ -116,19 +115,19 @@ function argumentsByName(
   return [...args, ...left.map((value) => ({ value }))];
 }
 
-function argumentsBySets(
-  task: string,
-  fn: Function,
-  options: DagTaskOptions,
-  sets: ListOf,
-  rest: readonly unknown[],
-): Argument[] {
+/** Which of them a set has is seen where it is read. */
+function argumentsBySets(task: string, fn: Function, options: DagTaskOptions, sets: ListOf): Argument[] {
   const names = namesOf(task, fn, options);
-  if (sets instanceof Node) {
-    // Which names an element has is known at run time; the rest fills what is left at the end of the list.
-    const own = names.slice(0, Math.max(0, names.length - rest.length));
-    return [...own.map((name) => ({ name })), ...rest.map((value) => ({ value }))];
+  for (const set of sets instanceof Node ? [] : sets) {
+    if (typeof set !== "object" || set === null)
+      throw new GraphError(`${task}.expandAll takes sets of arguments by name, [{ x: 1 }], not ${describeValue(set)}`);
+    if (!(set instanceof Node)) checkNames(task, names, Object.keys(set));
   }
-  const given = new Set(sets.flatMap((set) => (set instanceof Node ? names : Object.keys(set as object))));
-  return argumentsByName(task, fn, options, [...given], rest);
+  return names.map((name) => ({ name }));
+}
+
+function checkNames(task: string, names: readonly string[], given: readonly string[]): void {
+  const unknown = given.find((name) => !names.includes(name));
+  if (unknown !== undefined)
+    throw new GraphError(`task ${task} has no parameter ${unknown}; it has ${names.join(", ") || "none"}`);
 }

@@ -65,14 +65,16 @@ async function attemptOnce(
 ): Promise<readonly [Report, unknown]> {
   const told: Told[] = [];
   try {
-    const args = (await Promise.all(order.args.map((arg) => evaluate(arg, valueOf)))) as never[];
     const { run, task, attempt, since, resumed } = order;
     const tell = (one: Told): void => {
       if (told.length > TOLD_MAX) return;
       if (told.length === TOLD_MAX) told.push({ type: "log", name: "warn", value: `what is told after ${TOLD_MAX} is left out` });
       else told.push(maskTold(one));
     };
-    const value = await withContext({ run, task, attempt, since, resumed, signal, now, tell }, () => fn(...args));
+    // Mapped arguments are made by the user's code too.
+    const value = await withContext({ run, task, attempt, since, resumed, signal, now, tell }, async () => (
+      fn(...((await Promise.all(order.args.map((arg) => evaluate(arg, valueOf)))) as never[]))
+    ));
     if (kind === "branch") {
       const chosen = keysOf(value, order);
       return [{ outcome: "success", chosen, told }, chosen];

@@ -2,6 +2,8 @@
 //
 // The engine only moves handles about. Elements are picked, lists mapped and zipped on the worker, from the values there.
 
+import { describeValue } from "../../sdk/contract.ts";
+import { InvalidArgumentError } from "../../sdk/index.ts";
 import { mapStructure } from "../graph/structure.ts";
 
 /** A result, by what its runner gave for it. */
@@ -43,6 +45,23 @@ export class Zipped {
   }
 }
 
+interface SetParts {
+  readonly set: unknown;
+  readonly name: string;
+  /** All that the task takes. */
+  readonly names: readonly string[];
+  readonly rest: readonly unknown[];
+  readonly what: string;
+}
+
+/** An argument by its name: of a set of them, or of the rest, which fills in order what the set has not. */
+export class OfSet {
+  readonly parts: SetParts;
+  constructor(parts: SetParts) {
+    this.parts = parts;
+  }
+}
+
 /** Thrown by `.map` functions, and by ctx().skip(). */
 export class SkipSignal {
   readonly reason: string;
@@ -51,11 +70,10 @@ export class SkipSignal {
   }
 }
 
-type Input = Held | Element | Mapped | Zipped;
+type Input = Held | Element | Mapped | Zipped | OfSet;
 
-const isInput = (value: unknown): value is Input => (
-  value instanceof Held || value instanceof Element || value instanceof Mapped || value instanceof Zipped
-);
+const INPUTS = [Held, Element, Mapped, Zipped, OfSet];
+const isInput = (value: unknown): value is Input => INPUTS.some((type) => value instanceof type);
 
 /** The same structure with `replace` of what is held. */
 export function replaceHeld(input: unknown, replace: (held: Held) => Held): unknown {
@@ -65,6 +83,7 @@ export function replaceHeld(input: unknown, replace: (held: Held) => Held): unkn
     if (leaf instanceof Element) return new Element(again(leaf.of), leaf.key);
     if (leaf instanceof Mapped) return new Mapped(again(leaf.of), leaf.fn, leaf.each);
     if (leaf instanceof Zipped) return new Zipped(leaf.lists.map(again), leaf.fill);
+    if (leaf instanceof OfSet) return new OfSet({ ...leaf.parts, set: again(leaf.parts.set), rest: leaf.parts.rest.map(again) });
     return leaf;
   });
 }
@@ -88,6 +107,7 @@ async function evaluateOne(input: Input, valueOf: (handle: unknown) => unknown):
     const of = (await evaluate(input.of, valueOf)) as Record<string | number, unknown>;
     return of[input.key];
   }
+  if (input instanceof OfSet) return evaluate(await pick(input.parts, valueOf), valueOf);
   if (input instanceof Zipped) {
     const lists = (await Promise.all(input.lists.map((list) => evaluate(list, valueOf)))) as (readonly unknown[])[];
     const length = zippedLength(lists.map((list) => list.length), input.fill !== undefined);
@@ -104,6 +124,17 @@ async function evaluateOne(input: Input, valueOf: (handle: unknown) => unknown):
     }
   }
   return mapped;
+}
+
+async function pick({ set: from, name, names, rest, what }: SetParts, valueOf: (handle: unknown) => unknown): Promise<unknown> {
+  const set = isInput(from) ? await evaluate(from, valueOf) : from;
+  if (typeof set !== "object" || set === null)
+    throw new InvalidArgumentError(`${what} is expanded over sets of arguments by name, { x: 1 }; this is ${describeValue(set)}`);
+  const unknown = Object.keys(set).find((one) => !names.includes(one));
+  if (unknown !== undefined)
+    throw new InvalidArgumentError(`${what} has no parameter ${unknown}; it has ${names.join(", ") || "none"}`);
+  if (Object.hasOwn(set, name)) return (set as Record<string, unknown>)[name];
+  return rest[names.filter((one) => !Object.hasOwn(set, one)).indexOf(name)];
 }
 
 export function zippedLength(lengths: readonly number[], filled: boolean): number {

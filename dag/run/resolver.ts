@@ -5,7 +5,7 @@ import type { RunMachine } from "../engine/run-machine.ts";
 import type { Draft, Expansion } from "../graph/draft.ts";
 import { Node, replaceNodes } from "../graph/node.ts";
 import { isPlain } from "../graph/structure.ts";
-import { Element, elementOf, Held, Mapped, Zipped } from "./inputs.ts";
+import { Element, elementOf, Held, Mapped, OfSet, Zipped } from "./inputs.ts";
 
 /** Who reads, and where: the gates around it and their coordinates. */
 export interface Viewpoint {
@@ -43,9 +43,19 @@ export class Resolver {
   args(draft: Draft, coords: Coords): unknown[] {
     const own = draft.expansion !== undefined && draft.kind !== "gate";
     const from = { scope: draft.scope, coords: own ? coords.slice(0, -1) : coords };
+    if (own && draft.expansion.kind === "sets") return this.#argsOfSet(draft, draft.expansion, from, coords.at(-1) ?? 0);
     return draft.args.map(({ name, value }) => (
       name === undefined ? this.inputs(value, from) : this.#element(draft, name, from, coords.at(-1) ?? 0)
     ));
+  }
+
+  #argsOfSet(
+    { args, place, id }: Draft, { list, rest }: Expansion & { kind: "sets" }, from: Viewpoint, index: number,
+  ): unknown[] {
+    const set = elementOf(this.#list(place, "", list, from), index);
+    const names = args.map(({ name }) => name as string);
+    const given = rest.map((value) => this.inputs(value, from));
+    return names.map((name) => new OfSet({ set, name, names, rest: given, what: `task ${id}` }));
   }
 
   /** What a task or group is expanded over. */
@@ -75,7 +85,7 @@ export class Resolver {
   #element(draft: Draft, name: string, from: Viewpoint, index: number): unknown {
     const expansion = draft.expansion as Expansion;
     if (expansion.kind === "sets") {
-      const set = elementOf(this.#list(draft, "", expansion.list, from), index);
+      const set = elementOf(this.#list(draft.place, "", expansion.list, from), index);
       if (typeof set !== "object" || set === null) return undefined;
       return isPlain(set) ? (set as Record<string, unknown>)[name] : new Element(set, name);
     }
@@ -86,13 +96,13 @@ export class Resolver {
     // The last list changes fastest.
     let rest = index;
     for (let i = names.length - 1; i > place; i -= 1) rest = Math.floor(rest / sizes[i]);
-    return elementOf(this.#list(draft, name, expansion.lists[name], from), rest % sizes[place]);
+    return elementOf(this.#list(draft.place, name, expansion.lists[name], from), rest % sizes[place]);
   }
 
-  #list(draft: Draft, name: string, list: unknown, from: Viewpoint): unknown {
+  #list(task: number, name: string, list: unknown, from: Viewpoint): unknown {
     if (this.#life !== this.#machine.life) this.#lists.clear();
     this.#life = this.#machine.life;
-    const key = `${keyOf(draft.place, from.coords)} ${name}`;
+    const key = `${keyOf(task, from.coords)} ${name}`;
     if (!this.#lists.has(key)) this.#lists.set(key, this.inputs(list, from));
     return this.#lists.get(key);
   }
@@ -130,6 +140,7 @@ export class Resolver {
 
   #hasResult(task: Draft, coords: Coords): boolean {
     if (task.scope.length > coords.length || task.expansion !== undefined) return true;
+    if (task.kind === "loop") return this.#machine.slot(task.place, coords)?.state === "success";
     return this.#machine.instance(task.place, coords)?.state === "success";
   }
 
@@ -143,15 +154,17 @@ export class Resolver {
     const depth = from.scope.indexOf(gate);
     const round = from.coords[depth];
     const coords = from.coords.slice(0, depth);
-    const { body, initial } = gate.loop!;
+    const { valueNode, initial } = gate.loop!;
     if (round === 0) return this.inputs(initial, { scope: gate.scope, coords });
-    return this.#below(body, [...coords, round - 1], (at) => this.#held(body, at), true);
+    return this.inputs(valueNode, { scope: [...gate.scope, gate], coords: [...coords, round - 1] });
   }
 
   #last(gate: Draft, inner: Node<unknown>, from: Viewpoint): unknown {
-    const coords = from.coords.slice(0, gate.scope.length);
-    const rounds = this.#machine.sizeOf(gate.place, coords);
-    if (rounds === undefined || this.#machine.slot(gate.place, coords)?.state !== "success") return undefined;
-    return this.inputs(inner, { scope: [...gate.scope, gate], coords: [...coords, rounds - 1] });
+    const lastAt = (coords: Coords): unknown => {
+      const rounds = this.#machine.sizeOf(gate.place, coords);
+      if (rounds === undefined || this.#machine.slot(gate.place, coords)?.state !== "success") return undefined;
+      return this.inputs(inner, { scope: [...gate.scope, gate], coords: [...coords, rounds - 1] });
+    };
+    return this.#below(gate, from.coords.slice(0, this.#shared(gate, from)), lastAt, true);
   }
 }

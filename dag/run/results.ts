@@ -5,7 +5,7 @@ import type { RunMachine } from "../engine/run-machine.ts";
 import type { Origin, ResultRecord } from "../journal/records.ts";
 import type { Draft } from "../graph/draft.ts";
 import type { Graph } from "../graph/graph.ts";
-import { nodesIn } from "../graph/node.ts";
+import { sourcesOf, tasksRead } from "../graph/reads.ts";
 import type { Instance } from "../engine/slots.ts";
 import type { Runner } from "./runner.ts";
 
@@ -108,16 +108,12 @@ function wantedTasks(machine: RunMachine, graph: Graph, lost: ReadonlySet<Instan
   const wanted = tasksOfResult(graph);
   for (const { task, state, instances } of machine.slots()) {
     const isDone = instances?.every((one) => one.state === "success" && !lost.has(one)) ?? state === "success";
-    if (!isDone) for (const before of graph.tasks[task].upstream) wanted.add(before.place);
+    if (!isDone) for (const before of sourcesOf(graph.tasks[task])) wanted.add(before.place);
   }
   return wanted;
 }
 
 /** Tasks that the run's result is made of. */
 export function tasksOfResult({ result }: Graph): Set<number> {
-  const tasks = nodesIn(result).flatMap(({ source }) => {
-    if (source.kind === "task" || source.kind === "states") return [source.task];
-    return source.kind === "last" ? [source.gate.loop!.body] : [];
-  });
-  return new Set(tasks.map(({ place }) => place));
+  return new Set(tasksRead(result).map(({ place }) => place));
 }

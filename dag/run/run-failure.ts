@@ -18,7 +18,8 @@ export function failureOf(
     }
   }
   const [first] = failures;
-  const text = first === undefined ? `it is ${machine.state}` : `task ${first.taskId} failed: ${messageOf(first.error)}`;
+  const task = first === undefined ? "what it ends with could not run" : `task ${first.taskId} failed: ${messageOf(first.error)}`;
+  const text = machine.endedFor ?? task;
   const more = failures.length > 1 ? `, and ${failures.length - 1} more` : "";
   return new DagRunFailedError(
     `run ${id} of ${dagId} ended as ${machine.state}: ${text}${more}`, { runId: id, failures }, first?.error,

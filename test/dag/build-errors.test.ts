@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from "vitest";
 import {
-  branch, chain, clear, type Dag, dag, GraphError, loop, mark, noop, type Node, pool, resume, task, teardown,
+  branch, chain, clear, type Dag, dag, GraphError, group, loop, mark, noop, type Node, pool, resume, task, teardown,
 } from "../../dag/index.ts";
 import { retentionOf } from "../../dag/graph/run-limits.ts";
 import { InvalidArgumentError, NotFoundError } from "../../sdk/index.ts";
@@ -42,6 +42,16 @@ describe("graphs", () => {
       "dag d: task load needs 3 slots of pool small, which has 2: give it fewer poolSlots, or the pool more"],
     ["a pool that is none", () => task("load", () => 1, { pool: "nowhere" })(),
       'dag d: task load: pool nowhere is not known: make it with pool("nowhere", slots)'],
+    ["a body that is async", async () => add(1),
+      "dag d: the body of a dag must not be async: it only draws the graph, and nothing in it can be waited for"],
+    ["a group that is async", () => group("g", async () => add(1)),
+      "dag d: group g must not be async: it only draws the graph, and nothing in it can be waited for"],
+    ["a result of another graph", () => ({ all: [stray] }),
+      "dag d: its result has one in it, a task of another graph: call its dag as a node instead"],
+    ["a node in a map", () => task("map", (all: Map<string, unknown>) => all)(new Map([["one", one()]])),
+      "dag d: the result of one is in a Map: nodes are found in arrays and plain objects only"],
+    ["sets that are none", () => add.expandAll([1 as never]),
+      "dag d: add.expandAll takes sets of arguments by name, [{ x: 1 }], not 1"],
     ["a teardown alone", () => teardown(noop("t"), { setups: [] }), "dag d: teardown t has no setup: give it setups: [node]"],
     ["an unknown parameter", () => add.expand({ m: [1] }), "dag d: task add has no parameter m; it has n"],
   ])("%s", (_what, make, text) => {

@@ -37,7 +37,8 @@ function planOf(shapes: readonly Shape[]): Plan {
 
 function task(id: string, more: Partial<PlanTask>): PlanTask {
   return {
-    id, kind: "task", scope: [], mapped: false, upstream: [], downstream: [], rule: "allSuccess", setups: [], choices: {},
+    id, kind: "task", scope: [], mapped: false, upstream: [], downstream: [], rule: "allSuccess", setups: [], needs: [],
+    guards: [], choices: {},
     retry: { retries: 0, delayMs: 1, backoff: 0 }, dependsOnPast: false, leaf: true, ...more,
   };
 }
