@@ -165,6 +165,6 @@ export class Resolver {
       if (rounds === undefined || this.#machine.slot(gate.place, coords)?.state !== "success") return undefined;
       return this.inputs(inner, { scope: [...gate.scope, gate], coords: [...coords, rounds - 1] });
     };
-    return this.#below(gate, from.coords.slice(0, this.#shared(gate, from)), lastAt, true);
+    return this.#below(gate, from.coords.slice(0, sharedDepth(gate, from)), lastAt, true);
   }
 }
