@@ -41,9 +41,11 @@ export interface Native {
   /** Length 0 from now on, for every view of it. */
   detach(buffer: ArrayBuffer): void;
   /** Off the event loop, on two threads. Neither buffer may be detached before it is done. */
-  copy(target: ArrayBuffer, targetOffset: number, source: ArrayBuffer, sourceOffset: number, length: number): Promise<void>;
+  copy(
+    target: ArrayBuffer | Mapping, targetOffset: number, source: ArrayBuffer, sourceOffset: number, length: number,
+  ): Promise<void>;
   /** Allocates the pages of shared memory, off the event loop. Rejects with ENOMEM where a write would raise SIGBUS. */
-  populate(buffer: ArrayBuffer, offset: number, length: number): Promise<void>;
+  populate(target: ArrayBuffer | Mapping, offset: number, length: number): Promise<void>;
   /** When the other end of this descriptor is closed, this process ends, its groups and files with it, blocked loop or not. */
   watchLifeline(fd: number): void;
   addGroup(pid: number): void;

@@ -65,19 +65,13 @@ export class Reading {
     this.#bringing = new Bringing(parts);
   }
 
+  /** What can be read in this turn is: nothing can become of it meanwhile, so it need not be held. */
   async one(entry: ObjectEntry, options: WaitOptions | undefined): Promise<unknown> {
     options?.signal?.throwIfAborted();
-    const { borrowing, traps } = this.#parts;
-    borrowing.addLocal(entry);
-    try {
-      if (isOpen(entry)) {
-        traps.getWaits();
-        await this.#settled([entry], options);
-      } else if (++this.#readsInARow >= READS_A_TURN) await this.#yieldTurn();
-      return await this.#read(entry, options);
-    } finally {
-      borrowing.dropLocal(entry);
-    }
+    if (isOpen(entry) || ++this.#readsInARow >= READS_A_TURN) return this.#holding([entry], () => this.#later(entry, options));
+    const value = this.#readNow(entry);
+    if (value === undefined) return this.#holding([entry], () => this.#read(entry, options));
+    return value instanceof Box ? value.value : value;
   }
 
   async all(entries: readonly ObjectEntry[], options: WaitOptions | undefined): Promise<unknown[]> {
@@ -135,6 +129,14 @@ export class Reading {
   }
 
   // -- inside ------------------------------------------------------------------------------------------------------
+
+  async #later(entry: ObjectEntry, options: WaitOptions | undefined): Promise<unknown> {
+    if (isOpen(entry)) {
+      this.#parts.traps.getWaits();
+      await this.#settled([entry], options);
+    } else await this.#yieldTurn();
+    return this.#read(entry, options);
+  }
 
   /** Handles may be released, or collected, while their values are on the way. */
   async #holding<T>(entries: readonly ObjectEntry[], work: () => Promise<T>): Promise<T> {

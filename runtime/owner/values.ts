@@ -161,10 +161,10 @@ export class Values {
     const { encoded, codes } = planned;
     if (encoded.size <= INLINE_LIMIT_BYTES) return this.#published({ value: encoded.toBytes(), codes });
     const target = this.#parts.home.store?.tryCreate(encoded.size);
-    const sum = sampleSum(encoded.size, encoded.parts());
+    const sum = () => sampleSum(encoded.size, encoded.parts());
     if (target === undefined) return this.#writeLater(encoded.size, encoded.parts(), codes, owner, sum);
     encoded.writeTo(target.bytes);
-    return this.#sealed(target, codes, owner, sum);
+    return this.#sealed(target, codes, owner, sum());
   }
 
   /** A small value that lies in the store all the same: one message can't hold thousands of them. */
@@ -285,8 +285,9 @@ export class Values {
     this.#codes = undefined;
   }
 
+  /** The samples are taken of what has just been read: of memory that was never written each would cost a page before. */
   async #writeLater(
-    size: number, parts: Iterable<{ offset: number; bytes: Uint8Array }>, codes: Code[], owner: ObjectOwner, sum = 0,
+    size: number, parts: Iterable<{ offset: number; bytes: Uint8Array }>, codes: Code[], owner: ObjectOwner, sum = () => 0,
   ): Promise<WireValue> {
     const { home } = this.#parts;
     await home.joined;
@@ -298,7 +299,7 @@ export class Values {
       target.abort();
       throw error;
     }
-    return this.#sealed(target, codes, owner, sum);
+    return this.#sealed(target, codes, owner, sum());
   }
 
   #sealed(target: WritableObject, codes: Code[], owner: ObjectOwner, sum = 0): WireValue | Promise<WireValue> {

@@ -1,4 +1,4 @@
-// An object between its creation and its seal: bytes of a slab, or a mapping of its own.
+// An object between its creation and its seal: a part of a slab's mapping, or of one that is its own.
 //
 // What JavaScript was given is detached at the end, once no copy on the helper threads works on it: nobody writes into a
 // sealed object, nor into its neighbours in the slab. Objects too large for one ArrayBuffer are mapped part by part, as
@@ -29,21 +29,19 @@ export interface CreatedParts {
   ended(object: CreatedObject, kept: Kept | undefined): void;
 }
 
-/** The part of a slab that is one object's. `bytes` are for this folder only: they reach into the whole slab. */
-export interface Chunk {
-  readonly bytes: Uint8Array;
-  readonly slab: Mapping;
-  readonly slabOffset: number;
+/** A part of a mapping that is one object's. */
+export interface MappedPart {
+  readonly mapping: Mapping;
+  readonly offset: number;
+  /** Of a slab: for this folder only, they reach into the whole slab. */
+  readonly bytes?: Uint8Array;
+  /** For the next object there. */
+  readonly kept?: Kept;
+  readonly isInMemory?: boolean;
 }
 
-/**
- * Where the bytes are: in a slab, in a mapping of their own, or (too large for that) in the memory at `path` from `offset`
- * on.
- */
-export type CreatedRange =
-  | Chunk
-  | { readonly whole: ArrayBuffer; readonly kept: Kept; readonly isInMemory: boolean }
-  | { readonly path: string; readonly offset: number };
+/** Where the bytes are: in a mapping, or (too large for one array) in the memory at `path` from `offset` on. */
+export type CreatedRange = MappedPart | { readonly path: string; readonly offset: number };
 
 export class CreatedObject implements WritableObject {
   readonly slot: number;
@@ -52,10 +50,10 @@ export class CreatedObject implements WritableObject {
   /** Not in the overflow, whose ranges are nobody's afterwards. */
   readonly isInMemory: boolean = true;
   readonly #parts: CreatedParts;
-  readonly #chunk: Chunk | undefined;
+  readonly #part: MappedPart | undefined;
   readonly #far: { readonly path: string; readonly offset: number } | undefined;
-  readonly #kept: Kept | undefined;
-  readonly #mappings: ArrayBuffer[] = [];
+  /** What JavaScript looks at it through. */
+  readonly #views: ArrayBuffer[] = [];
   #bytes: Uint8Array = NOTHING;
   #copies = 0;
   #ended = false;
@@ -65,21 +63,22 @@ export class CreatedObject implements WritableObject {
     this.slot = handle.slot;
     this.generation = handle.generation;
     this.size = size;
-    if ("slab" in range) this.#chunk = range;
-    else if ("path" in range) this.#far = range;
+    if ("path" in range) this.#far = range;
     else {
-      this.#kept = range.kept;
-      this.isInMemory = range.isInMemory;
-      this.#handOut(range.whole);
+      this.#part = range;
+      this.isInMemory = range.isInMemory ?? true;
     }
   }
 
   get bytes(): Uint8Array {
     if (this.#ended) return NOTHING;
-    if (this.#far !== undefined)
+    const part = this.#part;
+    if (part === undefined)
       throw new InvalidArgumentError(`an object of ${this.size} bytes has no single array: use chunk()`);
-    if (this.#chunk !== undefined && this.#mappings.length === 0) {
-      this.#handOut(this.#parts.native.view(this.#chunk.slab, this.#chunk.slabOffset, this.size));
+    if (this.#views.length === 0) {
+      const view = this.#parts.native.view(part.mapping, part.offset, this.size);
+      this.#views.push(view);
+      this.#bytes = new Uint8Array(view);
     }
     return this.#bytes;
   }
@@ -90,16 +89,20 @@ export class CreatedObject implements WritableObject {
     const start = this.#far.offset + offset;
     const lead = start % PAGE;
     const mapping = this.#parts.native.mapShared(this.#far.path, start - lead, lead + length);
-    this.#mappings.push(mapping);
+    this.#views.push(mapping);
     return new Uint8Array(mapping, lead, length);
   }
 
   write(offset: number, source: Uint8Array): Promise<void> | void {
     this.#check(offset, source.length);
-    if (this.#chunk !== undefined) return void this.#chunk.bytes.set(source, offset);
-    const target = this.chunk(offset, source.length);
-    if (source.length < COPY_OFF_LOOP_BYTES || !isSteady(source.buffer)) return void target.set(source);
+    const part = this.#part;
+    if (part?.bytes !== undefined) return void part.bytes.set(source, offset);
     const { buffer, byteOffset, length } = source;
+    if (length < COPY_OFF_LOOP_BYTES || !isSteady(buffer)) return this.#writeNow(offset, source);
+    if (part !== undefined) {
+      return this.#offLoop((native) => native.copy(part.mapping, part.offset + offset, buffer, byteOffset, length));
+    }
+    const target = this.chunk(offset, length);
     return this.#offLoop((native) => native.copy(target.buffer as ArrayBuffer, target.byteOffset, buffer, byteOffset, length));
   }
 
@@ -108,8 +111,8 @@ export class CreatedObject implements WritableObject {
    * memory.
    */
   populate(): Promise<void> {
-    const [whole] = this.#mappings;
-    return this.#offLoop((native) => native.populate(whole, 0, whole.byteLength));
+    const { mapping, offset } = this.#part as MappedPart;
+    return this.#offLoop((native) => native.populate(mapping, offset, this.size));
   }
 
   seal(owner?: ObjectOwner): ObjectHandle {
@@ -143,9 +146,14 @@ export class CreatedObject implements WritableObject {
     throw new InvalidArgumentError(`${length} bytes at ${offset} do not fit an object of ${this.size}`);
   }
 
-  #handOut(mapping: ArrayBuffer): void {
-    this.#mappings.push(mapping);
-    this.#bytes = new Uint8Array(mapping, 0, this.size);
+  /** Through a view of what is written alone: one of a large object has V8 collect garbage. */
+  #writeNow(offset: number, source: Uint8Array): void {
+    const part = this.#part;
+    if (part === undefined || this.#views.length > 0) return this.chunk(offset, source.length).set(source);
+    const { native } = this.#parts;
+    const view = native.view(part.mapping, part.offset + offset, source.length);
+    new Uint8Array(view).set(source);
+    native.detach(view);
   }
 
   #end(): void {
@@ -169,8 +177,8 @@ export class CreatedObject implements WritableObject {
 
   #detach(): void {
     if (this.#copies > 0) return;
-    for (const mapping of this.#mappings.splice(0)) this.#parts.native.detach(mapping);
-    this.#parts.ended(this, this.#kept);
+    for (const view of this.#views.splice(0)) this.#parts.native.detach(view);
+    this.#parts.ended(this, this.#part?.kept);
   }
 }
 

@@ -119,7 +119,7 @@ export class SharedClient implements StoreClient {
     slab.next += 1;
     this.#words[descriptorAt(handle.slot) + FIRST_PAGE] = firstPage + 1;
     const bytes = slab.bytes.subarray(offset, offset + size);
-    return this.#begin(new CreatedObject(this.#created, handle, size, { bytes, slab: slab.mapping, slabOffset: offset }));
+    return this.#begin(new CreatedObject(this.#created, handle, size, { bytes, mapping: slab.mapping, offset }));
   }
 
   async create(size: number): Promise<WritableObject> {
@@ -197,9 +197,9 @@ export class SharedClient implements StoreClient {
     if (size > WHOLE_MAX_BYTES) return this.#begin(new CreatedObject(this.#created, allocation, size, { path, offset }));
     const known = path === this.#grant.path ? this.#kept.take(offset, bytes) : undefined;
     const kept: Kept = known ?? { mapping: this.#native.mapRange(path, offset, bytes, true), offset, bytes };
-    const whole = this.#native.view(kept.mapping, offset - kept.offset, Math.min(bytes, WHOLE_MAX_BYTES));
     const isInMemory = path === this.#grant.path;
-    const object = this.#begin(new CreatedObject(this.#created, allocation, size, { whole, kept, isInMemory }));
+    const part = { mapping: kept.mapping, offset: offset - kept.offset, kept, isInMemory };
+    const object = this.#begin(new CreatedObject(this.#created, allocation, size, part));
     if (known !== undefined) return object;
     try {
       await object.populate();
