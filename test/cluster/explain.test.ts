@@ -22,7 +22,7 @@ afterEach(() => cluster.stop());
 
 /** Asks until these kinds, and no others, are given. */
 async function explained(what: Parameters<typeof explain>[0], ...kinds: ReasonKind[]): Promise<Explanation> {
-  const until = Date.now() + 20_000;
+  const until = Date.now() + 60_000;
   for (;;) {
     const found = await explain(what);
     const told = found.reasons.map(({ kind }) => kind);

@@ -3,6 +3,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import {
   asCompleted,
+  cancel,
   get,
   getRuntimeContext,
   GetTimeoutError,
@@ -29,7 +30,12 @@ beforeAll(async () => {
 afterAll(() => shutdown());
 
 const add = remote((a: number, b: number) => a + b);
-const sleep = remote((ms: number) => new Promise<number>((resolve) => setTimeout(() => resolve(ms), ms)));
+/** Until it is cancelled, at most. */
+const sleep = remote((ms: number) => new Promise<number>((resolve) => {
+  setTimeout(resolve, ms, ms);
+  getRuntimeContext().signal.addEventListener("abort", () => resolve(ms));
+}));
+const LONG = 600_000;
 
 describe("calls", () => {
   test("a result comes back", async () => {
@@ -64,9 +70,16 @@ describe("calls", () => {
     expect(good).toEqual({ status: "fulfilled", value: 2 });
     expect(bad.status).toBe("rejected");
     const order: number[] = [];
-    for await (const ref of asCompleted([sleep.remote(200), sleep.remote(1)])) order.push(await get(ref));
-    expect(order).toEqual([1, 200]);
-    await expect(getSettled([add.remote(1, 1), sleep.remote(500)], { timeoutMs: 50 })).rejects.toThrow(GetTimeoutError);
+    const stopped = new AbortController();
+    const slow = sleep.options({ signal: stopped.signal }).remote(LONG);
+    for await (const ref of asCompleted([slow, sleep.remote(1)])) {
+      order.push(await get(ref).catch(() => LONG));
+      stopped.abort();
+    }
+    expect(order).toEqual([1, LONG]);
+    const endless = sleep.remote(LONG);
+    await expect(getSettled([add.remote(1, 1), endless], { timeoutMs: 50 })).rejects.toThrow(GetTimeoutError);
+    await cancel(endless);
   });
 
   test("several results, and none", async () => {
@@ -114,12 +127,13 @@ describe("calls", () => {
 
 describe("wait", () => {
   test("returns what is ready in input order, at most numReturns", async () => {
-    const slow = sleep.remote(2000);
+    const slow = sleep.remote(LONG);
     const fast = [add.remote(1, 1), add.remote(2, 2)];
     await get(fast);
     const { ready, pending } = await wait([slow, ...fast], { numReturns: 1 });
     expect(ready).toEqual([fast[0]]);
     expect(pending).toEqual([slow, fast[1]]);
+    await cancel(slow);
   });
 
   test("a timeout returns what there is, and a failed object is ready", async () => {
@@ -127,10 +141,12 @@ describe("wait", () => {
       throw new Error("no");
     });
     const failing = fail.remote();
-    const slow = sleep.remote(2000);
-    const { ready, pending } = await wait([slow, failing], { numReturns: 2, timeoutMs: 500 });
+    const slow = sleep.remote(LONG);
+    await getSettled([failing]);
+    const { ready, pending } = await wait([slow, failing], { numReturns: 2, timeoutMs: 50 });
     expect(ready).toEqual([failing]);
     expect(pending).toEqual([slow]);
+    await cancel(slow);
     await expect(wait([slow, slow])).rejects.toThrow(/given twice/);
   });
 });
@@ -238,12 +254,13 @@ describe("at the door", () => {
   });
 
   test("a get that runs into its timeout says what it waited for", async () => {
-    const slow = sleep.remote(3000);
+    const slow = sleep.remote(LONG);
     await expect(get(slow, { timeoutMs: 30 })).rejects.toThrow(GetTimeoutError);
     await expect(get([slow, add.remote(1, 1)], { timeoutMs: 30 })).rejects.toThrow(slow.id);
     const controller = new AbortController();
     setTimeout(() => controller.abort(new Error("enough")), 20);
     await expect(get(slow, { signal: controller.signal })).rejects.toThrow("enough");
+    await cancel(slow);
   });
 
   test("refs are no values", async () => {

@@ -235,7 +235,7 @@ describe.each(STORE_KINDS)("the edges of a store: %s", (kind) => {
 
   describe("the end of a client", () => {
     it("leaves its place to many others", async () => {
-      for (let index = 0; index < 1200; index += 1) {
+      for (let index = 0; index < 600; index += 1) {
         const { id, store } = world.client();
         if (index % 100 === 0) host.free(await put(store, 5000, index));
         store.close();
