@@ -13,7 +13,7 @@ export interface Clock {
   now(): number;
   /** Milliseconds since 1970, for people and logs only. */
   wallNow(): number;
-  /** Runs `callback` once, after `delayMs`. Does not keep the process alive unless `hold` is true. */
+  /** Runs `callback` once, after `delayMs` by `now()`, never before. Does not keep the process alive unless `hold` is true. */
   after(delayMs: number, callback: () => void, hold?: boolean): Timer;
   /** Runs `callback` after what is ready now had its turn: the next turn of the event loop. */
   soon(callback: () => void): void;

@@ -3,20 +3,26 @@
 import { randomBytes } from "node:crypto";
 import type { Clock, Random, Timer } from "./seams.ts";
 
-/** The longest delay of the engine's timers. */
-const DELAY_MAX_MS = 2_147_483_647;
+/** Node takes what is longer for a millisecond. */
+const LONGEST_MS = 2 ** 31 - 1;
 
 export const systemClock: Clock = {
   now: () => performance.now(),
   wallNow: () => Date.now(),
   after(delayMs: number, callback: () => void, hold = false): Timer {
+    const due = performance.now() + delayMs;
     let timer: NodeJS.Timeout;
-    const begin = (leftMs: number): void => {
-      // A longer delay would be taken for none.
-      timer = leftMs <= DELAY_MAX_MS ? setTimeout(callback, leftMs) : setTimeout(begin, DELAY_MAX_MS, leftMs - DELAY_MAX_MS);
+    const arm = (ms: number) => {
+      timer = setTimeout(ring, Math.min(ms, LONGEST_MS));
       if (!hold) timer.unref();
     };
-    begin(delayMs);
+    // Node counts from when its loop last turned: by this clock that may be too early.
+    const ring = () => {
+      const left = due - performance.now();
+      if (left > 0) arm(left);
+      else callback();
+    };
+    arm(delayMs);
     return { cancel: () => clearTimeout(timer) };
   },
   soon(callback: () => void): void {

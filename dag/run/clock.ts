@@ -18,11 +18,9 @@ export const systemClock: Clock = {
   now: () => Date.now(),
   at: (time, act) => {
     let timer: NodeJS.Timeout;
-    // Timers of the system can't wait longer than 24.8 days.
-    const arm = (): void => {
-      const left = time - Date.now();
-      timer = left > LONGEST_MS ? setTimeout(arm, LONGEST_MS) : setTimeout(act, Math.max(0, left));
-    };
+    const arm = (): void => void (timer = setTimeout(ring, Math.min(LONGEST_MS, Math.max(0, time - Date.now()))));
+    // Timers of the system can't wait longer than 24.8 days, and may come before their time by this clock.
+    const ring = (): void => (Date.now() < time ? arm() : act());
     arm();
     return { cancel: () => clearTimeout(timer) };
   },
