@@ -3,10 +3,11 @@
 import { availableParallelism, freemem, hostname } from "node:os";
 import { resolve } from "node:path";
 import { AlreadyInitializedError, InvalidArgumentError } from "../runtime/errors.ts";
-import { bool, type Checks, checkOptions, object, strings, text, whole } from "../runtime/option-checks.ts";
+import { bool, type Checks, checkOptions, object, oneOf, strings, text, whole } from "../runtime/option-checks.ts";
 import type { Seams } from "../runtime/seams.ts";
 import { startDriver, startPrivateCluster, type PrivateCluster } from "../runtime/driver/index.ts";
-import { findSession, setAutoStart, setSession } from "../runtime/owner/index.ts";
+import type { InlineCluster, startInlineCluster } from "../runtime/inprocess/index.ts";
+import { findSession, isInPlace, setAutoStart, setSession } from "../runtime/owner/index.ts";
 import { mainOf } from "../runtime/programs.ts";
 import { preloadArrow } from "../runtime/serialize/index.ts";
 import { systemSpawner } from "../runtime/spawner.ts";
@@ -22,6 +23,11 @@ import { checkRuntimeEnv, type RuntimeEnv } from "./runtime-env.ts";
 import { findTarget, type Target } from "./target.ts";
 
 export interface InitOptions {
+  /**
+   * "cluster", the default: processes of this machine, or of many. "inline": everything in this process, for breakpoints and unit
+   * tests: see docs/testing.md. TROUPE_ADDRESS means nothing then.
+   */
+  mode?: "cluster" | "inline" | undefined;
   /**
    * `host:port` or `unix:PATH` of an agent of a running cluster, or 'auto' for the one on this machine. Default: TROUPE_ADDRESS,
    * else a private cluster.
@@ -62,6 +68,7 @@ export interface InitOptions {
 }
 
 const CHECKS: Checks = {
+  mode: oneOf("cluster", "inline"),
   address: text, token: text, tokenFile: text, trustedNetwork: bool, namespace: text, jobName: text, numCpus: fraction,
   numGpus: whole(0), resources: object, labels: strings, memory: bytes, objectStoreMemory: bytes, runtimeEnv: object,
   ignoreReinit: bool,
@@ -84,18 +91,21 @@ let unasked: Cluster | undefined;
  */
 export async function init(given: InitOptions = {}): Promise<Cluster> {
   const options = check(given);
+  const inline = options.mode === "inline" ? await import("../runtime/inprocess/index.ts") : undefined;
   if (findSession() !== undefined && !(options.ignoreReinit && current !== undefined)) {
     const why = current === unasked ? "a call before it started one: put init() first" : "call shutdown()";
     throw new AlreadyInitializedError(`init: this process is in a cluster already; ${why}, or pass ignoreReinit: true`);
   }
-  const cluster = findSession() === undefined ? begin(options) : (current as Cluster);
+  const cluster = findSession() !== undefined ? (current as Cluster)
+    : inline === undefined ? begin(options) : await beginInline(options, inline.startInlineCluster);
   await cluster.joined();
   return cluster;
 }
 
 /** Leaves the cluster; a private one ends. Idempotent. */
 export async function shutdown(): Promise<void> {
-  await current?.shutdown();
+  // Of the program: a task has none to shut down, also where it is in the program's process.
+  if (!isInPlace()) await current?.shutdown();
 }
 
 /** True from init(), or from the call that started a cluster without it, until shutdown() or the loss of the cluster. */
@@ -156,6 +166,17 @@ function begin(options: InitOptions): Cluster {
   return cluster;
 }
 
+/** A cluster in this process. Nothing is heard of it before it is complete. */
+async function beginInline(options: InitOptions, start: typeof startInlineCluster): Promise<Cluster> {
+  const host = await start({ clock: systemClock, random: systemRandom, node: nodeOf(options, 0) });
+  try {
+    return connect(host.driver.seams, host, options, { host, after: undefined, seat: host.driver });
+  } catch (error) {
+    await host.stop();
+    throw error;
+  }
+}
+
 function joinRunning(seams: Seams, address: string, options: InitOptions): Cluster {
   for (const name of ["numCpus", "numGpus", "resources", "labels", "memory", "objectStoreMemory", "spillFolder"] as const) {
     if (options[name] === undefined) continue;
@@ -168,16 +189,20 @@ interface Start {
   readonly host: PrivateCluster | undefined;
   /** Nothing can be dialled before this. */
   readonly after: Promise<void> | undefined;
+  /** Where the driver is, when that is prepared. */
+  readonly seat?: InlineCluster["driver"];
 }
 
-function connect(seams: Seams, target: Omit<Target, "record">, options: InitOptions, { host, after }: Start): Cluster {
+function connect(seams: Seams, target: Omit<Target, "record">, options: InitOptions, { host, after, seat }: Start): Cluster {
   const { agentAddress, clusterId, token } = target;
   const log = new DriverLog({ clock: seams.clock, folded: options.logToDriver === "folded", write: writeLine });
   const session = startDriver({
-    seams, agentAddress, token, clusterId, after,
+    seams, token, clusterId, after,
+    agentAddress: seat?.agentAddress ?? agentAddress,
     // A driver on a machine without an agent is on a node of its own.
     nodeId: target.nodeId || seams.random.hex(8),
-    processId: seams.random.hex(8),
+    processId: seat?.processId ?? seams.random.hex(8),
+    equipment: seat?.equipment,
     namespace: options.namespace ?? "",
     jobName: options.jobName ?? "",
     quota: quotaOf(options.quota),
@@ -215,11 +240,23 @@ export function nodeOf(options: InitOptions, warmWorkers: number) {
 const MEMORY_SHARE = 0.7;
 const STORE_SHARE = 0.3;
 
+/** What an inline cluster has no process, file or way for. */
+const NOT_INLINE = ["address", "token", "tokenFile", "trustedNetwork", "spillFolder", "runtimeEnv"] as const;
+
 function check(given: InitOptions): InitOptions {
   const options = checkOptions("init", given, CHECKS);
+  if (options.mode === "inline") checkInline(options);
   quotaOf(options.quota);
   if (options.runtimeEnv !== undefined) checkRuntimeEnv("init option runtimeEnv", options.runtimeEnv);
   return options;
+}
+
+function checkInline(options: InitOptions): void {
+  for (const name of NOT_INLINE) {
+    if (options[name] === undefined || options[name] === false) continue;
+    const text = `init: ${name} is for processes of a cluster and can't be given with mode: "inline", which has none`;
+    throw new InvalidArgumentError(text);
+  }
 }
 
 function bytesIn(name: "memory" | "objectStoreMemory", size: number | string): number {

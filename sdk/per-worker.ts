@@ -16,10 +16,11 @@ export function perWorker<T>(make: () => T): PerWorker<T> {
   return () => valueOf(id, make);
 }
 
-/** Copies of one reader in a process share its value: they have its id. */
+/** Copies of one reader in a process share its value: they have its id. A worker that is a place in a process has its own. */
 function valueOf<T>(id: string, make: () => T): T {
-  const holder = globalThis as { [key: symbol]: Map<string, unknown> | undefined };
-  const values = (holder[Symbol.for("troupe.per-worker")] ??= new Map());
+  const holder = globalThis as { [key: symbol]: unknown };
+  const core = holder[Symbol.for("troupe.core")] as { place?: () => { values: Map<string, unknown> } | undefined } | undefined;
+  const values = core?.place?.()?.values ?? ((holder[Symbol.for("troupe.per-worker")] ??= new Map()) as Map<string, unknown>);
   if (!values.has(id)) values.set(id, make());
   return values.get(id) as T;
 }

@@ -17,6 +17,7 @@ import {
   streamsOf,
   type TaskTemplate,
 } from "../runtime/owner/index.ts";
+import { REMOTE_CLASS_BRAND, REMOTE_FUNCTION_BRAND } from "../runtime/serialize/index.ts";
 import { resourcesKey } from "../scheduler/index.ts";
 import { currentSession } from "../runtime/owner/index.ts";
 import {
@@ -68,8 +69,6 @@ function isClass(target: Function): boolean {
   return /^class\b/.test(Function.prototype.toString.call(target));
 }
 
-export const REMOTE_FUNCTION_BRAND = Symbol.for("troupe.remote-function");
-export const REMOTE_CLASS_BRAND = Symbol.for("troupe.remote-class");
 const REDUCE = Symbol.for("troupe.reduce");
 
 /** Code is captured once: at these calls it is looked whether it still says what the program does. */
@@ -84,6 +83,7 @@ function captureOptions({ capture = "auto" }: TaskOptions | ActorOptions): Captu
 class TaskFunction {
   readonly #fn: (...args: never[]) => unknown;
   readonly #options: TaskOptions;
+  readonly #templates = new WeakMap<Session, { readonly template: TaskTemplate; readonly inherited: Strategy | undefined }>();
   #template: TaskTemplate | undefined;
   #session: Session | undefined;
   #inherited: Strategy | undefined;
@@ -102,7 +102,7 @@ class TaskFunction {
     const session = currentSession();
     const inherited = handedDown(session);
     if (this.#session !== session || this.#inherited !== inherited) {
-      this.#template = taskTemplate(session, this.#fn, this.#options);
+      this.#template = this.#templateIn(session, inherited);
       this.#session = session;
       this.#inherited = inherited;
     }
@@ -118,6 +118,15 @@ class TaskFunction {
 
   local(...args: never[]): unknown {
     return this.#fn(...args);
+  }
+
+  /** Sessions that share a process may take turns. */
+  #templateIn(session: Session, inherited: Strategy | undefined): TaskTemplate {
+    const known = this.#templates.get(session);
+    if (known !== undefined && known.inherited === inherited) return known.template;
+    const template = taskTemplate(session, this.#fn, this.#options);
+    this.#templates.set(session, { template, inherited });
+    return template;
   }
 
   [REDUCE](): readonly [restore: Function, args: readonly unknown[]] {
@@ -196,6 +205,7 @@ export function createActor(session: Session, type: Function, options: ActorOpti
   const handle = { ...handleOptions(options), streams: streamsOf(type) };
   const { isolation = "process" } = options;
   const isShared = isolation !== "process";
+  if (isolation === "thread") refuseInOneProcess(session, "isolation: 'thread' asks for a thread");
   const holdsNothing = options.numCpus === undefined && options.numGpus === undefined && options.resources === undefined;
   const spec = {
     className: captured.name,
@@ -218,7 +228,7 @@ export function createActor(session: Session, type: Function, options: ActorOpti
     options: Buffer.from(JSON.stringify(factsOf(methods, handle))),
   };
   return session.createActor(spec, args, methods, {
-    code: captured, environment: session.environments.use(requestOf(options.runtimeEnv)), handle,
+    code: captured, environment: environmentOf(session, options), handle,
   });
 }
 
@@ -243,6 +253,17 @@ function methodGroupsOf(type: Function, methods: ReadonlySet<string>, options: A
   return groups;
 }
 
+function environmentOf(session: Session, { runtimeEnv }: ResourceOptions): ReturnType<Session["environments"]["use"]> {
+  if (runtimeEnv !== undefined) refuseInOneProcess(session, "runtimeEnv asks for processes");
+  return session.environments.use(requestOf(runtimeEnv));
+}
+
+/** What a cluster of this process alone can't have. */
+function refuseInOneProcess({ parts: { oneProcess } }: Session, what: string): void {
+  if (!oneProcess) return;
+  throw new InvalidArgumentError(`${what} of its own, which init({ mode: "inline" }) has none of: use mode "cluster"`);
+}
+
 function graceOf(options: ResourceOptions): number {
   return options.throwOnInfeasible === false ? GRACE_ENDLESS : (options.infeasibleGraceMs ?? INFEASIBLE_GRACE_MS);
 }
@@ -264,7 +285,7 @@ function schedulingClass(session: Session, options: ResourceOptions, name: strin
   const infeasibleGraceMs = graceOf(options);
   const { environments } = session;
   const request = requestOf(options.runtimeEnv);
-  const environment = environments.use(request);
+  const environment = environmentOf(session, options);
   // A worker that waits runs children only in the environment that it was started in.
   const shareable = mayShare && environment === environments.own;
   const environmentKey = environments.keyOf(request);

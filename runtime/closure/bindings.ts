@@ -30,6 +30,11 @@ export class Binding {
     return setAt(this.#scope, this.#name);
   }
 
+  /** Whether it keeps the value that it was given first. */
+  get isConstant(): boolean {
+    return !isAssigned(this.#scope, this.#name);
+  }
+
   /** Where the text of the function or class begins that it has as long as it exists. */
   get constantAt(): number | undefined {
     return constantAt(this.#scope, this.#name);

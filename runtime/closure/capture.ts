@@ -17,7 +17,9 @@ import { joinViews, lockOf, objectNode, protoSlot } from "./objects.ts";
 import { takeWeakEntries, type WeakHolder } from "./weak-entries.ts";
 import type { ClassSerializer, DataHook, FunctionNode, PayloadNode, Property, Slot, TravelHook } from "./payload.ts";
 import { memberStep, refusal, type Trail, variableStep } from "./refusal.ts";
-import { HANDLE_BRAND, REDUCE_BRAND, REF_BRAND, serializerOf, type Staying, STAYS_BRAND } from "../serialize/index.ts";
+import {
+  HANDLE_BRAND, REDUCE_BRAND, REF_BRAND, REMOTE_CLASS_BRAND, REMOTE_FUNCTION_BRAND, serializerOf, type Staying, STAYS_BRAND,
+} from "../serialize/index.ts";
 
 export interface CaptureParts {
   /** False in a process that may not look at itself: then a function travels only as an export of a module. */
@@ -67,6 +69,8 @@ export class Capture {
   readonly #work: (() => void)[] = [];
   /** How instances of captured classes travel, as far as they have serializers. */
   readonly serializers: ClassSerializer[] = [];
+  /** Remote functions and classes met so far: nothing of them changes. */
+  readonly remotes = new Set<PayloadNode>();
   keptBytes = 0;
   readonly #sizes = new Map<string, number>();
   #bytes = 0;
@@ -256,7 +260,9 @@ export class Capture {
 
   #reduced(value: object, reduce: Function, trail: Trail): PayloadNode {
     const [restore, args] = reduce.call(value) as readonly [Function, readonly unknown[]];
-    return { k: "reduce", restore: this.slot(restore, trail), args: this.slot(args, trail) };
+    const node: PayloadNode = { k: "reduce", restore: this.slot(restore, trail), args: this.slot(args, trail) };
+    if (REMOTE_FUNCTION_BRAND in value || REMOTE_CLASS_BRAND in value) this.remotes.add(node);
+    return node;
   }
 
   #function(index: number, fn: Function, trail: Trail): PayloadNode {

@@ -5,6 +5,7 @@
 
 import { finalizers } from "../finalizers.ts";
 import { createHash } from "node:crypto";
+import type { Originals } from "./originals.ts";
 import type { ClassNode, Position, Property, Slot } from "./payload.ts";
 
 /** What makes instances of a revived class: the way to its private fields. */
@@ -22,10 +23,45 @@ interface Entry {
 const tracks = new WeakMap<Function, string>();
 const runtimes = new WeakMap<Function, object>();
 const counts = new Map<string, number>();
-const entries = new Map<string, Entry>();
-const dropped = finalizers((track: string) => {
-  if (entries.get(track)?.type.deref() === undefined) entries.delete(track);
-});
+
+/** The classes that a process, or a worker that is a place in one, knows by their tracks. */
+export class KnownClasses {
+  readonly #entries = new Map<string, Entry>();
+  readonly #originals: Pick<Originals, "findClass"> | undefined;
+  readonly #dropped = finalizers((track: string) => {
+    if (this.#entries.get(track)?.type.deref() === undefined) this.#entries.delete(track);
+  });
+
+  constructor(originals?: Pick<Originals, "findClass">) {
+    this.#originals = originals;
+  }
+
+  /** The class of a track: this process's own, or one revived from a node that says the same. */
+  find(node: ClassNode): KnownClass | undefined {
+    const entry = this.#entries.get(node.track);
+    const type = entry?.type.deref();
+    if (entry === undefined || type === undefined) {
+      const original = this.#originals?.findClass(node.track);
+      return original && { type: original, runtime: undefined };
+    }
+    if (entry.signature !== undefined && entry.signature !== signatureOf(node)) return undefined;
+    return { type, runtime: entry.runtime?.deref() };
+  }
+
+  revived(type: Function, node: ClassNode, runtime: object): void {
+    runtimes.set(type, runtime);
+    this.register(type, node.track, runtime, signatureOf(node));
+  }
+
+  register(type: Function, track: string, runtime: object | undefined, signature: string | undefined): void {
+    tracks.set(type, track);
+    const weak = runtime === undefined ? undefined : new WeakRef(runtime);
+    this.#entries.set(track, { type: new WeakRef(type), runtime: weak, signature });
+    this.#dropped.register(type, track);
+  }
+}
+
+export const ownClasses = new KnownClasses();
 
 /** The name of a class for all processes. Classes of one place are told apart by the order of their first captures. */
 export function trackOf(type: Function, text: string, { file, line, column }: Position): string {
@@ -35,29 +71,9 @@ export function trackOf(type: Function, text: string, { file, line, column }: Po
     const count = (counts.get(place) ?? 0) + 1;
     counts.set(place, count);
     track = `${place}.${count}`;
-    register(type, track, undefined, undefined);
+    ownClasses.register(type, track, undefined, undefined);
   }
   return track;
-}
-
-/** The class of a track: this process's own, or one revived from a node that says the same. */
-export function knownClass(node: ClassNode): KnownClass | undefined {
-  const entry = entries.get(node.track);
-  const type = entry?.type.deref();
-  if (entry === undefined || type === undefined) return undefined;
-  if (entry.signature !== undefined && entry.signature !== signatureOf(node)) return undefined;
-  return { type, runtime: entry.runtime?.deref() };
-}
-
-export function registerRevived(type: Function, node: ClassNode, runtime: object): void {
-  runtimes.set(type, runtime);
-  register(type, node.track, runtime, signatureOf(node));
-}
-
-function register(type: Function, track: string, runtime: object | undefined, signature: string | undefined): void {
-  tracks.set(type, track);
-  entries.set(track, { type: new WeakRef(type), runtime: runtime === undefined ? undefined : new WeakRef(runtime), signature });
-  dropped.register(type, track);
 }
 
 /** What a node says, without the numbers of other nodes: those differ from payload to payload. */

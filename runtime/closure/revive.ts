@@ -9,7 +9,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { compileFunction, constants } from "node:vm";
 import { NotFoundError, TroupeError } from "../errors.ts";
-import { knownClass, registerRevived } from "./identity.ts";
+import type { KnownClasses } from "./identity.ts";
 import { builtinStep, globalAt } from "./intrinsics.ts";
 import { partsOf } from "./parts.ts";
 import { COMPILED_MARK, ownUrlOf } from "./modules.ts";
@@ -35,6 +35,7 @@ export interface ReviveParts {
   readonly handle: TravelHook | undefined;
   readonly data: DataHook | undefined;
   readonly origins: WeakMap<object, PayloadNode>;
+  readonly classes: KnownClasses;
 }
 
 const importFunctions = new Map<string, (specifier: string) => Promise<unknown>>();
@@ -130,7 +131,7 @@ export class Revival {
   /** Classes that are here already look their instances up in WeakMaps of their own. */
   #adoptWeak(): void {
     for (const node of this.#payload.nodes) {
-      const known = node.k === "class" ? (knownClass(node)?.runtime as TextRuntime | undefined) : undefined;
+      const known = node.k === "class" ? (this.#parts.classes.find(node)?.runtime as TextRuntime | undefined) : undefined;
       if (known === undefined) continue;
       for (const [label, slot] of this.#weakOf(node)) {
         const own = known.weak.get(label);
@@ -231,7 +232,7 @@ export class Revival {
   }
 
   #makeClass(index: number, node: ClassNode): Function {
-    const known = knownClass(node);
+    const known = this.#parts.classes.find(node);
     if (known !== undefined && (known.runtime !== undefined || !this.#hasPrivateInstances(index))) {
       this.#isFilled[index] = true;
       if (known.runtime !== undefined) this.#runtimes.set(index, known.runtime as TextRuntime);
@@ -240,7 +241,7 @@ export class Revival {
     const type = this.#compile(index, node) as Function;
     setName(type, node.name);
     // The class keeps its runtime alive through its own text.
-    registerRevived(type, node, this.#runtimes.get(index) as TextRuntime);
+    this.#parts.classes.revived(type, node, this.#runtimes.get(index) as TextRuntime);
     return type;
   }
 

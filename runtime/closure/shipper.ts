@@ -8,9 +8,11 @@ import { warmParser } from "./analyze.ts";
 import { Capture } from "./capture.ts";
 import type { CapturedCode, CaptureOptions, CodeShipper as Contract } from "./contract.ts";
 import { type FileNames, namedByOrigin, namedHere } from "./file-names.ts";
+import { type KnownClasses, ownClasses } from "./identity.ts";
 import { Inspector } from "./inspector.ts";
 import { warmTables } from "./intrinsics.ts";
 import { Modules } from "./modules.ts";
+import type { Originals } from "./originals.ts";
 import { placeOf } from "./drafts.ts";
 import { type Label, labelFrom, labelOf, variableBefore } from "./label.ts";
 import {
@@ -33,6 +35,10 @@ export interface ShipperHooks {
   readonly files?: FileNames | undefined;
   /** Without it, large data travels inside the code. */
   readonly data?: DataHook | undefined;
+  /** Where code of other workers is in this process too. */
+  readonly originals?: Originals | undefined;
+  /** A worker that is a place in a process knows other classes than the process. */
+  readonly classes?: KnownClasses | undefined;
 }
 
 export function createShipper(hooks: ShipperHooks = {}): CodeShipper {
@@ -85,7 +91,7 @@ class Shipper implements CodeShipper {
   }
 
   known(id: string): Function | undefined {
-    return this.#known.get(id)?.deref();
+    return this.#known.get(id)?.deref() ?? this.#hooks.originals?.find(id);
   }
 
   warmUp(): void {
@@ -117,6 +123,7 @@ class Shipper implements CodeShipper {
   #captureNow(fn: Function, mode: CaptureOptions["mode"]): CapturedCode {
     const { payload, name, capture, trail } = payloadOf(fn, mode, this.#hooks);
     const { id, bytes } = encodePayload(payload);
+    this.#hooks.originals?.add(id, fn, payload.root, capture);
     const size = bytes.length + capture.keptBytes;
     capture.refuseLarge(size, trail);
     if (size > WARNING_BYTES && !warned.has(payload.label)) warnLarge(payload.label, size, capture.largest());
@@ -127,8 +134,8 @@ class Shipper implements CodeShipper {
     const known = this.known(id);
     if (known !== undefined) return known;
     const payload = namedHere(decodePayload(bytes), this.#hooks.files);
-    const { ref, handle, data } = this.#hooks;
-    const fn = await new Revival(payload, { ref, handle, data, origins }).run();
+    const { ref, handle, data, classes = ownClasses } = this.#hooks;
+    const fn = await new Revival(payload, { ref, handle, data, origins, classes }).run();
     this.#remember(id, fn);
     const { name, text: label } = labelFrom(payload.label);
     const captured: CapturedCode = {

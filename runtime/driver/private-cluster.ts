@@ -5,7 +5,7 @@
 
 import { rmSync } from "node:fs";
 import { ConnectionError, DeadlineError } from "../errors.ts";
-import type { ChildProcess, Seams } from "../seams.ts";
+import type { Seams } from "../seams.ts";
 import type { AgentConfig } from "../agent/index.ts";
 import { makeSessionDir } from "./session-folder.ts";
 
@@ -16,8 +16,7 @@ export interface PrivateCluster {
   readonly clusterId: string;
   readonly nodeId: string;
   readonly token: string;
-  readonly host: ChildProcess;
-  /** Resolves when the host listens; rejects with what it said when it did not come up. */
+  /** Resolves when it can be joined; rejects with why it did not come up. */
   readonly ready: Promise<void>;
   /** Ends it and waits until nothing of it is left. */
   stop(): Promise<void>;
@@ -53,7 +52,7 @@ export function startPrivateCluster(seams: Seams, node: AgentConfig["node"]): Pr
   }, true);
   ready.then(() => timer.cancel(), () => timer.cancel());
   return {
-    ...identity, host, ready,
+    ...identity, ready,
     agentAddress: `unix:${sessionDir}/agent.sock`,
     async stop() {
       host.signal("SIGTERM");

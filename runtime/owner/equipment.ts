@@ -28,6 +28,8 @@ export interface Equipment {
   readonly liveEntries: () => ObjectEntry[] | undefined;
   /** A full garbage collection, and how long the loop was busy; undefined where collections are not up to the process. */
   readonly garbage: Pick<GarbageParts, "collect" | "busyMs"> | undefined;
+  /** The whole cluster is in this process: there are no others, no threads, and no environments of their own. */
+  readonly oneProcess: boolean;
 }
 
 export const systemEquipment: Equipment = {
@@ -38,6 +40,7 @@ export const systemEquipment: Equipment = {
   finalizers,
   liveEntries,
   garbage: { collect: collectGarbage, busyMs: () => performance.eventLoopUtilization().active },
+  oneProcess: false,
 };
 
 let gc: (() => void) | undefined;

@@ -29,4 +29,7 @@ export type { Equipment, Finalizers } from "./equipment.ts";
 export type { EnvironmentRequest, EnvironmentUse } from "./environments.ts";
 export { metricDeltas } from "./metrics-report.ts";
 export { join, type JoinOptions } from "./join.ts";
-export { clearSession, currentSession, findSession, setAutoStart, setSession } from "./connection.ts";
+export {
+  clearSession, currentSession, findSession, isInPlace, type Place, setAutoStart, setPlaces, setSession,
+} from "./connection.ts";
+export { systemEquipment } from "./equipment.ts";

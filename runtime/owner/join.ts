@@ -66,6 +66,7 @@ export function join(options: JoinOptions): Session {
       return equipment.createShipper({ ...hooks, files: files && fileNames(files) });
     },
     finalizers: equipment.finalizers,
+    oneProcess: equipment.oneProcess,
     openRelay: ({ process, node }, handler) => hub.open(process, node, handler, { timeoutMs: DIAL_TIMEOUT_MS }),
     extraMessages: options.processMessages(current),
     onLinkClosed: options.onLinkClosed,

@@ -18,6 +18,7 @@ export class MetricsReport {
   readonly #session: Session;
   #timer: Timer | undefined;
   #closed = false;
+  #begun = false;
   /** Tasks by state, as they were told. */
   #told = "[]";
 
@@ -27,6 +28,7 @@ export class MetricsReport {
 
   /** From now on what is counted in this process is told through this session. */
   begin(): void {
+    this.#begun = true;
     metricDeltas().watch(() => this.touch());
     this.touch();
   }
@@ -57,7 +59,7 @@ export class MetricsReport {
     this.tell();
     this.#closed = true;
     this.#timer?.cancel();
-    metricDeltas().watch(undefined);
+    if (this.#begun) metricDeltas().watch(undefined);
   }
 
   #ownChanges(): MetricChange[] {

@@ -74,6 +74,8 @@ export interface SessionParts {
   readonly codec: ValueCodec;
   readonly createShipper: (hooks: ShipperHooks) => CodeShipper;
   readonly finalizers: Finalizers;
+  /** See Equipment. */
+  readonly oneProcess: boolean;
   readonly openRelay: (address: ProcessAddress, handler: ChannelHandler) => Promise<Channel>;
   /** What a worker adds: templates, tasks, actor calls. */
   readonly extraMessages: MessageHandlers;

@@ -4,6 +4,9 @@
 export const REF_BRAND: unique symbol = Symbol.for("troupe.ref");
 /** On the prototype of handles (also on a handle that is a proxy or a function): encoded by `EncodeHooks.handle`. */
 export const HANDLE_BRAND: unique symbol = Symbol.for("troupe.handle");
+/** On the prototypes of remote functions and remote classes: nothing of one changes. */
+export const REMOTE_FUNCTION_BRAND: unique symbol = Symbol.for("troupe.remote-function");
+export const REMOTE_CLASS_BRAND: unique symbol = Symbol.for("troupe.remote-class");
 /** A method that supplies a stand-in: `[restore, args]`; the copy is `restore(...args)`. */
 export const REDUCE_BRAND: unique symbol = Symbol.for("troupe.reduce");
 

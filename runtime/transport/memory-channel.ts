@@ -10,6 +10,7 @@ import type { Carrier, Receiver } from "./carrier.ts";
 import type { FrameChannel } from "./frame-channel.ts";
 import { greet, receive } from "./hello.ts";
 import { FRAME_MAX, PREFIX, tooLong } from "./frame.ts";
+import { Hold } from "./hold.ts";
 import type { Failure } from "./messages.ts";
 
 /** One delivery, as the simulator sees it. */
@@ -24,6 +25,8 @@ export interface MemoryTransportOptions {
   /** Runs `deliver` later, exactly once, never within the call. The default is the loop's next turn. */
   readonly schedule?: (deliver: () => void, delivery: Delivery) => void;
   readonly refused?: (error: Error, peer: Peer) => void;
+  /** A connection that is waited for keeps the process alive, while its timers do: in a process that is real. */
+  readonly holds?: boolean;
 }
 
 export interface MemoryTransport extends Transport {
@@ -45,11 +48,14 @@ export class MemoryCarrier implements Carrier {
   readonly self: Identity;
   readonly #schedule: (deliver: () => void, delivery: Delivery) => void;
   readonly #gone: (carrier: MemoryCarrier) => void;
+  readonly #hold: Hold | undefined;
 
   constructor(
     self: Identity, schedule: (deliver: () => void, delivery: Delivery) => void, gone: (carrier: MemoryCarrier) => void,
+    hold?: Hold,
   ) {
     this.self = self;
+    this.#hold = hold;
     this.#schedule = schedule;
     this.#gone = gone;
   }
@@ -73,11 +79,14 @@ export class MemoryCarrier implements Carrier {
   }
 
   flush(): void {}
-  hold(): void {}
+  hold(alive: boolean): void {
+    if (!this.#ended) this.#hold?.set(alive);
+  }
 
   end(): void {
     if (this.#ended) return;
     this.#ended = true;
+    this.#hold?.set(false);
     this.#gone(this);
     this.#put("end", 0);
   }
@@ -85,6 +94,7 @@ export class MemoryCarrier implements Carrier {
   destroy(failure: Failure | undefined): void {
     if (this.#ended) return;
     this.#ended = true;
+    this.#hold?.set(false);
     this.#gone(this);
     this.receiver.ended(failure);
     this.#put("end", 0);
@@ -95,6 +105,7 @@ export class MemoryCarrier implements Carrier {
     if (this.#ended) return;
     this.#ended = true;
     this.#queue = [];
+    this.#hold?.set(false);
     this.#gone(this);
     this.#schedule(() => this.receiver.ended(failure), { from: this.#other.self, to: this.self, bytes: 0 });
   }
@@ -111,6 +122,7 @@ export class MemoryCarrier implements Carrier {
     if (item === undefined || other.#ended) return;
     if (item === "end") {
       other.#ended = true;
+      other.#hold?.set(false);
       other.#gone(other);
       return other.receiver.ended(undefined);
     }
@@ -134,7 +146,7 @@ export function memoryTransport(options: MemoryTransportOptions): MemoryTranspor
   async function dial(address: Address, identity: Identity, handler: ChannelHandler, how: DialOptions): Promise<Channel> {
     const listener = listeners.get(address);
     if (listener === undefined) throw new ConnectionError(`nobody listens at ${address}`, { address });
-    const near = new MemoryCarrier(identity, schedule, gone);
+    const near = new MemoryCarrier(identity, schedule, gone, options.holds ? new Hold(options.clock) : undefined);
     near.join(listener.accept());
     carriers.add(near);
     let made!: Channel;

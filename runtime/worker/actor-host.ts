@@ -5,9 +5,11 @@ import { ActorDiedError, ActorFencedError, errorOf, failureOf, type TroupeError 
 import { Recent, WINDOW } from "../core/index.ts";
 import type { ActorCall, ActorSpec, CancelTask, ConstructActor, EndActor, Failure } from "../transport/index.ts";
 import { ActorRunner, type ActorRunnerParts } from "./actor-runner.ts";
-import { shareProcess } from "./shared-process.ts";
+import type { SharedProcessParts } from "./shared-process.ts";
 
 export interface ActorHostParts extends Omit<ActorRunnerParts, "cancelled" | "exiting"> {
+  /** See Surroundings. */
+  readonly share: (parts: SharedProcessParts) => void;
   /** The only actor of this process ends by itself. */
   readonly exiting: () => void;
 }
@@ -96,7 +98,7 @@ export class ActorHost {
     this.#isShared = true;
     const { attempts } = this.#parts.session;
     attempts.attribute();
-    shareProcess({
+    this.#parts.share({
       current: () => attempts.current(),
       crashed: (attempt, ...how) => this.#crashed(attempt, ...how),
     });

@@ -5,7 +5,7 @@ import { join, type Equipment, type Link, type Session } from "../owner/index.ts
 import type { Clock, Seams } from "../seams.ts";
 import { toBytes, WorkerDetails, type Identity } from "../transport/index.ts";
 import { ActorHost } from "./actor-host.ts";
-import { useGpus } from "./gpus.ts";
+import { ownProcess, type Surroundings } from "./surroundings.ts";
 import { TaskRunner } from "./task-runner.ts";
 import { ThreadHost } from "./thread-host.ts";
 import { Templates } from "./templates.ts";
@@ -23,10 +23,13 @@ export interface WorkerParts {
   readonly exit: (code: number, reason: string) => void;
   /** Default: the system's. */
   readonly equipment?: Equipment | undefined;
+  /** Default: a process of its own. */
+  readonly surroundings?: Surroundings | undefined;
 }
 
 /** A worker on its way to its node. */
 export function startWorker(parts: WorkerParts): Session {
+  const { surroundings = ownProcess } = parts;
   let tasks: TaskRunner;
   let actors: ActorHost;
   let threads: ThreadHost;
@@ -55,13 +58,13 @@ export function startWorker(parts: WorkerParts): Session {
       const common = { session: current, templates, agent: current.parts.home.agent, pid: parts.pid };
       const exiting = () => void endGracefully("its actor called exitActor()");
       threads = new ThreadHost({ agent: common.agent, sessionDir: current.parts.sessionDir });
-      actors = new ActorHost({ ...common, exiting });
+      actors = new ActorHost({ ...common, exiting, share: surroundings.share });
       tasks = new TaskRunner({ ...common, leave: () => void unused(current).then(() => endGracefully("it has run its calls")) });
       return {
         // The same word to owner and worker; the one to an owner says who asked. A worker may be granted to itself.
         leaseGranted: (granted) => {
           if (granted.origin !== "") return current.submission.leases.granted(granted);
-          useGpus(current.attempts, granted.gpus);
+          useGpus(current, surroundings, granted.gpus);
           tasks.leased(granted.lease, granted.claimPage);
         },
         leaseRevoked: (revoked) => {
@@ -70,7 +73,7 @@ export function startWorker(parts: WorkerParts): Session {
         },
         adoptJob: ({ jobId, namespace }) => void Object.assign(current, { jobId, namespace }),
         constructActor: (message) => {
-          useGpus(current.attempts, message.gpus);
+          useGpus(current, surroundings, message.gpus);
           void (parts.prepared === undefined ? actors.construct(message) : parts.prepared.then(() => actors.construct(message)));
         },
         startThread: (message) => void threads.start(message),
@@ -94,6 +97,12 @@ export function startWorker(parts: WorkerParts): Session {
     parts.exit(0, reason);
   }
   return session;
+}
+
+function useGpus({ attempts }: Session, { showGpus }: Surroundings, gpus: readonly number[]): void {
+  const before = attempts.gpuIds;
+  attempts.gpuIds = [...gpus];
+  showGpus(gpus, before);
 }
 
 /** Answers, and what this process counted, leave before it does. */

@@ -11,6 +11,7 @@ const LAYERS: readonly (readonly [prefix: string, layer: number])[] = [
   ["proto/", 0], ["native/", 0],
   ["runtime/", 1], ["scheduler/", 1],
   ["runtime/head/", 2], ["runtime/agent/", 2], ["runtime/worker/", 2], ["runtime/owner/", 2], ["runtime/driver/", 2],
+  ["runtime/inprocess/", 2],
   ["sdk/", 3],
   ["dag/", 4],
   ["cli/", 5], ["dashboard/", 5],

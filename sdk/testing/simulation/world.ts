@@ -1,15 +1,10 @@
 // The simulated machines: processes that can be killed, the wires between them, and their timers.
 //
-// A process is a name under which shells act. When it is killed nothing that it scheduled happens any more and nothing
-// reaches it, as if its memory were gone; others see their connections to it break.
+// When a process is killed nothing that it scheduled happens any more and nothing reaches it, as if its memory were gone;
+// others see their connections to it break.
 
-import {
-  memoryTransport,
-  type Delivery,
-  type Listener,
-  type MemoryTransport,
-  type Transport,
-} from "../../../runtime/transport/index.ts";
+import { type NamedProcess, Wires, type World as AnyWorld } from "../../../runtime/inprocess/index.ts";
+import type { Delivery } from "../../../runtime/transport/index.ts";
 import type { Clock, Seams, Spawner } from "../../../runtime/seams.ts";
 import { SeededRandom, Timeline } from "./timeline.ts";
 
@@ -20,31 +15,26 @@ const FAR_MS = [0.2, 3] as const;
 const SLOW_SHARE = 0.03;
 const SLOW_MS = 20;
 
-export interface SimulatedProcess {
-  readonly id: string;
-  readonly node: string;
-  /** For the trace: `worker-3`. */
-  readonly name: string;
-  readonly pid: number;
-  alive: boolean;
-}
+/** A worker's program takes so long until it dials. */
+const BOOT_MS = [1, 30] as const;
 
-export class World {
+export type SimulatedProcess = NamedProcess;
+
+export class World implements AnyWorld<SimulatedProcess> {
   readonly timeline = new Timeline();
   readonly random: SeededRandom;
   readonly #processes = new Map<string, SimulatedProcess>();
-  readonly #listeners = new Map<string, Listener[]>();
   readonly #counts = new Map<string, number>();
   /** When the last delivery of a direction is due: none overtakes another. */
   readonly #due = new Map<string, number>();
-  readonly #wires: MemoryTransport;
+  readonly #wires: Wires;
   /** Whose event this is. One event a turn: what its promises do until the next is this process's doing too. */
   current: SimulatedProcess | undefined;
   #nextPid = 1000;
 
   constructor(seed: number) {
     this.random = new SeededRandom(seed);
-    this.#wires = memoryTransport({
+    this.#wires = new Wires({
       clock: this.clock(undefined),
       schedule: (deliver, delivery) => this.#schedule(deliver, delivery),
     });
@@ -65,9 +55,7 @@ export class World {
     if (!killed.alive) return false;
     killed.alive = false;
     this.timeline.note(`${how} ${killed.name}`);
-    this.#wires.sever((one, other) => one.processId === killed.id || other.processId === killed.id);
-    for (const listener of this.#listeners.get(killed.id) ?? []) void listener.close();
-    this.#listeners.delete(killed.id);
+    this.#wires.cut(killed);
     return true;
   }
 
@@ -84,9 +72,21 @@ export class World {
     return {
       clock: this.clock(owner),
       random: this.random,
-      transport: this.#transport(owner),
+      transport: this.#wires.of(owner),
       spawner,
     };
+  }
+
+  boot(process: SimulatedProcess, program: () => void): void {
+    this.timeline.at(this.timeline.now + this.random.between(...BOOT_MS), `boot ${process.name}`, () => {
+      if (!process.alive) return;
+      this.current = process;
+      program();
+    });
+  }
+
+  reap(parent: SimulatedProcess, tell: () => void): void {
+    this.clock(parent).after(this.random.between(0, 1), tell);
   }
 
   /** Timers of a process end with it. */
@@ -106,20 +106,6 @@ export class World {
         return { cancel };
       },
       soon: (callback) => void timeline.at(timeline.now, `turn ${name}`, guarded(callback)),
-    };
-  }
-
-  /** Addresses of any kind are names in one memory. */
-  #transport(owner: SimulatedProcess): Transport {
-    const inMemory = (address: string) => address.replace(/^(unix|tcp):/, "memory:$1:");
-    return {
-      dial: (address, identity, handler, options) => this.#wires.dial(inMemory(address), identity, handler, options),
-      listen: async (address, identity, admit) => {
-        const listener = await this.#wires.listen(inMemory(address), identity, admit);
-        const held = this.#listeners.get(owner.id) ?? [];
-        this.#listeners.set(owner.id, [...held, listener]);
-        return { ...listener, address };
-      },
     };
   }
 

@@ -1,0 +1,146 @@
+// init({ mode: "inline" }): a cluster of which nothing is outside of this process.
+
+import { readdirSync, readFileSync } from "node:fs";
+import { afterEach, describe, expect, test, vi } from "vitest";
+import {
+  AlreadyInitializedError, get, getRuntimeContext, init, InvalidArgumentError, isInitialized, NotFoundError, put, remote, run,
+  shutdown,
+} from "troupe";
+
+afterEach(() => shutdown());
+
+const add = remote((a: number, b: number) => a + b);
+const start = () => init({ mode: "inline", numCpus: 2 });
+
+/** Files and sockets of this process, its threads, its children. */
+function belongings(): (number | string)[] {
+  const [files, threads] = ["/proc/self/fd", "/proc/self/task"].map((folder) => readdirSync(folder).length);
+  return [files, threads, readFileSync(`/proc/self/task/${process.pid}/children`, "utf8")];
+}
+
+describe("a cluster in this process", () => {
+  test("has no process, file or socket of its own, and leaves nothing", async () => {
+    await start();
+    await run(add, 1, 2);
+    await shutdown();
+    const before = belongings();
+    for (let round = 0; round < 5; round += 1) {
+      const cluster = await start();
+      expect(cluster.address).toMatch(/^inline:/);
+      expect(await run(add, round, 1)).toBe(round + 1);
+      expect(await run(remote(() => process.pid))).toBe(process.pid);
+      expect(belongings()).toEqual(before);
+      await shutdown();
+      expect(isInitialized()).toBe(false);
+    }
+    expect(belongings()).toEqual(before);
+  });
+
+  test("leaves process.exit as it was", async () => {
+    const { exit } = process;
+    await start();
+    expect(process.exit).not.toBe(exit);
+    await shutdown();
+    expect(process.exit).toBe(exit);
+  });
+
+  test("asynchronous tasks take turns on its CPUs, and no more of them than CPUs", async () => {
+    await start();
+    const running = new Set<string>();
+    let most = 0;
+    (globalThis as { inlineTurn?: (id: string, begins: boolean) => void }).inlineTurn = (id, begins) => {
+      if (begins) running.add(id);
+      else running.delete(id);
+      most = Math.max(most, running.size);
+    };
+    const turn = remote(async () => {
+      const { inlineTurn } = globalThis as unknown as { inlineTurn: (id: string, begins: boolean) => void };
+      const id = getRuntimeContext().taskId as string;
+      inlineTurn(id, true);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      inlineTurn(id, false);
+    });
+    await get(Array.from({ length: 8 }, () => turn.remote()));
+    expect(most).toBe(2);
+  });
+
+  test("a task can't start or end the program's cluster", async () => {
+    await start();
+    const attempts = await run(remote(async () => {
+      const second = await init({ mode: "inline" }).catch((error: Error) => error.name);
+      await shutdown();
+      return [second, isInitialized()];
+    }));
+    expect(attempts).toEqual([AlreadyInitializedError.name, true]);
+    expect(await run(add, 1, 1)).toBe(2);
+  });
+
+  test("what runs on when the cluster is gone finds that out", async () => {
+    await start();
+    const ended = new Promise<unknown>((resolve) => ((globalThis as { inlineEnd?: unknown }).inlineEnd = resolve));
+    const late = remote(async () => {
+      const { inlineEnd } = globalThis as unknown as { inlineEnd: (value: unknown) => void };
+      (globalThis as { inlineBegun?: boolean }).inlineBegun = true;
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      inlineEnd(await put(1).then(() => "put", (error: Error) => error.name));
+    });
+    const ref = late.remote();
+    ref.value().catch(() => {});
+    await vi.waitFor(() => expect(globalThis).toHaveProperty("inlineBegun", true));
+    await shutdown();
+    await start();
+    expect(await ended).toBe(NotFoundError.name);
+    expect(await run(add, 2, 2)).toBe(4);
+  });
+});
+
+describe("code", () => {
+  test("runs as it stands where nobody could tell, so it can be stopped in and counted", async () => {
+    await start();
+    const mark = () => "same";
+    const isSame = remote((given: () => string) => given === mark);
+    expect(await run(isSame, mark)).toBe(true);
+    class Plain {
+      type(): Function {
+        return this.constructor;
+      }
+    }
+    const isOriginal = remote((type: Function) => new Plain().type() === type);
+    expect(await run(isOriginal, Plain)).toBe(true);
+  });
+
+  test("is copied where it holds state, with the names and places of its file", async () => {
+    await start();
+    const seen: string[] = [];
+    const note = (text: string) => seen.push(text);
+    expect(await run(remote(() => note("in the task")))).toBe(1);
+    expect(seen).toEqual([]);
+    const failed = await run(remote(() => {
+      note("before");
+      throw new Error("here");
+    })).catch((error: Error) => error);
+    expect((failed as Error).stack).toMatch(/inline\.test\.ts:\d+:\d+/);
+  });
+});
+
+describe("options", () => {
+  test.each([
+    [{ mode: "inlined" }, /mode must be one of 'cluster', 'inline'/],
+    [{ mode: "inline", address: "auto" }, /address .*mode: "inline"/],
+    [{ mode: "inline", token: "x" }, /token /],
+    [{ mode: "inline", runtimeEnv: { envVars: { A: "1" } } }, /runtimeEnv /],
+    [{ mode: "inline", spillFolder: "/tmp" }, /spillFolder /],
+  ])("%j is refused", async (options, text) => {
+    await expect(init(options as never)).rejects.toThrow(InvalidArgumentError);
+    await expect(init(options as never)).rejects.toThrow(text);
+    expect(isInitialized()).toBe(false);
+  });
+
+  test("what needs processes or threads is refused by name", async () => {
+    await start();
+    class Nothing {}
+    expect(() => remote(Nothing).options({ isolation: "thread" }).remote()).toThrow(/isolation: 'thread'/);
+    expect(() => add.options({ runtimeEnv: { envVars: { A: "1" } } }).remote(1, 2)).toThrow(/runtimeEnv/);
+    await expect((await init({ ignoreReinit: true })).joinCommand()).rejects.toThrow(/private cluster/);
+  });
+});
