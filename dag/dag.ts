@@ -72,9 +72,7 @@ export function dag(id: string, options: unknown, body?: unknown): unknown {
     test: (params: object = {}, { now }: TestOptions = {}) => runHere(definition, params, now),
     backfill: async (options: BackfillOptions & { dryRun?: boolean | undefined }) => {
       if (options.dryRun === true) return planBackfill(definition, options);
-      return startBackfill(definition, options, (logicalDate, dataInterval) => (
-        startRun(definition, {}, { type: "backfill", logicalDate, dataInterval })
-      ));
+      return startBackfill(definition, options, (when) => startRun(definition, {}, when));
     },
     next: (options: { after?: Date | string; count?: number } = {}) => dueTimes(definition, options),
     mermaid: () => mermaidOf(definition.graph),

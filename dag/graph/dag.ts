@@ -1,5 +1,6 @@
 // dag(): a graph with a name and a schedule. Its body runs once, when it is made; what it gives is the result of its runs.
 
+import type { Occasion } from "../run/context.ts";
 import { bool, type Check, type Checks, checkOptions, object, text, whole } from "../../sdk/contract.ts";
 import { GraphError, InvalidArgumentError } from "../../sdk/index.ts";
 import { Builder } from "./builder.ts";
@@ -136,9 +137,17 @@ export function dueTimes(
 }
 
 /** The span that a run of this time is for: since the time before it. */
-export function dataIntervalOf(schedule: DagSchedule, end: Date): { readonly start: Date; readonly end: Date } {
+function dataIntervalOf(schedule: DagSchedule, end: Date): { readonly start: Date; readonly end: Date } {
   const start = schedule.kind === "times" ? previousOf(schedule.timetable, end) : undefined;
   return { start: start ?? end, end };
+}
+
+/** What a run of a time of the schedule is made for. */
+export function occasionOf(schedule: DagSchedule, type: "scheduled" | "backfill", logicalDate: Date): Occasion {
+  const isTimes = schedule.kind === "times";
+  const next = isTimes ? schedule.timetable.next(logicalDate) : undefined;
+  const isOver = next !== undefined && isTimes && schedule.endDate !== undefined && next > schedule.endDate;
+  return { type, logicalDate, dataInterval: dataIntervalOf(schedule, logicalDate), nextDate: isOver ? undefined : next };
 }
 
 function scheduleOf(id: string, { schedule, startDate, endDate }: DagOptions<object>): DagSchedule {

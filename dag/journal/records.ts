@@ -12,6 +12,7 @@
 
 import type { ObjectPlace } from "../../sdk/index.ts";
 import type { RunEvent } from "../engine/events.ts";
+import type { Coords } from "../engine/plan.ts";
 import type { RunState } from "../engine/states.ts";
 import type { RunEnvironment } from "./environment.ts";
 import type { RunSummary, Told } from "../run/context.ts";
@@ -75,6 +76,10 @@ export type Entry =
       /** Of a run that is gone on with: where results of its earlier life were found. */
       readonly found?: readonly (readonly [key: string, origin: Origin])[] | undefined;
     })
+  /** What an attempt told that is too much to be kept with its end. */
+  | {
+      readonly type: "told"; readonly at: number; readonly task: number; readonly coords: Coords; readonly told: readonly Told[];
+    }
   | {
       readonly type: "said";
       readonly at: number;
@@ -84,6 +89,8 @@ export type Entry =
     };
 
 const NUMBER_DIGITS = 8;
+/** Characters of a text: a piece of a journal has a limit. */
+const TEXT_MAX = 64 * 1024;
 
 export const recordKey = (runId: string): string => `dag/run/${runId}`;
 export const leaseKey = (runId: string): string => `dag/lease/${runId}`;
@@ -96,8 +103,8 @@ export const holderKey = (holder: string): string => `dag/holder/${holder}`;
 export const tickKey = (dagId: string, at?: Date): string => `dag/tick/${dagId}/${at?.toISOString() ?? ""}`;
 
 export function errorRecordOf(error: unknown): ErrorRecord {
-  if (!(error instanceof Error)) return { name: "Error", message: String(error) };
-  return { name: error.name, message: error.message, stack: error.stack };
+  if (!(error instanceof Error)) return { name: "Error", message: String(error).slice(0, TEXT_MAX) };
+  return { name: error.name, message: error.message.slice(0, TEXT_MAX), stack: error.stack?.slice(0, TEXT_MAX) };
 }
 
 /** As near to the error as its texts are: classes of users are not there any more. */

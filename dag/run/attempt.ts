@@ -4,6 +4,7 @@
 import type { RetryExceptions } from "../../sdk/index.ts";
 import { DeferSignal, FailSignal, type RunSummary, type TaskContext, type Told, withContext } from "./context.ts";
 import { evaluate, SkipSignal } from "./inputs.ts";
+import { captureOutput, LINE_MAX, PrintedLines } from "./output.ts";
 import { keepSecret, keepSecretsAround, knownSecrets, masked, maskError } from "./secrets.ts";
 
 export interface Order {
@@ -38,11 +39,14 @@ type Code = (...args: never[]) => unknown;
 
 /** Things that one attempt tells. */
 const TOLD_MAX = 100_000;
+/** Characters of the name of a metric. */
+const NAME_MAX = 1000;
 
 export async function attempt(
   fn: Code, kind: string, retryOn: RetryExceptions | undefined, order: Order, place: Place,
 ): Promise<readonly [Report, unknown]> {
   keepSecretsAround();
+  captureOutput();
   const [report, value] = await attemptOnce(fn, kind, retryOn, order, place);
   const secrets = knownSecrets();
   return [secrets.length === 0 ? report : { ...report, secrets }, value];
@@ -57,24 +61,26 @@ export function withoutSecrets({ secrets = [], ...report }: Report): Report {
 }
 
 function maskTold(one: Told): Told {
-  return one.type === "log" ? { ...one, value: masked(one.value) } : { ...one, name: masked(one.name) };
+  return one.type === "log" ? { ...one, value: masked(one.value) } : { ...one, name: masked(one.name).slice(0, NAME_MAX) };
 }
 
 async function attemptOnce(
   fn: Code, kind: string, retryOn: RetryExceptions | undefined, order: Order, { signal, now, valueOf }: Place,
 ): Promise<readonly [Report, unknown]> {
   const told: Told[] = [];
+  const tell = (one: Told): void => {
+    if (told.length > TOLD_MAX) return;
+    if (told.length === TOLD_MAX) told.push({ type: "log", name: "warn", value: `what is told after ${TOLD_MAX} is left out` });
+    else told.push(cut(maskTold(one)));
+  };
+  const printed = new PrintedLines((name, value) => tell({ type: "log", name, value }));
   try {
     const { run, task, attempt, since, resumed } = order;
-    const tell = (one: Told): void => {
-      if (told.length > TOLD_MAX) return;
-      if (told.length === TOLD_MAX) told.push({ type: "log", name: "warn", value: `what is told after ${TOLD_MAX} is left out` });
-      else told.push(maskTold(one));
-    };
+    const context = { run, task, attempt, since, resumed, signal, now, tell };
     // Mapped arguments are made by the user's code too.
-    const value = await withContext({ run, task, attempt, since, resumed, signal, now, tell }, async () => (
+    const value = await withContext(context, printed, async () => (
       fn(...((await Promise.all(order.args.map((arg) => evaluate(arg, valueOf)))) as never[]))
-    ));
+    )).finally(() => printed.end());
     if (kind === "branch") {
       const chosen = keysOf(value, order);
       return [{ outcome: "success", chosen, told }, chosen];
@@ -84,6 +90,12 @@ async function attemptOnce(
   } catch (error) {
     return [reportOf(error, retryOn, told), undefined];
   }
+}
+
+/** A text of any length would not go into a journal. */
+function cut(one: Told): Told {
+  if (one.type !== "log" || one.value.length <= LINE_MAX) return one;
+  return { ...one, value: `${one.value.slice(0, LINE_MAX)} … (${one.value.length} characters)` };
 }
 
 function keysOf(value: unknown, { keys = [], task }: Order): string[] {

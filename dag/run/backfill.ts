@@ -3,9 +3,10 @@
 import { randomBytes } from "node:crypto";
 import { InvalidArgumentError } from "../../sdk/index.ts";
 import { taskOf } from "../engine/plan.ts";
-import { type DagDefinition, dataIntervalOf } from "../graph/dag.ts";
+import { type DagDefinition, occasionOf } from "../graph/dag.ts";
 import { dateOf } from "../time/dates.ts";
 import { timesWithin } from "../time/schedule.ts";
+import type { Occasion } from "./context.ts";
 import type { DagRun } from "./dag-run.ts";
 import { runs } from "./run-registry.ts";
 
@@ -34,9 +35,7 @@ export interface Backfill {
   readonly done: Promise<void>;
 }
 
-export interface RunMaker {
-  (logicalDate: Date, dataInterval: { readonly start: Date; readonly end: Date }): Promise<DagRun>;
-}
+export type RunMaker = (when: Occasion) => Promise<DagRun>;
 
 const ACTIVE_RUNS = 10;
 
@@ -66,7 +65,7 @@ export function startBackfill(definition: DagDefinition<object, unknown>, option
     for (const { logicalDate, action } of next) {
       const run =
         action === "create"
-          ? await make(logicalDate, dataIntervalOf(definition.schedule, logicalDate))
+          ? await make(occasionOf(definition.schedule, "backfill", logicalDate))
           : await again(definition.id, logicalDate);
       begun.push(run);
       await run.done();

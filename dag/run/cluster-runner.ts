@@ -13,7 +13,6 @@ import { attempt, type Order, type Report, retriable } from "./attempt.ts";
 import { evaluate, Held, replaceHeld } from "./inputs.ts";
 import { readCheckpoint, type SafeResult } from "./checkpoint.ts";
 import { KeptAttempt, keepingOf } from "./kept-attempt.ts";
-import { filterOutput } from "./secrets.ts";
 import { scopeOf } from "./run-scope.ts";
 import { type Attempt, type Ended, endedAttempt, lengthOfValue, type Runner, type Start } from "./runner.ts";
 import { afterSizing, sizeOf } from "./sizing.ts";
@@ -38,7 +37,6 @@ function bodyOf(draft: Draft): (order: Order, ...values: unknown[]) => Promise<A
   const { fn = () => undefined, kind, options: { retryOn, checkpoint, cacheKey } } = draft;
   const keeping = keepingOf({ checkpoint, cacheKey });
   return async (order, ...values) => {
-    filterOutput();
     const began = performance.now();
     const took = (): number => performance.now() - began;
     const { signal, nodeId } = getRuntimeContext();

@@ -12,13 +12,15 @@ export interface RunSummary {
   readonly type: "manual" | "scheduled" | "backfill" | "asset";
   readonly logicalDate: Date;
   readonly dataInterval: { readonly start: Date; readonly end: Date };
+  /** When the next run of its schedule is due. */
+  readonly nextDate?: Date | undefined;
   readonly params: Readonly<Record<string, unknown>>;
   /** What it was made for, when that was assets. */
   readonly assetEvents?: readonly AssetEvent[] | undefined;
 }
 
 /** What a run is made for. */
-export type Occasion = Pick<RunSummary, "type" | "logicalDate" | "dataInterval" | "assetEvents">;
+export type Occasion = Pick<RunSummary, "type" | "logicalDate" | "dataInterval" | "nextDate" | "assetEvents">;
 
 /** For no span of time: the moment itself. */
 export function atOnce(type: RunSummary["type"], at: Date): Occasion {
@@ -81,11 +83,20 @@ export interface ContextParts {
   readonly tell: (told: Told) => void;
 }
 
-const storage = new AsyncLocalStorage<TaskContext>();
+interface Inside {
+  readonly context: TaskContext;
+  readonly printed: Printed;
+}
+/** Hears what the code prints. */
+export interface Printed {
+  add(stream: "stdout" | "stderr", text: string): void;
+}
+
+const storage = new AsyncLocalStorage<Inside>();
 
 /** @throws NotFoundError outside of the code of a task. */
 export function ctx(): TaskContext {
-  const context = storage.getStore();
+  const context = storage.getStore()?.context;
   if (context === undefined) throw new NotFoundError("ctx() is called outside of the code of a task of a dag");
   return context;
 }
@@ -94,8 +105,13 @@ export function isInTask(): boolean {
   return storage.getStore() !== undefined;
 }
 
-export function withContext<T>(parts: ContextParts, act: () => T): T {
-  return storage.run(contextOf(parts), act);
+/** Undefined outside of the code of tasks. */
+export function printedBy(): Printed | undefined {
+  return storage.getStore()?.printed;
+}
+
+export function withContext<T>(parts: ContextParts, printed: Printed, act: () => T): T {
+  return storage.run({ context: contextOf(parts), printed }, act);
 }
 
 function contextOf({ run, task, attempt, since, resumed, signal, now, tell }: ContextParts): TaskContext {

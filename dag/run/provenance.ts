@@ -176,8 +176,8 @@ export async function reproduce(runId: string): Promise<Reproduction> {
   if (record.program === undefined) throw new InvalidArgumentError(`run ${runId} can't be made again: ${record.reason}`);
   const { id, graph, options } = await loadProgram(record.program);
   const definition = { id, graph, options: { ...options, params: record.params } };
-  const { type, logicalDate, dataInterval, assetEvents } = record;
-  const run = await launchRun(definition, {}, { type, logicalDate, dataInterval, assetEvents }, clusterEngine());
+  const { type, logicalDate, dataInterval, nextDate, assetEvents } = record;
+  const run = await launchRun(definition, {}, { type, logicalDate, dataInterval, nextDate, assetEvents }, clusterEngine());
   await run.done();
   const [before, after] = await Promise.all([provenance(runId), provenance(run.id)]);
   const others = new Map(after.tasks.map((task) => [task.id, task.output?.hash]));

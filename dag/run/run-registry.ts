@@ -167,14 +167,15 @@ async function adopt(engine: Engine, record: RunRecord, isHeld: boolean, options
 async function read(
   record: RunRecord, engine: Engine, { code = "kept" }: ResumeOptions,
 ): Promise<{ readonly run: DagRun; readonly next: number }> {
-  const { id, dagId, type, logicalDate, dataInterval, params, assetEvents, program, reason } = record;
+  const { id, dagId, type, logicalDate, dataInterval, nextDate, params, assetEvents, program, reason } = record;
   const kept = code === "latest" ? engine.latest(dagId) : program === undefined ? undefined : await loadProgram(program);
   if (kept === undefined) {
     const why = code === "latest" ? `this process has no dag ${dagId}` : `its graph could not be kept: ${reason}`;
     throw new NotFoundError(`run ${id} can't go on here: ${why}`);
   }
   const { entries, next } = await entriesOf(id);
-  const run = new DagRun(engine, kept.graph, { id, dagId, type, logicalDate, dataInterval, params, assetEvents }, kept.options);
+  const summary = { id, dagId, type, logicalDate, dataInterval, nextDate, params, assetEvents };
+  const run = new DagRun(engine, kept.graph, summary, kept.options);
   run.replay(entries);
   return { run, next };
 }

@@ -4,7 +4,7 @@
 import type { RunEffect, RunEvent, Whereabouts } from "../engine/events.ts";
 import { type Coords, instanceName, keyOf, type Place } from "../engine/plan.ts";
 import { RunMachine } from "../engine/run-machine.ts";
-import { attemptOf, type Instance, nextAttemptOf, spentOf } from "../engine/slots.ts";
+import { attemptOf, type Instance } from "../engine/slots.ts";
 import { isOver, isTerminal, type RunState } from "../engine/states.ts";
 import type { Waiting } from "../engine/admission.ts";
 import { type DagRunFailedError, DeadlineError, ObjectLostError } from "../../sdk/index.ts";
@@ -27,10 +27,10 @@ import { Results } from "./results.ts";
 import { isShown } from "./rows.ts";
 import { failureOf, RunMovedError } from "./run-failure.ts";
 import { watchLimits } from "./run-limits.ts";
-import { messageOf, RunVoice, stackOf } from "./run-voice.ts";
+import { messageOf, partsOf, RunVoice, stackOf } from "./run-voice.ts";
 import type { Reason } from "./why.ts";
-import { type Attempt, type Ended, endedAttempt, type Start } from "./runner.ts";
-import { startTriggered, triggeredId } from "./triggered.ts";
+import type { Ended, Start } from "./runner.ts";
+import { startAttempt } from "./starting.ts";
 import { AttemptsUnderWay, type UnderWay } from "./under-way.ts";
 
 /** What the journal keeps with an event. */
@@ -163,6 +163,7 @@ export class RunShell {
 
   #again(entry: Entry): void {
     if (entry.type === "said") return this.voice.said(entry);
+    if (entry.type === "told") return this.#tellUser(this.graph.tasks[entry.task], entry.coords, entry.told, entry.at);
     if (entry.type === "cleared" || entry.type === "marked" || entry.type === "resumed") {
       if (isOver(this.state)) this.#open();
       this.voice.log.reopen();
@@ -343,32 +344,13 @@ export class RunShell {
   #start(draft: Draft, coords: Coords, waiting: Waiting): void {
     const of = { task: draft.place, coords };
     const at = this.engine.clock.now();
-    const attempt = this.#attempt(draft, coords, at);
+    const instance = this.machine.instance(draft.place, coords)!;
+    const args = (): readonly unknown[] => this.resolver.args(draft, coords);
+    const attempt = startAttempt(this.engine, this.summary, draft, coords, instance, args);
     const queued = this.#isLost ? [] : this.machine.step({ type: "admitted", ...of, at });
     const one = { of, attempt, waiting, queuedAt: at, queued, hasStarted: false };
     this.#attempts.add(one);
     void attempt.ended.then((ended) => this.#attemptEnded(draft, coords, one, ended));
-  }
-
-  #attempt(draft: Draft, coords: Coords, now: number): Attempt {
-    const instance = this.machine.instance(draft.place, coords)!;
-    const name = instanceName(draft.id, coords);
-    if (draft.kind === "latestOnly") {
-      return endedAttempt({ outcome: "success", passed: this.summary.type === "manual" || this.#isLatest, told: [] });
-    }
-    const args = this.resolver.args(draft, coords);
-    if (draft.kind === "trigger") {
-      return startTriggered(this.engine, draft, { input: args[0], id: triggeredId(this.summary, name.id, spentOf(instance)) });
-    }
-    return this.engine.runner.start(draft, {
-      args,
-      run: this.summary,
-      attempt: nextAttemptOf(instance),
-      since: instance.since ?? now,
-      resumed: instance.hasDeferred === true,
-      task: name,
-      ...(draft.kind === "branch" ? { keys: Object.keys(draft.choices) } : {}),
-    });
   }
 
   #tellQueued(one: UnderWay, at: number): void {
@@ -381,9 +363,6 @@ export class RunShell {
     return this.#attempts.explain(task, coords);
   }
 
-  /** Set by the scheduler for runs that were overtaken. */
-  #isLatest = true;
-
   #attemptEnded(draft: Draft, coords: Coords, one: UnderWay, ended: Ended): void {
     const { handle, result, nodeId, workerPid } = ended;
     const key = keyOf(draft.place, coords);
@@ -393,11 +372,9 @@ export class RunShell {
     // Of an earlier life of the run, which has begun it anew since.
     if (this.#attempts.find(one.of) !== one) return this.engine.admission.start();
     const start = this.#attempts.ended(one, ended);
-    if (start !== undefined) this.#startedUnseen(one, start);
     const { told: said, ...rest } = withoutSecrets(ended.report);
     const all = rest.outcome === "error" ? [...said, { type: "log" as const, name: "error", value: stackOf(rest.error) }] : said;
-    this.#tellUser(draft, coords, all, at);
-    const told = { ...(all.length === 0 ? {} : { told: all }), ...(start === undefined ? {} : { startedAt: start.at }) };
+    const told = this.#toldAtEnd(draft, one, start, all);
     switch (rest.outcome) {
       case "success": {
         const { chosen, passed } = rest;
@@ -419,11 +396,25 @@ export class RunShell {
     }
   }
 
-  /** The journal has that with the end. */
-  #startedUnseen(one: UnderWay, { at, ...where }: Start): void {
+  /** What is kept with the end of an attempt; what is too much for one entry is kept before it. */
+  #toldAtEnd(draft: Draft, one: UnderWay, start: Start | undefined, all: readonly Told[]): Pick<Extra, "told" | "startedAt"> {
+    const at = this.engine.clock.now();
+    const parts = partsOf(all);
+    const isLong = parts.length > 1;
+    if (start !== undefined) this.#startedUnseen(one, start, isLong);
+    this.#tellUser(draft, one.of.coords, all, at);
+    const last = parts.pop()!;
+    for (const told of parts) this.#journal?.append({ type: "told", ...one.of, told, at });
+    return { ...(last.length > 0 && { told: last }), ...(start !== undefined && !isLong && { startedAt: start.at }) };
+  }
+
+  /** The journal has that with the end, unless something else comes before. */
+  #startedUnseen(one: UnderWay, { at, ...where }: Start, isKept: boolean): void {
     if (this.#isLost) return;
     this.#tellQueued(one, at);
-    for (const effect of this.machine.step({ type: "running", ...one.of, ...where, at })) this.#do(effect, at);
+    const event: RunEvent = { type: "running", ...one.of, ...where, at };
+    if (isKept) this.#take(event);
+    else for (const effect of this.machine.step(event)) this.#do(effect, at);
   }
 
   #wait(task: number, coords: Coords, until: number): void {

@@ -18,6 +18,9 @@ interface StateTold {
 
 /** Characters of the stack of an error that the log of a run keeps. */
 const STACK_MAX = 4000;
+const REASON_MAX = 16_000;
+/** Of what is told with one entry of a journal. */
+const PART_CHARS = 64 * 1024;
 
 type Said = Extract<Entry, { type: "said" }>;
 
@@ -85,5 +88,20 @@ export function stackOf(error: unknown): string {
 }
 
 export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  return (error instanceof Error ? error.message : String(error)).slice(0, REASON_MAX);
+}
+
+/** What was told, in parts that a journal takes; at least one. */
+export function partsOf(told: readonly Told[]): Told[][] {
+  let chars = 0;
+  const parts: Told[][] = [[]];
+  for (const one of told) {
+    chars += one.name.length + String(one.value).length;
+    if (chars > PART_CHARS) {
+      parts.push([]);
+      chars = 0;
+    }
+    parts.at(-1)!.push(one);
+  }
+  return parts;
 }

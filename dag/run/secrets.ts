@@ -3,7 +3,6 @@
 const seen = new Set<string>();
 /** As they are written in texts, URLs and JSON; long ones first, since one may be a part of another. */
 let forms: readonly string[] = [];
-let isFiltered = false;
 /** Shorter ones would hide half of every text. */
 const LENGTH_MIN = 3;
 const SEEN_MAX = 1000;
@@ -47,16 +46,6 @@ export function masked(text: string): string {
   let hidden = text;
   for (const form of forms) hidden = hidden.replaceAll(form, "***");
   return hidden;
-}
-
-/** What code of tasks prints goes to the worker's log without them, from now on. */
-export function filterOutput(): void {
-  if (isFiltered) return;
-  isFiltered = true;
-  for (const stream of [process.stdout, process.stderr]) {
-    const write = stream.write.bind(stream) as (chunk: unknown, ...rest: unknown[]) => boolean;
-    stream.write = (chunk: unknown, ...rest: unknown[]) => write(typeof chunk === "string" ? masked(chunk) : chunk, ...rest);
-  }
 }
 
 /** The error without secrets in its message, stack and texts; the same object, so that its class is kept. */

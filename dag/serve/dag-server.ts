@@ -1,7 +1,7 @@
 // Serves graphs: makes their runs when they are due, or when the assets they wait for have changed.
 
 import { InvalidArgumentError, NotFoundError } from "../../sdk/index.ts";
-import { type DagDefinition, dataIntervalOf, dueTimes } from "../graph/dag.ts";
+import { type DagDefinition, dueTimes, occasionOf } from "../graph/dag.ts";
 import { describeGraph, type GraphDetail, MAX_ACTIVE_RUNS, scheduleText } from "../graph/describe.ts";
 import type { Clock, Timer } from "../run/clock.ts";
 import { atOnce, type Occasion } from "../run/context.ts";
@@ -211,7 +211,7 @@ export class DagServer {
   /** False when the time has its run already. */
   async #runFor(entry: Entry, logicalDate: Date, schedule: Schedule): Promise<boolean> {
     const { id, schedule: plan } = entry.definition;
-    const when: Occasion = { type: "scheduled", logicalDate, dataInterval: dataIntervalOf(plan, logicalDate) };
+    const when = occasionOf(plan, "scheduled", logicalDate);
     if (!(await this.#parts.ticks.claim(id, logicalDate))) return false;
     const run = await this.#parts.claim(entry.definition, when);
     if (run === undefined) return false;

@@ -1,7 +1,7 @@
 // Secrets on a real cluster: in nothing that is told or kept, whichever worker read them.
 
-import { init, kv, shutdown } from "troupe";
-import { connection, ctx, dag, setConnection, sh, task } from "troupe/dag";
+import { get, init, kv, remote, shutdown } from "troupe";
+import { connection, ctx, dag, getRun, setConnection, sh, task } from "troupe/dag";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 
 const password = "corr3ct-h0rse";
@@ -36,6 +36,49 @@ test("what one worker reads is hidden in what another tells, and in the run's jo
   const told = text([events, await run.tasks(), run.why("tell"), String(error), error.stack, String(error.cause), kept]);
   expect(told).toContain("it is ***");
   for (const secret of [password, "k-42424242"]) expect(told).not.toContain(secret);
+});
+
+test("what a task prints is told line by line as a log of its instance", async () => {
+  const print = task("print", async (n: number) => {
+    const { password: found } = await connection("vault");
+    process.stdout.write(`begins ${n}, `);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    console.log(`goes on ${n} with ${found}`);
+    console.error("wrong %d", n);
+    if (n === 1) throw new Error("no");
+    process.stdout.write(Buffer.from(`ends ${n}`));
+  }, { numCpus: 0.1 });
+  const run = await dag("lines", () => print.expand({ n: [0, 1, 2] })).run();
+  await run.done();
+  const told = new Map<string, unknown[]>();
+  for await (const { type, taskId, mapIndex, name, value } of run.events()) {
+    if (type !== "log" || name === "error") continue;
+    told.set(taskId!, [...(told.get(taskId!) ?? []), `${name}${mapIndex} ${value}`]);
+  }
+  const lines = (n: number): string[] => [`stdout${n} begins ${n}, goes on ${n} with ***`, `stderr${n} wrong ${n}`];
+  expect(Object.fromEntries(told)).toEqual({
+    "print[0]": [...lines(0), "stdout0 ends 0"], "print[1]": lines(1), "print[2]": [...lines(2), "stdout2 ends 2"],
+  });
+});
+
+test("a task may tell more than a journal has room for in one place", async () => {
+  const shouts = task("shouts", () => {
+    for (let i = 0; i < 40_000; i += 1) ctx().logger.info(`line ${i} ${"x".repeat(20)}`);
+    throw new Error("long ".repeat(400_000));
+  });
+  const run = await dag("shouting", () => shouts()).run();
+  await run.done();
+  const lines: string[] = [];
+  for await (const { type, name, value } of run.events()) if (type === "log" && name === "info") lines.push(String(value));
+  expect([run.state, lines[0], lines.length]).toEqual(["failed", `line 0 ${"x".repeat(20)}`, 40_000]);
+  // Who reads the journal sees the same.
+  const others = remote(async (id: string) => {
+    const seen = await getRun(id);
+    const all: string[] = [];
+    for await (const { type, name, value } of seen.events()) if (type === "log" && name === "info") all.push(String(value));
+    return [seen.state, all.length, all.at(-1)];
+  }, { numCpus: 0 });
+  expect(await get(others.remote(run.id))).toEqual(["failed", lines.length, lines.at(-1)]);
 });
 
 test("what a task prints is in no log of its worker", async () => {

@@ -339,6 +339,18 @@ describe("limits and ends", () => {
   });
 });
 
+test("what instances print at the same time in one process is told of each by itself", async () => {
+  const prints = task("prints", async (n: number) => {
+    process.stdout.write(`${n}: one, `);
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    process.stdout.write(`two\n${n}: three`);
+  });
+  const run = await dag("prints", () => prints.expand({ n: [0, 1] })).test();
+  const told: unknown[] = [];
+  for await (const { type, mapIndex, name, value } of run.events()) if (type === "log") told.push([mapIndex, name, value]);
+  expect(told.sort()).toEqual([0, 1].flatMap((n) => [[n, "stdout", `${n}: one, two`], [n, "stdout", `${n}: three`]]).sort());
+});
+
 describe("graphs as data", () => {
   test("a schema checks and completes parameters", async () => {
     const schema: StandardSchema<{ n: number }> = {

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
-import { asset, ctx, dag, dagsIn, type DagService, serveDags, task, VirtualClock } from "../../dag/index.ts";
+import { asset, ctx, dag, dagsIn, type DagService, latestOnly, serveDags, task, VirtualClock } from "../../dag/index.ts";
 
 const START = "2026-01-01T00:00:00Z";
 let service: DagService | undefined;
@@ -46,6 +46,16 @@ describe("times", () => {
     service = await serveDags({ dags: [graph] }, { clock });
     await clock.advanceTo("2026-01-04T12:00:01Z");
     expect([await dates("late"), most]).toEqual([["01", "02", "03", "04"].map((day) => `2026-01-${day}T00:00:00.000Z`), 1]);
+  });
+
+  test("of runs that are caught up with only the latest passes where only that one may", async () => {
+    const clock = new VirtualClock(Date.parse("2026-01-03T12:00:00Z"));
+    const done: string[] = [];
+    const note = task("note", () => { done.push(ctx().run.logicalDate.toISOString().slice(0, 10)); });
+    const graph = dag("newest", { schedule: "@daily", startDate: START, catchup: true }, () => note().after(latestOnly()));
+    service = await serveDags({ dags: [graph] }, { clock });
+    await clock.advanceTo("2026-01-04T00:00:01Z");
+    expect([await dates("newest"), done]).toEqual([expect.objectContaining({ length: 4 }), ["2026-01-03", "2026-01-04"]]);
   });
 
   test("a newer version of a graph takes over its schedule", async () => {
