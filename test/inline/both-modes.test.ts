@@ -261,7 +261,7 @@ describe.each(["cluster", "inline"] as const)("mode %s", (mode) => {
     const kept = remote(async ({ made }: { made: ObjectRef<string> }) => made.value());
     await expect(run(kept, inner)).resolves.toBe("inside");
     ref.release();
-    expect(() => ref.value()).toThrow(ObjectFreedError);
+    await expect(async () => ref.value()).rejects.toThrow(ObjectFreedError);
   });
 
   test("kv, queues, semaphores, scopes, detached objects, groups", async () => {
