@@ -8,7 +8,9 @@ import { patiently } from "./patience.ts";
 import { isScope, lifetimeOf, type Scope } from "./scopes.ts";
 import type { RemoteArgs, RemoteFunction } from "./types.ts";
 
-type ValuesOf<T> = { -readonly [K in keyof T]: T[K] extends ObjectRef<infer V> ? V : never };
+/** What has no type, `any`, has none as a value either. */
+type ValueOf<R> = 0 extends 1 & R ? R : R extends ObjectRef<infer V> ? V : never;
+type ValuesOf<T> = 0 extends 1 & T ? T : { -readonly [K in keyof T]: ValueOf<T[K]> };
 
 /**
  * The value of a ref, waiting until it is there; of a list or record of refs, their values in order or by key. Throws as soon
@@ -97,7 +99,7 @@ export function run<A extends readonly unknown[], R>(fn: RemoteFunction<A, R>, .
 export async function getSettled<const T extends readonly ObjectRef[]>(
   refs: T,
   options?: WaitOptions,
-): Promise<{ -readonly [K in keyof T]: PromiseSettledResult<T[K] extends ObjectRef<infer V> ? V : never> }> {
+): Promise<{ -readonly [K in keyof T]: PromiseSettledResult<ValueOf<T[K]>> }> {
   checkList("getSettled", refs);
   const { pending } = await wait(refs, { ...checkWait("getSettled", options), numReturns: refs.length });
   if (pending.length > 0) {

@@ -6,6 +6,7 @@
 import { InvalidArgumentError } from "../runtime/errors.ts";
 import { RETRY_ALL } from "../runtime/owner/index.ts";
 import { GROUP_STRATEGIES, parseResources, parseSelectors } from "../scheduler/index.ts";
+import { warn } from "../runtime/warnings.ts";
 import { bytesOf } from "./byte-sizes.ts";
 import {
   abortSignal, amount, bool, type Check, type Checks, checkOptions, limit, object, oneOf, strings, text, whole,
@@ -271,10 +272,17 @@ export function retryPredicate(
   option: RetryExceptions | undefined, nonRetryable?: TaskOptions["nonRetryable"],
 ): ((error: unknown) => boolean) | undefined {
   if (option === undefined || option === false) return undefined;
+  if (option === true && nonRetryable === undefined) return RETRY_ALL;
   const retries = option === true ? RETRY_ALL : predicateOf(option);
-  if (nonRetryable === undefined) return retries;
-  const isFinal = predicateOf(nonRetryable);
-  return (error) => !isFinal(error) && retries(error);
+  const isFinal = nonRetryable === undefined ? () => false : predicateOf(nonRetryable);
+  return (error) => {
+    try {
+      return !isFinal(error) && retries(error);
+    } catch (thrown) {
+      warn("TROUPE_RETRY_UNDECIDED", `an error is not retried, because retryExceptions or nonRetryable threw: ${String(thrown)}`);
+      return false;
+    }
+  };
 }
 
 function predicateOf(given: readonly ErrorClass[] | ((error: unknown) => boolean)): (error: unknown) => boolean {

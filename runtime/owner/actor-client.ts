@@ -5,11 +5,10 @@
 
 import type { ActorCallRecord } from "./actor-call.ts";
 import { ActorCalls } from "../core/index.ts";
-import {
-  ActorDiedError, ActorUnavailableError, errorOf, failureOf, HeadUnavailableError, PendingCallsLimitExceededError,
-} from "../errors.ts";
+import { errorOf, failureOf, HeadUnavailableError, PendingCallsLimitExceededError } from "../errors.ts";
 import type { Clock } from "../seams.ts";
 import type { ActorInfo, Failure, TaskDone } from "../transport/index.ts";
+import { deathOf, unavailable } from "./actor-failures.ts";
 import type { Borrowing } from "./borrowing.ts";
 import { chainWithin, Limits } from "./limits.ts";
 import type { Link, ProcessAddress } from "./links.ts";
@@ -123,12 +122,13 @@ export class ActorClients {
   /** Resolves when the constructor has run; rejects when the actor died first. */
   async ready(asked: ActorClient): Promise<void> {
     let client = asked.existing ?? asked;
+    if (client.isFreed) this.#back(client);
     if (client.calls.state === "unplaced" && !client.resolving) void this.#resolve(client, LONG_POLL_MS);
     while (client.calls.state !== "alive" && client.calls.state !== "dead") {
       await new Promise<unknown>((resolve) => client.waiters.push(resolve));
       client = asked.existing ?? asked;
     }
-    if (client.calls.state === "dead") throw errorOf(this.#deathOf(client));
+    if (client.calls.state === "dead") throw errorOf(deathOf(client));
   }
 
   /** The actor behind a handle, when it was made, which may be another: undefined for one that is dead. */
@@ -192,6 +192,7 @@ export class ActorClients {
   }
 
   #take(client: ActorClient, call: ActorCallRecord, counted: ObjectEntry | undefined): void {
+    if (client.isFreed) this.#back(client);
     this.#pending.set(call.number, { client, call });
     client.pendingBytes += call.args.length;
     if (counted !== undefined && client.held === undefined && client.calls.state !== "dead") {
@@ -200,7 +201,7 @@ export class ActorClients {
     }
     if (call.limit !== undefined) this.#limits.watch(call);
     if (!this.#pending.has(call.number)) return;
-    if (client.calls.state === "dead") return this.#failCall(client, call, this.#deathOf(client));
+    if (client.calls.state === "dead") return this.#failCall(client, call, deathOf(client));
     if (client.calls.sendNow(call)) return this.#send(client, call);
     if (client.calls.state === "unplaced" && !client.resolving) void this.#resolve(client, LONG_POLL_MS);
   }
@@ -233,7 +234,7 @@ export class ActorClients {
   died(client: ActorClient, failure: Failure | undefined): void {
     client.failure = failure;
     this.#tellCreated(client);
-    for (const call of client.calls.died()) this.#failCall(client, call, this.#deathOf(client));
+    for (const call of client.calls.died()) this.#failCall(client, call, deathOf(client));
     this.#letGo(client);
     this.#releaseKept(client);
     this.#tellWaiters(client);
@@ -299,6 +300,16 @@ export class ActorClients {
     this.#releaseKept(client);
   }
 
+  /** It is called through a handle that does not count: what has become of it since nobody was told is asked. */
+  #back(client: ActorClient): void {
+    client.isFreed = false;
+    if (client.calls.state === "dead") return;
+    this.#clients.set(client.id, client);
+    client.link = undefined;
+    client.calls.lost();
+    void this.#resolve(client, 0);
+  }
+
   /** Its constructor has run, or never will: nothing keeps its arguments any longer, unless it may run again. */
   constructed(client: ActorClient): void {
     if (!client.mayRestart) this.#releaseKept(client);
@@ -342,7 +353,7 @@ export class ActorClients {
       // The same incarnation over a new connection: what was not answered goes again; the receiver runs nothing twice.
       if (info.incarnation === client.calls.incarnation) for (const call of client.calls.unanswered()) this.#send(client, call);
       const { callers, failed } = client.calls.alive(info.incarnation);
-      for (const call of failed) this.#failCall(client, call, this.#unavailable(client));
+      for (const call of failed) this.#failCall(client, call, unavailable(client));
       client.failure = undefined;
       for (const caller of callers) this.#pump(client, caller);
       this.#tellWaiters(client);
@@ -358,7 +369,7 @@ export class ActorClients {
     if (failed === undefined) return;
     client.link = undefined;
     client.failure = info.failure as Failure | undefined;
-    for (const call of failed) this.#failCall(client, call, this.#unavailable(client));
+    for (const call of failed) this.#failCall(client, call, unavailable(client));
     void this.#resolve(client, LONG_POLL_MS);
   }
 
@@ -448,30 +459,6 @@ export class ActorClients {
     call.results.forEach((entry, index) => this.#parts.settle(entry, valueOf(index)));
   }
 
-  #deathOf(client: ActorClient): Failure {
-    const cause = client.failure;
-    if (cause !== undefined && cause.code !== "ACTOR_DIED" && isActorVerdict(cause.code)) return cause;
-    if (cause?.code === "ACTOR_DIED") return cause;
-    const text = cause === undefined ? "its handle is no longer valid" : cause.text;
-    const error = new ActorDiedError(
-      `actor ${client.className} (${client.id}) is dead: ${text}`,
-      { actorId: client.id },
-      cause && errorOf(cause),
-    );
-    return failureOf(error) as Failure;
-  }
-
-  #unavailable(client: ActorClient): Failure {
-    const why = client.failure === undefined ? "" : `: ${client.failure.text}`;
-    const error = new ActorUnavailableError(
-      `actor ${client.className} (${client.id}) is restarting${why}; the call was in flight and may or may not have run. ` +
-        "Set maxTaskRetries to have such calls sent again.",
-      { actorId: client.id },
-      client.failure && errorOf(client.failure),
-    );
-    return failureOf(error) as Failure;
-  }
-
   #tellCreated(client: ActorClient): void {
     const waiting = client.creating ?? [];
     client.creating = undefined;
@@ -483,9 +470,4 @@ export class ActorClients {
     client.waiters = [];
     for (const waiter of waiters) waiter(client);
   }
-}
-
-/** Failures of a creation that every later call repeats as they are. */
-function isActorVerdict(code: string): boolean {
-  return ["NAME_TAKEN", "INFEASIBLE", "NOT_FOUND", "RUNTIME_ENV_SETUP", "HEAD_UNAVAILABLE"].includes(code);
 }

@@ -94,6 +94,10 @@ export class Calling {
       throw new InvalidArgumentError(`call option concurrencyGroup: ${text}`);
     }
     const isStream = streams?.includes(method) === true;
+    if (isStream && options.numReturns !== undefined) {
+      const what = `${client.className}.${method}`;
+      throw new InvalidArgumentError(`call option numReturns: "${what}" is a generator: it has a stream, and no numReturns`);
+    }
     const numReturns = isStream ? 0 : (options.numReturns ?? 1);
     const streamAhead = isStream ? (options.streamBackpressure ?? STREAM_AHEAD) : 0;
     const key = `${name}\n${method}\n${numReturns}\n${group}\n${streamAhead}`;

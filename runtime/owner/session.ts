@@ -246,8 +246,9 @@ export class Session {
   endAttempt(taskId: string, number: number, reason: Error, recursive: boolean): Attempt | undefined {
     const attempt = this.attempts.find(taskId, number);
     if (attempt === undefined) return undefined;
-    if (recursive) cancelChildren(this, attempt, reason);
+    // First: what it waits for rejects with this, not with what becomes of its children; and they may have more of them now.
     attempt.ending.end(reason);
+    if (recursive) cancelChildren(this, attempt, reason);
     return attempt;
   }
 

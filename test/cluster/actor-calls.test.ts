@@ -68,7 +68,7 @@ describe("concurrency groups", () => {
     expect(() => desk.note.options({ concurrencyGroup: "cpu" }).remote("x")).toThrow(/no concurrency group "cpu".*io/);
     expect(() => remote(Desk, { methods: { note: { concurrencyGroup: "gone" } } })).toThrow(InvalidArgumentError);
     expect(() => remote(Desk, { concurrencyGroups: { io: 0 } })).toThrow(InvalidArgumentError);
-    expect(() => remote(Desk, { methods: { nothing: {} } }).remote()).toThrow(/no method "nothing"/);
+    expect(() => remote(Desk, { methods: { nothing: {} } })).toThrow(/no method "nothing"/);
     await kill(desk);
   });
 });

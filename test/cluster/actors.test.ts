@@ -12,6 +12,7 @@ import {
   init,
   InvalidArgumentError,
   kill,
+  list,
   NameTakenError,
   NotFoundError,
   ObjectFreedError,
@@ -172,6 +173,25 @@ describe("life", () => {
     counter[Symbol.dispose]();
     expect(() => counter.inc.remote()).toThrow(ObjectFreedError);
     await until(() => !alive(pid));
+  });
+
+  test("a handle that was found by name hears of the end, also when nothing is counted here any more", async () => {
+    const named = CounterActor.options({ name: "weak" }).remote();
+    const found = await getActor<Counter>("weak");
+    expect(await get(found.inc.remote())).toBe(1);
+    const { id } = await actorState(named);
+    named[Symbol.dispose]();
+    await until(async () => (await list.actors({ filters: { id } }))[0]?.state === "DEAD");
+    await expect(get(found.inc.remote())).rejects.toThrow(ActorDiedError);
+    await expect(ready(found)).rejects.toThrow(ActorDiedError);
+    // One that goes on, since it is detached.
+    const kept = CounterActor.options({ name: "kept", lifetime: "detached" }).remote();
+    expect(await get(kept.inc.remote())).toBe(1);
+    const again = await getActor<Counter>("kept");
+    kept[Symbol.dispose]();
+    expect(await get(again.inc.remote())).toBe(2);
+    await kill(again);
+    await expect(get(again.inc.remote())).rejects.toThrow(ActorDiedError);
   });
 
   test("a name is unique while its actor lives", async () => {

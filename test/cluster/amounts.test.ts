@@ -163,6 +163,12 @@ describe("retries", () => {
     await expect(get(fails.options({ nonRetryable: [TypeError] }).remote())).rejects.toThrow("attempt 2");
     const not0 = (error: unknown) => (error as Error).message === "attempt 0";
     await expect(get(fails.options({ nonRetryable: not0 }).remote())).rejects.toThrow("attempt 0");
+    const warned = new Promise<Error>((resolve) => process.once("warning", resolve));
+    const undecided = () => {
+      throw new Error("undecided");
+    };
+    await expect(get(fails.options({ retryExceptions: undecided }).remote())).rejects.toThrow("attempt 0");
+    expect(await warned).toMatchObject({ code: "TROUPE_RETRY_UNDECIDED", message: expect.stringContaining("undecided") });
     expect(() => fails.options({ nonRetryable: true as never })).toThrow(/nonRetryable must be a list of error classes/);
   });
 });

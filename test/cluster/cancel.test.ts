@@ -15,6 +15,7 @@ import {
   shutdown,
   TaskCancelledError,
   TaskTimeoutError,
+  wait,
   type ObjectRef,
 } from "troupe";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -68,6 +69,21 @@ describe("cancel", () => {
     await until(async () => (await get(notes.notes.remote())).includes("ended: TaskCancelledError"));
     // Its worker takes other work again.
     expect(await get(remote(() => 7).remote())).toBe(7);
+  });
+
+  test("rejects what a task waits for with the reason of its signal, also where children end with it", async () => {
+    const notes = board.remote();
+    const parent = remote(async () => {
+      const { signal } = getRuntimeContext();
+      const child = patient.remote(notes);
+      const waits = await Promise.allSettled([get(child), get([child]), wait([child])]);
+      const isReason = waits.map((one) => one.status === "rejected" && one.reason === signal.reason);
+      notes.note.remote(`${isReason} ${signal.reason instanceof TaskCancelledError}`);
+    });
+    const ref = parent.remote();
+    await until(async () => (await get(notes.notes.remote())).includes("started"));
+    await cancel(ref);
+    await until(async () => (await get(notes.notes.remote())).includes("true,true,true true"));
   });
 
   test("keeps a queued task, and one that waits for its arguments, from ever starting", async () => {

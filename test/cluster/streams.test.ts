@@ -75,6 +75,7 @@ describe("a generator function", () => {
   test("takes options of tasks, but not numReturns", async () => {
     expect(() => remote(function* () {}, { numReturns: 2 })).toThrow(InvalidArgumentError);
     expect(() => count.options({ numReturns: 1 })).toThrow(/is a generator function/);
+    expect(() => FeedActor.remote().upTo.options({ numReturns: 2 }).remote(1)).toThrow(/is a generator: it has a stream/);
     expect(() => count.options({ streamBackpressure: 0 })).toThrow(/streamBackpressure must be a whole number of 1 or more/);
     expect(await all(count.options({ name: "numbers", streamBackpressure: 1 }).remote(5))).toEqual(numbers(5));
     await expect(get(count.remote(1) as never)).rejects.toThrow(/a stream \(read its refs with for await\)/);

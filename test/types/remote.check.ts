@@ -92,6 +92,12 @@ expectTypeOf(wait([ref])).resolves.toEqualTypeOf<{ ready: ObjectRef<{ a: number 
 expectTypeOf<Awaited<typeof ref>>().toEqualTypeOf<typeof ref>();
 // @ts-expect-error a value is no ref
 get(5);
+// @ts-expect-error no such option
+get(ref, { timeout: 5 });
+// What has no type stays so.
+const unknownRef = JSON.parse("0");
+expectTypeOf(get(unknownRef)).resolves.toBeAny();
+expectTypeOf(get([unknownRef, ref])).resolves.toEqualTypeOf<[typeof unknownRef, { a: number }]>();
 
 // -- actors ------------------------------------------------------------------------------------------------------------
 
