@@ -3,7 +3,8 @@
 //   dag/run/<run>              the record: what the run is, and how it stands
 //   dag/lease/<run>            who carries it out, and since which epoch; there is one while it is open
 //   dag/journal/<run>/<n>      what happened, in order, a piece a commit
-//   dag/program/<hash>/<n>     a graph with its code, as it was when the run was made
+//   dag/program/<hash>/<n>     a graph with its code, as it was when the run was made, in pieces
+//   dag/version/<hash>         that there is one, and when it was last wanted
 //   dag/cancel/<run>           somebody asks who carries it out to cancel it
 //   dag/holder/<holder>        processes that carry runs out, with their beats
 //   dag/tick/<dag>/<time>      which run a time has
@@ -98,7 +99,8 @@ export const journalKey = (runId: string, piece?: number): string => (
   `dag/journal/${runId}/${piece === undefined ? "" : String(piece).padStart(NUMBER_DIGITS, "0")}`
 );
 export const cancelKey = (runId: string): string => `dag/cancel/${runId}`;
-export const programKey = (hash: string, piece?: number): string => `dag/program/${hash}/${piece ?? ""}`;
+export const programKey = (hash: string, piece: number): string => `dag/program/${hash}/${piece}`;
+export const versionKey = (hash = ""): string => `dag/version/${hash}`;
 export const holderKey = (holder: string): string => `dag/holder/${holder}`;
 export const tickKey = (dagId: string, at?: Date): string => `dag/tick/${dagId}/${at?.toISOString() ?? ""}`;
 

@@ -2,6 +2,7 @@
 
 import { kv } from "../../sdk/index.ts";
 import { keepCode, loadCode } from "../journal/programs.ts";
+import { servedKey, type ServedProgram } from "../journal/served.ts";
 import type { Definition } from "./dag-server.ts";
 
 export interface Added {
@@ -9,21 +10,19 @@ export interface Added {
   readonly paused: boolean;
 }
 
-const keyOf = (service: string, dagId = ""): string => `dag/served/${service}/${dagId}`;
-
 /** `service`: of this service, and of none that comes after it under its name. */
 export async function keepAdded(service: string, definitions: readonly Definition[], paused: boolean): Promise<void> {
   for (const definition of definitions) {
     const { id } = definition;
     const { hash, reason } = await keepCode(definition, `dag ${id}`);
-    if (hash !== undefined) await kv.set(keyOf(service, id), { hash, paused });
+    if (hash !== undefined) await kv.set(servedKey(service, id), { hash, paused });
     else process.emitWarning(`dag ${id} is served until its service dies: its code can't be kept: ${reason}`);
   }
 }
 
 export async function addedTo(service: string): Promise<Added[]> {
   const added: Added[] = [];
-  for await (const [, { hash, paused }] of kv.scan<{ readonly hash: string; readonly paused: boolean }>(keyOf(service))) {
+  for await (const [, { hash, paused }] of kv.scan<ServedProgram>(servedKey(service))) {
     added.push({ definition: await loadCode<Definition>(hash), paused });
   }
   return added;

@@ -4,10 +4,12 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { get, init, kv, NotFoundError, remote, shutdown } from "troupe";
-import { ctx, dag, defineStore, diff, getRun, provenance, reproduce, task } from "troupe/dag";
+import { get, init, kv, list, NotFoundError, remote, shutdown } from "troupe";
+import { ctx, dag, defineStore, diff, getRun, provenance, reproduce, serveDags, task } from "troupe/dag";
+import { sweepOnce } from "../../dist/dag/run/retention.js";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
+const DAY_MS = 86_400_000;
 const folder = mkdtempSync(join(tmpdir(), "provenance-"));
 
 beforeAll(() => init({ numCpus: 2 }));
@@ -112,5 +114,40 @@ describe("results that are kept", () => {
     await expect.poll(freed).toBe(true);
     const found = () => getRun(run.id).then(() => "there", (error: Error) => error.name);
     await expect.poll(found).toBe("NotFoundError");
+  });
+
+  test("code goes with the last run or service that names it", async () => {
+    const programs = async (): Promise<Map<string, number>> => {
+      const pieces = new Map<string, number>();
+      for await (const [key] of kv.scan("dag/program/")) {
+        const [, , hash] = key.split("/");
+        pieces.set(hash, (pieces.get(hash) ?? 0) + 1);
+      }
+      return pieces;
+    };
+    const hashOf = async (run: { readonly id: string }): Promise<string> => (
+      (await kv.get<{ program: string }>(`dag/run/${run.id}`))!.program
+    );
+    const [old, kept] = [1, 2].map((n) => dag(`code-${n}`, { retention: n * 10 * DAY_MS }, () => load(n)));
+    const [first, second] = [await old.run(), await kept.run()];
+    await Promise.all([first.done(), second.done()]);
+    const service = await serveDags({ dags: [] }, { name: "keeps", paused: true });
+    await serveDags({ dags: [dag("code-served", () => load(3))] }, { name: "keeps", paused: true });
+    const served: string[] = [];
+    for await (const [, { hash }] of kv.scan<{ hash: string }>("dag/served/")) served.push(hash);
+    const [gone, stays] = [await hashOf(first), await hashOf(second)];
+    expect([...(await programs()).keys()]).toEqual(expect.arrayContaining([gone, stays, ...served]));
+    expect(served).toHaveLength(1);
+
+    await sweepOnce(Date.now() + 11 * DAY_MS);
+    expect([...(await programs()).keys()].sort()).toEqual([stays, ...served].sort());
+    await service.stop();
+    const actors = () => list.actors({ filters: { className: "DagHost", state: "ALIVE" } });
+    await expect.poll(actors).toEqual([]);
+    await sweepOnce(Date.now() + 30 * DAY_MS);
+    expect((await programs()).size).toBe(0);
+    for (const prefix of ["dag/version/", "dag/served/", "dag/run/"]) {
+      for await (const [key] of kv.scan(prefix)) expect(key).toBe("");
+    }
   });
 });
