@@ -1,7 +1,7 @@
 // The rows of `ray microbenchmark` that apply, with its names and sizes: python/ray/_private/ray_perf.py, Ray 2.58.
 
 import { availableParallelism } from "node:os";
-import { type ActorHandle, get, kill, type ObjectRef, placementGroup, put, wait } from "troupe";
+import { type ActorHandle, get, kill, type ObjectRef, placementGroup, put, type Scope, scope, wait } from "troupe";
 import type { Row } from "./rows.ts";
 import { rates } from "./timing.ts";
 import {
@@ -14,6 +14,7 @@ const CLIENTS = 4;
 const TASKS_OF_A_CLIENT = 10_000;
 const CALLS_OF_A_CLIENT = 5000;
 const GROUPS = 100;
+const SCOPED = 5000;
 const PUT_LENGTH = 100 * 1024 * 1024;
 /** Ray's actors for the n rows: half the cores. */
 const N = Math.max(1, Math.floor(availableParallelism() / 2));
@@ -127,4 +128,23 @@ const groupRows: readonly Row[] = [
   })),
 ];
 
-export const rateRows: readonly Row[] = [...objectRows, ...taskRows, ...actorRows, ...groupRows];
+/** A scope is opened, filled, and freed with all that it keeps. */
+async function inScope(fill: (kept: Scope) => Promise<unknown>): Promise<void> {
+  const kept = await scope("bench");
+  await fill(kept);
+  await kept.free();
+}
+
+const scopeRows: readonly Row[] = [
+  row("scoped_puts", SCOPED, () => ({
+    call: () => inScope((kept) => Promise.all(times(SCOPED, (i) => put(i, { scope: kept })))),
+  })),
+  row("scoped_tasks_async", SCOPED, () => ({
+    call: () => inScope((kept) => {
+      const task = smallValue.options({ scope: kept });
+      return get(times(SCOPED, () => task.remote()));
+    }),
+  })),
+];
+
+export const rateRows: readonly Row[] = [...objectRows, ...taskRows, ...actorRows, ...groupRows, ...scopeRows];

@@ -187,10 +187,36 @@ export class KeptObjects {
     return true;
   }
 
+  /** Those that can be kept are, also when others can't. */
   async #keepAllHere(objects: readonly KeptObject[]): Promise<KeptObject[]> {
-    const kept = await Promise.all(objects.map((one) => this.#keepHere(one)));
+    await this.#prepare(objects);
+    const kept: Kept[] = [];
+    const failures: unknown[] = [];
+    // One after the other: most have nothing to wait for, and those that wait for room have to wait their turn.
+    for (const one of objects) {
+      try {
+        kept.push(await this.#keepHere(one));
+      } catch (error) {
+        failures.push(error);
+      }
+    }
     await this.#replicate();
+    if (failures.length > 0) throw failures[0];
     return kept.map((one) => this.#told(one));
+  }
+
+  /** Asks about all scopes, and for all code, at once. What comes of it each object is told. */
+  async #prepare(objects: readonly KeptObject[]): Promise<void> {
+    const scopes = new Map<string, string>();
+    const codes = new Map<string, { readonly id: string; readonly name: string }>();
+    for (const { lifetimes, value } of objects) {
+      for (const { id, isScope, name } of lifetimes) if (isScope) scopes.set(id, name);
+      for (const code of value?.codes ?? []) codes.set(code.id, code);
+    }
+    await Promise.allSettled([
+      ...[...scopes].map(([scope, name]) => this.#mustLive(scope, name)),
+      ...[...codes.values()].map((code) => this.#parts.hold(code)),
+    ]);
   }
 
   async #keepHere({ object, value, lifetimes, replicas, homes, name: given }: KeptObject): Promise<Kept> {

@@ -4,8 +4,9 @@
 // whoever finds that an owner is gone, or knows an object no more, asks the agents, so a ref need not tell that it is kept.
 
 import { failureOf, InvalidArgumentError, NotFoundError, ObjectFreedError, ObjectLostError } from "../errors.ts";
-import type { Draft, Failure, HeldRef, KeptObject, Lifetime, ObjectsEnded } from "../transport/index.ts";
+import type { Draft, Failure, HeldRef, KeepObjects, KeptObject, Lifetime, ObjectsEnded } from "../transport/index.ts";
 import { heldRef } from "./borrowing.ts";
+import { KeepQuestions } from "./keep-questions.ts";
 import { Lifetimes } from "./lifetimes.ts";
 import { type DetachOptions, type ObjectEntry, ObjectRef, objectIdOf } from "./object-ref.ts";
 import type { Session } from "./session.ts";
@@ -29,9 +30,11 @@ interface Keep {
 export class Keeping {
   readonly #session: Session;
   readonly #lifetimes = new Lifetimes();
+  readonly #questions: KeepQuestions;
 
   constructor(session: Session) {
     this.#session = session;
+    this.#questions = new KeepQuestions((objects) => this.#ask({ objects }));
   }
 
   // -- keeping -----------------------------------------------------------------------------------------------------
@@ -73,7 +76,7 @@ export class Keeping {
     const keep = { lifetime: scope };
     const objects = [keptOf(object, value, keep), ...inside.filter(isThere).map((entry) => ofEntry(entry, keep))];
     try {
-      const { objects: [kept] } = await this.#session.ask("keepObjects", { objects }, "kept", KEEP_TIMEOUT_MS);
+      const [kept] = await this.#questions.keep(scope.id as string, objects);
       // One that a former attempt made is the one that is kept.
       const moved = value.stored ? { stored: kept.value?.stored } : {};
       return { ...value, ...moved, lifetime: scope.id };
@@ -89,7 +92,9 @@ export class Keeping {
     borrowing.addLocal(entry);
     const kept = async () => {
       if (isError(await this.#valueOf(entry))) return;
-      await this.#keepAll([entry, ...await this.#inside(entry)], { lifetime: scope });
+      const entries = [entry, ...await this.#inside(entry)];
+      await this.#questions.keep(scope.id as string, entries.map((one) => ofEntry(one, { lifetime: scope })));
+      for (const one of entries) this.kept(one, scope.id as string);
     };
     kept().catch(() => {
       // It goes with its owner then, and who reads it is told.
@@ -106,13 +111,10 @@ export class Keeping {
       if (isError(await this.#valueOf(entry))) continue;
       for (const one of [entry, ...await this.#inside(entry)]) all.add(one);
     }
-    const list = [...all];
-    for (let from = 0; from < list.length; from += ASKED_MAX) {
-      const some = list.slice(from, from + ASKED_MAX);
-      const objects = some.map((entry) => ofEntry(entry, { lifetime: scope }));
-      await this.#session.ask("keepObjects", { objects }, "kept", KEEP_TIMEOUT_MS);
-      for (const entry of some) if (entry.owner !== this.#session.parts.identity.processId) this.kept(entry, scope.id as string);
-    }
+    await Promise.all([...all].map(async (entry) => {
+      await this.#questions.keep(scope.id as string, [ofEntry(entry, { lifetime: scope })]);
+      if (entry.owner !== this.#session.parts.identity.processId) this.kept(entry, scope.id as string);
+    }));
   }
 
   // -- finding and freeing -----------------------------------------------------------------------------------------
@@ -179,6 +181,10 @@ export class Keeping {
 
   // -- inside ------------------------------------------------------------------------------------------------------
 
+  async #ask(keep: Draft<KeepObjects>): Promise<readonly KeptObject[]> {
+    return (await this.#session.ask("keepObjects", keep, "kept", KEEP_TIMEOUT_MS)).objects;
+  }
+
   async #valueOf(entry: ObjectEntry): Promise<WireValue> {
     const { waiting, borrowing } = this.#session;
     await waiting.settled(entry, (one) => borrowing.want(one));
@@ -200,7 +206,7 @@ export class Keeping {
   async #keepAll(entries: readonly ObjectEntry[], keep: Keep): Promise<void> {
     const { name, namespace, lifetime } = keep;
     const objects = entries.map((entry) => ofEntry(entry, keep));
-    await this.#session.ask("keepObjects", { objects, name, namespace }, "kept", KEEP_TIMEOUT_MS);
+    await this.#ask({ objects, name, namespace });
     for (const entry of entries) this.kept(entry, lifetime.id as string);
   }
 }

@@ -41,6 +41,13 @@ export interface Streaming {
   readonly send: (item: SendOf<"streamItem">) => void;
 }
 
+/** What becomes of a call whose code has returned. */
+interface Outcome {
+  readonly finish: (reply: FreshReply) => void;
+  readonly failed: (error: unknown) => void;
+  readonly keeping: () => void;
+}
+
 type EncodedValue = ReturnType<Session["values"]["encode"]>;
 export type Reply = SendOf<"taskDone">;
 /** One that nobody else has yet: its last fields are filled in when the code has ended. */
@@ -128,28 +135,44 @@ export class Execution {
     return this.#decode({ ...call, bound: brought.map(({ bound }) => bound) }, brought.map(({ object }) => object));
   }
 
-  /** Calls `code` as `attempt` and gives the reply to `done`, in the same turn when the code is synchronous. */
+  /**
+   * Calls `code` as `attempt` and gives the reply to `done`, in the same turn when the code is synchronous. Where results are
+   * kept before they are told, `keeping` is called once the code has ended and only that is left.
+   */
   run(
     call: Invocation,
     attempt: Attempt,
     args: Arguments,
     code: (...args: unknown[]) => unknown,
     done: (reply: Reply) => void,
+    keeping: () => void = () => {},
   ): void {
     const { attempts, parts } = this.#session;
     const { clock } = parts.seams;
     const started = clock.now();
-    const finish = (reply: FreshReply) => {
+    let ended: number | undefined;
+    const end = () => {
       attempts.ended(attempt);
+      ended = clock.now();
+    };
+    const finish = (reply: FreshReply) => {
+      if (ended === undefined) end();
       reply.started = Math.round((this.#epoch + started) * 1000);
-      reply.micros = Math.round((clock.now() - started) * 1000);
+      reply.micros = Math.round(((ended as number) - started) * 1000);
       reply.held = held(args.entries);
       done(reply);
     };
     const failed = (error: unknown) => this.fail(call, error, finish);
+    const outcome: Outcome = {
+      finish, failed,
+      keeping: () => {
+        end();
+        keeping();
+      },
+    };
     if (call.stream !== undefined) {
       const driven = this.#production(call, call.stream, attempt).drive(() => code(...args.values));
-      return void driven.then(() => this.#returned(call, undefined, finish, failed), failed);
+      return void driven.then(() => this.#returned(call, undefined, outcome), failed);
     }
     let result: unknown;
     try {
@@ -157,8 +180,8 @@ export class Execution {
     } catch (error) {
       return failed(error);
     }
-    if (!isPromise(result)) return this.#returned(call, result, finish, failed);
-    result.then((value) => this.#returned(call, value, finish, failed), failed);
+    if (!isPromise(result)) return this.#returned(call, result, outcome);
+    result.then((value) => this.#returned(call, value, outcome), failed);
   }
 
   /** Replies for a call whose code threw, or that failed before its code, once readers can fetch the class of the error. */
@@ -181,7 +204,7 @@ export class Execution {
     return new Production({
       clock: parts.seams.clock, attempt, limit, position,
       run: (code) => attempts.run(attempt, code),
-      encode: (item) => this.#result(call, item),
+      encode: (item) => this.#result(call, this.#encoded(call, item)),
       send: (index, value) => send({ task, attempt: number, index, value }),
     });
   }
@@ -223,38 +246,47 @@ export class Execution {
     }
   }
 
-  #returned(call: Invocation, result: unknown, finish: (reply: FreshReply) => void, failed: (error: unknown) => void): void {
-    let encoded: (WireValue | Promise<WireValue>)[];
+  #returned(call: Invocation, result: unknown, { finish, failed, keeping }: Outcome): void {
+    let encoded: EncodedValue[];
+    let results: (WireValue | Promise<WireValue>)[];
     try {
-      encoded = this.#results(call, result);
+      encoded = this.#returns(call, result).map((value) => this.#encoded(call, value));
+      results = this.#results(call, encoded);
     } catch (error) {
       return failed(error);
     }
-    if (!encoded.some(isPromise)) return finish(this.#replyOf(call, encoded as WireValue[]));
-    Promise.all(encoded).then((results) => finish(this.#replyOf(call, results)), failed);
+    const replied = (values: WireValue[]) => {
+      if (call.scope === undefined || call.stream !== undefined) return finish(this.#replyOf(call, values));
+      keeping();
+      this.#kept(call, values, encoded, call.scope).then((kept) => finish(this.#replyOf(call, kept)), failed);
+    };
+    if (!results.some(isPromise)) return replied(results as WireValue[]);
+    Promise.all(results).then(replied, failed);
   }
 
   #replyOf({ task, attempt }: Invocation, results: WireValue[]): FreshReply {
     return { task, attempt, pid: this.#pid, results, started: 0, micros: 0, held: NO_HELD };
   }
 
-  #results(call: Invocation, result: unknown): (WireValue | Promise<WireValue>)[] {
-    if (call.stream !== undefined) return [this.#result(call, undefined)];
-    if (call.numReturns === 1) return [this.#result(call, result, 0)];
-    if (call.numReturns === 0) return [this.#result(call, undefined, 0)];
+  #returns(call: Invocation, result: unknown): unknown[] {
+    if (call.stream !== undefined || call.numReturns === 0) return [undefined];
+    if (call.numReturns === 1) return [result];
     if (!Array.isArray(result) || result.length < call.numReturns) {
       const found = Array.isArray(result) ? `an array of ${result.length}` : typeof result;
       throw new InvalidArgumentError(`task "${call.name}" has numReturns ${call.numReturns} but returned ${found}`);
     }
+    return result.slice(0, call.numReturns);
+  }
+
+  #results(call: Invocation, values: readonly EncodedValue[]): (WireValue | Promise<WireValue>)[] {
     let inline = 0;
-    return result.slice(0, call.numReturns).map((value, index) => {
-      const encoded = this.#result(call, value, index);
-      const size = encoded instanceof Promise ? 0 : (encoded.value?.length ?? 0);
-      if (size === 0 || inline + size <= INLINE_TOTAL_BYTES) {
-        inline += size;
-        return encoded;
-      }
-      return this.#inStore(call, encoded as WireValue);
+    return values.map((value) => {
+      const result = this.#result(call, value);
+      const size = result instanceof Promise ? 0 : (result.value?.length ?? 0);
+      inline += size;
+      if (size === 0 || inline <= INLINE_TOTAL_BYTES) return result;
+      inline -= size;
+      return this.#inStore(call, result as WireValue);
     });
   }
 
@@ -265,20 +297,20 @@ export class Execution {
     return stored instanceof Promise ? stored.then((one) => ({ ...one, contained })) : { ...stored, contained };
   }
 
-  /** `index` among the results of the call; items of a stream are numbered, and kept, by its owner. */
-  #result(call: Invocation, value: unknown, index?: number): WireValue | Promise<WireValue> {
-    const encoded = this.#encoded(call, value);
-    const placed = call.scope === undefined || index === undefined
-      ? encoded.value
-      : this.#kept(call, index, encoded, call.scope);
-    if (encoded.contained.length === 0) return placed;
-    const contained = this.#handOver(call, encoded.contained);
-    return placed instanceof Promise ? placed.then((one) => ({ ...one, contained })) : { ...placed, contained };
+  #result(call: Invocation, { value, contained }: EncodedValue): WireValue | Promise<WireValue> {
+    if (contained.length === 0) return value;
+    const held = this.#handOver(call, contained);
+    return value instanceof Promise ? value.then((one) => ({ ...one, contained: held })) : { ...value, contained: held };
   }
 
-  async #kept(call: Invocation, index: number, { value, contained }: EncodedValue, scope: Lifetime): Promise<WireValue> {
-    const { process: owner, node: ownerNode } = call.caller;
-    return this.#session.keeping.keep({ owner, ownerNode, object: call.task + index }, await value, contained, scope);
+  /** Items of a stream are kept by its owner. */
+  #kept(
+    { caller, task }: Invocation, values: WireValue[], encoded: readonly EncodedValue[], scope: Lifetime,
+  ): Promise<WireValue[]> {
+    return Promise.all(values.map((value, index) => {
+      const object = { owner: caller.process, ownerNode: caller.node, object: task + index };
+      return this.#session.keeping.keep(object, value, encoded[index].contained, scope);
+    }));
   }
 
   #encoded(call: Invocation, value: unknown): EncodedValue {

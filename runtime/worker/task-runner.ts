@@ -62,6 +62,8 @@ export class TaskRunner {
   #active = 0;
   /** Pushed tasks that have started and not ended, waiting or not. Children that outlive the task they helped are none. */
   #mains = 0;
+  /** Those that have ended, and whose results are being kept. */
+  #keeping = 0;
   /** The lease whose CPU was given back. */
   #suspendedLease: string | undefined;
   #currentLease = "";
@@ -88,7 +90,7 @@ export class TaskRunner {
 
   /** The agent wants the lease back, and its owner does not answer. */
   letGo(lease: string): void {
-    const isIdle = this.#mains === 0 && this.#queue.size === 0;
+    const isIdle = this.#mains === 0 && this.#keeping === 0 && this.#queue.size === 0;
     if (this.#lease?.id !== lease || !isIdle || this.#now() - this.#movedAt < IDLE_MS) return;
     this.#lease = undefined;
     this.#parts.agent.send("leaseIdle", { lease });
@@ -191,10 +193,20 @@ export class TaskRunner {
     this.#currentResources = task.resources;
     this.#currentGroup = task.strategy?.group ?? "";
     const attempt = this.#attempt(task, push.chain ?? NO_CHAIN, this.#deadlineOf(push.chain?.remainingMs ?? 0));
-    this.#execution.run(task, attempt, args, fn as (...args: unknown[]) => unknown, (reply) => {
+    const ended = () => {
       this.#end();
       this.#limits.ended(task.functionId, task.maxCalls);
+    };
+    let isKept = false;
+    this.#execution.run(task, attempt, args, fn as (...args: unknown[]) => unknown, (reply) => {
+      if (isKept) this.#keeping -= 1;
+      else ended();
       this.#reply(task, reply);
+      this.#next();
+    }, () => {
+      isKept = true;
+      this.#keeping += 1;
+      ended();
       this.#next();
     });
   }
@@ -202,7 +214,7 @@ export class TaskRunner {
   /** After the last task that it may run: what is queued goes elsewhere, and so does what comes later. */
   #leave(): void {
     this.#handBack();
-    if (this.#mains > 0 || this.#lease === undefined) return;
+    if (this.#mains > 0 || this.#keeping > 0 || this.#lease === undefined) return;
     this.#parts.agent.send("leaseIdle", { lease: this.#lease.id, leaves: true });
     this.#lease = undefined;
     this.#parts.leave();

@@ -2,7 +2,7 @@
 
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import {
-  findObjects, get, InvalidArgumentError, list, ObjectFreedError, placeOfRef, put, remote, run, scope, type Scope, wait,
+  findObjects, free, get, InvalidArgumentError, list, ObjectFreedError, placeOfRef, put, remote, run, scope, type Scope, wait,
 } from "troupe";
 import { testCluster, type TestCluster } from "troupe/testing";
 
@@ -142,6 +142,25 @@ describe("a scope", () => {
     await run42.free();
     await expect(get(refs[0])).rejects.toThrow(ObjectFreedError);
     expect(await list.objects()).toEqual([]);
+    await nothingLeft();
+  });
+
+  test("keeps thousands of things made at once, also by workers that end after a few tasks", async () => {
+    const run42 = await scope("run-42");
+    const few = remote((value: number) => ({ value }), { scope: run42, maxCalls: 5 });
+    const tasks = Array.from({ length: 30 }, (_, value) => few.remote(value));
+    const gone = Array.from({ length: 3 }, (_, value) => few.remote(value));
+    const puts = await Promise.all(Array.from({ length: 3000 }, (_, value) => put(value, { scope: run42 })));
+    expect(await get(puts)).toEqual(puts.map((_ref, value) => value));
+    expect(await get([...tasks, ...gone])).toHaveLength(33);
+    expect(await objectsLeft()).toBe(3033);
+    // That some are freed is no reason to let go of the others.
+    await free(gone);
+    const [left] = await Promise.allSettled([put(1, { scope: run42 })]);
+    expect(left.status).toBe("fulfilled");
+    expect(await get(tasks)).toEqual(tasks.map((_ref, value) => ({ value })));
+    await run42.free();
+    await expect(put(1, { scope: run42 })).rejects.toThrow(ObjectFreedError);
     await nothingLeft();
   });
 
