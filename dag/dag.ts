@@ -18,6 +18,7 @@ import { systemClock, VirtualClock } from "./run/clock.ts";
 import { atOnce, type Occasion, type RunSummary } from "./run/context.ts";
 import { DagRun } from "./run/dag-run.ts";
 import { clusterEngine, Engine, type Journals, knowProgram } from "./run/engine.ts";
+import { dependOnPast } from "./run/past.ts";
 import { LocalRunner } from "./run/local-runner.ts";
 import { getRun, openHere, runs } from "./run/run-registry.ts";
 import { type Launched, onLaunches, type Triggered } from "./run/triggered.ts";
@@ -179,10 +180,12 @@ async function runOf(
   const params = await paramsOf(id, options.params, given);
   const runId = named ?? `${when.type}__${when.logicalDate.toISOString()}__${randomBytes(3).toString("hex")}`;
   const { maxActiveTasks, timeoutMs, deadline, onSuccess, onFailure } = options;
-  return new DagRun(
+  const run = new DagRun(
     engine,
     graph,
     { id: runId, dagId: id, ...when, params },
     { maxActiveTasks, timeoutMs, deadline, onSuccess, onFailure },
   );
+  await dependOnPast(run);
+  return run;
 }

@@ -40,9 +40,42 @@ export class DagRun<R = unknown> extends RunShell {
     return isOver(this.state) ? this.endedTime : undefined;
   }
 
+  /** @internal What waits for the run before. */
+  past: { readonly tasks: readonly number[]; readonly wait: () => void } | undefined;
+
+  override begin(): void {
+    super.begin(this.past?.tasks);
+    this.past?.wait();
+  }
+
+  /** @internal */
+  pastIsOver(tasks: readonly number[]): void {
+    this.step({ type: "past", tasks, at: this.engine.clock.now() });
+  }
+
+  /** @internal */
+  isBlocked(task: number): boolean {
+    return this.machine.isBlocked(task);
+  }
+
+  /** @internal Nobody but this process knows of it. */
+  get isLocal(): boolean {
+    return this.engine.runner.isLocal;
+  }
+
+  /** @internal */
+  isBeside(other: DagRun): boolean {
+    return this.engine === other.engine || (!this.isLocal && !other.isLocal);
+  }
+
+  /** @internal */
+  rows(): TaskInstanceRow[] {
+    return rowsOf(this.machine, this.graph);
+  }
+
   /** A row an instance; tasks that were expanded over nothing, or not yet, have one of their own. */
   async tasks(): Promise<TaskInstanceRow[]> {
-    return rowsOf(this.machine, this.graph);
+    return this.rows();
   }
 
   /** The value that the body of the graph gave. @throws DagRunFailedError. */

@@ -67,7 +67,8 @@ export class EventLog {
         this.#waiting.delete(woken);
         resolve();
       };
-      const timer = waitMs === undefined ? undefined : setTimeout(woken, waitMs);
+      // Who waits for something has more than this that keeps the process.
+      const timer = waitMs === undefined ? undefined : setTimeout(woken, waitMs).unref();
       this.#waiting.add(woken);
     });
   }

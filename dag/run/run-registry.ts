@@ -8,6 +8,7 @@ import { type Lease, leaseKey, type RunRecord } from "../journal/records.ts";
 import { RunJournal } from "../journal/run-journal.ts";
 import { entriesOf, recordOf, takeOver } from "../journal/run-library.ts";
 import { DagRun } from "./dag-run.ts";
+import { dependOnPastAgain } from "./past.ts";
 import { clusterEngine, type Engine } from "./engine.ts";
 import { Follower } from "./follower.ts";
 import { RunMovedError } from "./run-failure.ts";
@@ -154,6 +155,7 @@ export async function openHere(runId: string, options: ResumeOptions = {}): Prom
 export async function goOn(engine: Engine, record: RunRecord, options: ResumeOptions = {}): Promise<DagRun> {
   const run = await adopt(engine, record, true, options);
   await run.goOn();
+  await dependOnPastAgain(run);
   return run;
 }
 

@@ -153,6 +153,22 @@ describe("a run on the cluster", () => {
     await expect(resume("nowhere")).rejects.toThrow(/run nowhere is not known/);
   });
 
+  test("a task that depends on its past goes on when the run before has it done, also by hand", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "past-"));
+    const path = join(folder, "bad");
+    writeFileSync(path, "");
+    const once = task("once", (bad: string) => { if (existsSync(bad)) throw new Error("bad"); }, { dependsOnPast: true });
+    const graph = dag("past", { params: { bad: "" } }, ({ bad }) => chain(once(bad), noop("after")));
+    const first = await graph.run({ bad: path });
+    await expect(first.result()).rejects.toThrow(/once failed: bad/);
+    const second = await graph.run();
+    expect(second.why("once").reasons).toMatchObject([{ kind: "past" }]);
+    rmSync(folder, { recursive: true });
+    await resume(first.id);
+    await second.result();
+    expect([second.state, first.state]).toEqual(["success", "success"]);
+  });
+
   test("backfill makes a run a time, oldest first, and none twice", async () => {
     const date = task("date", () => ctx().run.logicalDate.toISOString());
     const graph = dag("daily", { schedule: "@daily", startDate: "2026-01-01" }, () => date());

@@ -58,6 +58,27 @@ describe("times", () => {
     expect([await dates("newest"), done]).toEqual([expect.objectContaining({ length: 4 }), ["2026-01-03", "2026-01-04"]]);
   });
 
+  test("what depends on its past waits for the run before, however many are made meanwhile", async () => {
+    const clock = new VirtualClock(Date.parse("2026-01-04T12:00:00Z"));
+    const [waits, free]: [string[], string[]] = [[], []];
+    const day = (): string => ctx().run.logicalDate.toISOString().slice(0, 10);
+    const past = task("past", () => {
+      waits.push(day());
+      if (day() === "2026-01-02") ctx().fail("a bad day");
+    }, { dependsOnPast: true });
+    const beside = task("beside", () => { free.push(day()); });
+    service = await serveDags(
+      { dags: [dag("past", { schedule: "@daily", startDate: START, catchup: true }, () => [past(), beside()])] }, { clock },
+    );
+    await clock.advanceTo("2026-01-04T12:00:01Z");
+    expect([waits, free.length]).toEqual([["2026-01-01", "2026-01-02"], 4]);
+    const [, failed, held] = (await service.dags())[0].runs;
+    expect([failed.state, held.state]).toEqual(["failed", "running"]);
+    expect((await service.why(held.id, "past")).reasons).toMatchObject([{ kind: "past" }]);
+    await service.mark(failed.id, "past", "success");
+    await expect.poll(() => waits.slice(2)).toEqual(["2026-01-03", "2026-01-04"]);
+  });
+
   test("a newer version of a graph takes over its schedule", async () => {
     const clock = new VirtualClock(Date.parse(START));
     const seen: string[] = [];
