@@ -92,9 +92,15 @@ function packageRoot(): string {
     if (existsSync(manifest) && (JSON.parse(readFileSync(manifest, "utf8")) as { name?: string }).name === "troupe")
       return folder;
     const parent = dirname(folder);
-    if (parent === folder) throw new Error("the package of this file was not found");
+    if (parent === folder) throw new Error(bundledText());
     folder = parent;
   }
+}
+
+/** Its programs and its addon are files of their own. */
+function bundledText(): string {
+  return `${fileURLToPath(import.meta.url)} has troupe bundled into it, whose programs and addon are not there: keep it a ` +
+    "package of its own, as for esbuild with --external:troupe";
 }
 
 function load(): Native | undefined {

@@ -7,7 +7,7 @@ import { bool, type Checks, checkOptions, object, oneOf, strings, text, whole } 
 import type { Seams } from "../runtime/seams.ts";
 import { startDriver, startPrivateCluster, type PrivateCluster } from "../runtime/driver/index.ts";
 import type { InlineCluster, startInlineCluster } from "../runtime/inprocess/index.ts";
-import { findSession, isInPlace, setAutoStart, setSession } from "../runtime/owner/index.ts";
+import { type EnvironmentRequest, findSession, isInPlace, setAutoStart, setSession } from "../runtime/owner/index.ts";
 import { mainOf } from "../runtime/programs.ts";
 import { preloadArrow } from "../runtime/serialize/index.ts";
 import { systemSpawner } from "../runtime/spawner.ts";
@@ -21,6 +21,7 @@ import { bytes, checkCustom, fraction } from "./options.ts";
 import { type Quota, quotaOf } from "./quota.ts";
 import { checkRuntimeEnv, type RuntimeEnv } from "./runtime-env.ts";
 import { findTarget, type Target } from "./target.ts";
+import { entryUrl, isEntry } from "./worker-entry.ts";
 
 export interface InitOptions {
   /**
@@ -63,6 +64,11 @@ export interface InitOptions {
   logToDriver?: boolean | "folded" | undefined;
   /** What the job's tasks and actors run in, unless they say otherwise: see RuntimeEnv. */
   runtimeEnv?: RuntimeEnv | undefined;
+  /**
+   * Path or file: URL of a module that each worker of the job runs before anything else: what sets up tracing, loaders,
+   * polyfills. It is `--import` of Node's, also for work with a runtimeEnv; of one in its workingDir, the copy's is run.
+   */
+  workerEntry?: string | URL | undefined;
   /** A second init() gives the cluster there is instead of AlreadyInitializedError. */
   ignoreReinit?: boolean | undefined;
 }
@@ -71,7 +77,7 @@ const CHECKS: Checks = {
   mode: oneOf("cluster", "inline"),
   address: text, token: text, tokenFile: text, trustedNetwork: bool, namespace: text, jobName: text, numCpus: fraction,
   numGpus: whole(0), resources: object, labels: strings, memory: bytes, objectStoreMemory: bytes, runtimeEnv: object,
-  ignoreReinit: bool,
+  workerEntry: isEntry, ignoreReinit: bool,
   // Its own error says more (quota.ts).
   quota: () => undefined,
   spillFolder: (value) => (value === false || text(value) === undefined ? undefined : "a folder, or false"),
@@ -159,8 +165,9 @@ function begin(options: InitOptions): Cluster {
   const address = options.address ?? process.env.TROUPE_ADDRESS;
   const seams = systemSeams(options);
   if (address !== undefined) return joinRunning(seams, address, options);
+  if (options.workerEntry !== undefined) entryUrl(options.workerEntry, true);
   // The first statement that matters: the host boots while this process loads what its first call needs.
-  const host = startPrivateCluster(seams, nodeOf(options, 1));
+  const host = startPrivateCluster(seams, nodeOf(options, options.workerEntry === undefined ? 1 : 0));
   const cluster = connect(seams, host, options, { host, after: host.ready });
   cluster.session.code.shipper.warmUp();
   return cluster;
@@ -210,10 +217,16 @@ function connect(seams: Seams, target: Omit<Target, "record">, options: InitOpti
     onLog: options.logToDriver === false ? () => {} : (lines) => log.printed(lines),
   });
   setSession(session);
-  const { runtimeEnv } = options;
-  const environment = runtimeEnv && session.environments.adopt(checkRuntimeEnv("init option runtimeEnv", runtimeEnv));
+  const request = environmentOf(options);
+  const environment = request && session.environments.adopt(request);
   current = new Cluster(session, host, agentAddress, Promise.all([environment, preloadArrow()]), () => log.close());
   return current;
+}
+
+/** What the job's work runs in. */
+function environmentOf({ runtimeEnv, workerEntry }: InitOptions): EnvironmentRequest | undefined {
+  const request = runtimeEnv && checkRuntimeEnv("init option runtimeEnv", runtimeEnv);
+  return workerEntry === undefined ? request : { ...request, entry: entryUrl(workerEntry, false) };
 }
 
 function writeLine(line: string, stderr: boolean): void {
@@ -241,7 +254,7 @@ const MEMORY_SHARE = 0.7;
 const STORE_SHARE = 0.3;
 
 /** What an inline cluster has no process, file or way for. */
-const NOT_INLINE = ["address", "token", "tokenFile", "trustedNetwork", "spillFolder", "runtimeEnv"] as const;
+const NOT_INLINE = ["address", "token", "tokenFile", "trustedNetwork", "spillFolder", "runtimeEnv", "workerEntry"] as const;
 
 function check(given: InitOptions): InitOptions {
   const options = checkOptions("init", given, CHECKS);

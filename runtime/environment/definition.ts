@@ -14,6 +14,8 @@ export interface EnvironmentDefinition {
   readonly workingDir?: WorkingDirBlob;
   readonly packages?: PackageSet;
   readonly setupHook?: HookCode;
+  /** URL of a module that each worker runs before anything else; named as its maker has it. */
+  readonly entry?: string;
 }
 
 /** A packed folder. */
@@ -57,7 +59,7 @@ export function mergeDefinitions(base: EnvironmentDefinition, over: EnvironmentD
 
 /** The same bytes for equal definitions, whatever the order of their fields; undefined for one that says nothing. */
 export function encodeDefinition(definition: EnvironmentDefinition): Uint8Array | undefined {
-  const { envVars = {}, nodeArgs = [], origin, workingDir, packages, setupHook } = definition;
+  const { envVars = {}, nodeArgs = [], origin, workingDir, packages, setupHook, entry } = definition;
   const isAboutFiles = workingDir !== undefined || packages !== undefined;
   const fields = {
     envVars: Object.keys(envVars).length === 0 ? undefined : sorted(envVars),
@@ -66,6 +68,7 @@ export function encodeDefinition(definition: EnvironmentDefinition): Uint8Array 
     workingDir: workingDir && { blob: workingDir.blob, bytes: workingDir.bytes },
     packages: packages && { manifest: packages.manifest, lock: packages.lock },
     setupHook: setupHook && { id: setupHook.id, name: setupHook.name, code: setupHook.code },
+    entry,
   };
   const text = JSON.stringify(fields);
   return text === "{}" ? undefined : Buffer.from(text);
@@ -89,10 +92,10 @@ function sorted(record: Readonly<Record<string, string>>): Record<string, string
 
 function isDefinition(found: unknown): found is EnvironmentDefinition {
   if (!isRecord(found)) return false;
-  const { envVars, nodeArgs, origin, workingDir, packages, setupHook } = found;
+  const { envVars, nodeArgs, origin, workingDir, packages, setupHook, entry } = found;
   return (envVars === undefined || (isRecord(envVars) && Object.values(envVars).every(isText)))
     && (nodeArgs === undefined || (Array.isArray(nodeArgs) && nodeArgs.every(isText)))
-    && (origin === undefined || isText(origin))
+    && (origin === undefined || isText(origin)) && (entry === undefined || isText(entry))
     && (workingDir === undefined || (isRecord(workingDir) && isBlobId(workingDir.blob) && Number.isSafeInteger(workingDir.bytes)))
     && (packages === undefined || (isRecord(packages) && isText(packages.manifest) && isOptionalText(packages.lock)))
     && (setupHook === undefined || (isRecord(setupHook) && [setupHook.id, setupHook.name, setupHook.code].every(isText)));

@@ -4,7 +4,7 @@ import { lstat, mkdir, readdir, readFile, rename, rm, symlink } from "node:fs/pr
 import { join } from "node:path";
 import { BlobStore } from "./blob-store.ts";
 import { decodeDefinition, type BlobId, type EnvironmentDefinition, type PackageSet, type WorkingDirBlob } from "./definition.ts";
-import type { EnvironmentFiles } from "./file-places.ts";
+import { fileNames, type EnvironmentFiles } from "./file-places.ts";
 import { HeldFiles } from "./held-files.ts";
 import { type Installer, packageKey } from "./packages.ts";
 import { unpackFolder } from "./unpacking.ts";
@@ -77,13 +77,13 @@ export class EnvironmentSite {
   /** Makes what is missing of an environment and holds all of it. `fetch` brings a blob here. */
   async make(id: BlobId, holder: string, fetch: (id: BlobId) => Promise<void>): Promise<Launch> {
     await this.#blob(id, holder, fetch);
-    const { envVars = {}, nodeArgs = [], origin, workingDir, packages, setupHook } = await this.#definition(id);
+    const { envVars = {}, nodeArgs = [], origin, workingDir, packages, setupHook, entry } = await this.#definition(id);
     const installed = packages === undefined ? PLAIN : await this.#packages(packages, holder);
     const folder = workingDir && (await this.#copy(installed, workingDir, holder, fetch));
     const packageFolder = packages && join(this.#folder, installed);
     const files = origin === undefined ? undefined : { origin, folder, packages: packageFolder };
     const worker = { id, definition: this.blobs.pathOf(id), files, hasHook: setupHook !== undefined };
-    const launch = { worker, folder, envVars, nodeArgs };
+    const launch = { worker, folder, envVars, nodeArgs: [...nodeArgs, ...entryArgs(entry, files)] };
     const keys = [blobKey(id), installed, ...(workingDir ? [join(installed, workingDir.blob)] : [])];
     this.#made.set(id, { launch, keys, archive: blobKey(workingDir?.blob ?? id) });
     this.#removeSurplus();
@@ -212,6 +212,12 @@ export class EnvironmentSite {
 const BLOB = "blob:";
 /** Folder of the copies that have no packages. */
 const PLAIN = "plain";
+
+/** After the other options: what they load is there for it. */
+function entryArgs(entry: string | undefined, files: EnvironmentFiles | undefined): string[] {
+  if (entry === undefined) return [];
+  return [`--import=${files === undefined ? entry : fileNames(files).here(entry)}`];
+}
 
 /** What the files of a folder take, links not followed. */
 async function bytesIn(folder: string): Promise<number> {

@@ -24,6 +24,8 @@ export interface EnvironmentRequest {
   /** "name@range" each, or the absolute path of a package-lock.json. */
   readonly packages?: readonly string[] | string | undefined;
   readonly setupHook?: (() => unknown) | undefined;
+  /** URL of a module that each worker runs before anything else. */
+  readonly entry?: string | undefined;
 }
 
 /** What the work of one scheduling class runs in. */
@@ -95,11 +97,12 @@ export class Environments {
     return this.#started === undefined ? {} : decodeDefinition(readFileSync(this.#started.definition));
   }
 
-  async #define({ envVars, nodeArgs, workingDir, packages, setupHook }: EnvironmentRequest): Promise<EnvironmentDefinition> {
+  async #define(request: EnvironmentRequest): Promise<EnvironmentDefinition> {
+    const { envVars, nodeArgs, workingDir, packages, setupHook, entry } = request;
     const inherited = (this.#definition ??= this.#inherited());
     const folder = workingDir === undefined ? {} : await this.#pack(workingDir.path, workingDir.maxBytes);
     return mergeDefinitions({ origin: this.#fileNames?.origin(folderUrl(".")) ?? folderUrl("."), ...(await inherited) }, {
-      envVars, nodeArgs, ...folder,
+      envVars, nodeArgs, entry, ...folder,
       packages: packages === undefined ? undefined : await this.#packageSet(packages),
       setupHook: setupHook && this.#hook(setupHook),
     });
