@@ -153,11 +153,6 @@ export class QuotaGate {
       return report;
     });
   }
-
-  /** For checks: what it counts as held by the job. */
-  heldBy(jobId: string): Resources | undefined {
-    return this.#accounts.get(jobId)?.held;
-  }
 }
 
 function newAccount(limit: Resources | undefined): Account {

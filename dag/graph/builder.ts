@@ -44,10 +44,6 @@ export class Builder {
     return Builder.#current;
   }
 
-  static get isBuilding(): boolean {
-    return Builder.#current !== undefined;
-  }
-
   build<T>(body: () => T): T {
     if (Builder.#current !== undefined) throw new GraphError("a dag can't be defined in the body of another one; call it there");
     Builder.#current = this;

@@ -94,13 +94,6 @@ export class KeptBook<T> {
     return kept === undefined ? ended : [kept.value, ...ended];
   }
 
-  /** Forgotten, not ended: it is gone here, and may be kept again. */
-  lose(id: string): void {
-    const kept = this.#kept.get(id);
-    this.#kept.delete(id);
-    for (const lifetime of kept?.lifetimes ?? []) this.#dropMember(lifetime, id);
-  }
-
   /** Lifetimes whose time is over. */
   due(now: number): string[] {
     const due: string[] = [];
