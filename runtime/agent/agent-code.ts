@@ -1,12 +1,12 @@
 // Shipped code as a node keeps it: small items as a cache of what the head has, large ones in the node's store, so that all
 // workers of the node share one copy. Nothing here looks into it.
 
+import { once } from "../core/index.ts";
 import { CodeUnavailableError } from "../errors.ts";
 import { CODE_WAIT_MS } from "../head/index.ts";
 import type { AnswerBody, ExportCode, FetchCode, Stored } from "../transport/index.ts";
 import type { AgentObjects } from "./agent-objects.ts";
 import type { HeadLink } from "./head-link.ts";
-import { once } from "./once.ts";
 
 /** Bytes of small items that are kept; what goes first is asked for again. */
 export const CACHE_BYTES = 64 * 1024 * 1024;

@@ -4,7 +4,7 @@
 // is copied, once however many ask. It is held here until the reader says that it has pinned it. The node that made an object
 // remembers who took copies and passes a later free on, so the owner needs to know only where the object was made.
 
-import { Recent, TRANSFER_KINDS, type TransferKind } from "../core/index.ts";
+import { once, Recent, TRANSFER_KINDS, type TransferKind } from "../core/index.ts";
 import { ObjectLostError, ObjectStoreFullError } from "../errors.ts";
 import type { Clock } from "../seams.ts";
 import { PAGE, pagesOf, SLAB_BYTES, sizeClassOf } from "../store/index.ts";
@@ -21,7 +21,6 @@ import { FarObjects } from "./far-objects.ts";
 import { bulkHandler, type BulkLinks } from "./bulk-links.ts";
 import { HeldObjects } from "./held-objects.ts";
 import { CHUNK_BYTES, type TransferCounts } from "./incoming-object.ts";
-import { once } from "./once.ts";
 import { Orphans, type GoneOwner } from "./orphans.ts";
 import type { Peers } from "./peers.ts";
 import { ServedObjects } from "./served-objects.ts";

@@ -4,7 +4,7 @@
 // Nothing but the nodes that keep an object knows of it. Who looks for one asks all of them, and so does who frees one; the head
 // knows scopes and names alone. Of an object with replicas the first of its homes sees to it that there are enough.
 
-import { KeptBook, type Lifetime, Replicas, type CopyOrder } from "../core/index.ts";
+import { type CopyOrder, KeptBook, type Lifetime, once, Replicas } from "../core/index.ts";
 import { NameTakenError, NotFoundError, ObjectFreedError, ObjectLostError } from "../errors.ts";
 import type { Clock } from "../seams.ts";
 import type {
@@ -13,7 +13,6 @@ import type {
 } from "../transport/index.ts";
 import type { AgentObjects } from "./agent-objects.ts";
 import type { HeadLink } from "./head-link.ts";
-import { once } from "./once.ts";
 import type { Peers } from "./peers.ts";
 import { reaching } from "./transfers.ts";
 

@@ -1,5 +1,6 @@
 // Links to the agents of other nodes: dialled on first need at the address the head's view tells.
 
+import { once } from "../core/index.ts";
 import { ConnectionError, NodeDiedError } from "../errors.ts";
 import type { Clock } from "../seams.ts";
 import type { Channel, ChannelHandler, Identity, NodeInfo, Transport } from "../transport/index.ts";
@@ -74,11 +75,7 @@ export class Peers {
     const node = this.#parts.gateways.of(wanted);
     const known = this.#channels.get(node);
     if (known?.open) return Promise.resolve(known);
-    const underway = this.#dialling.get(node);
-    if (underway !== undefined) return underway;
-    const dialling = this.#dialNode(node).finally(() => this.#dialling.delete(node));
-    this.#dialling.set(node, dialling);
-    return dialling;
+    return once(this.#dialling, node, () => this.#dialNode(node));
   }
 
   close(): void {

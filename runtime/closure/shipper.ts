@@ -1,7 +1,7 @@
 // The shipper of a process: captures once a function, revives once an id, and knows both again.
 
 import { finalizers } from "../finalizers.ts";
-import { Recent } from "../core/index.ts";
+import { once, Recent } from "../core/index.ts";
 import { CaptureError } from "../errors.ts";
 import { warn } from "../warnings.ts";
 import { warmParser } from "./analyze.ts";
@@ -82,12 +82,7 @@ class Shipper implements CodeShipper {
   }
 
   revive(id: string, bytes: Uint8Array): Promise<Function> {
-    let reviving = this.#reviving.get(id);
-    if (reviving === undefined) {
-      reviving = this.#reviveNow(id, bytes).finally(() => this.#reviving.delete(id));
-      this.#reviving.set(id, reviving);
-    }
-    return reviving;
+    return once(this.#reviving, id, () => this.#reviveNow(id, bytes));
   }
 
   known(id: string): Function | undefined {

@@ -26,6 +26,7 @@ export {
   isEnded, newTaskLife, retryDelay, stepTask, type RetryDelays, type TaskEffect, type TaskEvent, type TaskLife,
 } from "./task-life.ts";
 export { CodeBook, type CodeDraft, type CodePlace, type KnownCode } from "./code-book.ts";
+export { once } from "./once.ts";
 export { Recent } from "./recent.ts";
 export { Gate } from "./gate.ts";
 export { MetricDeltas, type MetricChange, type MetricDefinition } from "./metric-deltas.ts";

@@ -1,6 +1,6 @@
 // Brings objects that have a value into this node's store, for a wait that asks for them there.
 
-import { Deque } from "../core/index.ts";
+import { Deque, once } from "../core/index.ts";
 import { ObjectLostError } from "../errors.ts";
 import { heldRef, type Borrowing } from "./borrowing.ts";
 import { isOpen, type ObjectEntry } from "./object-ref.ts";
@@ -35,12 +35,7 @@ export class Bringing {
 
   /** Resolves when it is, or can't be brought: whoever reads it hears why. */
   bring(entry: ObjectEntry): Promise<void> {
-    let bringing = this.#underway.get(entry);
-    if (bringing === undefined) {
-      bringing = this.#bring(entry).finally(() => this.#underway.delete(entry));
-      this.#underway.set(entry, bringing);
-    }
-    return bringing;
+    return once(this.#underway, entry, () => this.#bring(entry));
   }
 
   /** Brings what it is given, so many at once, and tells of each; until its end. */

@@ -6,7 +6,7 @@
 // back until the head has the code, so that from then on nothing depends on the exporter's life.
 
 import { contentHash, type CapturedCode, type CaptureOptions, type CodeShipper, type DataHook } from "../closure/index.ts";
-import { Gate, Recent } from "../core/index.ts";
+import { Gate, once, Recent } from "../core/index.ts";
 import { CodeStoreFullError, CodeUnavailableError, failureOf, HeadUnavailableError, ObjectLostError } from "../errors.ts";
 import { INLINE_LIMIT_BYTES, type WritableObject } from "../store/index.ts";
 import type { AnswerOf, Code, Draft, ExportCode, FetchCode, Stored } from "../transport/index.ts";
@@ -95,12 +95,7 @@ export class CodeExchange {
       this.#ready.set(id, ready);
       return Promise.resolve(ready);
     }
-    let reviving = this.#reviving.get(id);
-    if (reviving === undefined) {
-      reviving = this.#revive(code).finally(() => this.#reviving.delete(id));
-      this.#reviving.set(id, reviving);
-    }
-    return reviving;
+    return once(this.#reviving, id, () => this.#revive(code));
   }
 
   /** All that one value needs, ready at once. */

@@ -3,7 +3,7 @@
 // Inside a machine a process is reached at its own Unix socket in the session's folder; on other machines through a relay over
 // the two agents. Which of the two it is nobody above this file knows.
 
-import { Recent } from "../core/index.ts";
+import { once, Recent } from "../core/index.ts";
 import { ConnectionError } from "../errors.ts";
 import type { Channel, ChannelHandler, Failure, Identity, MessageHandlers, Transport } from "../transport/index.ts";
 
@@ -85,11 +85,7 @@ export class LinkTable {
   connect(address: ProcessAddress): Promise<Link> {
     const known = this.#links.get(address.process);
     if (known !== undefined) return Promise.resolve(known);
-    const underway = this.#dialling.get(address.process);
-    if (underway !== undefined) return underway;
-    const dialling = this.#dial(address).finally(() => this.#dialling.delete(address.process));
-    this.#dialling.set(address.process, dialling);
-    return dialling;
+    return once(this.#dialling, address.process, () => this.#dial(address));
   }
 
   /** The handler for a channel that a peer dialled to us. */
