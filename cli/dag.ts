@@ -15,6 +15,7 @@ function lazily<M extends object>(load: () => Promise<M>, name: keyof M): Action
 }
 
 export function declareDag(dag: Command): void {
+  dag.addHelpText("after", example("test sales", "run sales", "serve dags --http 8080"));
   declareGraphs(dag);
   declareStarts(dag);
   declareRuns(dag);

@@ -1,8 +1,10 @@
 // `troupe explain ID`: what an object, task, call or actor waits for.
 
 import type { Command } from "commander";
-import { explainId, type Told } from "../sdk/contract.ts";
+import { InvalidArgumentError } from "../runtime/errors.ts";
+import { explainId, isObjectId, type Told } from "../sdk/contract.ts";
 import { withCluster } from "./cluster-link.ts";
+import { FoundWrong } from "./failure.ts";
 import { connecting, type ConnectOptions } from "./option-values.ts";
 import { print, printJson } from "./table.ts";
 
@@ -18,6 +20,7 @@ Example:
 }
 
 async function explain(id: string, options: ConnectOptions & { readonly json?: boolean }): Promise<void> {
+  if (!isObjectId(id)) throw new InvalidArgumentError(`${id} is no id: troupe list tasks, objects or actors shows them`);
   await withCluster(options, async ({ link }) => {
     const found = await explainId(id, async (kind, about, process = ""): Promise<Told> => {
       const { json, missing } = await link.ask("listState", { kind, filters: { id: about }, process }, "stateRows");
@@ -25,5 +28,6 @@ async function explain(id: string, options: ConnectOptions & { readonly json?: b
     });
     if (options.json) printJson(found);
     else print(found.text);
+    if (found.reasons.some(({ kind, id: about }) => kind === "unknown" && about === id)) throw new FoundWrong();
   });
 }

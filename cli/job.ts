@@ -20,6 +20,7 @@ interface SubmitOptions extends ConnectOptions {
 }
 
 export function declareJob(job: Command): void {
+  job.addHelpText("after", "\nExample:\n  $ troupe job submit --working-dir . -- node app.js\n  $ troupe job list");
   connecting(job.command("submit"))
     .description("run a program on the cluster, and show what it prints until it ends")
     .argument("<command...>", "the program and its arguments, after --")

@@ -2,7 +2,7 @@
 
 import { Argument, type Command } from "commander";
 import { InvalidArgumentError, NotFoundError } from "../runtime/errors.ts";
-import type { StateKind } from "../sdk/contract.ts";
+import { checkFilters, type StateKind } from "../sdk/contract.ts";
 import { withCluster } from "./cluster-link.ts";
 import { connecting, type ConnectOptions, pairsOf } from "./option-values.ts";
 import { print, printJson, shown, table } from "./table.ts";
@@ -69,8 +69,9 @@ function countOf(text: string): number {
 }
 
 async function list(kind: StateKind, options: ListOptions): Promise<void> {
+  const filters = checkFilters(`troupe list ${kind}`, kind, options.filter ?? {});
   await withCluster(options, async ({ link }) => {
-    const rows = await link.rows(kind, options.filter ?? {}, options.limit);
+    const rows = await link.rows(kind, filters, options.limit);
     if (options.json) printJson(rows);
     else print(rows.length === 0 ? `no ${kind}` : table(COLUMNS[kind], rows));
   });
@@ -94,8 +95,10 @@ async function summary(options: ListOptions): Promise<void> {
       const state = String(row.state);
       counts.set(String(row.name), { ...states, [state]: (states[state] ?? 0) + 1 });
     }
-    const rows = [...counts].map(([name, states]) => ({ name, states }));
+    const rows = [...counts].map(([name, states]) => {
+      return { name, states, total: Object.values(states).reduce((sum, count) => sum + count, 0) };
+    });
     if (options.json) printJson(rows);
-    else print(rows.length === 0 ? "no tasks" : table(["name", "states"], rows));
+    else print(rows.length === 0 ? "no tasks" : table(["name", "total", "states"], rows));
   });
 }

@@ -7,6 +7,7 @@ import { InvalidArgumentError } from "../runtime/errors.ts";
 import { print } from "./table.ts";
 
 export function declareInit(init: Command): void {
+  init.addHelpText("after", "\nExample:\n  $ troupe init dag sales");
   init.command("dag").description("a project with a graph that runs at once")
     .argument("<name>", "its folder")
     .addHelpText("after", "\nExample:\n  $ troupe init dag sales\n  $ cd sales && troupe dag test sales")

@@ -12,10 +12,15 @@ export function table(columns: readonly string[], rows: readonly Row[]): string 
 export function shown(value: unknown): string {
   if (value === undefined || value === null || value === "") return "-";
   if (typeof value !== "object") return String(value).replace(/[\x00-\x1f\x7f-\x9f]/g, "?");
-  const parts = Object.entries(value).map(([name, amount]) =>
-    Array.isArray(value) ? String(amount) : `${name}=${String(amount)}`,
+  const parts = Object.entries(value).map(([name, part]: [string, unknown]) =>
+    Array.isArray(value) ? shownPart(part) : `${name}=${shownPart(part)}`,
   );
   return parts.length === 0 ? "-" : shown(parts.join(","));
+}
+
+function shownPart(part: unknown): string {
+  if (part === "") return "";
+  return typeof part === "object" && part !== null ? `{${shown(part)}}` : shown(part);
 }
 
 /** Bytes for people. */

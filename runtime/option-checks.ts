@@ -16,6 +16,8 @@ export const object: Check = (value) => (
   typeof value === "object" && value !== null && !Array.isArray(value) ? undefined : "an object"
 );
 
+export const list: Check = (value) => (Array.isArray(value) ? undefined : "a list");
+
 /** What a caller may wait; without end is allowed. */
 const patience: Check = (value) => (typeof value === "number" && value >= 0 ? undefined : "milliseconds of 0 or more");
 export const strings: Check = (value) =>

@@ -1,7 +1,7 @@
 // Actors that share work: each value goes to an actor that is free, the longest idle first.
 
 import { GetTimeoutError, InvalidArgumentError } from "../runtime/errors.ts";
-import { checkWait } from "../runtime/option-checks.ts";
+import { checkWait, describeValue } from "../runtime/option-checks.ts";
 import { currentSession, type ObjectRef, type WaitOptions } from "../runtime/owner/index.ts";
 import { get, wait } from "./objects.ts";
 
@@ -16,6 +16,8 @@ export class ActorPool<A extends object> {
 
   /** One call at a time goes to each; the actors are not ended with the pool. */
   constructor(actors: Iterable<A>) {
+    const isIterable = typeof actors === "object" && actors !== null && Symbol.iterator in actors;
+    if (!isIterable) throw new InvalidArgumentError(`ActorPool: expected a list of actors, not ${describeValue(actors)}`);
     this.#idle = [...actors];
     this.#size = this.#idle.length;
     if (this.#size === 0) throw new InvalidArgumentError("ActorPool: expected at least one actor");
@@ -37,6 +39,9 @@ export class ActorPool<A extends object> {
    */
   async run<T, R>(call: PoolCall<A, T, R>, value: T, options?: WaitOptions): Promise<R> {
     checkWait("ActorPool.run", options)?.signal?.throwIfAborted();
+    if (typeof call !== "function") {
+      throw new InvalidArgumentError(`ActorPool.run: expected a function (actor, value) => ref, not ${describeValue(call)}`);
+    }
     const actor = this.#idle.shift() ?? (await this.#freed(options));
     let result: ObjectRef<R>;
     try {

@@ -1,24 +1,27 @@
 // Bytes that are written in the object store itself, and read in parts.
 
 import { InvalidArgumentError } from "../runtime/errors.ts";
-import { checkWait } from "../runtime/option-checks.ts";
+import { checkWait, describeValue } from "../runtime/option-checks.ts";
 import { currentSession, isRef, type ObjectRef, type StoreBuffer, type WaitOptions } from "../runtime/owner/index.ts";
+import { bytesOf } from "./byte-sizes.ts";
 import { patiently } from "./patience.ts";
 
 /**
- * Room for `size` bytes in the object store, to be written in place: `seal()` makes an object of it without a copy. Waits while
- * the store is full. `abort()`, or `using`, gives it back unsealed.
+ * Room for `size` bytes (a number, or "512MiB") in the object store, to be written in place: `seal()` makes an object of it
+ * without a copy. Waits while the store is full. `abort()`, or `using`, gives it back unsealed.
  *
  * @throws GetTimeoutError when there was no room within `timeoutMs`.
  */
-export async function createBuffer(size: number, options?: WaitOptions): Promise<StoreBuffer> {
-  if (!Number.isSafeInteger(size) || size < 0) {
-    throw new InvalidArgumentError(`createBuffer: the size must be a whole number of 0 or more bytes, not ${String(size)}`);
+export async function createBuffer(size: number | string, options?: WaitOptions): Promise<StoreBuffer> {
+  const bytes = bytesOf(size);
+  if (bytes === undefined) {
+    const allowed = 'a whole number of 0 or more bytes, or text such as "512MiB"';
+    throw new InvalidArgumentError(`createBuffer: the size must be ${allowed}, not ${describeValue(size)}`);
   }
   const session = currentSession();
-  const what = `createBuffer: the object store had no room for ${size} bytes`;
+  const what = `createBuffer: the object store had no room for ${bytes} bytes`;
   const waiting = checkWait("createBuffer", options) ?? {};
-  return patiently(session, what, waiting, () => session.rawBuffers.create(size), (buffer) => buffer.abort());
+  return patiently(session, what, waiting, () => session.rawBuffers.create(bytes), (buffer) => buffer.abort());
 }
 
 /**

@@ -6,11 +6,13 @@ export { isClusterToken } from "./cluster-token.ts";
 export { storageFolder } from "./kv.ts";
 export { startOf } from "./explain.ts";
 export { nodeOf, systemSeams } from "./init.ts";
+export { isObjectId } from "./explain.ts";
 export { explainId, type Told } from "../runtime/owner/index.ts";
 export {
   amount, bool, type Check, type Checks, checkOptions, describeValue, object, oneOf, text, whole,
 } from "../runtime/option-checks.ts";
 export { checkTaskOptions, retryExceptions } from "./options.ts";
+export { checkFilters } from "./row-fields.ts";
 export { shapeRow, type StateKind, type TaskRow } from "./rows.ts";
 export { findTarget, readToken, type Target, type TargetOptions } from "./target.ts";
 export { TIMELINE_TASKS_MAX, writeTimeline } from "./timeline.ts";

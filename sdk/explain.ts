@@ -21,8 +21,13 @@ export function startOf(ref: ObjectRef): TaskStart | undefined {
   return taskStart(currentSession(), ref.entry);
 }
 
+/** @internal Of a ref, a task, a stream or an actor. */
+export function isObjectId(text: string): boolean {
+  return /^[^.]+\.[0-9a-z]+$/.test(text);
+}
+
 function idOf(what: unknown): string {
-  if (typeof what === "string" && /^[^.]+\.[0-9a-z]+$/.test(what)) return what;
+  if (typeof what === "string" && isObjectId(what)) return what;
   if (isRef(what)) return what.id;
   if (isStream(what)) return what.entry.id;
   if (isHandle(what)) return coreOf(what).client.id;

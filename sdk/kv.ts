@@ -3,6 +3,7 @@
 import { InvalidArgumentError } from "../runtime/errors.ts";
 import { currentSession } from "../runtime/owner/index.ts";
 import { decodeValue, encodeValue } from "./durable-values.ts";
+import { checkOptions, text, whole } from "../runtime/option-checks.ts";
 
 /** One part of a batch. A check holds when the key has just this value; with `undefined`, when there is no such key. */
 export type KvChange =
@@ -12,9 +13,9 @@ export type KvChange =
 
 export interface ScanOptions {
   /** Only keys after this one, in the order of their UTF-8 bytes. */
-  readonly after?: string;
+  readonly after?: string | undefined;
   /** At most so many entries. */
-  readonly limit?: number;
+  readonly limit?: number | undefined;
 }
 
 /** Entries an answer, of those that fit into it. */
@@ -49,8 +50,9 @@ export async function changeKeys(changes: readonly KvChange[]): Promise<boolean>
 
 /** Entries whose keys begin with the prefix, in order. What changes meanwhile may be seen before or after. */
 export async function* scanKeys<T = unknown>(
-  prefix: string, { after = "", limit = Infinity }: ScanOptions = {},
+  prefix: string, options: ScanOptions = {},
 ): AsyncGenerator<[key: string, value: T]> {
+  const { after = "", limit = Infinity } = checkOptions("kv.scan", options, { after: text, limit: whole(0) });
   if (typeof prefix !== "string") throw new InvalidArgumentError(`kv.scan: the prefix must be a text, not ${typeof prefix}`);
   let [from, left] = [after, limit];
   while (left > 0) {

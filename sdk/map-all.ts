@@ -1,6 +1,7 @@
 // One function over many values, so many at a time: never more calls in flight than asked for, whatever the values come from.
 
-import { checkWait, whole } from "../runtime/option-checks.ts";
+import { InvalidArgumentError } from "../runtime/errors.ts";
+import { checkWait, describeValue, whole } from "../runtime/option-checks.ts";
 import type { ObjectRef, WaitOptions } from "../runtime/owner/index.ts";
 import { cancel, get } from "./objects.ts";
 import type { RemoteFunction } from "./types.ts";
@@ -24,6 +25,13 @@ export function mapAll<T, R>(
   fn: RemoteFunction<[T], R>, values: Iterable<T> | AsyncIterable<T>, options: MapOptions = {},
 ): Mapped<Awaited<R>> {
   const { concurrency = CONCURRENCY, ...waiting } = checkWait("mapAll", options, { concurrency: whole(1) });
+  if (typeof (fn as Partial<typeof fn> | undefined)?.remote !== "function") {
+    throw new InvalidArgumentError(`mapAll: expected a remote function, not ${describeValue(fn)}: remote(fn) makes one`);
+  }
+  const all = Object(values) as object;
+  if (!(Symbol.iterator in all || Symbol.asyncIterator in all)) {
+    throw new InvalidArgumentError(`mapAll: expected a list or another iterable of values, not ${describeValue(values)}`);
+  }
   const results = () => resultsOf(fn, values, concurrency, waiting);
   return {
     [Symbol.asyncIterator]: results,

@@ -3,6 +3,7 @@
 
 import { InvalidArgumentError } from "../runtime/errors.ts";
 import { metricDeltas } from "../runtime/owner/index.ts";
+import { checkOptions, list } from "../runtime/option-checks.ts";
 import { REDUCE_BRAND } from "../runtime/serialize/index.ts";
 
 export interface MetricOptions<Tag extends string> {
@@ -37,7 +38,10 @@ class Metric<Tag extends string> {
   readonly #options: HistogramOptions<Tag>;
 
   constructor(kind: Kind, name: string, options: HistogramOptions<Tag>) {
-    const { tags = [], description = "", buckets } = options;
+    const checks = { tags: list, description: (value: unknown) => (typeof value === "string" ? undefined : "a string") };
+    const { tags = [], description = "", buckets } = checkOptions(
+      `metric ${name}`, options, kind === "histogram" ? { ...checks, buckets: list } : checks,
+    );
     checkNames(name, tags);
     checkBuckets(name, buckets);
     this.name = name;

@@ -11,6 +11,8 @@ export interface NodeRow {
   readonly available: Readonly<Record<string, number>>;
   readonly address: string;
   readonly host: string;
+  /** Of its agent. */
+  readonly pid: number;
   /** Its metrics are at `http://127.0.0.1:PORT/metrics` on its machine. */
   readonly metricsPort: number;
   readonly isHead: boolean;
@@ -86,6 +88,8 @@ export interface WorkerRow {
   readonly nodeId: string;
   readonly state: "STARTING" | "IDLE" | "LEASED" | "ACTOR";
   readonly jobId: string;
+  /** The hash of its runtimeEnv; "" for one without. */
+  readonly environment: string;
   /** The worker whose process it is a thread of; "" for one with a process of its own. */
   readonly threadOf: string;
 }

@@ -1,7 +1,8 @@
 // What the cluster holds, as rows: `await list.actors({ filters: { state: "ALIVE" } })`.
 
-import { InvalidArgumentError } from "../runtime/errors.ts";
 import { currentSession, type Session } from "../runtime/owner/index.ts";
+import { checkOptions, object, whole } from "../runtime/option-checks.ts";
+import { checkFilters } from "./row-fields.ts";
 import type {
   ActorRow, GroupRow, JobRow, LogRow, NodeRow, ObjectRow, StateKind, StateRowOf, StoreRow, TaskRow, WorkerRow,
 } from "./rows.ts";
@@ -9,9 +10,9 @@ import { shapeRow } from "./rows.ts";
 
 export interface ListOptions<R> {
   /** Only rows whose fields have these values, compared as text. */
-  readonly filters?: { readonly [K in keyof R]?: string | number | boolean };
+  readonly filters?: { readonly [K in keyof R]?: string | number | boolean | undefined } | undefined;
   /** At most so many rows. Default 100. */
-  readonly limit?: number;
+  readonly limit?: number | undefined;
 }
 
 /** Rows of one kind, from the whole cluster. What a process that does not answer in time would tell is missing. */
@@ -53,8 +54,10 @@ export const summary = {
 const ALL = 1_000_000;
 
 async function rowsOf<K extends StateKind>(kind: K, options: ListOptions<StateRowOf<K>> = {}): Promise<StateRowOf<K>[]> {
-  const { filters, limit } = checkList(kind, options);
-  const { json } = await askRows(currentSession(), { kind, limit, filters: texts(filters ?? {}) });
+  const what = kind === "groups" ? "list.placementGroups" : `list.${kind}`;
+  const { filters, limit } = checkOptions(what, options, { filters: object, limit: whole(1, ALL) });
+  const query = { kind, limit, filters: checkFilters(what, kind, filters ?? {}) };
+  const { json } = await askRows(currentSession(), query);
   return (JSON.parse(json) as object[]).map((row) => shapeRow(kind, row));
 }
 
@@ -68,19 +71,4 @@ interface RowsQuery {
 
 export function askRows(session: Session, query: RowsQuery) {
   return session.ask("listState", query, "stateRows");
-}
-
-function texts(filters: object): Record<string, string> {
-  return Object.fromEntries(Object.entries(filters).map(([name, value]) => [name, String(value)]));
-}
-
-function checkList<R>(kind: string, options: ListOptions<R>): ListOptions<R> {
-  const { filters, limit } = options;
-  if (limit !== undefined && !(Number.isSafeInteger(limit) && limit > 0 && limit <= ALL)) {
-    throw new InvalidArgumentError(`list.${kind}: limit must be a whole number from 1 to ${ALL}, not ${String(limit)}`);
-  }
-  if (filters !== undefined && (typeof filters !== "object" || filters === null)) {
-    throw new InvalidArgumentError(`list.${kind}: filters must be an object of field names and values`);
-  }
-  return options;
 }

@@ -9,6 +9,10 @@ import { makeSessionDir } from "../../runtime/driver/index.ts";
 import type { ChildProcess, Seams } from "../../runtime/seams.ts";
 import type { Cluster } from "../cluster.ts";
 import { init, nodeOf, systemSeams } from "../init.ts";
+import {
+  amount, bool, type Checks, checkOptions, describeValue, list, object, oneOf, strings, text,
+} from "../../runtime/option-checks.ts";
+import { bytes } from "../options.ts";
 import type { Cut, Identity } from "../../runtime/transport/index.ts";
 import { disturb } from "./disturbance.ts";
 import { childrenOf } from "./process-tree.ts";
@@ -16,6 +20,7 @@ import { childrenOf } from "./process-tree.ts";
 /** What a node of a test cluster offers. Defaults: 1 CPU, 256 MiB for objects. */
 export interface TestNode {
   numCpus?: number | undefined;
+  numGpus?: number | undefined;
   resources?: Readonly<Record<string, number>> | undefined;
   labels?: Readonly<Record<string, string>> | undefined;
   objectStoreMemory?: number | string | undefined;
@@ -45,15 +50,25 @@ interface RunningNode {
   readonly ended: Promise<void>;
 }
 
+const NODE_CHECKS: Checks = {
+  numCpus: amount, numGpus: amount, resources: object, labels: strings, objectStoreMemory: bytes, memory: bytes,
+  spillFolder: (value) => (value === false ? undefined : text(value) && "a folder, or false"),
+};
+const CLUSTER_CHECKS: Checks = { head: object, nodes: list, storage: oneOf("memory", "lmdb") };
+const PARTITION_CHECKS: Checks = {
+  from: (value) => (Array.isArray(value) ? undefined : text(value) && 'ids of nodes, or "head"'), direction: oneOf("both", "in", "out"),
+};
 const START_TIMEOUT_MS = 60_000;
 const STOP_GRACE_MS = 5000;
 
 /** Starts a cluster and waits until all its nodes have joined. `await using`, or `stop()`, ends it and leaves nothing behind. */
 export async function testCluster(options: TestClusterOptions = {}): Promise<TestCluster> {
-  const cluster = new TestCluster(systemSeams(), options.storage === "lmdb");
+  const { head = {}, nodes = [], storage } = checkOptions("testCluster", options, CLUSTER_CHECKS);
+  for (const node of [head, ...nodes]) checkOptions("testCluster node", node, NODE_CHECKS);
+  const cluster = new TestCluster(systemSeams(), storage === "lmdb");
   try {
-    await cluster.startHead(options.head ?? {});
-    await Promise.all((options.nodes ?? []).map((node) => cluster.addNode(node)));
+    await cluster.startHead(head);
+    await Promise.all(nodes.map((node) => cluster.addNode(node)));
   } catch (error) {
     await cluster.stop();
     throw error;
@@ -107,14 +122,16 @@ export class TestCluster implements AsyncDisposable {
 
   /** Adds a node and waits until the cluster knows it. Returns its id. */
   async addNode(node: TestNode = {}): Promise<string> {
-    const { node: running } = await this.#start(node, { address: this.#address });
+    const checked = checkOptions("addNode", node, NODE_CHECKS);
+    const { node: running } = await this.#start(checked, { address: this.#address });
     return running.id;
   }
 
   /** Ends a node: by SIGTERM, or abruptly with `graceful: false`. */
-  async removeNode(id: string, options: { graceful?: boolean } = {}): Promise<void> {
+  async removeNode(id: string, options: { graceful?: boolean | undefined } = {}): Promise<void> {
     const node = this.#node(id);
-    if (options.graceful === false) node.agent.kill();
+    const { graceful = true } = checkOptions("removeNode", options, { graceful: bool });
+    if (!graceful) node.agent.kill();
     else node.agent.signal("SIGTERM");
     await this.#ended(node);
   }
@@ -134,10 +151,8 @@ export class TestCluster implements AsyncDisposable {
 
   /** Loses what these nodes and others say to each other, until heal(). A node that is out of reach for too long is dead. */
   async partition(nodes: readonly string[], options: PartitionOptions = {}): Promise<void> {
-    const { from, direction = "both" } = options;
-    if (!["both", "in", "out"].includes(direction)) {
-      throw new InvalidArgumentError(`partition: direction is "both", "in" or "out", not ${JSON.stringify(direction)}`);
-    }
+    const { from, direction = "both" } = checkOptions("partition", options, PARTITION_CHECKS);
+    if (!Array.isArray(nodes)) throw new InvalidArgumentError(`partition: expected a list of nodes' ids, not ${describeValue(nodes)}`);
     const rest = [...this.#nodes.keys()].filter((id) => !nodes.includes(id));
     const others = from === undefined ? rest : from === "head" ? [this.#head().id] : typeof from === "string" ? [from] : from;
     await Promise.all(nodes.map((id) => {

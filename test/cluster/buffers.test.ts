@@ -67,8 +67,13 @@ describe("createBuffer", () => {
     }
   });
 
+  test("a size may be text", async () => {
+    using buffer = await createBuffer("1MiB");
+    expect(buffer.bytes.length).toBe(MIB);
+  });
+
   test("refuses what is no size", async () => {
-    for (const size of [-1, 1.5, Number.NaN, "1" as never]) {
+    for (const size of [-1, 1.5, Number.NaN, "1 box", "", null as never]) {
       await expect(createBuffer(size)).rejects.toBeInstanceOf(InvalidArgumentError);
     }
   });
