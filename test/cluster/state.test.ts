@@ -65,7 +65,15 @@ describe("list.tasks", () => {
       states: { FINISHED: 5 },
       total: 5,
     });
-    await expect(list.tasks({ limit: 0 })).rejects.toThrow("limit must be a whole number from 1");
+    await expect(list.tasks({ limit: 0 })).rejects.toThrow("limit must be a whole number of 1 or more");
+    await expect(list.tasks({ filters: { name: undefined }, limit: 1 })).resolves.toHaveLength(1);
+    await expect(list.tasks({ filters: { colour: "red" } as never })).rejects.toThrow("tasks have no field colour");
+    for (const kind of ["tasks", "nodes", "workers", "jobs", "logs"] as const) {
+      for (const row of (await list[kind]({ limit: 3 })) as object[]) {
+        const known = Object.keys(row).map((field) => list[kind]({ filters: { [field]: "" }, limit: 1 } as never));
+        await Promise.all(known);
+      }
+    }
   });
 });
 
