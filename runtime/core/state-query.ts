@@ -35,5 +35,6 @@ export function joinRows(found: readonly StateRowsFound[], { limit }: StateQuery
 }
 
 function textOf(value: unknown): string {
-  return value === undefined || value === null ? "" : String(value);
+  if (value === undefined || value === null) return "";
+  return typeof value === "object" ? JSON.stringify(value) : String(value);
 }
