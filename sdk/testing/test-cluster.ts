@@ -56,7 +56,8 @@ const NODE_CHECKS: Checks = {
 };
 const CLUSTER_CHECKS: Checks = { head: object, nodes: list, storage: oneOf("memory", "lmdb") };
 const PARTITION_CHECKS: Checks = {
-  from: (value) => (Array.isArray(value) ? undefined : text(value) && 'ids of nodes, or "head"'), direction: oneOf("both", "in", "out"),
+  from: (value) => (Array.isArray(value) ? undefined : text(value) && 'ids of nodes, or "head"'),
+  direction: oneOf("both", "in", "out"),
 };
 const START_TIMEOUT_MS = 60_000;
 const STOP_GRACE_MS = 5000;
@@ -152,7 +153,9 @@ export class TestCluster implements AsyncDisposable {
   /** Loses what these nodes and others say to each other, until heal(). A node that is out of reach for too long is dead. */
   async partition(nodes: readonly string[], options: PartitionOptions = {}): Promise<void> {
     const { from, direction = "both" } = checkOptions("partition", options, PARTITION_CHECKS);
-    if (!Array.isArray(nodes)) throw new InvalidArgumentError(`partition: expected a list of nodes' ids, not ${describeValue(nodes)}`);
+    if (!Array.isArray(nodes)) {
+      throw new InvalidArgumentError(`partition: expected a list of nodes' ids, not ${describeValue(nodes)}`);
+    }
     const rest = [...this.#nodes.keys()].filter((id) => !nodes.includes(id));
     const others = from === undefined ? rest : from === "head" ? [this.#head().id] : typeof from === "string" ? [from] : from;
     await Promise.all(nodes.map((id) => {
