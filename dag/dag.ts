@@ -9,7 +9,7 @@ import {
 import { noteDefined, noteUsed } from "./graph/defined.ts";
 import { environmentHere } from "./journal/environment.ts";
 import { keepProgram } from "./journal/programs.ts";
-import { type RunRecord, tickKey } from "./journal/records.ts";
+import type { RunRecord } from "./journal/records.ts";
 import { RunJournal } from "./journal/run-journal.ts";
 import { mermaidOf } from "./graph/mermaid.ts";
 import type { In } from "./graph/node.ts";
@@ -24,6 +24,7 @@ import { getRun, openHere, runs } from "./run/run-registry.ts";
 import { type Launched, onLaunches, type Triggered } from "./run/triggered.ts";
 import { retentionOf } from "./graph/run-limits.ts";
 import { sweepRuns } from "./run/retention.ts";
+import type { Turn } from "./serve/board.ts";
 import { publishStores } from "./stores/define-store.ts";
 
 export interface TestOptions {
@@ -101,11 +102,12 @@ export async function startRun(
   return run;
 }
 
-/** @internal For a time that has one run: undefined when another one was made for it before. */
-export async function claimRun(definition: Definition, when: Occasion, engine = clusterEngine()): Promise<DagRun | undefined> {
-  const key = tickKey(definition.id, when.logicalDate);
+/** @internal With its turn, in one step: undefined when another run has had that turn. */
+export async function claimRun(
+  definition: Definition, when: Occasion, { key, before, after }: Turn, engine = clusterEngine(),
+): Promise<DagRun | undefined> {
   return claimed(engine, definition, await runOf(engine, definition, {}, when), (run) => [
-    { type: "check", key, value: undefined }, { type: "set", key, value: run.id },
+    { type: "check", key, value: before }, { type: "set", key, value: after(run.id) },
   ]);
 }
 

@@ -1,6 +1,7 @@
 // The runs that are kept, as any process of the cluster finds them.
 
 import { isInitialized, kv, NotFoundError } from "../../sdk/index.ts";
+import { emittedKey } from "../time/asset-log.ts";
 import { type Entry, journalKey, type Lease, leaseKey, recordKey, type RunRecord } from "./records.ts";
 
 /** @throws NotFoundError. */
@@ -57,7 +58,7 @@ export async function takeOver(runId: string, from: Lease, holder: string): Prom
 /** Nothing is known of it any more. */
 export async function forgetRun(runId: string): Promise<void> {
   const keys: string[] = [];
-  for await (const [key] of kv.scan(journalKey(runId))) keys.push(key);
+  for (const prefix of [journalKey(runId), emittedKey(runId)]) for await (const [key] of kv.scan(prefix)) keys.push(key);
   for (let i = 0; i < keys.length; i += DELETED_AT_ONCE) {
     await kv.batch(keys.slice(i, i + DELETED_AT_ONCE).map((key) => ({ type: "delete", key })));
   }

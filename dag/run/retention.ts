@@ -6,6 +6,7 @@ import { collectPrograms } from "../journal/programs.ts";
 import { servedPrograms } from "../journal/served.ts";
 import { recordKey, type RunRecord } from "../journal/records.ts";
 import { forgetRun, recordsOf } from "../journal/run-library.ts";
+import { trimEvents } from "../time/asset-log.ts";
 import { runs } from "./run-registry.ts";
 import { endScopeOf } from "./run-scope.ts";
 
@@ -45,6 +46,7 @@ export async function sweepOnce(now: number): Promise<void> {
   collectedAt = now;
   for await (const hash of servedPrograms()) programs.add(hash);
   await collectPrograms(programs, now);
+  await trimEvents();
 }
 
 async function isForgotten(record: RunRecord, now: number): Promise<boolean> {

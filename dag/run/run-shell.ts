@@ -4,7 +4,7 @@
 import type { RunEffect, RunEvent, Whereabouts } from "../engine/events.ts";
 import { type Coords, instanceName, keyOf, type Place } from "../engine/plan.ts";
 import { RunMachine } from "../engine/run-machine.ts";
-import { attemptOf, type Instance } from "../engine/slots.ts";
+import { attemptOf, type Instance, spentOf } from "../engine/slots.ts";
 import { isOver, isTerminal, type RunState } from "../engine/states.ts";
 import type { Waiting } from "../engine/admission.ts";
 import { type DagRunFailedError, DeadlineError, ObjectLostError } from "../../sdk/index.ts";
@@ -196,6 +196,10 @@ export class RunShell {
   async goOn(): Promise<void> {
     const lost = await this.recover();
     this.#limit(this.startedTime?.getTime() ?? this.engine.clock.now());
+    for (const { slot, coords, state, endedAt = 0 } of this.instances()) {
+      const draft = this.graph.tasks[slot.task];
+      if (state === "success" && draft.options.outlets !== undefined) this.#emit(draft, coords, endedAt);
+    }
     this.#goAgain({ type: "resumed", anew: false, lost, at: this.engine.clock.now() });
   }
 
@@ -440,11 +444,18 @@ export class RunShell {
     if (!isShown(this.machine, draft.kind, task)) return;
     this.voice.state(draft, coords, { state, attempt, reason }, at);
     if (this.#isReplay) return;
-    if (state === "success") this.voice.emit(draft, at);
+    if (state === "success" && draft.options.outlets !== undefined) this.#emit(draft, coords, at);
     const { onSuccess, onFailure, onSkip } = draft.options;
     const calls = { success: onSuccess, failed: onFailure, skipped: onSkip }[state as "success"];
     if (calls !== undefined && this.machine.instance(task, coords) !== undefined)
       this.voice.call(calls, this.#callbackInfo(task, coords));
+  }
+
+  /** What a task has made is told when its success is kept: who goes on with the run tells it again, and it is told once. */
+  #emit(draft: Draft, coords: Coords, at: number): void {
+    const instance = this.machine.instance(draft.place, coords);
+    const what = `${instanceName(draft.id, coords).id}/${instance === undefined ? 0 : spentOf(instance)}`;
+    this.voice.emit(draft, what, at, this.#journal?.flushed());
   }
 
   #callbackInfo(task: number, coords: Coords): CallbackInfo {
@@ -467,7 +478,8 @@ export class RunShell {
     if (this.#journal === undefined) return this.#over();
     // It is over for others when that is kept. What goes wrong with it is told by `onLost`.
     const journal = this.#journal;
-    journal.ended(state, new Date(at)).then(() => {
+    const end = (): Promise<void> => journal.ended(state, new Date(at));
+    (this.voice.emitted()?.then(end) ?? end()).then(() => {
       sweepAfter(journal.record);
       this.#over();
     }, () => {});

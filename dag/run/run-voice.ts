@@ -5,6 +5,7 @@ import type { RunState, TaskState } from "../engine/states.ts";
 import type { Entry } from "../journal/records.ts";
 import type { Draft } from "../graph/draft.ts";
 import type { CallbackInfo, Callbacks } from "../graph/options.ts";
+import { emittedKey } from "../time/asset-log.ts";
 import { assetMade } from "../time/assets.ts";
 import type { RunSummary, Told } from "./context.ts";
 import { withoutCluster } from "./keys.ts";
@@ -29,6 +30,8 @@ export class RunVoice {
   readonly #summary: RunSummary;
   readonly #isLocal: boolean;
   readonly #keep: (entry: Said) => void;
+  /** Events of assets that are on their way. */
+  readonly #emitting = new Set<Promise<void>>();
 
   /** `isLocal`: nothing that it calls asks a cluster. */
   constructor(summary: RunSummary, isLocal: boolean, keep: (entry: Said) => void) {
@@ -64,13 +67,28 @@ export class RunVoice {
     this.log.add({ at: new Date(at), type: "log", taskId, name, value: text });
   }
 
-  emit({ id, options: { outlets = [] } }: Draft, at: number): void {
+  /** `what`: names this success of the task, whoever tells of it; `kept` resolves when it may be told, and rejects if never. */
+  emit(draft: Draft, what: string, at: number, kept: Promise<void> | undefined): void {
+    const emitting = kept === undefined ? this.#emit(draft, what, at) : kept.then(() => this.#emit(draft, what, at), () => {});
+    this.#emitting.add(emitting);
+    void emitting.finally(() => this.#emitting.delete(emitting));
+  }
+
+  /** Undefined when nothing is on its way. */
+  emitted(): Promise<unknown> | undefined {
+    return this.#emitting.size === 0 ? undefined : Promise.all(this.#emitting);
+  }
+
+  async #emit({ id, options: { outlets = [] } }: Draft, what: string, at: number): Promise<void> {
     const source = { dagId: this.#summary.dagId, runId: this.#summary.id, taskId: id };
-    for (const { name } of [outlets].flat()) {
-      assetMade({ asset: name, at: new Date(at), extra: {}, source }, this.#isLocal).catch((error: unknown) => {
+    await Promise.all([outlets].flat().map(async ({ name }) => {
+      const emitted = emittedKey(this.#summary.id, `${what}/${name}`);
+      try {
+        await assetMade({ asset: name, at: new Date(at), extra: {}, source }, this.#isLocal, emitted);
+      } catch (error) {
         this.say(id, `the event of asset ${name} was not delivered: ${messageOf(error)}`, at);
-      });
-    }
+      }
+    }));
   }
 
   /** Callbacks change no state: what they throw is told in the log of the run. */

@@ -4,11 +4,13 @@ import { InvalidArgumentError, NotFoundError } from "../../sdk/index.ts";
 import { type DagDefinition, dueTimes, occasionOf } from "../graph/dag.ts";
 import { describeGraph, type GraphDetail, MAX_ACTIVE_RUNS, scheduleText } from "../graph/describe.ts";
 import type { Clock, Timer } from "../run/clock.ts";
+import { tickKey } from "../journal/records.ts";
 import { atOnce, type Occasion } from "../run/context.ts";
 import type { DagRun } from "../run/dag-run.ts";
-import { type AssetEvent, AssetQueue } from "../time/assets.ts";
 import { dateOf } from "../time/dates.ts";
 import { Schedule } from "../time/schedule.ts";
+import { beginToHear, hearAnew, makeAssetRuns } from "./asset-runs.ts";
+import { type Board, continuousKey, isOpen, type Turn } from "./board.ts";
 import type { Ticks } from "./ticks.ts";
 
 export type Definition = DagDefinition<object, unknown>;
@@ -17,8 +19,9 @@ export interface ServerParts {
   readonly clock: Clock;
   readonly ticks: Ticks;
   readonly start: (definition: Definition, when: Occasion, params?: object) => Promise<DagRun>;
-  /** The run of a time; undefined when it has one that was made before. */
-  readonly claim: (definition: Definition, when: Occasion) => Promise<DagRun | undefined>;
+  readonly board: Board;
+  /** A run with its turn, in one step; undefined when another one has had that turn. */
+  readonly claim: (definition: Definition, when: Occasion, turn: Turn) => Promise<DagRun | undefined>;
 }
 
 export interface ServedDag {
@@ -45,7 +48,8 @@ interface Entry {
   version: number;
   paused: boolean;
   schedule: Schedule | undefined;
-  queue: AssetQueue | undefined;
+  /** Settles when the runs are made that are due by the events of assets. */
+  hearing: Promise<void>;
   timer: Timer | undefined;
   active: number;
   runs: DagRun[];
@@ -62,6 +66,8 @@ const AGAIN_MS = 1000;
 const RUNS_KEPT = 100;
 /** Between a failed run of a continuous graph and the next. */
 const CONTINUOUS_PAUSE_MS = 1000;
+/** Between looks at a run that another service carries out. */
+const LOOK_MS = 250;
 
 export class DagServer {
   readonly #parts: ServerParts;
@@ -83,7 +89,7 @@ export class DagServer {
         version: (known?.version ?? 0) + 1,
         paused: isPaused,
         schedule: undefined,
-        queue: undefined,
+        hearing: known?.hearing ?? Promise.resolve(),
         timer: undefined,
         active: 0,
         runs: known?.runs ?? [],
@@ -93,8 +99,6 @@ export class DagServer {
       this.#entries.set(definition.id, entry);
       if (isPaused) continue;
       await this.#on(entry);
-      // What the version before has heard of is not lost.
-      for (const event of known?.queue?.waiting() ?? []) entry.queue?.add(event);
     }
   }
 
@@ -128,6 +132,8 @@ export class DagServer {
     await this.#parts.ticks.pause(id, false);
     if (!entry.paused) return;
     entry.paused = false;
+    // What came meanwhile is not made up for.
+    if (entry.definition.schedule.kind === "assets") await hearAnew(this.#parts.board, id);
     await this.#on(entry);
   }
 
@@ -139,16 +145,29 @@ export class DagServer {
     return this.#watch(entry, await start(entry.definition, atOnce("manual", at), params)).id;
   }
 
-  /** An asset has changed. */
-  async heard(event: AssetEvent): Promise<void> {
-    for (const entry of this.#entries.values()) {
-      const events = entry.paused ? undefined : entry.queue?.add(event);
-      if (events === undefined || this.#stopped) continue;
-      const logicalDate = new Date(this.#parts.clock.now());
-      const start = events.reduce((first, { at }) => (at < first ? at : first), logicalDate);
-      const when: Occasion = { type: "asset", logicalDate, dataInterval: { start, end: logicalDate }, assetEvents: events };
-      this.#watch(entry, await this.#parts.start(entry.definition, when));
-    }
+  /** Assets may have changed. */
+  async heard(): Promise<void> {
+    await Promise.all([...this.#entries.values()].map((entry) => this.#hear(entry)));
+  }
+
+  #hear(entry: Entry): Promise<void> {
+    const { id, schedule } = entry.definition;
+    if (schedule.kind !== "assets") return Promise.resolve();
+    const { board, clock, claim, ticks } = this.#parts;
+    entry.hearing = entry.hearing.then(async () => {
+      if (!this.#isOn(entry) || (await ticks.isPaused(id))) return;
+      await makeAssetRuns(board, { id, expression: schedule.expression }, () => clock.now(), async (when, turn) => {
+        const run = await claim(entry.definition, when, turn);
+        return run && this.#watch(entry, run);
+      });
+    }).catch((error: unknown) => {
+      process.emitWarning(`runs of ${id} for its assets can't be made: ${String(error)}`);
+    });
+    return entry.hearing;
+  }
+
+  #isOn(entry: Entry): boolean {
+    return !this.#stopped && !entry.paused && this.#entries.get(entry.definition.id) === entry;
   }
 
   /** No more runs; those that are under way go on. */
@@ -160,12 +179,10 @@ export class DagServer {
   async #on(entry: Entry): Promise<void> {
     const { id, schedule, options } = entry.definition;
     const { clock, ticks } = this.#parts;
-    if (schedule.kind === "assets") entry.queue = new AssetQueue(schedule.expression);
-    else if (schedule.kind === "continuous") {
-      entry.loop = entry.loop.then(() => this.#continuous(entry)).catch((error: unknown) => {
-        process.emitWarning(`graph ${id} does not run any more: ${String(error)}`);
-      });
-    }
+    if (schedule.kind === "assets") {
+      await beginToHear(this.#parts.board, id);
+      await this.#hear(entry);
+    } else if (schedule.kind === "continuous") entry.loop = entry.loop.then(() => this.#continuous(entry));
     else if (schedule.kind === "times") {
       const { timetable, startDate, endDate } = schedule;
       const { catchup = false, maxActiveRuns = MAX_ACTIVE_RUNS } = options;
@@ -199,9 +216,11 @@ export class DagServer {
     if (this.#stopped || entry.paused || schedule === undefined) return;
     const { clock, ticks } = this.#parts;
     for (let due = schedule.due(new Date(clock.now())); due.length > 0; due = schedule.due(new Date(clock.now()))) {
+      const isPaused = await ticks.isPaused(entry.definition.id);
       for (const { logicalDate } of due) {
-        if (!(await this.#runFor(entry, logicalDate, schedule))) schedule.runEnded();
-        await ticks.passed(entry.definition.id, logicalDate);
+        if (isPaused) schedule.runEnded();
+        else if (!(await this.#runFor(entry, logicalDate, schedule))) schedule.runEnded();
+        if (!isPaused) await ticks.passed(entry.definition.id, logicalDate);
       }
     }
     // What is due and may not be active yet is made when another run ends.
@@ -213,7 +232,8 @@ export class DagServer {
     const { id, schedule: plan } = entry.definition;
     const when = occasionOf(plan, "scheduled", logicalDate);
     if (!(await this.#parts.ticks.claim(id, logicalDate))) return false;
-    const run = await this.#parts.claim(entry.definition, when);
+    const turn: Turn = { key: tickKey(id, logicalDate), before: undefined, after: (runId) => runId };
+    const run = await this.#parts.claim(entry.definition, when, turn);
     if (run === undefined) return false;
     const next = (): Promise<void> => {
       schedule.runEnded();
@@ -230,12 +250,34 @@ export class DagServer {
   }
 
   async #continuous(entry: Entry): Promise<void> {
-    while (!this.#stopped && !entry.paused && this.#entries.get(entry.definition.id) === entry) {
-      const when = atOnce("scheduled", new Date(this.#parts.clock.now()));
-      const run = await this.#watch(entry, await this.#parts.start(entry.definition, when)).done();
-      if (run.state === "success") continue;
-      await new Promise<void>((resolve) => this.#parts.clock.at(this.#parts.clock.now() + CONTINUOUS_PAUSE_MS, resolve));
+    while (this.#isOn(entry)) {
+      try {
+        await this.#nextOf(entry);
+      } catch (error) {
+        process.emitWarning(`the next run of ${entry.definition.id} can't be made, or was lost: ${String(error)}`);
+        await this.#rest(AGAIN_MS);
+      }
     }
+  }
+
+  /** The run after the one before, whoever has carried that out. */
+  async #nextOf(entry: Entry): Promise<void> {
+    const { board, clock, claim, ticks } = this.#parts;
+    const { id } = entry.definition;
+    const key = continuousKey(id);
+    const before = await board.get<string>(key);
+    const standing = before === undefined ? undefined : await board.standing(before);
+    if (isOpen(standing) || (await ticks.isPaused(id))) return this.#rest(LOOK_MS);
+    const isBad = standing !== undefined && standing.state !== "success";
+    const left = isBad ? (standing.endedAt?.getTime() ?? 0) + CONTINUOUS_PAUSE_MS - clock.now() : 0;
+    if (left > 0) return this.#rest(left);
+    const when = atOnce("scheduled", new Date(clock.now()));
+    const run = await claim(entry.definition, when, { key, before, after: (runId) => runId });
+    if (run !== undefined) await this.#watch(entry, run).done();
+  }
+
+  #rest(ms: number): Promise<void> {
+    return new Promise((resolve) => { this.#parts.clock.at(this.#parts.clock.now() + ms, resolve); });
   }
 
   #watch(entry: Entry, run: DagRun): DagRun {

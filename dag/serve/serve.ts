@@ -8,17 +8,19 @@ import { isClusterToken, RELEASE } from "../../sdk/contract.ts";
 import { get, getRuntimeContext, onNode } from "../../sdk/index.ts";
 import { type ApiPlace, type ApiServer, serveApi } from "../api/server.ts";
 import { claimRun, startRun } from "../dag.ts";
+import type { Occasion } from "../run/context.ts";
 import { type Clock, systemClock, VirtualClock } from "../run/clock.ts";
 import { Engine, serviceEngine } from "../run/engine.ts";
 import { LocalRunner } from "../run/local-runner.ts";
 import { learnSecrets } from "../operators/connection.ts";
 import { bookBy, type RunBook, runBook } from "../run/run-book.ts";
 import { publishStores } from "../stores/define-store.ts";
-import { type AssetEvent, onAssetEvents, onAssetEventsHere } from "../time/assets.ts";
+import { onAssetEvents, onAssetEventsHere } from "../time/assets.ts";
 import type { GraphDetail } from "../graph/describe.ts";
 import { type Definition, DagServer, definitionOf, type ServedDag, type ManualRun } from "./dag-server.ts";
 import { addedTo, keepAdded } from "./added-graphs.ts";
 import { adoptRuns } from "./adoption.ts";
+import { clusterBoard, MemoryBoard, type Turn } from "./board.ts";
 import { dagsIn } from "./folder.ts";
 import { clusterTicks, MemoryTicks } from "./ticks.ts";
 
@@ -54,6 +56,8 @@ export interface DagService extends RunBook {
 const NAMESPACE = "troupe-dags";
 /** Those who wait for events take a place each. */
 const CALLS_AT_ONCE = 1000;
+/** Between looks for events of assets. */
+const LISTEN_MS = 1000;
 const actorName = (name: string): string => `dags:${name}`;
 
 /** The actor: one server, on the cluster's clock. */
@@ -74,10 +78,12 @@ export class DagHost {
       clock: systemClock,
       ticks: clusterTicks,
       start: (definition, when, params = {}) => startRun(definition, params, when, engine),
-      claim: (definition, when) => claimRun(definition, when, engine),
+      board: clusterBoard,
+      claim: (definition, when, turn) => claimRun(definition, when, turn, engine),
     });
     void adoptRuns(engine, (run) => this.#server.adopted(run));
-    onAssetEvents((event) => this.#server.heard(event));
+    onAssetEvents(() => this.#server.heard());
+    void this.#listen();
     if (http !== undefined) {
       this.listen(http).catch((error: unknown) => process.emitWarning(`${(error as Error).message}`));
     }
@@ -153,8 +159,19 @@ export class DagHost {
     return this.#server.trigger(id, options);
   }
 
-  heard(event: AssetEvent): Promise<void> {
-    return this.#server.heard(event);
+  /** Assets may have changed. */
+  heard(): Promise<void> {
+    return this.#server.heard();
+  }
+
+  /** To what is told in other processes. Never ends: services live until they are killed. */
+  async #listen(): Promise<never> {
+    for (let seen = -1; ; ) {
+      const newest = await clusterBoard.newestNumber().catch(() => seen);
+      if (newest !== seen) await this.#server.heard();
+      seen = newest;
+      await new Promise((resolve) => setTimeout(resolve, LISTEN_MS));
+    }
   }
 
   /** What is asked of runs. */
@@ -232,8 +249,17 @@ async function serveHere(
   const start = (definition: Definition, when: Parameters<typeof startRun>[2], params: object = {}) => (
     startRun(definition, params, when, engine)
   );
-  const server = new DagServer({ clock, ticks: new MemoryTicks(), start, claim: start });
-  onAssetEventsHere((event) => server.heard(event));
+  const board = new MemoryBoard();
+  const claim = async (definition: Definition, when: Occasion, { key, before, after }: Turn) => {
+    const run = await start(definition, when);
+    await board.cas(key, before, after(run.id));
+    return run;
+  };
+  const server = new DagServer({ clock, ticks: new MemoryTicks(), board, start, claim });
+  onAssetEventsHere((event) => {
+    board.heard(event);
+    return server.heard();
+  });
   await server.add(definitions, paused);
   return {
     name, url: undefined,
@@ -252,10 +278,10 @@ async function serveHere(
 }
 
 /** Tells the service of the cluster, if there is one: for runs that this process made itself. */
-onAssetEvents(async (event) => {
+onAssetEvents(async () => {
   try {
     const host = await getActor<DagHost>(actorName("default"), { namespace: NAMESPACE });
-    await get(host.heard.remote(event));
+    await get(host.heard.remote());
   } catch (error) {
     if (!(error instanceof NotFoundError)) throw error;
   }

@@ -3,6 +3,7 @@
 
 import { InvalidArgumentError } from "../../sdk/index.ts";
 import { isWithoutCluster, keys, withoutCluster } from "../run/keys.ts";
+import { lastKey, logEvent } from "./asset-log.ts";
 
 export interface AssetEvent {
   readonly asset: string;
@@ -28,12 +29,11 @@ export class Asset {
 }
 
 type Listener = (event: AssetEvent) => Promise<void>;
-let clusterListener: Listener = async () => {};
+let clusterListener: () => Promise<void> = async () => {};
 let hereListener: Listener | undefined;
-const LAST = "dag/asset/";
 
 /** Set by what knows where graphs are served on the cluster. */
-export function onAssetEvents(listener: Listener): void {
+export function onAssetEvents(listener: () => Promise<void>): void {
   clusterListener = listener;
 }
 
@@ -42,19 +42,23 @@ export function onAssetEventsHere(listener: Listener | undefined): void {
   hereListener = listener;
 }
 
-/** It is kept as the newest of its asset, and told to whoever serves graphs; `isLocal` for what no cluster hears of. */
-export async function assetMade(event: AssetEvent, isLocal: boolean): Promise<void> {
+/**
+ * It is kept, also as the newest of its asset, for whoever serves graphs; `isLocal` for what no cluster hears of. With `emitted`
+ * it comes once.
+ */
+export async function assetMade(event: AssetEvent, isLocal: boolean, emitted?: string): Promise<void> {
   if (!isLocal) {
-    await keys().set(LAST + event.asset, event);
-    return clusterListener(event);
+    await logEvent(event, emitted);
+    // Who serves graphs looks from time to time: this is only sooner.
+    return clusterListener().catch(() => {});
   }
-  await withoutCluster(() => keys().set(LAST + event.asset, event));
+  await withoutCluster(() => keys().set(lastKey(event.asset), event));
   await hereListener?.(event);
 }
 
 /** Its newest event. */
 export function lastEventOf(name: string): Promise<AssetEvent | undefined> {
-  return keys().get<AssetEvent>(LAST + name);
+  return keys().get<AssetEvent>(lastKey(name));
 }
 
 export type AssetExpression = Asset | { readonly kind: "all" | "any"; readonly of: readonly AssetExpression[] };
@@ -105,8 +109,9 @@ export class AssetQueue {
   readonly #names: ReadonlySet<string>;
   #events: AssetEvent[] = [];
 
-  constructor(expression: AssetExpression) {
+  constructor(expression: AssetExpression, events: readonly AssetEvent[] = []) {
     this.#expression = expression;
+    this.#events = [...events];
     this.#names = new Set(namesIn(expression));
   }
 
