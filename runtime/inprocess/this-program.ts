@@ -7,7 +7,7 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import { setPlaces, type Place, type Session } from "../owner/index.ts";
 import type { Clock, Random, Seams, Spawner, Timer } from "../seams.ts";
 import type { SharedProcessParts, Surroundings } from "../worker/index.ts";
-import { ConnectionError, WorkerCrashedError } from "../errors.ts";
+import { WorkerCrashedError } from "../errors.ts";
 import { Wires, type NamedProcess, type World } from "./world.ts";
 
 /** A timer that comes later than this met a loop that stood still, at a breakpoint or in a computation. */
@@ -65,15 +65,14 @@ export class ThisProgram implements World<InlineProcess> {
     return begun;
   }
 
-  kill(killed: InlineProcess, how: string): boolean {
+  /** Its code goes on to where it waits for anything of the cluster, and never further, as its process would not. */
+  kill(killed: InlineProcess): boolean {
     if (!killed.alive) return false;
     killed.alive = false;
     this.#processes.delete(killed.id);
     this.#wires.cut(killed);
     for (const timer of killed.timers) timer.cancel();
     killed.timers.clear();
-    // Its code goes on as far as it does not need the cluster.
-    void killed.session?.close(new ConnectionError(`this worker has ended: ${how}`));
     return true;
   }
 

@@ -51,7 +51,11 @@ export class Wires {
   of(owner: NamedProcess): Transport {
     const inMemory = (address: string) => address.replace(/^(unix|tcp):/, "memory:$1:");
     return {
-      dial: (address, identity, handler, options) => this.#transport.dial(inMemory(address), identity, handler, options),
+      dial: (address, identity, handler, options) => {
+        // What is dead hears nothing, not even that.
+        if (!owner.alive) return new Promise<never>(() => {});
+        return this.#transport.dial(inMemory(address), identity, handler, options);
+      },
       listen: async (address, identity, admit) => {
         const listener = await this.#transport.listen(inMemory(address), identity, admit);
         const held = this.#listeners.get(owner.id) ?? [];

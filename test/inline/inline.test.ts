@@ -3,7 +3,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import {
-  AlreadyInitializedError, get, getRuntimeContext, init, InvalidArgumentError, isInitialized, NotFoundError, put, remote, run,
+  AlreadyInitializedError, get, getRuntimeContext, init, InvalidArgumentError, isInitialized, Queue, remote, run,
   shutdown,
 } from "troupe";
 
@@ -75,22 +75,32 @@ describe("a cluster in this process", () => {
     expect(await run(add, 1, 1)).toBe(2);
   });
 
-  test("what runs on when the cluster is gone finds that out", async () => {
+  test("code of a worker that is gone gets no further than to where it needs the cluster", async () => {
     await start();
-    const ended = new Promise<unknown>((resolve) => ((globalThis as { inlineEnd?: unknown }).inlineEnd = resolve));
-    const late = remote(async () => {
-      const { inlineEnd } = globalThis as unknown as { inlineEnd: (value: unknown) => void };
-      (globalThis as { inlineBegun?: boolean }).inlineBegun = true;
-      await new Promise((resolve) => setTimeout(resolve, 300));
-      inlineEnd(await put(1).then(() => "put", (error: Error) => error.name));
-    });
-    const ref = late.remote();
-    ref.value().catch(() => {});
-    await vi.waitFor(() => expect(globalThis).toHaveProperty("inlineBegun", true));
+    const steps: string[] = [];
+    (globalThis as { inlineStep?: unknown }).inlineStep = (text: string) => steps.push(text);
+    class Pump {
+      // Nobody waits for it: what it threw would be the program's.
+      async start(queue: Queue<number>): Promise<void> {
+        void this.pump(queue);
+      }
+      async pump(queue: Queue<number>): Promise<void> {
+        const { inlineStep } = globalThis as unknown as { inlineStep: (text: string) => void };
+        inlineStep("begun");
+        await new Promise((resolve) => setTimeout(resolve, 200));
+        inlineStep("awake");
+        add.remote(1, 1);
+        await queue.get();
+        inlineStep("served");
+      }
+    }
+    const queue = new Queue<number>();
+    await get(remote(Pump).remote().start.remote(queue));
     await shutdown();
     await start();
-    expect(await ended).toBe(NotFoundError.name);
+    await vi.waitFor(() => expect(steps).toEqual(["begun", "awake"]), 20_000);
     expect(await run(add, 2, 2)).toBe(4);
+    expect(steps).toEqual(["begun", "awake"]);
   });
 });
 
