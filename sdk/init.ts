@@ -69,6 +69,12 @@ export interface InitOptions {
    * polyfills. It is `--import` of Node's, also for work with a runtimeEnv; of one in its workingDir, the copy's is run.
    */
   workerEntry?: string | URL | undefined;
+  /**
+   * What a private cluster tells on loopback: `{ port }`: its metrics, in the text of Prometheus, at
+   * http://127.0.0.1:PORT/metrics; false: nothing. Default: its metrics at any free port (`list.nodes()` has it). There is no
+   * page for browsers.
+   */
+  dashboard?: false | { readonly port: number } | undefined;
   /** A second init() gives the cluster there is instead of AlreadyInitializedError. */
   ignoreReinit?: boolean | undefined;
 }
@@ -78,11 +84,18 @@ const CHECKS: Checks = {
   address: text, token: text, tokenFile: text, trustedNetwork: bool, namespace: text, jobName: text, numCpus: fraction,
   numGpus: whole(0), resources: object, labels: strings, memory: bytes, objectStoreMemory: bytes, runtimeEnv: object,
   workerEntry: isEntry, ignoreReinit: bool,
+  dashboard: (given) => (given === false || isPortAlone(given) ? undefined : "false, or { port } with a port from 0 to 65535"),
   // Its own error says more (quota.ts).
   quota: () => undefined,
   spillFolder: (value) => (value === false || text(value) === undefined ? undefined : "a folder, or false"),
   logToDriver: (value) => (bool(value) === undefined || value === "folded" ? undefined : 'true, false or "folded"'),
 };
+
+function isPortAlone(given: unknown): boolean {
+  if (object(given) !== undefined) return false;
+  const { port, ...others } = given as { readonly port?: unknown };
+  return whole(0, 65_535)(port) === undefined && Object.keys(others).length === 0;
+}
 
 let current: Cluster | undefined;
 /** The one that a call started without init(). */
@@ -167,7 +180,9 @@ function begin(options: InitOptions): Cluster {
   if (address !== undefined) return joinRunning(seams, address, options);
   if (options.workerEntry !== undefined) entryUrl(options.workerEntry, true);
   // The first statement that matters: the host boots while this process loads what its first call needs.
-  const host = startPrivateCluster(seams, nodeOf(options, options.workerEntry === undefined ? 1 : 0));
+  const { dashboard } = options;
+  const node = nodeOf(options, options.workerEntry === undefined ? 1 : 0);
+  const host = startPrivateCluster(seams, node, dashboard && dashboard.port);
   const cluster = connect(seams, host, options, { host, after: host.ready });
   cluster.session.code.shipper.warmUp();
   return cluster;
@@ -184,9 +199,13 @@ async function beginInline(options: InitOptions, start: typeof startInlineCluste
   }
 }
 
+const OF_PRIVATE = [
+  "numCpus", "numGpus", "resources", "labels", "memory", "objectStoreMemory", "spillFolder", "dashboard",
+] as const;
+
 function joinRunning(seams: Seams, address: string, options: InitOptions): Cluster {
-  for (const name of ["numCpus", "numGpus", "resources", "labels", "memory", "objectStoreMemory", "spillFolder"] as const) {
-    if (options[name] === undefined) continue;
+  for (const name of OF_PRIVATE) {
+    if (options[name] === undefined || (name === "dashboard" && options[name] === false)) continue;
     throw new InvalidArgumentError(`init: ${name} describes a private cluster and can't be given with an address`);
   }
   return connect(seams, findTarget({ ...options, address }), options, { host: undefined, after: undefined });
@@ -254,7 +273,9 @@ const MEMORY_SHARE = 0.7;
 const STORE_SHARE = 0.3;
 
 /** What an inline cluster has no process, file or way for. */
-const NOT_INLINE = ["address", "token", "tokenFile", "trustedNetwork", "spillFolder", "runtimeEnv", "workerEntry"] as const;
+const NOT_INLINE = [
+  "address", "token", "tokenFile", "trustedNetwork", "spillFolder", "runtimeEnv", "workerEntry", "dashboard",
+] as const;
 
 function check(given: InitOptions): InitOptions {
   const options = checkOptions("init", given, CHECKS);

@@ -17,8 +17,8 @@ export interface AgentConfig {
   readonly storage?: string;
   /** Where other agents and remote drivers dial: `tcp:host:port`; "" for nowhere. */
   readonly listen: string;
-  /** Where its metrics are told, on loopback; default any free port. */
-  readonly metricsPort?: number | undefined;
+  /** Where its metrics are told, on loopback; default any free port. False: nowhere. */
+  readonly metricsPort?: number | false | undefined;
   /** The parent's end is this node's end. */
   readonly lifeline: boolean;
   /** A start that fails is told at the lifeline as `{ failed: Failure }`, for a parent that shows it to people. */

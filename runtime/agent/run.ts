@@ -56,7 +56,8 @@ async function startAgent(config: AgentConfig, spawner: Spawner, early: readonly
   const install = npmInstaller({
     clock: systemClock, spawner, started: (pid) => lifeline.add(pid), ended: (pid) => lifeline.remove(pid),
   });
-  const metrics = await serveMetrics(config.metricsPort ?? 0, systemClock, () => agent.metrics.text());
+  const { metricsPort = 0 } = config;
+  const metrics = metricsPort === false ? undefined : await serveMetrics(metricsPort, systemClock, () => agent.metrics.text());
   const agent: Agent = new Agent({
     seams: head.transport === undefined ? seams : { ...seams, transport: withHead(seams.transport, head.transport) },
     identity, sessionDir,
@@ -68,7 +69,7 @@ async function startAgent(config: AgentConfig, spawner: Spawner, early: readonly
     host: node.host,
     total: node.total,
     labels: node.labels,
-    store, spill, claims, logs, stacks, metricsPort: metrics.port,
+    store, spill, claims, logs, stacks, metricsPort: metrics?.port ?? 0,
     workerSilenceMs: workerSilenceOf(process.env.TROUPE_WORKER_SILENCE_MS),
     memory: procMemory(workerMemoryOf(process.env.TROUPE_WORKER_MEMORY)),
     openStore: (grant, broker) => openStore(grant, broker),
@@ -91,7 +92,7 @@ async function startAgent(config: AgentConfig, spawner: Spawner, early: readonly
 
   function end(reason: string): void {
     logs.close();
-    metrics.close();
+    metrics?.close();
     lifeline.cleanUp();
     if (!reason.startsWith("the agent received")) process.stderr.write(`troupe agent of node ${nodeId} ends: ${reason}\n`);
     process.exit(0);

@@ -22,7 +22,7 @@ export interface PrivateCluster {
   stop(): Promise<void>;
 }
 
-export function startPrivateCluster(seams: Seams, node: AgentConfig["node"]): PrivateCluster {
+export function startPrivateCluster(seams: Seams, node: AgentConfig["node"], metricsPort?: number | false): PrivateCluster {
   const { random, spawner } = seams;
   const identity = { clusterId: random.hex(8), token: random.hex(32), nodeId: random.hex(8) };
   const sessionDir = makeSessionDir(identity.nodeId);
@@ -32,7 +32,9 @@ export function startPrivateCluster(seams: Seams, node: AgentConfig["node"]): Pr
   const ready = new Promise<void>((resolve, reject) => (settle = { resolve, reject }));
   ready.catch(() => {});
   const processId = random.hex(8);
-  const config: AgentConfig = { ...identity, sessionDir, processId, node, head: "embedded", listen: "", lifeline: true };
+  const config: AgentConfig = {
+    ...identity, sessionDir, processId, node, head: "embedded", listen: "", lifeline: true, metricsPort,
+  };
   const host = spawner.spawn({
     program: "agent",
     config,
