@@ -36,5 +36,6 @@ export function joinRows(found: readonly StateRowsFound[], { limit }: StateQuery
 
 function textOf(value: unknown): string {
   if (value === undefined || value === null) return "";
+  if (Array.isArray(value)) return value.map(textOf).join(",");
   return typeof value === "object" ? JSON.stringify(value) : String(value);
 }
