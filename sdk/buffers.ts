@@ -2,7 +2,7 @@
 
 import { InvalidArgumentError } from "../runtime/errors.ts";
 import { checkWait, describeValue } from "../runtime/option-checks.ts";
-import { currentSession, isRef, type ObjectRef, type StoreBuffer, type WaitOptions } from "../runtime/owner/index.ts";
+import { currentSession, entryOf, isRef, type ObjectRef, type StoreBuffer, type WaitOptions } from "../runtime/owner/index.ts";
 import { bytesOf } from "./byte-sizes.ts";
 import { patiently } from "./patience.ts";
 
@@ -36,5 +36,6 @@ export async function getRange(
     if (Number.isSafeInteger(value) && value >= 0) continue;
     throw new InvalidArgumentError(`getRange: ${name} must be a whole number of 0 or more, not ${String(value)}`);
   }
+  entryOf(ref);
   return currentSession().rawBuffers.range(ref, offset, length, checkWait("getRange", options));
 }

@@ -1,6 +1,6 @@
 // The cluster this process is in, as its driver sees it.
 
-import { ConnectionError, InvalidArgumentError } from "../runtime/errors.ts";
+import { InvalidArgumentError, NotFoundError } from "../runtime/errors.ts";
 import { onInterrupt, type PrivateCluster, readRecords } from "../runtime/driver/index.ts";
 import { type Staying, STAYS_BRAND } from "../runtime/serialize/index.ts";
 import { cancelAll, clearSession, type Session } from "../runtime/owner/index.ts";
@@ -123,7 +123,7 @@ export class Cluster implements AsyncDisposable {
   async #end(): Promise<void> {
     this.#uninterrupted();
     clearSession(this.session);
-    await this.session.close(new ConnectionError("the cluster was shut down by this process"));
+    await this.session.close(new NotFoundError("the cluster was shut down by this process"));
     await this.#host?.stop();
     this.#left();
   }

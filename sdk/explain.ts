@@ -13,7 +13,9 @@ import {
  * @param what a ref, a stream, an actor's handle, or the id of one.
  */
 export async function explain(what: ObjectRef | ObjectRefStream | object | string): Promise<Explanation> {
-  return explainHere(currentSession(), idOf(what), isRef(what) ? [entryOf(what)] : []);
+  const entries = isRef(what) ? [entryOf(what)] : [];
+  for (const { session } of entries) session.checkAlive();
+  return explainHere(currentSession(), idOf(what), entries);
 }
 
 /** Since when and where the task runs that makes it: what this process knows by itself. Undefined while it does not run. */

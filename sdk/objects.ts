@@ -152,13 +152,11 @@ export async function cancel(
 ): Promise<void> {
   const { force = false, recursive = true } = checkOptions("cancel", options, CANCEL_CHECKS);
   const list: readonly unknown[] = Array.isArray(refs) ? refs : [refs];
-  const session = currentSession();
-  for (const [index, ref] of list.entries()) {
-    if (!isRef(ref) && !isStream(ref)) {
-      throw new InvalidArgumentError(`cancel: element ${index} is ${describe(ref)}, not an ObjectRef or a stream`);
-    }
-  }
-  for (const made of list) session.cancel(made as ObjectRef | ObjectRefStream, { force, recursive });
+  const entries = list.map((ref, index) => {
+    if (isRef(ref) || isStream(ref)) return entryOf(ref);
+    throw new InvalidArgumentError(`cancel: element ${index} is ${describe(ref)}, not an ObjectRef or a stream`);
+  });
+  for (const entry of entries) entry.session.cancel(entry, { force, recursive });
 }
 
 const CANCEL_CHECKS: Checks = { force: bool, recursive: bool };

@@ -2,8 +2,8 @@
 // anew when its process dies.
 
 import { randomBytes } from "node:crypto";
-import { getActor, InvalidArgumentError, kill, NotFoundError, remote } from "../../sdk/index.ts";
-import type { ActorHandle } from "../../sdk/index.ts";
+import { getActor, InvalidArgumentError, kill, NotFoundError, ready, remote } from "../../sdk/index.ts";
+import type { ActorHandle, ObjectRef } from "../../sdk/index.ts";
 import { isClusterToken, RELEASE } from "../../sdk/contract.ts";
 import { get, getRuntimeContext, onNode } from "../../sdk/index.ts";
 import { type ApiPlace, type ApiServer, serveApi } from "../api/server.ts";
@@ -201,16 +201,16 @@ export async function serveDags(
   });
   const maker = randomBytes(8).toString("hex");
   const host = Host.remote(name, definitions, paused, maker, http);
-  if (http !== undefined) await get(host.listen.remote(http));
+  if (http !== undefined) await ask(host, () => host.listen.remote(http));
   // An actor that was there before has graphs of its own.
-  if ((await get(host.maker.remote())) !== maker) await get(host.add.remote(definitions, paused));
-  return serviceOf(name, host, await get(host.url.remote()));
+  if ((await ask(host, () => host.maker.remote())) !== maker) await ask(host, () => host.add.remote(definitions, paused));
+  return serviceOf(name, host, await ask(host, () => host.url.remote()));
 }
 
 /** The service of a name. @throws NotFoundError. */
 export async function dagService(name = "default"): Promise<DagService> {
   const host = await getActor<DagHost>(actorName(name), { namespace: NAMESPACE });
-  return serviceOf(name, host, await get(host.url.remote()));
+  return serviceOf(name, host, await ask(host, () => host.url.remote()));
 }
 
 async function definitionsOf(given: { readonly dags?: unknown; readonly dir?: unknown }): Promise<Definition[]> {
@@ -228,15 +228,21 @@ async function definitionsOf(given: { readonly dags?: unknown; readonly dir?: un
 function serviceOf(name: string, host: ActorHandle<DagHost>, url: string | undefined): DagService {
   return {
     name, url,
-    dags: () => get(host.dags.remote()),
-    describe: (id) => get(host.describe.remote(id)),
-    next: (id, count = 1) => get(host.next.remote(id, count)),
-    pause: (id) => get(host.pause.remote(id)),
-    unpause: (id) => get(host.unpause.remote(id)),
-    trigger: (id, options = {}) => get(host.trigger.remote(id, options)),
-    ...bookBy((method, args) => get(host.book.remote(method, args))),
+    dags: () => ask(host, () => host.dags.remote()),
+    describe: (id) => ask(host, () => host.describe.remote(id)),
+    next: (id, count = 1) => ask(host, () => host.next.remote(id, count)),
+    pause: (id) => ask(host, () => host.pause.remote(id)),
+    unpause: (id) => ask(host, () => host.unpause.remote(id)),
+    trigger: (id, options = {}) => ask(host, () => host.trigger.remote(id, options)),
+    ...bookBy((method, args) => ask(host, () => host.book.remote(method, args))),
     stop: () => kill(host),
   };
+}
+
+/** Waits while the service restarts. */
+async function ask<T>(host: ActorHandle<DagHost>, call: () => ObjectRef<T>): Promise<T> {
+  await ready(host);
+  return get(call());
 }
 
 async function serveHere(
@@ -281,7 +287,7 @@ async function serveHere(
 onAssetEvents(async () => {
   try {
     const host = await getActor<DagHost>(actorName("default"), { namespace: NAMESPACE });
-    await get(host.heard.remote());
+    await ask(host, () => host.heard.remote());
   } catch (error) {
     if (!(error instanceof NotFoundError)) throw error;
   }

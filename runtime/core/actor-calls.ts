@@ -4,7 +4,7 @@
 // known; other callers do not wait for them. Orders count from 1 a (stream, incarnation); a caller's stream ends some time
 // after its last call has ended, and one that calls again then gets a new stream: the receiver must never see an order of a
 // stream twice. When the actor is lost, calls in flight either go out again, in order and before newer ones, while they have
-// retries, or fail: whether they ran nobody can tell.
+// retries, or fail: whether they ran nobody can tell. What is called while it restarts waits if it has retries, and fails if not.
 
 export interface ActorCallLife {
   readonly caller: number;
@@ -17,6 +17,8 @@ export interface ActorCallLife {
   attempt: number;
   /** Times it may be sent again after a loss; -1 is endless. */
   retriesLeft: number;
+  /** It was made when the actor was lost, and has not been sent. */
+  afterLoss: boolean;
 }
 
 /** unplaced: created, no address yet. alive: calls flow. lost: the connection broke and nobody said why yet. */
@@ -37,6 +39,7 @@ export class ActorCalls<C extends ActorCallLife> {
   /** Calls go out as soon as their arguments are known. */
   outOfOrder = false;
   incarnation = 0;
+  #wasAlive = false;
   #size = 0;
   #nextStream = 1;
   readonly #callers = new Map<number, CallerStream<C>>();
@@ -48,7 +51,13 @@ export class ActorCalls<C extends ActorCallLife> {
     return this.#size;
   }
 
+  /** Whether a call that is made now has failed already. Who never reached the actor waits for it as for a new one. */
+  refuses(call: C): boolean {
+    return this.state === "restarting" && this.#wasAlive && call.retriesLeft === 0;
+  }
+
   submit(call: C): void {
+    call.afterLoss = this.state === "lost";
     this.#stream(call.caller).waiting.push(call);
     this.#idle.delete(call.caller);
     this.#size += 1;
@@ -113,6 +122,7 @@ export class ActorCalls<C extends ActorCallLife> {
     const failed = incarnation > this.incarnation ? this.#startOver() : [];
     this.incarnation = incarnation;
     this.state = "alive";
+    this.#wasAlive = true;
     return { callers: [...this.#callers.keys()], failed };
   }
 
@@ -128,14 +138,29 @@ export class ActorCalls<C extends ActorCallLife> {
 
   /**
    * The actor is restarting as this incarnation: calls in flight that have retries wait to be sent again, first and in order; the
-   * others are returned and have failed. Calls that were never sent wait for the new incarnation. Undefined for late news.
+   * others are returned and have failed, and so have those without retries that were made since it was lost. Calls from before
+   * that were never sent wait for the new incarnation. Undefined for late news.
    */
   restarting(incarnation: number): C[] | undefined {
     if (this.state === "dead" || incarnation < this.incarnation) return undefined;
     if (incarnation === this.incarnation && (this.state === "alive" || this.state === "lost")) return undefined;
     const failed = incarnation > this.incarnation ? this.#startOver() : [];
+    failed.push(...this.#madeMeanwhile());
     this.incarnation = incarnation;
     this.state = "restarting";
+    return failed;
+  }
+
+  #madeMeanwhile(): C[] {
+    const failed: C[] = [];
+    for (const [caller, stream] of [...this.#callers]) {
+      const stays = stream.waiting.filter((call) => !call.afterLoss || call.retriesLeft !== 0);
+      if (stays.length === stream.waiting.length) continue;
+      for (const call of stream.waiting) if (call.afterLoss && call.retriesLeft === 0) failed.push(call);
+      stream.waiting.splice(0, stream.waiting.length, ...stays);
+      if (stays.length === 0 && stream.inFlight.size === 0) this.#idled(caller);
+    }
+    this.#size -= failed.length;
     return failed;
   }
 
@@ -217,6 +242,7 @@ export class ActorCalls<C extends ActorCallLife> {
 
 function fly<C extends ActorCallLife>(stream: CallerStream<C>, call: C): void {
   call.stream = stream.id;
+  call.afterLoss = false;
   call.order = stream.nextOrder++;
   stream.inFlight.add(call);
 }

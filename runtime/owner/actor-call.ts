@@ -36,6 +36,7 @@ export class ActorCallRecord implements ActorCallLife {
   heartbeat: LastHeartbeat | undefined;
   stream = 0;
   order = 0;
+  afterLoss = false;
   attempt = 0;
   retriesLeft: number;
   unresolved = 0;

@@ -202,6 +202,7 @@ export class ActorClients {
     if (call.limit !== undefined) this.#limits.watch(call);
     if (!this.#pending.has(call.number)) return;
     if (client.calls.state === "dead") return this.#failCall(client, call, deathOf(client));
+    if (client.calls.refuses(call)) return this.#failCall(client, call, unavailable(client, false));
     if (client.calls.sendNow(call)) return this.#send(client, call);
     if (client.calls.state === "unplaced" && !client.resolving) void this.#resolve(client, LONG_POLL_MS);
   }
@@ -353,7 +354,7 @@ export class ActorClients {
       // The same incarnation over a new connection: what was not answered goes again; the receiver runs nothing twice.
       if (info.incarnation === client.calls.incarnation) for (const call of client.calls.unanswered()) this.#send(client, call);
       const { callers, failed } = client.calls.alive(info.incarnation);
-      for (const call of failed) this.#failCall(client, call, unavailable(client));
+      for (const call of failed) this.#failCall(client, call, unavailable(client, true));
       client.failure = undefined;
       for (const caller of callers) this.#pump(client, caller);
       this.#tellWaiters(client);
@@ -369,7 +370,7 @@ export class ActorClients {
     if (failed === undefined) return;
     client.link = undefined;
     client.failure = info.failure as Failure | undefined;
-    for (const call of failed) this.#failCall(client, call, unavailable(client));
+    for (const call of failed) this.#failCall(client, call, unavailable(client, call.order > 0));
     void this.#resolve(client, LONG_POLL_MS);
   }
 

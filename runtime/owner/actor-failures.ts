@@ -3,6 +3,10 @@
 import { ActorDiedError, ActorUnavailableError, errorOf, failureOf } from "../errors.ts";
 import type { Failure } from "../transport/index.ts";
 
+const IN_FLIGHT =
+  "the call was in flight and may or may not have run. Set maxTaskRetries to have such calls sent again.";
+const MADE_MEANWHILE = "the call was made meanwhile and did not run. Await ready(handle) before, or set maxTaskRetries.";
+
 interface FailedActor {
   readonly id: string;
   readonly className: string;
@@ -23,12 +27,11 @@ function isActorVerdict(code: string): boolean {
   return ["NAME_TAKEN", "INFEASIBLE", "NOT_FOUND", "RUNTIME_ENV_SETUP", "HEAD_UNAVAILABLE"].includes(code);
 }
 
-/** It restarts, and the call has no retries. */
-export function unavailable({ id, className, failure }: FailedActor): Failure {
+/** It restarts, and the call has no retries; `wasSent`: it was in flight. */
+export function unavailable({ id, className, failure }: FailedActor, wasSent: boolean): Failure {
   const why = failure === undefined ? "" : `: ${failure.text}`;
   const error = new ActorUnavailableError(
-    `actor ${className} (${id}) is restarting${why}; the call was in flight and may or may not have run. ` +
-      "Set maxTaskRetries to have such calls sent again.",
+    `actor ${className} (${id}) is restarting${why}; ${wasSent ? IN_FLIGHT : MADE_MEANWHILE}`,
     { actorId: id },
     failure && errorOf(failure),
   );

@@ -8,6 +8,7 @@ import { ObjectFreedError, RefUsedAsValueError } from "../errors.ts";
 import { checkWait } from "../option-checks.ts";
 import type { ObjectState } from "../core/index.ts";
 import type { ReferenceCount } from "../core/index.ts";
+import type { CancelOptions } from "./abandoned.ts";
 import { callSite } from "./call-site.ts";
 import type { WireValue } from "./wire-value.ts";
 import type { HandleGroup } from "./handle-registry.ts";
@@ -29,12 +30,16 @@ export interface WaitForOptions extends WaitOptions {
 
 /** What a ref needs of the session it belongs to. */
 export interface RefSession {
+  readonly ended: boolean;
+  /** Throws when it has ended. */
+  checkAlive(): void;
   getOne(entry: ObjectEntry, options: WaitOptions | undefined): Promise<unknown>;
   getAll(entries: readonly ObjectEntry[], options: WaitOptions | undefined): Promise<unknown[]>;
   waitFor<R extends ObjectRef>(
     refs: readonly R[], numReturns: number, options: WaitForOptions | undefined,
   ): Promise<{ ready: R[]; pending: R[] }>;
   releaseHandle(ref: ObjectRef): void;
+  cancel(entry: ObjectEntry, options: CancelOptions): void;
   detach(ref: ObjectRef, options: DetachOptions): Promise<void>;
 }
 
@@ -191,5 +196,8 @@ export function entryOf(ref: { readonly entry: ObjectEntry; readonly id: string;
   if (ref.released) {
     throw new ObjectFreedError(`${String(ref)}: this handle was released and can't be used any more`, { objectId: ref.id });
   }
-  return ref.entry;
+  const { entry } = ref;
+  // What failed, with the session or before, says why.
+  if (entry.session.ended && entry.state !== "failed") entry.session.checkAlive();
+  return entry;
 }

@@ -31,7 +31,7 @@ import type { Home } from "./home.ts";
 import { Link, LinkTable, processSocket, type ProcessAddress } from "./links.ts";
 import { MetricsReport } from "./metrics-report.ts";
 import {
-  type DetachOptions, entryOf, ObjectEntry, ObjectRef, objectIdOf, type WaitForOptions, type WaitOptions,
+  type DetachOptions, ObjectEntry, ObjectRef, objectIdOf, type WaitForOptions, type WaitOptions,
 } from "./object-ref.ts";
 import type { Made, ObjectRefStream } from "./object-ref-stream.ts";
 import { Keeping } from "./keeping.ts";
@@ -232,9 +232,8 @@ export class Session {
   }
 
   /** Cancels what makes an object; nothing happens when it is there, or has failed. */
-  cancel(made: ObjectRef | ObjectRefStream, options: CancelOptions): void {
+  cancel({ owner, ownerNode, number }: ObjectEntry, options: CancelOptions): void {
     this.checkAlive();
-    const { owner, ownerNode, number } = entryOf(made);
     if (owner === this.parts.identity.processId) return cancelOwn(this, number, options);
     // An owner out of reach is dead or dying, and what it waits for with it.
     this.links.connect({ process: owner, node: ownerNode }).then(
@@ -271,7 +270,6 @@ export class Session {
   }
 
   getOne(entry: ObjectEntry, options: WaitOptions | undefined): Promise<unknown> {
-    if (this.#ended !== undefined && entry.state === "pending") return Promise.reject(this.#endedError());
     const { fenced } = this.attempts;
     return fenced === undefined ? this.reading.one(entry, options) : Promise.reject(fenced);
   }
@@ -324,6 +322,7 @@ export class Session {
     expected: A,
     timeoutMs = CALL_TIMEOUT_MS,
   ): Promise<AnswerOf<A>> {
+    if (this.#ended !== undefined) return Promise.reject(this.#endedError());
     const { caller, home } = this.parts;
     const call = () => caller.call(home.agent, name, body, expected, { timeoutMs });
     return this.holding(home.ready ? call() : home.joined.then(call));
@@ -336,6 +335,7 @@ export class Session {
 
   /** Resolves when its constructor has run. */
   async actorReady({ client, entry }: HandleCore): Promise<void> {
+    this.checkAlive();
     if (entry !== undefined) this.borrowing.addLocal(entry);
     try {
       await this.actors.ready(client);
@@ -345,6 +345,7 @@ export class Session {
   }
 
   async killActor({ client }: HandleCore, noRestart: boolean): Promise<void> {
+    this.checkAlive();
     const actor = await this.holding(this.actors.identity(client));
     if (actor === undefined) return;
     await this.ask("killActor", { actor, noRestart, reason: "it was killed" }, "done");

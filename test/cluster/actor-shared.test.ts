@@ -125,6 +125,7 @@ describe("shared actors", () => {
     expect(await get(cell.add.remote(1))).toEqual([1]);
     expect(await get(neighbour.add.remote(1))).toEqual([1]);
     await expect(get(cell.exit.remote(1))).rejects.toThrow(ActorUnavailableError);
+    await ready(cell);
     expect(await get(cell.add.remote(2))).toEqual([2]);
     expect(await get(neighbour.add.remote(2))).toEqual([1, 2]);
     await expect(get(cell.exit.remote(1))).rejects.toThrow(ActorDiedError);

@@ -84,6 +84,7 @@ describe("actors in threads", () => {
     const [pid] = await get(neighbour.where.remote());
     const cell = ThreadCell.options({ maxRestarts: 1 }).remote();
     await expect(get(cell.exit.remote(3))).rejects.toThrow(ActorUnavailableError);
+    await ready(cell);
     expect(await get(cell.add.remote(1))).toBe(1);
     cell.throwLater.remote();
     await until(async () => (await actorState(cell)).state === "DEAD");

@@ -150,9 +150,35 @@ describe("life", () => {
     const counter = CounterActor.options({ maxRestarts: 1 }).remote(5);
     expect(await get(counter.inc.remote())).toBe(6);
     await expect(get(counter.die.remote())).rejects.toThrow(ActorUnavailableError);
+    await ready(counter);
     expect(await get(counter.inc.remote())).toBe(6);
     expect(await get(counter.context.remote())).toMatchObject({ restarted: true });
     await expect(get(counter.die.remote())).rejects.toThrow(ActorDiedError);
+  });
+
+  test("a call that is made while it restarts is unavailable too, or waits if it has retries", async () => {
+    class Slow {
+      constructor(ms: number) {
+        const until = Date.now() + ms;
+        while (getRuntimeContext().restarted && Date.now() < until);
+      }
+      die(): void {
+        process.exit(1);
+      }
+      restarted(): boolean {
+        return getRuntimeContext().restarted;
+      }
+    }
+    const slow = remote(Slow, { maxRestarts: 1, name: "slow" }).remote(1500);
+    await ready(slow);
+    const patient = slow.restarted.options({ maxTaskRetries: 1 });
+    await expect(get(slow.die.remote())).rejects.toThrow(/was in flight and may or may not have run/);
+    const made = slow.restarted.remote();
+    const other = await getActor<Slow>("slow");
+    await expect(get(made)).rejects.toThrow(ActorUnavailableError);
+    await expect(get(other.restarted.remote())).rejects.toThrow(/is restarting: .*was made meanwhile and did not run/);
+    expect(await get(patient.remote())).toBe(true);
+    expect(await get(slow.restarted.remote())).toBe(true);
   });
 
   test("maxTaskRetries sends calls again", async () => {

@@ -2,9 +2,9 @@
 
 import { afterAll, beforeAll, expect, test } from "vitest";
 import {
-  asCompleted, cancel, createBuffer, explain, first, free, get, getActor, getObject, getPlacementGroup, getRange, getSettled,
-  init, InvalidArgumentError, kill, mapAll, ObjectFreedError, placementGroup, put, ready, remote, scope, Semaphore, shutdown,
-  submitCapacity, wait, type ObjectRef,
+  actorState, asCompleted, cancel, createBuffer, explain, first, free, get, getActor, getObject, getPlacementGroup, getRange,
+  getSettled, init, InvalidArgumentError, isInitialized, kill, mapAll, NotFoundError, ObjectFreedError, placementGroup, put,
+  ready, remote, scope, Semaphore, shutdown, submitCapacity, wait, type ObjectRef,
 } from "troupe";
 
 beforeAll(() => init({ numCpus: 2 }));
@@ -114,4 +114,32 @@ test("a released ref is refused wherever it is used", async () => {
   }
   expect(() => same.remote(ref)).toThrow(ObjectFreedError);
   expect(() => same.remote({ ref })).toThrow(ObjectFreedError);
+});
+
+test("refs, handles and streams of an ended session are refused at once, and start no other one", async () => {
+  const done = await put(7);
+  const endless = remote(() => new Promise(() => {})).remote();
+  const stream = remote(function* () {
+    yield 1;
+  }).remote();
+  const cell = remote(Cell).remote();
+  await ready(cell);
+  const waiting = [get(endless), get([done, endless]), ready(cell).then(() => stream.next()).then(() => get(endless))];
+  for (const wait of waiting) wait.catch(() => {});
+  await shutdown();
+  for (const wait of waiting) await expect(wait).rejects.toThrow(NotFoundError);
+  for (const act of [
+    () => get(done), () => get(endless), () => get([done, endless]), () => wait([done]), () => first([done]),
+    () => getRange(done as never, 0, 1),
+    () => stream.next(), () => ready(cell), () => actorState(cell), () => kill(cell), async () => get(cell.get.remote()),
+    () => cancel(done), () => cancel(endless), () => free([done]), () => done.detach(), () => explain(done),
+    () => explain(endless),
+  ]) {
+    await expect((async () => act())(), String(act)).rejects.toThrow(NotFoundError);
+  }
+  expect((await getSettled([endless]))[0]).toMatchObject({ status: "rejected", reason: { code: "NOT_FOUND" } });
+  expect(isInitialized()).toBe(false);
+  done.release();
+  stream.release();
+  cell[Symbol.dispose]();
 });

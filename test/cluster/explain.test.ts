@@ -135,7 +135,7 @@ test("calls of an actor: before its turn, while it is made, while it is restarte
   await explained(blocker, "resources");
   process.kill(pid, "SIGKILL");
   await wait([running]);
-  const waiting = slow.pid.remote();
+  const waiting = slow.pid.options({ maxTaskRetries: 1 }).remote();
   const restart = await explain(waiting);
   expect(restart.reasons.map(({ kind }) => kind)).not.toContain("unknown");
   await kill(slow);

@@ -10,7 +10,7 @@ interface Call extends ActorCallLife {
 
 let names = 0;
 function call(caller = 0, retriesLeft = 0, ready = true): Call {
-  return { name: names++, caller, ready, stream: 0, order: 0, attempt: 0, retriesLeft };
+  return { name: names++, caller, ready, stream: 0, order: 0, attempt: 0, retriesLeft, afterLoss: false };
 }
 
 function alive(incarnation = 0): ActorCalls<Call> {
@@ -87,6 +87,39 @@ describe("a restart", () => {
     expect(a).toMatchObject({ order: 1, attempt: 1, retriesLeft: 0 });
   });
 
+  test("fails what is made meanwhile and has no retries; what was made before waits", () => {
+    const calls = alive();
+    const [before, late, patient] = [call(0, 0, false), call(), call(0, 1)];
+    calls.sendNow(before);
+    calls.lost();
+    for (const one of [late, patient]) calls.sendNow(one);
+    expect([late, patient].map((one) => calls.refuses(one))).toEqual([false, false]);
+    expect(calls.restarting(1)).toEqual([late]);
+    expect([call(), call(0, 1)].map((one) => calls.refuses(one))).toEqual([true, false]);
+    before.ready = true;
+    calls.alive(1);
+    expect(calls.sendable(0)).toEqual([before, patient]);
+    expect(calls.refuses(call())).toBe(false);
+    expect(calls.size).toBe(2);
+  });
+
+  test("is waited for by who never reached the actor", () => {
+    const calls = new ActorCalls<Call>();
+    expect(calls.restarting(3)).toEqual([]);
+    expect(calls.refuses(call())).toBe(false);
+  });
+
+  test("waits with a loss that the actor survives", () => {
+    const calls = alive();
+    calls.lost();
+    const one = call();
+    calls.sendNow(one);
+    calls.alive(0);
+    expect(calls.sendable(0)).toEqual([one]);
+    calls.lost();
+    expect(calls.restarting(1)).toEqual([one]);
+  });
+
   test("is charged once, however often and late it is told", () => {
     const calls = alive();
     const a = call(0, 2);
@@ -161,7 +194,8 @@ class World {
     if (act === "call") {
       const made = call(caller, (n % 4) - 1, n % 5 !== 0);
       this.all.push({ call: made, retries: made.retriesLeft, sent: 0, ended: 0 });
-      if (calls.sendNow(made)) this.#sent(made);
+      if (calls.refuses(made)) this.#failed([made]);
+      else if (calls.sendNow(made)) this.#sent(made);
     } else if (act === "pump") this.#pump(caller);
     else if (act === "ready") for (const { call: one } of this.all) one.ready = true;
     else if (act === "end") this.#end(n);
