@@ -12,8 +12,8 @@ import type {
   ObjectHandle, ObjectOwner, Restoration, RoomNeed, StoreBroker, StoreClient, StoreHost,
 } from "../store/index.ts";
 import type {
-  AllocateObject, AnswerBody, Caller, CallHandlers, Channel, ChannelHandler, Draft, FetchObject, FindObjects, FreeObjects,
-  GrantDescriptors, GrantSlab, ObjectsOpened, ReadChunk, Stored,
+  AllocateObject, AnswerBody, CallContext, Caller, CallHandlers, Channel, ChannelHandler, Draft, FetchObject, FindObjects,
+  FreeObjects, GrantDescriptors, GrantSlab, ObjectsOpened, ReadChunk, Stored,
 } from "../transport/index.ts";
 import { AgentRoom, RESTORE_WAIT_MS } from "./agent-room.ts";
 import { AgentSpilling, type SpillSpace } from "./agent-spilling.ts";
@@ -206,26 +206,28 @@ export class AgentObjects {
 
   /** Of a peer's link for chunks alone. */
   get bulkHandler(): ChannelHandler {
-    return bulkHandler((body, { channel }) => this.read(body, channel.peer.nodeId));
+    return bulkHandler((body, context) => this.read(body, context));
   }
 
-  /** Serves a part of a local object, or of a copy, to another node, or to a driver that shares no memory. */
-  read(body: ReadChunk, toNode: string): AnswerBody | Promise<AnswerBody> {
+  /** Serves a part of a local object, or of a copy, to another node; without a context to this one. */
+  read(body: ReadChunk, context?: CallContext): AnswerBody | Promise<AnswerBody> {
     const { node, slot, generation } = body;
-    if (node === this.#parts.nodeId || node === "") return this.#served.read({ slot, generation }, body, toNode);
+    if (node === this.#parts.nodeId || node === "") return this.#served.read({ slot, generation }, body, context);
     const key = placeKey(node, slot, generation);
     const copy = this.#copies.get(key) ?? this.#given.get(key);
-    if (copy !== undefined) return this.#served.read(copy, body, toNode);
-    const incoming = toNode === "" ? undefined : this.#transfers.at(key);
-    if (incoming === undefined) throw new ObjectLostError(`object ${key} has no copy on node ${this.#parts.nodeId}`);
-    return incoming.serve(body, toNode);
+    if (copy !== undefined) return this.#served.read(copy, body, context);
+    const incoming = this.#transfers.at(key);
+    if (context === undefined || incoming === undefined) {
+      throw new ObjectLostError(`object ${key} has no copy on node ${this.#parts.nodeId}`);
+    }
+    return incoming.serve(body, context);
   }
 
   /** The same for a process of this node, from whichever node has the object. */
   async readAnywhere(body: ReadChunk): Promise<AnswerBody> {
     const { nodeId } = this.#parts;
     const isHere = body.node === nodeId || body.node === "" || this.#copies.has(placeKey(body.node, body.slot, body.generation));
-    if (isHere) return this.read(body, "");
+    if (isHere) return this.read(body);
     const reached = { clock: this.#parts.clock, network: this.#network };
     return { chunk: await reaching(reached, body.node, () => this.#network.ask(body.node, body)) };
   }
@@ -349,7 +351,7 @@ export class AgentObjects {
     try {
       for (let offset = 0; offset < size; offset += CHUNK_BYTES) {
         const length = Math.min(CHUNK_BYTES, size - offset);
-        const read = await this.#served.read({ slot, generation }, { offset, length }, "");
+        const read = await this.#served.read({ slot, generation }, { offset, length });
         await target.write(offset, (read as { readonly chunk: { readonly bytes: Uint8Array } }).chunk.bytes);
       }
     } catch (error) {

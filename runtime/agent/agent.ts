@@ -316,7 +316,7 @@ export class Agent {
       case "agent": {
         const death = this.#peers.deathOf(peer.nodeId);
         if (death !== undefined) return { refused: failureOf(death) };
-        if (isBulk(peer)) return { handler: this.#objects.bulkHandler };
+        if (isBulk(peer)) return { handler: this.#objects.bulkHandler, direct: true };
         return {
           handler: this.#peerHandler(),
           accepted: (channel) => this.#peers.accepted(peer.nodeId, channel),
@@ -410,9 +410,7 @@ export class Agent {
     const callee = new Callee({
       placeActor: (body) => this.#actors.create(body as ActorPlacement),
       ...this.#objects.peerCalls,
-      readChunk: (body, { channel }) => (
-        body.blob === "" ? this.#objects.read(body, channel.peer.nodeId) : this.#environments.read(body)
-      ),
+      readChunk: (body, context) => (body.blob === "" ? this.#objects.read(body, context) : this.#environments.read(body)),
       findHead: () => this.#head.found(),
       ...this.#inspection.here,
       ...this.#kept.peerCalls(),

@@ -1,10 +1,12 @@
 // Links that carry nothing but chunks of large objects, so that neither messages between agents nor small objects wait behind
-// them: one to each node that chunks are asked of, beside the link between the two agents, while it is in use.
+// them: one to each node that chunks are asked of, beside the link between the two agents, while it is in use. They are direct
+// connections where the transport has such; then the bytes go from one store to the other without a copy in between.
 
+import { ConnectionError, DeadlineError, failureOf } from "../errors.ts";
 import type { Clock, Timer } from "../seams.ts";
 import {
-  Callee, type CallHandlers, type Caller, type Channel, type ChannelHandler, type Chunk, type Draft, type Identity, type Peer,
-  type ReadChunk, type Transport,
+  Callee, type CallHandlers, type Caller, type CallOptions, type Channel, type ChannelHandler, type Chunk, type Draft,
+  type Identity, type Peer, type ReadChunk, type Transport,
 } from "../transport/index.ts";
 import type { Peers } from "./peers.ts";
 
@@ -12,6 +14,8 @@ const DIAL_TIMEOUT_MS = 5000;
 /** A dead node is noticed by its link: this is for one that hangs, or a network on which a chunk takes so long. */
 const CHUNK_TIMEOUT_MS = 60_000;
 const IDLE_MS = 30_000;
+/** Who is asked, and says nothing for so long, is asked whether it is there; after twice that it is not. */
+const SILENT_MS = 4000;
 /** What an agent says of itself on such a link. */
 const BULK = Buffer.from("bulk");
 
@@ -27,6 +31,8 @@ interface Bulk {
   readonly channel: Channel;
   asks: number;
   idle: Timer | undefined;
+  watching: Timer | undefined;
+  isSilent: boolean;
 }
 
 export class BulkLinks {
@@ -37,15 +43,23 @@ export class BulkLinks {
     this.#parts = parts;
   }
 
-  async ask(node: string, body: Draft<ReadChunk>): Promise<Chunk> {
+  /** `place`: where the chunk may be read to, if it comes beside its answer. */
+  async ask(node: string, body: Draft<ReadChunk>, place?: CallOptions["place"]): Promise<Chunk> {
+    const { caller, clock } = this.#parts;
     const link = await this.#linkTo(node);
     link.asks += 1;
     link.idle?.cancel();
+    if (link.asks === 1) this.#watch(link, node);
     try {
-      return await this.#parts.caller.call(link.channel, "readChunk", body, "chunk", { timeoutMs: CHUNK_TIMEOUT_MS });
+      return await caller.call(link.channel, "readChunk", body, "chunk", { timeoutMs: CHUNK_TIMEOUT_MS, place });
+    } catch (error) {
+      // Nothing may be read to that place any more.
+      if (error instanceof DeadlineError) broken(link.channel, `node ${node} did not send a chunk in time`);
+      throw error;
     } finally {
       link.asks -= 1;
-      if (link.asks === 0 && link.channel.open) link.idle = this.#parts.clock.after(IDLE_MS, () => this.#end(node, "it is idle"));
+      if (link.asks === 0) link.watching?.cancel();
+      if (link.asks === 0 && link.channel.open) link.idle = clock.after(IDLE_MS, () => this.#end(node, "it is idle"));
     }
   }
 
@@ -61,7 +75,24 @@ export class BulkLinks {
   #end(node: string, reason: string): void {
     const link = this.#links.get(node);
     this.#links.delete(node);
-    link?.then(({ channel }) => channel.close(reason), () => {});
+    link?.then(({ channel, asks }) => {
+      if (asks > 0) broken(channel, `the link to node ${node} was ended: ${reason}`);
+      else channel.close(reason);
+    }, () => {});
+  }
+
+  /** A dead node is noticed by its link; a connection that leads nowhere only by its silence. */
+  #watch(link: Bulk, node: string): void {
+    link.isSilent = false;
+    const look = () => {
+      link.watching = this.#parts.clock.after(SILENT_MS, () => {
+        if (link.isSilent) return broken(link.channel, `node ${node} did not say anything for ${2 * SILENT_MS} ms`);
+        link.isSilent = true;
+        link.channel.send("ping", {});
+        look();
+      });
+    };
+    look();
   }
 
   #linkTo(node: string): Promise<Bulk> {
@@ -80,17 +111,27 @@ export class BulkLinks {
 
   async #dial(node: string, ended: () => void): Promise<Bulk> {
     const { transport, identity, caller, peers } = this.#parts;
+    let link: Bulk | undefined;
     const handler: ChannelHandler = {
-      messages: { answer: (answer) => caller.answered(answer), goodbye: () => {} },
+      messages: { answer: (answer) => caller.answered(answer), pong: () => {}, goodbye: () => {} },
+      place: (answer, length, channel) => caller.placeOf(answer, length, channel),
+      onTurn: () => {
+        if (link !== undefined) link.isSilent = false;
+      },
       onClose: (channel, failure) => {
         ended();
         caller.closed(channel, failure);
       },
     };
     const address = await peers.listensAt(node);
-    const channel = await transport.dial(address, identity, handler, { timeoutMs: DIAL_TIMEOUT_MS, details: BULK });
-    return { channel, asks: 0, idle: undefined };
+    const options = { timeoutMs: DIAL_TIMEOUT_MS, details: BULK, direct: true };
+    const channel = await transport.dial(address, identity, handler, options);
+    return (link = { channel, asks: 0, idle: undefined, watching: undefined, isSilent: false });
   }
+}
+
+function broken(channel: Channel, text: string): void {
+  channel.break(failureOf(new ConnectionError(text)));
 }
 
 /** The hello of a peer that wants a link of this kind. */

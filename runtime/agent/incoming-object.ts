@@ -1,17 +1,20 @@
 // One object of another node on its way here: asks its sources for chunks, writes them, and serves what it has meanwhile.
 //
-// The shell of core/transfer.ts. A chunk is compared with its sum before it is written; a damaged one is asked for again. A
-// source that breaks off is replaced, by whom the object's own node names, and what is here stays. It fails when the object
-// is gone, and when the sources that are left bring nothing and the object's node can't be reached.
+// The shell of core/transfer.ts. A chunk is here once its bytes are where they belong and its sum is right; a damaged one is
+// asked for again. On a direct connection it is read to where it belongs, by one source at a time. A source that breaks off is
+// replaced, by whom the object's own node names, and what is here stays. It fails when the object is gone, and when the sources
+// that are left bring nothing and the object's node can't be reached.
 
 import { crc32 } from "node:zlib";
 import { ChunkSet, Transfer, type ChunkAsk, type PartOf } from "../core/index.ts";
 import {
-  ConnectionError, DeadlineError, NodeDiedError, ObjectFetchTimeoutError, ObjectLostError,
+  ConnectionError, DeadlineError, failureOf, NodeDiedError, ObjectFetchTimeoutError, ObjectLostError,
 } from "../errors.ts";
 import type { Clock, Timer } from "../seams.ts";
 import type { WritableObject } from "../store/index.ts";
-import type { AnswerBody, Chunk, CopySources, Draft, ReadChunk, Stored } from "../transport/index.ts";
+import type {
+  AnswerBody, CallContext, CallOptions, Channel, Chunk, CopySources, Draft, Place, ReadChunk, Stored,
+} from "../transport/index.ts";
 
 export const CHUNK_BYTES = 1024 * 1024;
 /** A node that can't be reached is declared dead within this time, or can be reached again. */
@@ -34,8 +37,8 @@ const NO_NEWS = { here: NO_BYTES, claimed: NO_BYTES };
 /** How agents talk to each other about an object of one of them. */
 export interface TransferNetwork {
   ask(node: string, body: Draft<ReadChunk>): Promise<Chunk>;
-  /** The same where nobody waits behind it. */
-  askBulk(node: string, body: Draft<ReadChunk>): Promise<Chunk>;
+  /** The same where nobody waits behind it; `place` is where the chunk may be read to. */
+  askBulk(node: string, body: Draft<ReadChunk>, place: CallOptions["place"]): Promise<Chunk>;
   join(source: Stored, failed: readonly string[]): Promise<CopySources>;
   /** `sum`: of the sums of a whole copy. Rejects when it is not the original's. */
   leave(source: Stored, sum: number | undefined): Promise<void>;
@@ -65,6 +68,14 @@ export interface IncomingAsk extends ChunkAsk {
   readonly bytes: number;
 }
 
+/** A chunk on its way to where it belongs. */
+interface Landing {
+  readonly channel: Channel;
+  readonly place: Place;
+  /** Nobody looks at its bytes there any more. Idempotent. */
+  taken(): void;
+}
+
 interface Listener {
   readonly theirs: ChunkSet;
   readonly timer: Timer;
@@ -80,6 +91,8 @@ export class IncomingObject {
   readonly #failed = new Set<string>();
   readonly #asks = new Map<IncomingAsk, number>();
   readonly #listeners = new Set<Listener>();
+  /** Chunks that are being read to where they belong. */
+  readonly #landing = new Map<number, Landing>();
   /** How often each came damaged from its own node. */
   readonly #damaged = new Map<number, number>();
   #target: WritableObject | undefined;
@@ -123,21 +136,25 @@ export class IncomingObject {
     const transfer = this.#transfer as Transfer;
     const { slot, generation, node } = source;
     this.#asks.set(ask, clock.now());
+    let landing: Landing | undefined;
     try {
       const news = ask.source === node ? NO_NEWS : newsOf(transfer);
       const body = { node, slot, generation, offset: (ask.chunk ?? 0) * CHUNK_BYTES, length: ask.bytes, ...news };
-      const answer = await (ask.bytes > 0 ? network.askBulk(ask.source, body) : network.ask(ask.source, body));
-      if (!this.#isOver) await this.#take(ask, answer);
+      const place = (length: number, channel: Channel) => (landing = this.#land(ask, length, channel))?.place;
+      const answer = await (ask.bytes > 0 ? network.askBulk(ask.source, body, place) : network.ask(ask.source, body));
+      if (!this.#isOver) await this.#take(ask, answer, landing);
     } catch (error) {
       transfer.missed(ask);
       if (!this.#isOver) this.#sourceFailed(ask.source, error);
     } finally {
       this.#asks.delete(ask);
+      landing?.taken();
     }
   }
 
   /** For another node that is getting the same object. */
-  serve({ offset, length, here, claimed }: ReadChunk, node: string): AnswerBody | Promise<AnswerBody> {
+  serve({ offset, length, here, claimed }: ReadChunk, context: CallContext): AnswerBody | Promise<AnswerBody> {
+    const node = context.channel.peer.nodeId;
     const transfer = this.#transfer;
     if (transfer === undefined) return this.#notYet(length);
     const part = this.#partOf(here, claimed);
@@ -145,7 +162,7 @@ export class IncomingObject {
     if (transfer.sources.length < SOURCES_MAX) transfer.found(node, part);
     transfer.heard(node, part);
     this.#parts.changed();
-    if (length > 0) return this.#served(transfer, offset, length);
+    if (length > 0) return this.#served(transfer, offset, length, context);
     if (transfer.here.hasBeyond(theirs)) return this.#news(transfer);
     return new Promise((resolve) => {
       const tell = () => {
@@ -177,7 +194,31 @@ export class IncomingObject {
 
   // -- chunks ------------------------------------------------------------------------------------------------------
 
-  async #take(ask: IncomingAsk, { bytes, sum, here, claimed, whole }: Chunk): Promise<void> {
+  /** Undefined where another source is bringing the same, or has. */
+  #land({ chunk, bytes }: IncomingAsk, length: number, channel: Channel): Landing | undefined {
+    const isWanted = chunk !== undefined && length === bytes && !this.#landing.has(chunk) && this.#transfer?.misses(chunk);
+    if (this.#isOver || !isWanted) return undefined;
+    const loan = (this.#target as WritableObject).lend(chunk * CHUNK_BYTES, length, "written");
+    let uses = 2;
+    const done = () => {
+      uses -= 1;
+      if (uses === 0) loan.end();
+    };
+    let isTaken = false;
+    const taken = () => {
+      if (!isTaken) done();
+      isTaken = true;
+    };
+    const ended = () => {
+      this.#landing.delete(chunk);
+      done();
+    };
+    const landing = { channel, place: { bytes: loan.bytes, ended }, taken };
+    this.#landing.set(chunk, landing);
+    return landing;
+  }
+
+  async #take(ask: IncomingAsk, { bytes, sum, here, claimed, whole }: Chunk, landing?: Landing): Promise<void> {
     const { counts } = this.#parts;
     const transfer = this.#transfer as Transfer;
     transfer.heard(ask.source, whole ? undefined : this.#partOf(here, claimed));
@@ -188,10 +229,11 @@ export class IncomingObject {
     if (bytes.length !== ask.bytes || crc32(bytes) !== sum) return this.#damagedBy(ask, chunk);
     counts.copiedBytes += bytes.length;
     this.#progressAt = this.#parts.clock.now();
+    landing?.taken();
     if (!transfer.arrived(ask, took)) return;
     this.sums[chunk] = sum;
     try {
-      await this.#target?.write(chunk * CHUNK_BYTES, bytes);
+      if (landing === undefined) await this.#write(chunk, bytes);
     } catch (error) {
       return this.fail(error);
     }
@@ -199,6 +241,15 @@ export class IncomingObject {
     transfer.written(chunk);
     for (const listener of [...this.#listeners]) if (!listener.theirs.has(chunk)) listener.tell();
     if (transfer.isDone) await this.#whole();
+  }
+
+  #write(chunk: number, bytes: Uint8Array): Promise<void> | void {
+    // Who was late with it may not go on writing there.
+    const late = new ConnectionError(`chunk ${chunk} has come from another source`);
+    const landing = this.#landing.get(chunk);
+    landing?.channel.break(failureOf(late));
+    landing?.taken();
+    return this.#target?.write(chunk * CHUNK_BYTES, bytes);
   }
 
   /** Asked for again, of somebody else if there is anybody. */
@@ -225,14 +276,16 @@ export class IncomingObject {
     if (this.#end()) this.#settle.resolve();
   }
 
-  #served(transfer: Transfer, offset: number, length: number): AnswerBody {
+  #served(transfer: Transfer, offset: number, length: number, context: CallContext): AnswerBody {
     const { source, counts } = this.#parts;
     const chunk = offset / CHUNK_BYTES;
     const isHere = Number.isInteger(chunk) && chunk < this.#chunks && transfer.here.has(chunk);
     if (!isHere || length !== this.#lengthOf(chunk) || this.#target === undefined) return this.#news(transfer);
     counts.servedBytes += length;
     const { chunk: news } = this.#news(transfer) as { readonly chunk: Draft<Chunk> };
-    return { chunk: { ...news, bytes: this.#target.chunk(offset, length), total: source.size, sum: this.sums[chunk] } };
+    const { bytes, end } = this.#target.lend(offset, length, "read");
+    context.answered = end;
+    return { chunk: { ...news, bytes, total: source.size, sum: this.sums[chunk] } };
   }
 
   #news(transfer: Transfer): AnswerBody {

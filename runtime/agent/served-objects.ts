@@ -6,7 +6,7 @@ import { CopyDirectory } from "../core/index.ts";
 import { ObjectLostError } from "../errors.ts";
 import type { Clock, Timer } from "../seams.ts";
 import type { ObjectHandle, ReadableObject, StoreClient } from "../store/index.ts";
-import type { AnswerBody, JoinCopies, LeaveCopies, ReadChunk } from "../transport/index.ts";
+import type { AnswerBody, CallContext, JoinCopies, LeaveCopies, ReadChunk } from "../transport/index.ts";
 import type { AgentSpilling } from "./agent-spilling.ts";
 import { CHUNK_BYTES, type TransferCounts } from "./incoming-object.ts";
 
@@ -24,7 +24,10 @@ interface Shared {
 interface Pinned {
   readonly object: ReadableObject;
   readonly whole: Uint8Array | undefined;
-  readonly timer: Timer;
+  /** Chunks on their way out from where they lie. */
+  leaving: number;
+  /** Until it is let go of; undefined: as soon as nothing of it is leaving. */
+  timer: Timer | undefined;
 }
 
 export interface ServedObjectsParts {
@@ -45,22 +48,30 @@ export class ServedObjects {
     this.#parts = parts;
   }
 
-  /** Of an object of this node's store. In the same turn when it is in the memory: its bytes are not copied. */
+  /**
+   * Of an object of this node's store. In the same turn when it is in the memory: its bytes are not copied. Without a context
+   * for this node itself.
+   */
   read(
-    handle: ObjectHandle, { offset, length }: Pick<ReadChunk, "offset" | "length">, toNode: string,
+    handle: ObjectHandle, { offset, length }: Pick<ReadChunk, "offset" | "length">, context?: CallContext,
   ): AnswerBody | Promise<AnswerBody> {
     const answer = (bytes: Uint8Array, total: number): AnswerBody => {
-      if (toNode === "") return { chunk: { bytes, total, whole: true } };
+      if (context === undefined) return { chunk: { bytes, total, whole: true } };
       this.#parts.counts.servedBytes += bytes.length;
-      if (bytes.length === total && total > 0) this.#sharedOf(handle).directory.took(toNode);
+      if (bytes.length === total && total > 0) this.#sharedOf(handle).directory.took(context.channel.peer.nodeId);
       return { chunk: { bytes, total, whole: true, sum: this.#sumOf(handle, offset, bytes, total) } };
     };
     const pinned = this.#pinned.get(keyOf(handle)) ?? this.#open(handle);
-    if (pinned === undefined) return this.#fromDisk(handle, offset, length, answer);
+    if (pinned === undefined) {
+      // What was read from there is nobody else's.
+      if (context !== undefined) context.answered = () => {};
+      return this.#fromDisk(handle, offset, length, answer);
+    }
     const { object, whole } = pinned;
     const until = Math.min(offset + length, object.size);
     if (object.size > CHUNK_BYTES) {
       this.#keep(handle, pinned);
+      if (context !== undefined) context.answered = leaving(pinned);
       return answer(whole?.subarray(offset, until) ?? new Uint8Array(object.buffer(offset, until - offset)), object.size);
     }
     const bytes = Buffer.from((whole as Uint8Array).subarray(offset, until));
@@ -119,25 +130,28 @@ export class ServedObjects {
     return answer(part.bytes, part.total);
   }
 
-  #open(handle: ObjectHandle): Omit<Pinned, "timer"> | undefined {
+  #open(handle: ObjectHandle): Pinned | undefined {
     const object = this.#parts.client.open(handle);
     if (object === undefined) return undefined;
-    return { object, whole: object.size <= WHOLE_MAX_BYTES ? new Uint8Array(object.buffer()) : undefined };
+    const whole = object.size <= WHOLE_MAX_BYTES ? new Uint8Array(object.buffer()) : undefined;
+    return { object, whole, leaving: 0, timer: undefined };
   }
 
   /** The next chunk will be asked for soon. */
-  #keep(handle: ObjectHandle, pinned: Omit<Pinned, "timer">): void {
+  #keep(handle: ObjectHandle, pinned: Pinned): void {
     const key = keyOf(handle);
-    this.#pinned.get(key)?.timer.cancel();
-    this.#pinned.set(key, { ...pinned, timer: this.#parts.clock.after(PIN_MS, () => this.#unpin(key)) });
+    pinned.timer?.cancel();
+    pinned.timer = this.#parts.clock.after(PIN_MS, () => this.#unpin(key));
+    this.#pinned.set(key, pinned);
   }
 
   #unpin(key: string): void {
     const pinned = this.#pinned.get(key);
     if (pinned === undefined) return;
     this.#pinned.delete(key);
-    pinned.timer.cancel();
-    pinned.object.release();
+    pinned.timer?.cancel();
+    pinned.timer = undefined;
+    if (pinned.leaving === 0) pinned.object.release();
   }
 
   #sumOf(handle: ObjectHandle, offset: number, bytes: Uint8Array, total: number): number {
@@ -163,6 +177,15 @@ export class ServedObjects {
   #lost({ slot, generation }: ObjectHandle): ObjectLostError {
     return new ObjectLostError(`object ${slot}/${generation} is not in the store of node ${this.#parts.nodeId}`);
   }
+}
+
+/** Until the returned function is called, once, the object stays pinned. */
+function leaving(pinned: Pinned): () => void {
+  pinned.leaving += 1;
+  return () => {
+    pinned.leaving -= 1;
+    if (pinned.leaving === 0 && pinned.timer === undefined) pinned.object.release();
+  };
 }
 
 function keyOf({ slot, generation }: ObjectHandle): string {

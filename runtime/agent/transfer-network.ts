@@ -1,6 +1,6 @@
 // What agents say to each other about copies of their objects.
 
-import type { Caller, Chunk, CopySources, Draft, ReadChunk, Stored } from "../transport/index.ts";
+import type { Caller, CallOptions, Chunk, CopySources, Draft, ReadChunk, Stored } from "../transport/index.ts";
 import type { NodeDiedError } from "../errors.ts";
 import type { TransferNetwork } from "./incoming-object.ts";
 import type { BulkLinks } from "./bulk-links.ts";
@@ -29,8 +29,8 @@ export class PeerNetwork implements TransferNetwork {
     return caller.call(await peers.connect(node), "readChunk", body, "chunk", { timeoutMs: SMALL_TIMEOUT_MS });
   }
 
-  askBulk(node: string, body: Draft<ReadChunk>): Promise<Chunk> {
-    return this.#parts.bulk.ask(node, body);
+  askBulk(node: string, body: Draft<ReadChunk>, place: CallOptions["place"]): Promise<Chunk> {
+    return this.#parts.bulk.ask(node, body, place);
   }
 
   async join({ node, slot, generation }: Stored, failed: readonly string[]): Promise<CopySources> {

@@ -75,6 +75,10 @@ export class Transfer {
   get isAskedFor(): boolean {
     return this.#open.count === 0;
   }
+  /** It has not arrived. */
+  misses(chunk: number): boolean {
+    return !this.#taken.has(chunk);
+  }
   get sources(): string[] {
     return [...this.#sources.keys()];
   }

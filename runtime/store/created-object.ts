@@ -11,7 +11,7 @@ import {
   STATE,
 } from "./layout.ts";
 import type { Kept } from "./kept-mappings.ts";
-import type { ObjectHandle, ObjectOwner, WritableObject } from "./store.ts";
+import type { Loan, ObjectHandle, ObjectOwner, WritableObject } from "./store.ts";
 
 /** Copies from here on are worth leaving the loop for. */
 const COPY_OFF_LOOP_BYTES = 1024 * 1024;
@@ -55,7 +55,10 @@ export class CreatedObject implements WritableObject {
   /** What JavaScript looks at it through. */
   readonly #views: ArrayBuffer[] = [];
   #bytes: Uint8Array = NOTHING;
-  #copies = 0;
+  /** Copies on the helper threads, and loans; and those of them that write. */
+  #busy = 0;
+  #writing = 0;
+  #letGo: (() => void) | undefined;
   #ended = false;
 
   constructor(parts: CreatedParts, handle: ObjectHandle, size: number, range: CreatedRange) {
@@ -86,11 +89,9 @@ export class CreatedObject implements WritableObject {
   chunk(offset: number, length: number): Uint8Array {
     this.#check(offset, length);
     if (this.#far === undefined) return this.bytes.subarray(offset, offset + length);
-    const start = this.#far.offset + offset;
-    const lead = start % PAGE;
-    const mapping = this.#parts.native.mapShared(this.#far.path, start - lead, lead + length);
-    this.#views.push(mapping);
-    return new Uint8Array(mapping, lead, length);
+    const bytes = this.#partOf(offset, length);
+    this.#views.push(bytes.buffer as ArrayBuffer);
+    return bytes;
   }
 
   write(offset: number, source: Uint8Array): Promise<void> | void {
@@ -106,6 +107,20 @@ export class CreatedObject implements WritableObject {
     return this.#offLoop((native) => native.copy(target.buffer as ArrayBuffer, target.byteOffset, buffer, byteOffset, length));
   }
 
+  lend(offset: number, length: number, how: "read" | "written"): Loan {
+    const { native } = this.#parts;
+    const bytes = this.#partOf(offset, length);
+    let done: (() => void) | undefined = this.#work(how === "written");
+    return {
+      bytes,
+      end: () => {
+        native.detach(bytes.buffer as ArrayBuffer);
+        done?.();
+        done = undefined;
+      },
+    };
+  }
+
   /**
    * Maps the pages of an object with a mapping of its own, and makes those that there are not. Rejects when there is no
    * memory.
@@ -117,7 +132,7 @@ export class CreatedObject implements WritableObject {
 
   seal(owner?: ObjectOwner): ObjectHandle {
     if (this.#ended) throw new InvalidArgumentError("the object was sealed or aborted before");
-    if (this.#copies > 0) throw new InvalidArgumentError("the object is still being written");
+    if (this.#writing > 0) throw new InvalidArgumentError("the object is still being written");
     const { words } = this.#parts;
     const at = descriptorAt(this.slot);
     words[at + SIZE_LOW] = this.size | 0;
@@ -146,14 +161,24 @@ export class CreatedObject implements WritableObject {
     throw new InvalidArgumentError(`${length} bytes at ${offset} do not fit an object of ${this.size}`);
   }
 
-  /** Through a view of what is written alone: one of a large object has V8 collect garbage. */
   #writeNow(offset: number, source: Uint8Array): void {
-    const part = this.#part;
-    if (part === undefined || this.#views.length > 0) return this.chunk(offset, source.length).set(source);
+    if (this.#part === undefined || this.#views.length > 0) return this.chunk(offset, source.length).set(source);
+    const bytes = this.#partOf(offset, source.length);
+    bytes.set(source);
+    this.#parts.native.detach(bytes.buffer as ArrayBuffer);
+  }
+
+  /** In an array of its own: one over a large object has V8 collect garbage. */
+  #partOf(offset: number, length: number): Uint8Array {
+    this.#check(offset, length);
     const { native } = this.#parts;
-    const view = native.view(part.mapping, part.offset + offset, source.length);
-    new Uint8Array(view).set(source);
-    native.detach(view);
+    if (this.#far === undefined) {
+      const { mapping, offset: start } = this.#part as MappedPart;
+      return new Uint8Array(native.view(mapping, start + offset, length));
+    }
+    const start = this.#far.offset + offset;
+    const lead = start % PAGE;
+    return new Uint8Array(native.mapShared(this.#far.path, start - lead, lead + length), lead, length);
   }
 
   #end(): void {
@@ -162,21 +187,31 @@ export class CreatedObject implements WritableObject {
     this.#detach();
   }
 
-  /** Until the job ends the bytes stay mapped, and the host gives their range to nobody else, whatever becomes of the object. */
   async #offLoop(job: (native: Native) => Promise<void>): Promise<void> {
-    const letGo = this.#parts.hold(this.slot);
-    this.#copies += 1;
+    const done = this.#work(true);
     try {
       await job(this.#parts.native);
     } finally {
-      letGo();
-      this.#copies -= 1;
-      if (this.#ended) this.#detach();
+      done();
     }
   }
 
+  /** Until it is done the bytes stay mapped, and the host gives their range to nobody else, whatever becomes of the object. */
+  #work(writes: boolean): () => void {
+    if (this.#busy === 0) this.#letGo = this.#parts.hold(this.slot);
+    this.#busy += 1;
+    if (writes) this.#writing += 1;
+    return () => {
+      this.#busy -= 1;
+      if (writes) this.#writing -= 1;
+      if (this.#busy > 0) return;
+      this.#letGo?.();
+      if (this.#ended) this.#detach();
+    };
+  }
+
   #detach(): void {
-    if (this.#copies > 0) return;
+    if (this.#busy > 0) return;
     for (const view of this.#views.splice(0)) this.#parts.native.detach(view);
     this.#parts.ended(this, this.#part?.kept);
   }

@@ -8,6 +8,7 @@ import { finalizers } from "../finalizers.ts";
 import { isInside, isSize, pagesOf } from "./layout.ts";
 import type {
   Allocation,
+  Loan,
   ObjectHandle,
   ObjectOwner,
   ReadableObject,
@@ -354,6 +355,7 @@ class LocalCreated implements WritableObject {
   readonly #host: LocalHost;
   readonly #object: LocalObject;
   #ended = false;
+  #writing = 0;
 
   constructor(host: LocalHost, { slot, generation, bytes }: Allocation, object: LocalObject) {
     this.#host = host;
@@ -379,8 +381,25 @@ class LocalCreated implements WritableObject {
     this.chunk(offset, source.length).set(source);
   }
 
+  lend(offset: number, length: number, how: "read" | "written"): Loan {
+    const bytes = this.chunk(offset, length);
+    // The garbage collector takes memory that JavaScript has no more.
+    if (how === "read") return { bytes: bytes.slice(), end: () => {} };
+    this.#writing += 1;
+    let open = 1;
+    return {
+      bytes,
+      end: () => {
+        this.#writing -= open;
+        if (open > 0 && this.#writing === 0 && this.#ended) this.#drop();
+        open = 0;
+      },
+    };
+  }
+
   seal(owner?: ObjectOwner): ObjectHandle {
     if (this.#ended) throw new InvalidArgumentError("the object was sealed or aborted before");
+    if (this.#writing > 0) throw new InvalidArgumentError("the object is still being written");
     this.#end();
     this.#object.owner = owner;
     this.#object.sealed = true;
@@ -389,6 +408,11 @@ class LocalCreated implements WritableObject {
 
   abort(): void {
     if (this.#ended) return;
+    this.#ended = true;
+    if (this.#writing === 0) this.#drop();
+  }
+
+  #drop(): void {
     this.#end();
     this.#host.free({ slot: this.slot, generation: this.generation });
   }

@@ -16,6 +16,14 @@ export interface ObjectOwner {
   readonly node: string;
 }
 
+/** A part of an object that something outside of JavaScript reads or writes. */
+export interface Loan {
+  /** Detached by the end where the memory is shared. */
+  readonly bytes: Uint8Array;
+  /** It does so no more. Idempotent. */
+  end(): void;
+}
+
 /** A reserved range that only its creator sees. Exactly one of `seal` and `abort` ends it. */
 export interface WritableObject extends ObjectHandle {
   readonly size: number;
@@ -25,6 +33,11 @@ export interface WritableObject extends ObjectHandle {
   chunk(offset: number, length: number): Uint8Array;
   /** Copies `source` to `offset`; above 1 MiB with the helper thread, without blocking the loop's other work. */
   write(offset: number, source: Uint8Array): Promise<void> | void;
+  /**
+   * The part stays where it is until the loan has ended, whatever becomes of the object. One that is written can't be sealed
+   * before.
+   */
+  lend(offset: number, length: number, how: "read" | "written"): Loan;
   seal(owner?: ObjectOwner): ObjectHandle;
   abort(): void;
 }

@@ -39,3 +39,11 @@ export function isLoopback(host: string): boolean {
   if (host === "localhost") return true;
   return isIP(host) === 4 ? host.startsWith("127.") : host === "::1";
 }
+
+export function refuseExposure(place: Place, trusted: boolean | undefined, what: string): void {
+  if (place.kind === "unix" || trusted || isLoopback(place.host)) return;
+  throw new InvalidArgumentError(
+    `${what} ${addressOf(place)} would send the cluster's token and all data unencrypted beyond this machine, where anybody ` +
+      "who reads them can run code. Use a loopback address, or set trustedNetwork for a network that nobody else can reach.",
+  );
+}

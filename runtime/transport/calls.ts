@@ -8,6 +8,7 @@ import {
   ConnectionError, DeadlineError, errorOf, failureOf, InvalidArgumentError, TaskCancelledError, type TroupeError,
 } from "../errors.ts";
 import type { Clock, Timer } from "../seams.ts";
+import type { Place } from "./carrier.ts";
 import type { Channel } from "./channel.ts";
 import { describePeer } from "./frame-channel.ts";
 import type { Answer, AnswerName, AnswerOf, Call, CallName, CallOf, Draft, Failure } from "./messages.ts";
@@ -24,6 +25,8 @@ export interface CallOptions {
   readonly signal?: AbortSignal;
   /** Process that asked first, when the call is passed on for it. */
   readonly origin?: string;
+  /** Where so many bytes of the answer go, when they come beside it. */
+  readonly place?: (length: number, channel: Channel) => Place | undefined;
 }
 
 // -- asking ------------------------------------------------------------------------------------------------------------
@@ -35,6 +38,7 @@ interface Pending {
   readonly origin: string;
   attempt: number;
   channel: Channel;
+  readonly place: CallOptions["place"];
   readonly timer: Timer;
   settle(answer: Answer | undefined, error: TroupeError | undefined): void;
 }
@@ -83,7 +87,8 @@ export class Caller {
         this.#settle(id, undefined, new DeadlineError(text, { call: name, timeoutMs }));
       });
       const pending: Pending = {
-        id, name, body: body as Pending["body"], origin: options.origin ?? "", attempt: 1, channel, timer,
+        id, name, body: body as Pending["body"], origin: options.origin ?? "", attempt: 1, channel,
+        place: options.place, timer,
         settle(answer, error) {
           timer.cancel();
           signal?.removeEventListener("abort", abort);
@@ -104,6 +109,11 @@ export class Caller {
   /** For `messages.answer`. An answer that nobody waits for came after its deadline, or twice. */
   answered(answer: Answer): void {
     this.#settle(answer.id, answer, answer.failure === undefined ? undefined : errorOf(answer.failure));
+  }
+
+  /** For `place`. What nobody waits for goes nowhere in particular. */
+  placeOf({ id }: Answer, length: number, channel: Channel): Place | undefined {
+    return this.#pending.get(id)?.place?.(length, channel);
   }
 
   /** For `onClose`: whatever waits on that channel fails with what broke it. */
@@ -152,6 +162,8 @@ export interface CallContext {
   readonly origin: string;
   readonly id: number;
   readonly attempt: number;
+  /** What a handler sets is called once, when the bytes of its answer may change. */
+  answered?: () => void;
 }
 
 export type CallHandlers = {
@@ -208,23 +220,23 @@ export class Callee {
     try {
       result = handle(call[name] as CallOf<CallName>, context);
     } catch (error) {
-      return this.#answer(key, { id: call.id, failure: failureOf(error) });
+      return this.#answer(key, { id: call.id, failure: failureOf(error) }, context);
     }
     // Synchronous answers leave in the same turn; most of an agent's are.
-    if (!(result instanceof Promise)) return this.#answer(key, { ...result, id: call.id });
+    if (!(result instanceof Promise)) return this.#answer(key, { ...result, id: call.id }, context);
     result.then(
-      (body) => this.#answer(key, { ...body, id: call.id }),
-      (error: unknown) => this.#answer(key, { id: call.id, failure: failureOf(error) }),
+      (body) => this.#answer(key, { ...body, id: call.id }, context),
+      (error: unknown) => this.#answer(key, { id: call.id, failure: failureOf(error) }, context),
     );
   }
 
-  #answer(key: string, answer: Draft<Answer>): void {
+  #answer(key: string, answer: Draft<Answer>, { answered }: CallContext): void {
     const { channel } = this.#running.get(key) as Running;
     this.#running.delete(key);
     // Chunks, code and logs are large, and reading them twice does no harm.
     if (!answer.chunk && !answer.codeItem && !answer.logPart) this.#remember(key, answer);
     try {
-      channel.send("answer", answer);
+      channel.send("answer", answer, answered);
     } catch (error) {
       channel.send("answer", { id: answer.id, failure: failureOf(error) });
     }

@@ -5,10 +5,21 @@
 import type { Failure } from "./messages.ts";
 import type { FrameHeader } from "./frame.ts";
 
+/** Where bytes that come beside a frame are put. */
+export interface Place {
+  readonly bytes: Uint8Array;
+  /** Nothing is written there any more. Exactly once. */
+  ended(): void;
+}
+
 /** Whoever a carrier delivers to: a channel, or a link. */
 export interface Receiver {
   /** One frame in bytes[start, end). `owned`: nobody writes into `bytes` again. Must not throw. */
   frame(bytes: Buffer, start: number, end: number, owned: boolean): void;
+  /** The same for a frame that `length` bytes follow: where they go. Undefined: nowhere, and the carrier is over. */
+  beside?(bytes: Buffer, start: number, end: number, length: number): Place | undefined;
+  /** They are all in that place. */
+  arrived?(place: Place): void;
   /** All frames that arrived together have been delivered. */
   turn(): void;
   /** Fewer bytes wait than before. */
@@ -38,6 +49,11 @@ export interface Carrier {
    * not write into them again. `now` false: more follows in this turn.
    */
   write(bytes: Buffer, length: number, now: boolean): boolean;
+  /**
+   * Where it is there, bytes can travel beside a frame: they are neither encoded nor copied, and may change when `left` has
+   * been called, once. Else like `write` with `now`.
+   */
+  writeBeside?(bytes: Buffer, length: number, beside: Uint8Array, left: () => void): boolean;
   /** Sends what was written without `now`. */
   flush(): void;
   hold(alive: boolean): void;

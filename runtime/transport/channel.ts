@@ -4,7 +4,8 @@
 // host), framed Unix socket (inside a machine), gRPC stream (between machines), relay (between processes on different machines,
 // through their agents). A channel that ends says why, once; nothing is delivered after that.
 
-import type { Failure, MessageName, MessageOf, SendOf } from "./messages.ts";
+import type { Place } from "./carrier.ts";
+import type { Answer, Failure, MessageName, MessageOf, SendOf } from "./messages.ts";
 
 export type ProcessKind = "head" | "agent" | "worker" | "driver" | "command";
 
@@ -27,6 +28,8 @@ export type MessageHandlers = {
 
 export interface ChannelHandler {
   readonly messages: MessageHandlers;
+  /** Where so many bytes of that answer go, if not into memory of their own. */
+  place?(answer: Answer, length: number, channel: Channel): Place | undefined;
   /** After each batch that arrived together, so that what it caused can be done once. */
   onTurn?(channel: Channel): void;
   /** `bufferedBytes` had risen above 1 MiB and has fallen below 256 KiB again. */
@@ -45,15 +48,18 @@ export interface Channel {
   /**
    * Queues a message. The first four of a turn leave at once, later ones when 32 KiB are full or the turn ends. The body is
    * encoded before this returns. After the end it does nothing: onClose says so. A body that cannot be encoded is an
-   * InvalidArgumentError.
+   * InvalidArgumentError. With `left` the bytes of a chunk may be sent from where they lie: it is called, once, when they may
+   * change.
    */
-  send<N extends MessageName>(name: N, body: SendOf<N>): void;
+  send<N extends MessageName>(name: N, body: SendOf<N>, left?: () => void): void;
   /** Sends what is queued now. */
   flush(): void;
   /** Keeps (true) or does not keep (false, the default) the process alive while the channel is open. */
   hold(alive: boolean): void;
   /** Says goodbye, sends what is queued, ends. Idempotent. */
   close(reason?: string): void;
+  /** Ends at once, with what onClose is to say: nothing queued is sent, and nothing more is read. Idempotent. */
+  break(failure: Failure): void;
 }
 
 /** What this process says of itself in a hello or a welcome. */
@@ -74,12 +80,16 @@ export interface DialOptions {
   readonly details?: Uint8Array;
   /** Bound for connecting and the hello together. */
   readonly timeoutMs: number;
+  /** To another machine: over a connection of its own, which the channel ends with, if there is a way to make one. */
+  readonly direct?: boolean;
 }
 
 export interface Admitted {
   readonly handler: ChannelHandler;
   /** Kind-specific bytes for the welcome. */
   readonly details?: Uint8Array;
+  /** It may come over a direct connection. */
+  readonly direct?: boolean;
   /** Right after the welcome was sent, before any message of the peer is handled. */
   readonly accepted?: (channel: Channel) => void;
 }

@@ -8,7 +8,7 @@
 import { ConnectionError, DeadlineError, failureOf } from "../errors.ts";
 import type { Clock, Timer } from "../seams.ts";
 import type { Address } from "./channel.ts";
-import type { Carrier, Receiver } from "./carrier.ts";
+import type { Carrier, Place, Receiver } from "./carrier.ts";
 import type { FrameHeader } from "./frame.ts";
 import type { Failure } from "./messages.ts";
 
@@ -67,6 +67,8 @@ class GatedCarrier implements Carrier, Receiver {
   readonly #cut: () => Cut | undefined;
   readonly #gone: () => void;
   #noticed: Timer | undefined;
+  /** Where bytes go that no cut has lost. */
+  #accompanied: Place | undefined;
 
   constructor(carrier: Carrier, clock: Clock, cut: () => Cut | undefined, gone: () => void) {
     this.#carrier = carrier;
@@ -112,6 +114,10 @@ class GatedCarrier implements Carrier, Receiver {
     return this.#cut()?.outbound ? false : this.#carrier.write(bytes, length, now);
   }
 
+  get writeBeside(): Carrier["writeBeside"] {
+    return this.#carrier.writeBeside && ((...what) => this.#writeBeside(...what));
+  }
+
   flush(): void {
     this.#carrier.flush();
   }
@@ -134,6 +140,16 @@ class GatedCarrier implements Carrier, Receiver {
     if (!this.#cut()?.inbound) this.receiver.frame(bytes, start, end, owned);
   }
 
+  beside(bytes: Buffer, start: number, end: number, length: number): Place | undefined {
+    if (this.#cut()?.inbound) return { bytes: Buffer.allocUnsafeSlow(length), ended: () => {} };
+    this.#accompanied = this.receiver.beside?.(bytes, start, end, length);
+    return this.#accompanied;
+  }
+
+  arrived(place: Place): void {
+    if (place === this.#accompanied) this.receiver.arrived?.(place);
+  }
+
   turn(): void {
     this.receiver.turn();
   }
@@ -146,5 +162,13 @@ class GatedCarrier implements Carrier, Receiver {
     this.#noticed?.cancel();
     this.#gone();
     this.receiver.ended(failure);
+  }
+
+  // -- inside --------------------------------------------------------------------------------------------------------
+
+  #writeBeside(bytes: Buffer, length: number, beside: Uint8Array, left: () => void): boolean {
+    if (!this.#cut()?.outbound) return this.#carrier.writeBeside?.(bytes, length, beside, left) ?? false;
+    left();
+    return false;
   }
 }

@@ -5,9 +5,9 @@
 
 import { ConnectionError, failureOf, InvalidArgumentError } from "../errors.ts";
 import { FRAME_MAX, FrameWriter, brokenBy, readFrame, type FrameVisitor } from "./frame.ts";
-import type { Carrier, Receiver } from "./carrier.ts";
+import type { Carrier, Place, Receiver } from "./carrier.ts";
 import type { Channel, ChannelHandler, Peer } from "./channel.ts";
-import type { Failure, MessageName, MessageOf, SendOf } from "./messages.ts";
+import type { Answer, Failure, MessageName, MessageOf, SendOf } from "./messages.ts";
 
 /** So many messages of a turn leave at once: a lone call must not wait for the turn's end. */
 const WRITTEN_THROUGH = 4;
@@ -18,6 +18,11 @@ const BUFFERED_MAX = 1024 * 1024 * 1024;
 /** Senders that watched `bufferedBytes` are called back once it has fallen from above the first to below the second. */
 const BRAKE_FROM = 1024 * 1024;
 const BRAKE_UNTIL = 256 * 1024;
+/** Shorter bytes are encoded like the rest of their message. */
+const BESIDE_FROM = 16 * 1024;
+/** Longer ones are no chunk of an object. */
+const BESIDE_MAX = 64 * 1024 * 1024;
+const NO_BYTES = new Uint8Array(0);
 
 export function describePeer(peer: Peer): string {
   return `${peer.kind} ${peer.processId || "?"}${peer.pid > 0 ? ` (pid ${peer.pid})` : ""}`;
@@ -26,7 +31,7 @@ export function describePeer(peer: Peer): string {
 export class FrameChannel implements Channel, Receiver, FrameVisitor {
   #peer: Peer;
   #handler: ChannelHandler;
-  readonly #carrier: Carrier;
+  #carrier: Carrier;
   readonly #writer = new FrameWriter();
   #state: "open" | "closing" | "closed" = "open";
   /** Set once the end is decided; what onClose will say. */
@@ -35,6 +40,8 @@ export class FrameChannel implements Channel, Receiver, FrameVisitor {
   #bytesThisTurn = 0;
   #turnScheduled = false;
   #braking = false;
+  /** What the bytes belong to that are arriving beside it. */
+  #accompanied: Answer | undefined;
   /** For whoever keeps a list of its channels: it ended, or its carrier was released. */
   gone: (() => void) | undefined;
 
@@ -55,11 +62,14 @@ export class FrameChannel implements Channel, Receiver, FrameVisitor {
     return this.#writer.length + this.#carrier.pendingBytes;
   }
 
-  /** The hello is over: from now on it is that peer's channel and this handler's. */
-  become(peer: Peer, handler: ChannelHandler): void {
+  /** The hello is over: from now on it is that peer's channel and this handler's. `gate` comes between it and its carrier. */
+  become(peer: Peer, handler: ChannelHandler, gate?: (carrier: Carrier) => Carrier): void {
     this.#peer = peer;
     this.#handler = handler;
     this.#carrier.frameMax = FRAME_MAX;
+    if (gate === undefined) return;
+    this.#carrier = gate(this.#carrier);
+    this.#carrier.receiver = this;
   }
 
   /** The carrier goes to somebody else: nothing of it is reported here any more. Neither onClose. */
@@ -70,8 +80,19 @@ export class FrameChannel implements Channel, Receiver, FrameVisitor {
     return this.#carrier;
   }
 
-  send<N extends MessageName>(name: N, body: SendOf<N>): void {
-    if (this.#state !== "open") return;
+  send<N extends MessageName>(name: N, body: SendOf<N>, left?: () => void): void {
+    if (this.#state !== "open") return left?.();
+    if (left !== undefined) {
+      const { chunk } = body as SendOf<"answer">;
+      const isBeside = this.#carrier.writeBeside !== undefined && name === "answer" && (chunk?.bytes?.length ?? 0) >= BESIDE_FROM;
+      if (isBeside) return this.#sendBeside(body as SendOf<"answer">, chunk?.bytes as Uint8Array, left);
+      try {
+        this.send(name, body);
+      } finally {
+        left();
+      }
+      return;
+    }
     const writer = this.#writer;
     if (writer.length === 0) writer.start(this.#carrier.header?.());
     try {
@@ -107,7 +128,6 @@ export class FrameChannel implements Channel, Receiver, FrameVisitor {
     this.#carrier.end();
   }
 
-  /** Ends at once, with what onClose is to say. Nothing queued is sent. */
   break(failure: Failure): void {
     if (this.#state !== "open") return;
     this.#conclude(failure);
@@ -120,6 +140,31 @@ export class FrameChannel implements Channel, Receiver, FrameVisitor {
     if (this.#state !== "open") return;
     try {
       readFrame(bytes, start, end, owned, this);
+    } catch (error) {
+      this.break(brokenBy(error, describePeer(this.#peer)));
+    }
+  }
+
+  beside(bytes: Buffer, start: number, end: number, length: number): Place | undefined {
+    if (this.#state !== "open") return undefined;
+    try {
+      const answer = (this.#accompanied = answerIn(bytes, start, end));
+      if (answer?.chunk === undefined || this.#handler.place === undefined || length > BESIDE_MAX) {
+        throw new ConnectionError(`nobody here takes ${length} bytes beside a message`);
+      }
+      return this.#handler.place(answer, length, this) ?? { bytes: Buffer.allocUnsafeSlow(length), ended: () => {} };
+    } catch (error) {
+      this.break(brokenBy(error, describePeer(this.#peer)));
+      return undefined;
+    }
+  }
+
+  arrived({ bytes }: Place): void {
+    const answer = this.#accompanied as Answer;
+    this.#accompanied = undefined;
+    if (this.#state !== "open") return;
+    try {
+      this.message("answer", Object.assign(answer, { chunk: Object.assign(answer.chunk as object, { bytes }) }));
     } catch (error) {
       this.break(brokenBy(error, describePeer(this.#peer)));
     }
@@ -179,6 +224,22 @@ export class FrameChannel implements Channel, Receiver, FrameVisitor {
     const taken = this.#carrier.write(writer.bytes, length, now);
     writer.clear(taken);
     if (now) this.#bytesThisTurn = 0;
+    this.#brake();
+  }
+
+  #sendBeside(answer: SendOf<"answer">, beside: Uint8Array, left: () => void): void {
+    this.flush();
+    if (this.#state !== "open") return left();
+    const writer = this.#writer;
+    writer.start(this.#carrier.header?.());
+    writer.add("answer", { ...answer, chunk: { ...answer.chunk, bytes: NO_BYTES } }, this.#carrier.overhead);
+    writer.finish();
+    const taken = this.#carrier.writeBeside?.(writer.bytes, writer.length, beside, left) ?? false;
+    writer.clear(taken);
+    this.#brake();
+  }
+
+  #brake(): void {
     const pending = this.#carrier.pendingBytes;
     if (pending <= BRAKE_FROM) return;
     this.#braking = true;
@@ -211,4 +272,16 @@ export class FrameChannel implements Channel, Receiver, FrameVisitor {
     this.gone?.();
     this.#handler.onClose(this, this.#failure);
   }
+}
+
+/** The answer that a frame begins with. */
+function answerIn(bytes: Buffer, start: number, end: number): Answer | undefined {
+  let answer: Answer | undefined;
+  readFrame(bytes, start, end, false, {
+    message: (name, body) => {
+      if (name === "answer") answer = body as unknown as Answer;
+      return false;
+    },
+  });
+  return answer;
 }

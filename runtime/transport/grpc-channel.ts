@@ -9,9 +9,10 @@ import net from "node:net";
 import type * as grpc from "@grpc/grpc-js";
 import { AuthenticationError, ConnectionError, failureOf, InvalidArgumentError, type TroupeError } from "../errors.ts";
 import type { Clock } from "../seams.ts";
-import { addressOf, isLoopback, type Place } from "./address.ts";
+import { addressOf, type Place, refuseExposure } from "./address.ts";
 import type { Address } from "./channel.ts";
 import type { Carrier, Receiver } from "./carrier.ts";
+import { sortConnection } from "./direct-channel.ts";
 import { FRAME_MAX, PREFIX, tooLong } from "./frame.ts";
 import { HELLO_WITHIN_MS, sameToken } from "./hello.ts";
 import { Hold } from "./hold.ts";
@@ -53,6 +54,8 @@ export interface GrpcOptions {
   readonly peerCredentials?: PeerCredentials;
   /** True: plain text beyond this machine is the caller's explicit wish. */
   readonly trustedNetwork?: boolean;
+  /** Takes connections to a port that say that they are not for gRPC. Absent: there are none. */
+  readonly direct?: ((socket: net.Socket) => void) | undefined;
   /** Told of every stream without the token. */
   readonly refused?: (error: TroupeError, peer: undefined) => void;
 }
@@ -159,14 +162,6 @@ class GrpcCarrier implements Carrier {
   }
 }
 
-function refuseExposure(place: Place, trusted: boolean | undefined, what: string): void {
-  if (place.kind === "unix" || trusted || isLoopback(place.host)) return;
-  throw new InvalidArgumentError(
-    `${what} ${addressOf(place)} would send the cluster's token and all data unencrypted beyond this machine, where anybody ` +
-      "who reads them can run code. Use a loopback address, or set trustedNetwork for a network that nobody else can reach.",
-  );
-}
-
 // -- dialling ----------------------------------------------------------------------------------------------------------
 
 /** Opens a stream. The hello is the caller's; the connection is made while it waits. */
@@ -258,7 +253,9 @@ export async function listenGrpc(
     // Node crashes on some malformed frames unless somebody listens.
     socket.on("error", () => socket.destroy());
     socket.on("close", () => sockets.delete(socket));
-    injector.injectConnection(socket);
+    const grpc = (taken: net.Socket): void => injector.injectConnection(taken);
+    if (options.direct === undefined) grpc(socket);
+    else sortConnection(socket, options.clock, { grpc, direct: options.direct });
   });
   front.maxConnections = CONNECTIONS_MAX;
   const bound = place.kind === "unix" ? await bindUnix(front, place.path) : await bindTcp(front, place.host, place.port);

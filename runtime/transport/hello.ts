@@ -9,7 +9,8 @@
 
 import { createHash, timingSafeEqual } from "node:crypto";
 import {
-  AuthenticationError, ConnectionError, DeadlineError, errorOf, failureOf, type TroupeError, VersionMismatchError,
+  AuthenticationError, ConnectionError, DeadlineError, errorOf, failureOf, InvalidArgumentError, type TroupeError,
+  VersionMismatchError,
 } from "../errors.ts";
 import { RELEASE } from "../release.ts";
 import type { Clock } from "../seams.ts";
@@ -142,6 +143,8 @@ export interface Host {
   readonly admit: (peer: Peer) => Admission;
   /** True when the carrier has proved the token already (gRPC metadata). */
   readonly authenticated?: boolean;
+  /** What comes between a channel to that node and its carrier: for tests. */
+  readonly gate?: (carrier: Carrier, node: string) => Carrier;
   /** Told of every refusal, for logs. */
   readonly refused?: (error: TroupeError, peer: Peer) => void;
   /** What it said, or what would be answered, is lost on the way: for tests. */
@@ -149,7 +152,7 @@ export interface Host {
   /**
    * For a hello with a session: finds or makes it, or refuses. Without it sessions are refused.
    */
-  readonly session?: (peer: Peer, session: SessionHello) => SessionOutcome;
+  readonly session?: ((peer: Peer, session: SessionHello) => SessionOutcome) | undefined;
 }
 export type SessionOutcome =
   | { readonly refused: Failure }
@@ -214,12 +217,24 @@ function welcome(channel: FrameChannel, said: Hello, host: Host, refuse: (failur
   const peer = peerOf(said);
   const admission = host.admit(peer);
   if ("refused" in admission) return refuse(admission.refused);
-  accept(channel, peer, admission, host.identity);
+  const { gate } = host;
+  accept(channel, peer, admission, host.identity, gate && ((carrier) => gate(carrier, peer.nodeId)));
+}
+
+/** For direct connections, which are for little. */
+export function onlyDirect(admit: (peer: Peer) => Admission): (peer: Peer) => Admission {
+  return (peer) => {
+    const admission = admit(peer);
+    if ("refused" in admission || admission.direct) return admission;
+    return { refused: failureOf(new InvalidArgumentError(`a ${peer.kind} takes no direct connection`)) };
+  };
 }
 
 /** Makes `channel` the handler's and sends the welcome, the first thing the other side sees. */
-export function accept(channel: FrameChannel, peer: Peer, admission: Admitted, self: Identity): void {
-  channel.become(peer, admission.handler);
+export function accept(
+  channel: FrameChannel, peer: Peer, admission: Admitted, self: Identity, gate?: (carrier: Carrier) => Carrier,
+): void {
+  channel.become(peer, admission.handler, gate);
   channel.send("welcome", welcomeOf(self, NO_SESSION, admission.details));
   channel.flush();
   admission.accepted?.(channel satisfies Channel);

@@ -2,6 +2,7 @@
 
 export * from "./channel.ts";
 export * from "./messages.ts";
+export type { Place } from "./carrier.ts";
 export {
   type AnswerBody, Callee, Caller, type CallContext, type CallHandlers, type CallOptions,
 } from "./calls.ts";

@@ -1,16 +1,18 @@
 // The real transport: Unix sockets inside a machine, gRPC between machines, behind one interface.
 //
 //   unix:/path      framed socket; in mode "grpc" a plain gRPC stream over the same socket
-//   tcp:host:port   a resumable link over gRPC
+//   tcp:host:port   a resumable link over gRPC; on request a direct connection, of TCP alone, to the same port
 
+import type { Socket } from "node:net";
 import type { Clock, Random } from "../seams.ts";
 import { systemClock, systemRandom } from "../system.ts";
 import { addressOf, placeOf, type Place } from "./address.ts";
 import type { Carrier } from "./carrier.ts";
 import type { Cuts } from "./cuts.ts";
+import { acceptDirect, connectDirect } from "./direct-channel.ts";
 import type { Admission, Address, Channel, ChannelHandler, DialOptions, Identity, Listener, Peer, Transport } from "./channel.ts";
 import type { FrameChannel } from "./frame-channel.ts";
-import { greet, type Host, receive } from "./hello.ts";
+import { greet, type Host, onlyDirect, receive } from "./hello.ts";
 import { dialLink, LinkSessions, type LinkSettings } from "./link-session.ts";
 import { LoopPoller } from "./loop-poller.ts";
 import { isDeserted } from "./probe.ts";
@@ -70,6 +72,12 @@ class SystemTransport implements Transport {
   async dial(address: Address, identity: Identity, handler: ChannelHandler, options: DialOptions): Promise<Channel> {
     const place = placeOf(address);
     if (place.kind === "unix" && !this.#everywhereGrpc) return this.#dialSocket(place.path, address, identity, handler, options);
+    if (place.kind === "tcp" && options.direct && !this.#everywhereGrpc) {
+      await this.#options.cuts?.dialled(address, options.timeoutMs);
+      return this.#connected(address, identity, handler, options, (timeoutMs, connected) => (
+        connectDirect(place, timeoutMs, this.#options, connected)
+      ));
+    }
     const { connectGrpc } = await import("./grpc-channel.ts");
     const connect = (): Promise<Carrier> => connectGrpc(place, identity.token, this.#options);
     // On gRPC the token is in the stream's metadata only.
@@ -93,7 +101,14 @@ class SystemTransport implements Transport {
       identity, clock, admit, refused, authenticated: true, session: (peer, session) => sessions.find(peer, session),
       isLost: (peer) => cuts?.of(peer.nodeId) !== undefined,
     };
-    const server = await listenGrpc(place, identity.token, this.#options, (carrier) => accepted.add(receive(carrier, host)));
+    const direct = place.kind === "unix" || this.#everywhereGrpc ? undefined : (socket: Socket): void => {
+      const { carrier, begin } = acceptDirect(socket, clock);
+      const gate = (gated: Carrier, node: string): Carrier => cuts?.gate(gated, node) ?? gated;
+      accepted.add(receive(carrier, { ...host, authenticated: false, session: undefined, admit: onlyDirect(admit), gate }));
+      begin();
+    };
+    const options = { ...this.#options, direct };
+    const server = await listenGrpc(place, identity.token, options, (carrier) => accepted.add(receive(carrier, host)));
     return listenerOf(server.place, [sessions, accepted], server);
   }
 
@@ -101,13 +116,23 @@ class SystemTransport implements Transport {
     return isDeserted(address);
   }
 
-  async #dialSocket(
+  #dialSocket(
     path: string, address: Address, identity: Identity, handler: ChannelHandler, options: DialOptions,
+  ): Promise<Channel> {
+    return this.#connected(address, identity, handler, options, (timeoutMs, connected) => (
+      connectSocket(path, timeoutMs, this.#options, connected)
+    ));
+  }
+
+  /** Over a connection that is made now: the hello leaves in the turn in which it is there. */
+  async #connected(
+    address: Address, identity: Identity, handler: ChannelHandler, options: DialOptions,
+    connect: (timeoutMs: number, connected: (carrier: Carrier) => void) => Promise<void>,
   ): Promise<Channel> {
     const { clock } = this.#options;
     const began = clock.now();
     let greeted: Promise<Channel> | undefined;
-    await connectSocket(path, options.timeoutMs, this.#options, (carrier) => {
+    await connect(options.timeoutMs, (carrier) => {
       const timeoutMs = Math.max(1, options.timeoutMs - (clock.now() - began));
       greeted = this.#greet(carrier, address, identity, handler, { ...options, timeoutMs });
     });
@@ -117,9 +142,11 @@ class SystemTransport implements Transport {
   async #greet(
     carrier: Carrier, address: Address, identity: Identity, handler: ChannelHandler, options: DialOptions,
   ): Promise<Channel> {
+    const { clock, cuts } = this.#options;
     let made!: Channel;
-    await greet(carrier, identity, { ...options, clock: this.#options.clock }, address, (channel, { peer }) => {
-      channel.become(peer, handler);
+    await greet(carrier, identity, { ...options, clock }, address, (channel, { peer }) => {
+      const gate = cuts && ((gated: Carrier) => cuts.gate(gated, peer.nodeId));
+      channel.become(peer, handler, options.direct ? gate : undefined);
       made = channel;
     });
     return made;

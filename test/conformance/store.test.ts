@@ -140,6 +140,36 @@ describe.each(STORE_KINDS)("store: %s", (kind) => {
     expect(world.host.stats().objects).toBe(0);
   });
 
+  it.each([5000, 5 * MIB])("lends parts of an object of %i bytes to who reads and writes them in its own time", async (size) => {
+    const { store: writer } = start().client();
+    const bytes = randomBytes(size);
+    const object = await writer.create(size);
+    const written = [[0, 1000], [1000, size - 1000]].map(([offset, length]) => {
+      const loan = object.lend(offset, length, "written");
+      loan.bytes.set(bytes.subarray(offset, offset + length));
+      return loan;
+    });
+    written[0].end();
+    expect(() => object.seal()).toThrow("still being written");
+    written[1].end();
+    written[1].end();
+    const read = object.lend(10, 1000, "read");
+    const handle = object.seal();
+    world.host.free(handle);
+    world.host.sweep();
+    for (let other = 0; other < 3; other += 1) await putBytes(writer, new Uint8Array(size));
+    expect(bytes.subarray(10, 1010).equals(read.bytes)).toBe(true);
+    read.end();
+    const aborted = await writer.create(size);
+    const { bytes: place, end } = aborted.lend(0, size, "written");
+    aborted.abort();
+    const after = await putBytes(writer, bytes);
+    place.fill(1);
+    end();
+    expect(readBytes(writer, after)?.equals(bytes)).toBe(true);
+    await untilSwept(world);
+  });
+
   it("gives out the whole memory again and again", async () => {
     const { store } = start(32 * MIB).client();
     const kept: ObjectHandle[] = [];

@@ -1,6 +1,6 @@
 // Transfers between stores of one process over a network with faults: what arrives is right, once, or a typed error.
 
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { CHUNK_BYTES, type TransferNetwork } from "../../../runtime/agent/incoming-object.ts";
 import { ServedObjects } from "../../../runtime/agent/served-objects.ts";
 import { type Bringing, IN_FLIGHT_BYTES, Transfers } from "../../../runtime/agent/transfers.ts";
@@ -8,13 +8,15 @@ import type { TransferKind } from "../../../runtime/core/index.ts";
 import { ConnectionError, NodeDiedError, ObjectFetchTimeoutError, ObjectLostError } from "../../../runtime/errors.ts";
 import type { ReadableObject, StoreClient } from "../../../runtime/store/index.ts";
 import { systemClock } from "../../../runtime/system.ts";
-import type { AnswerBody, Chunk, CopySources, Draft, ReadChunk, Stored } from "../../../runtime/transport/index.ts";
+import type {
+  AnswerBody, CallContext, CallOptions, Channel, Chunk, CopySources, Draft, ReadChunk, Stored,
+} from "../../../runtime/transport/index.ts";
 import { makeWorld, type StoreWorld } from "../../conformance/fixtures/store-worlds.ts";
 
 const STORE_BYTES = 96 * CHUNK_BYTES;
 const NO_NEWS = { here: new Uint8Array(0), claimed: new Uint8Array(0) };
-/** Patience passes sooner. */
-const hurried = { ...systemClock, now: () => systemClock.now() * 20 };
+/** Patience passes sooner by so much. */
+const HASTE = 20;
 
 interface Asked {
   readonly from: string;
@@ -31,11 +33,12 @@ class Node {
   readonly served: ServedObjects;
   readonly copies = new Map<string, { slot: number; generation: number }>();
 
-  constructor(id: string, network: TransferNetwork) {
+  constructor(id: string, network: TransferNetwork, memory: "local" | "shared", haste: number) {
     this.id = id;
-    this.world = makeWorld("local", STORE_BYTES);
+    this.world = makeWorld(memory, STORE_BYTES);
     this.client = this.world.client(id).store;
-    this.transfers = new Transfers({ clock: hurried, client: this.client, capacity: STORE_BYTES, network });
+    const clock = { ...systemClock, now: () => systemClock.now() * haste };
+    this.transfers = new Transfers({ clock, client: this.client, capacity: STORE_BYTES, network });
     this.served = new ServedObjects({
       clock: systemClock, nodeId: id, client: this.client, spilling: undefined, counts: this.transfers.counts,
       isGone: (handle) => this.world.host.whereabouts(handle) === "gone",
@@ -64,14 +67,14 @@ class Node {
     return bytes;
   }
 
-  read(body: ReadChunk, from: string): AnswerBody | Promise<AnswerBody> {
-    if (body.node === this.id) return this.served.read(body, body, from);
+  read(body: ReadChunk, context: CallContext): AnswerBody | Promise<AnswerBody> {
+    if (body.node === this.id) return this.served.read(body, body, context);
     const key = `${body.node}/${body.slot}/${body.generation}`;
     const copy = this.copies.get(key);
-    if (copy !== undefined) return this.served.read(copy, body, from);
+    if (copy !== undefined) return this.served.read(copy, body, context);
     const incoming = this.transfers.at(key);
     if (incoming === undefined) throw new ObjectLostError("it has no copy here");
-    return incoming.serve(body, from);
+    return incoming.serve(body, context);
   }
 }
 
@@ -81,11 +84,22 @@ class Network {
   readonly dead = new Set<string>();
   /** Called before an ask is answered: throws what breaks it, or gives other bytes than were read. */
   fault: (asked: Asked, bytes: Uint8Array) => Uint8Array | Promise<Uint8Array> = (_asked, bytes) => bytes;
+  /** Called when half of a chunk is in its place, with what tells that the connection was broken on purpose. */
+  halfway: (asked: Asked, broken: Promise<never>) => void | Promise<void> = () => {};
+  /** Of the nodes that are added from now on. */
+  haste = 1;
+  readonly #isDirect: boolean;
+  readonly #memory: "local" | "shared";
+
+  constructor(isDirect: boolean, memory: "local" | "shared") {
+    this.#isDirect = isDirect;
+    this.#memory = memory;
+  }
 
   add(id: string): Node {
     const node = new Node(id, {
       ask: (to, body) => this.#ask(id, to, body),
-      askBulk: (to, body) => this.#ask(id, to, body),
+      askBulk: (to, body, place) => (this.#isDirect ? this.#askDirectly(id, to, body, place) : this.#ask(id, to, body)),
       join: async ({ node: to, slot, generation }, failed): Promise<CopySources> => {
         const { copySources } = this.#reach(to).served.join({ slot, generation, failed: [...failed] }, id) as {
           copySources: { nodes: string[]; order: number };
@@ -96,9 +110,41 @@ class Network {
         this.#reach(to).served.leave({ slot, generation, whole: sum !== undefined, sum: sum ?? 0 }, id);
       },
       deathOf: (to) => (this.dead.has(to) ? new NodeDiedError(`node ${to} was declared dead`, { nodeId: to }) : undefined),
-    });
+    }, this.#memory, this.haste);
     this.nodes.set(id, node);
     return node;
+  }
+
+  /** A chunk comes to its place in two pieces. */
+  async #askDirectly(from: string, to: string, draft: Draft<ReadChunk>, placeOf: CallOptions["place"]): Promise<Chunk> {
+    const chunk = await this.#ask(from, to, draft);
+    const { bytes } = chunk;
+    let stop!: (error: Error) => void;
+    const broken = new Promise<never>((_, reject) => (stop = reject));
+    broken.catch(() => {});
+    let isOpen = true;
+    const end = () => {
+      if (isOpen) place?.ended();
+      isOpen = false;
+    };
+    const place = bytes.length === 0 ? undefined : placeOf?.(bytes.length, {
+      break: ({ text }) => {
+        end();
+        stop(new ConnectionError(text));
+      },
+    } as Channel);
+    if (place === undefined) return chunk;
+    try {
+      const half = bytes.length >> 1;
+      place.bytes.set(bytes.subarray(0, half));
+      await this.halfway(this.asked.findLast(({ body }) => body.offset === draft.offset) as Asked, broken);
+      await Promise.race([broken, new Promise((resolve) => setTimeout(resolve, 1))]);
+      this.#reach(to);
+      place.bytes.set(bytes.subarray(half), half);
+      return { ...chunk, bytes: place.bytes };
+    } finally {
+      end();
+    }
   }
 
   async #ask(from: string, to: string, draft: Draft<ReadChunk>): Promise<Chunk> {
@@ -106,8 +152,11 @@ class Network {
     const asked = { from, to, body };
     this.asked.push(asked);
     await new Promise((resolve) => setTimeout(resolve, 1));
-    const { chunk } = (await this.#reach(to).read(body, from)) as { chunk: Draft<Chunk> };
-    const bytes = await this.fault(asked, (chunk.bytes ?? new Uint8Array(0)).slice());
+    const context: CallContext = { channel: { peer: { nodeId: from } } as Channel, origin: from, id: 1, attempt: 1 };
+    const { chunk } = (await this.#reach(to).read(body, context)) as { chunk: Draft<Chunk> };
+    const taken = (chunk.bytes ?? new Uint8Array(0)).slice();
+    context.answered?.();
+    const bytes = await this.fault(asked, taken);
     this.#reach(to);
     return { total: 0, sum: 0, ...NO_NEWS, whole: false, ...chunk, bytes };
   }
@@ -132,12 +181,15 @@ function pattern(size: number): Uint8Array {
 
 const same = (one: Uint8Array, other: Uint8Array) => Buffer.compare(one, other) === 0;
 
-describe("copies of an object", () => {
-  let network = new Network();
-  afterEach(() => {
-    for (const { world } of network.nodes.values()) world.close();
-    network = new Network();
-  });
+let network: Network;
+afterEach(() => {
+  for (const { world } of network.nodes.values()) world.close();
+});
+
+const CARRIERS = [["within answers", false, "local"], ["to their places in shared memory", true, "shared"]] as const;
+
+describe.each(CARRIERS)("copies of an object, whose chunks come %s", (_name, isDirect, memory) => {
+  beforeEach(() => void (network = new Network(isDirect, memory)));
 
   it("goes on from what is here when the connection breaks, and asks for no chunk twice that came", async () => {
     const [origin, reader] = [network.add("origin"), network.add("reader")];
@@ -201,6 +253,7 @@ describe("copies of an object", () => {
   });
 
   it("relays and readers that die leave the others with every byte", async () => {
+    network.haste = HASTE;
     const origin = network.add("origin");
     const readers = Array.from({ length: 8 }, (_, index) => network.add(`r${index}`));
     const bytes = pattern(40 * CHUNK_BYTES);
@@ -221,6 +274,7 @@ describe("copies of an object", () => {
   });
 
   it("a relay whose memory is damaged is left", async () => {
+    network.haste = HASTE;
     const origin = network.add("origin");
     const [relay, reader] = [network.add("relay"), network.add("reader")];
     const bytes = pattern(24 * CHUNK_BYTES);
@@ -232,6 +286,7 @@ describe("copies of an object", () => {
   });
 
   it("when the origin dies, whole copies of others end what was begun; without any it is lost", async () => {
+    network.haste = HASTE;
     const origin = network.add("origin");
     const [whole, reader] = [network.add("whole"), network.add("reader")];
     const bytes = pattern(30 * CHUNK_BYTES);
@@ -258,8 +313,73 @@ describe("copies of an object", () => {
     while (network.asked.length === 0) await new Promise((resolve) => setTimeout(resolve, 1));
     reader.transfers.freed(`origin/${source.slot}/${source.generation}`);
     await expect(copy).rejects.toThrow(/was freed while it was copied/);
+    reader.world.host.sweep();
     expect(reader.world.host.stats().objects).toBe(0);
+  });});
+
+describe.each(["local", "shared"] as const)("chunks that come to their places in %s memory", (memory) => {
+  beforeEach(() => void (network = new Network(true, memory)));
+
+  it("goes on from what is here when chunks break off in their middle", async () => {
+    const [origin, reader] = [network.add("origin"), network.add("reader")];
+    const bytes = pattern(20 * CHUNK_BYTES + 5);
+    const source = await origin.put(bytes);
+    let breaks = 0;
+    network.halfway = () => {
+      if (breaks >= 3 || network.asked.length <= 7 * (breaks + 1)) return;
+      breaks += 1;
+      throw new ConnectionError("the connection broke");
+    };
+    expect(same(await reader.bring(source), bytes)).toBe(true);
+    expect(breaks).toBe(3);
+    expect(network.countTo("origin")).toBeLessThanOrEqual(21 + 3 * 8);
+    await expect.poll(() => reader.transfers.inFlightBytes).toBe(0);
   });
+
+  it("a chunk that stands still in its middle comes from another source, and the first writes nothing more", async () => {
+    network.haste = HASTE;
+    const origin = network.add("origin");
+    const [whole, reader] = [network.add("whole"), network.add("reader")];
+    const bytes = pattern(12 * CHUNK_BYTES);
+    const source = await origin.put(bytes);
+    await whole.bring(source);
+    const stopped: unknown[] = [];
+    network.halfway = async (_asked, broken) => {
+      if (stopped.push(undefined) > 1) return;
+      stopped[0] = await broken.catch((error: unknown) => error);
+    };
+    expect(same(await reader.bring(source), bytes)).toBe(true);
+    expect(stopped[0]).toMatchObject({ message: expect.stringMatching(/^chunk \d+ has come from another source$/) });
+    await expect.poll(() => reader.transfers.inFlightBytes).toBe(0);
+  });
+
+  it("freed in the middle of a chunk leaves its memory to nobody until the connection is done with it", async () => {
+    const [origin, reader] = [network.add("origin"), network.add("reader")];
+    const source = await origin.put(pattern(3 * CHUNK_BYTES));
+    let goOn!: () => void;
+    const standing = new Promise<void>((resolve) => (goOn = resolve));
+    let begun = 0;
+    network.halfway = () => {
+      begun += 1;
+      return standing;
+    };
+    const copy = reader.bring(source);
+    await expect.poll(() => begun).toBe(3);
+    reader.transfers.freed(`origin/${source.slot}/${source.generation}`);
+    await expect(copy).rejects.toThrow(/was freed while it was copied/);
+    reader.world.host.sweep();
+    const taken = () => reader.world.host.stats().used;
+    expect(taken()).toBeGreaterThanOrEqual(3 * CHUNK_BYTES);
+    goOn();
+    await expect.poll(() => {
+      reader.world.host.sweep();
+      return taken();
+    }).toBe(0);
+  });
+});
+
+describe("whose turn it is", () => {
+  beforeEach(() => void (network = new Network(false, "local")));
 
   it("what is under way is bounded for the node, and a get overtakes arguments", async () => {
     const [origin, reader] = [network.add("origin"), network.add("reader")];
