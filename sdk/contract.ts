@@ -2,7 +2,8 @@
 // are checked.
 
 export { RELEASE } from "../runtime/release.ts";
-export { isClusterToken } from "./cluster-token.ts";
+export { isClusterToken, openSealed, sealForCluster } from "./cluster-token.ts";
+export { REDUCE_BRAND } from "../runtime/serialize/index.ts";
 export { storageFolder } from "./kv.ts";
 export { startOf } from "./explain.ts";
 export { nodeOf, systemSeams } from "./init.ts";

@@ -1,7 +1,8 @@
 // Connections and variables: what graphs are told by name, not by value.
 
+import { openSealed, sealForCluster } from "../../sdk/contract.ts";
 import { InvalidArgumentError, kv, NotFoundError } from "../../sdk/index.ts";
-import { keys } from "../run/keys.ts";
+import { isWithoutCluster, keys } from "../run/keys.ts";
 import { isSecretName, keepSecret, keepSecretsAround, secretsOf } from "../run/secrets.ts";
 
 export interface Connection {
@@ -28,7 +29,7 @@ export async function connection(name: string): Promise<Connection> {
   checkName("connection", name);
   const uri =
     process.env[`TROUPE_CONN_${name.toUpperCase().replaceAll(/[^A-Z0-9]/g, "_")}`] ??
-    (await keys().get<string>(CONNECTIONS + name));
+    (await keptUri(name));
   if (uri === undefined) {
     throw new NotFoundError(
       `connection ${name} is not known: set TROUPE_CONN_${name.toUpperCase()}, or setConnection("${name}", uri)`,
@@ -40,8 +41,20 @@ export async function connection(name: string): Promise<Connection> {
 /** Keeps a connection in the cluster. */
 export async function setConnection(name: string, uri: string): Promise<void> {
   checkName("connection", name);
-  connectionOf(name, uri);
-  await keys().set(CONNECTIONS + name, uri);
+  const { password, extra } = connectionOf(name, uri);
+  const hasSecrets = password !== "" || Object.keys(extra).some((one) => isSecretName(one) || /key/i.test(one));
+  await keys().set(CONNECTIONS + name, hasSecrets && !isWithoutCluster() ? { sealed: sealForCluster(uri) } : uri);
+}
+
+type KeptUri = string | { readonly sealed: string };
+
+async function keptUri(name: string): Promise<string | undefined> {
+  const found = await keys().get<KeptUri>(CONNECTIONS + name);
+  return found === undefined ? undefined : uriOf(found);
+}
+
+function uriOf(kept: KeptUri): string {
+  return typeof kept === "string" ? kept : openSealed(kept.sealed);
 }
 
 const LEARN_EVERY_MS = 5000;
@@ -52,7 +65,9 @@ export async function learnSecrets(): Promise<void> {
   if (Date.now() - learntAt < LEARN_EVERY_MS) return;
   learntAt = Date.now();
   keepSecretsAround();
-  for await (const [key, uri] of kv.scan<string>(CONNECTIONS)) connectionOf(key.slice(CONNECTIONS.length), uri);
+  for await (const [key, uri] of kv.scan<KeptUri>(CONNECTIONS)) {
+    connectionOf(key.slice(CONNECTIONS.length), uriOf(uri));
+  }
   for await (const [key, value] of kv.scan(VARIABLES)) {
     if (typeof value === "string" && isSecretName(key.slice(VARIABLES.length))) keepSecret(value);
   }

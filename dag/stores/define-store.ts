@@ -5,10 +5,11 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import { InvalidArgumentError, kv, NotFoundError } from "../../sdk/index.ts";
 import { isInTask } from "../run/context.ts";
-import { storageFolder } from "../../sdk/contract.ts";
+import { REDUCE_BRAND, storageFolder } from "../../sdk/contract.ts";
 import { isWithoutCluster, keys } from "../run/keys.ts";
 import { FolderStore } from "./folder-store.ts";
 import { type HttpPlace, HttpStore } from "./http-store.ts";
+import { hideSecrets, type KeptDefinition, sealed, unsealed } from "./sealed-definition.ts";
 import type { S3Place } from "./s3-bucket.ts";
 import { S3Store } from "./s3-store.ts";
 import {
@@ -32,6 +33,7 @@ const published = new Map<string, StoreDefinition>();
 export function defineStore(name: string, definition: StoreDefinition): Store {
   checkName(name);
   checkDefinition(name, definition);
+  hideSecrets(definition);
   defined.set(name, definition);
   return new NamedStore(name, definition);
 }
@@ -68,7 +70,7 @@ async function defaultDefinition(): Promise<StoreDefinition> {
 export async function publishStores(): Promise<void> {
   for (const [name, definition] of defined) {
     if (published.get(name) === definition) continue;
-    await kv.set(KEY + name, definition);
+    await kv.set(KEY + name, sealed(definition));
     published.set(name, definition);
   }
 }
@@ -84,6 +86,19 @@ export class NamedStore implements Store {
   constructor(name: string, definition: StoreDefinition | undefined) {
     this.name = name;
     this.definition = definition;
+  }
+
+  /** @internal With a definition that is whole wherever it is used, and nowhere on the way. */
+  [REDUCE_BRAND](): readonly [restore: Function, args: readonly unknown[]] {
+    return [storeFrom, [this.name, this.definition && sealed(this.definition)]];
+  }
+
+  toJSON(): string {
+    return `[store ${this.name}]`;
+  }
+
+  [Symbol.for("nodejs.util.inspect.custom")](): string {
+    return this.toJSON();
   }
 
   async put(key: string, content: Content): Promise<StoredFile> {
@@ -120,14 +135,24 @@ export class NamedStore implements Store {
   }
 }
 
+/** @internal As it has travelled. */
+export function storeFrom(name: string, kept: KeptDefinition | undefined): Store {
+  return new NamedStore(name, kept && unsealed(kept));
+}
+
 async function opened({ name, definition }: NamedStore): Promise<StoreClient> {
-  const found = definition ?? defined.get(name) ?? (await keys().get<StoreDefinition>(KEY + name));
+  const found = definition ?? defined.get(name) ?? (await kept(name));
   if (found === undefined && name !== DEFAULT) throw unknown(name);
   const known = found ?? (await defaultDefinition());
   const id = JSON.stringify([name, known]);
   const client = clients.get(id) ?? clientOf(name, known);
   clients.set(id, client);
   return client;
+}
+
+async function kept(name: string): Promise<StoreDefinition | undefined> {
+  const found = await keys().get<KeptDefinition>(KEY + name);
+  return found && unsealed(found);
 }
 
 function clientOf(name: string, { dir, s3, http }: StoreDefinition): StoreClient {
