@@ -45,18 +45,20 @@ export async function startInlineCluster({ clock, random, node }: InlineParts): 
       process.exit = (code) => machines.endWorker(process, code, undefined);
     },
   });
-  const { total, labels, objectStoreMemory: storeBytes, host } = node;
-  await machines.startHead(nodeId);
-  await machines.startNode({ id: nodeId, total, labels, storeBytes, host, listen: "" });
-  const { options: driver } = machines.seat(nodeId);
-  return {
-    ...identity, agentAddress: `inline:${nodeId}`, driver,
-    ready: Promise.resolve(),
-    async stop() {
-      machines.close();
-      world.close();
-    },
+  const stop = async (): Promise<void> => {
+    machines.close();
+    world.close();
   };
+  const { total, labels, objectStoreMemory: storeBytes, host } = node;
+  try {
+    await machines.startHead(nodeId);
+    await machines.startNode({ id: nodeId, total, labels, storeBytes, host, listen: "" });
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  const { options: driver } = machines.seat(nodeId);
+  return { ...identity, agentAddress: `inline:${nodeId}`, driver, ready: Promise.resolve(), stop };
 }
 
 function sharedGarbage(clock: Clock): Equipment["garbage"] {

@@ -64,6 +64,22 @@ describe("a cluster in this process", () => {
     expect(most).toBe(2);
   });
 
+  test("goes on under the false timers of a test", async () => {
+    await start();
+    vi.useFakeTimers();
+    try {
+      expect(await run(add, 1, 2)).toBe(3);
+      const hour = remote((ms: number) => new Promise<string>((resolve) => setTimeout(() => resolve("an hour later"), ms)));
+      const ref = hour.remote(3_600_000);
+      // The task has begun when its timer is there.
+      while (vi.getTimerCount() === 0) await run(add, 1, 1);
+      vi.advanceTimersByTime(3_600_000);
+      expect(await get(ref)).toBe("an hour later");
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
   test("a task can't start or end the program's cluster", async () => {
     await start();
     const attempts = await run(remote(async () => {
