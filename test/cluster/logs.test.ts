@@ -9,6 +9,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeEach, expect, test } from "vitest";
 import { list, remote, run } from "troupe";
 import { testCluster, type TestCluster } from "troupe/testing";
+import { until } from "../until.ts";
 
 const SDK = fileURLToPath(new URL("../../dist/sdk/index.js", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "prints-"));
@@ -56,17 +57,23 @@ test("a driver that is stopped misses lines, and is told how many; its node does
   const file = join(folder, "driver.mjs");
   writeFileSync(file, `import { init, remote, run, shutdown } from ${JSON.stringify(SDK)};
     await init({ address: ${JSON.stringify(cluster.address)}, token: process.env.CLUSTER_TOKEN });
-    const flood = remote(async () => {
+    const flood = remote(async (folder) => {
+      const { existsSync } = await import("node:fs");
+      const told = async (what, meanwhile) => {
+        for (; !existsSync(folder + "/" + what); meanwhile()) await new Promise((resolve) => setTimeout(resolve, 100));
+      };
+      console.log("first words");
+      await told("stopped", () => {});
       for (let line = 0; line < 120_000; line += 1) {
         console.log(line + " " + "x".repeat(1000));
         if (line % 500 === 0) await new Promise((resolve) => setTimeout(resolve, 10));
       }
-      await new Promise((resolve) => setTimeout(resolve, 3000));
+      await told("reads", () => console.log("are you there?"));
       console.log("last words");
-      await new Promise((resolve) => setTimeout(resolve, 500));
+      await told("enough", () => {});
     });
     process.stderr.write("begins\\n");
-    await run(flood);
+    await run(flood, ${JSON.stringify(folder)});
     process.stderr.write("done\\n");
     await shutdown();`);
   const child = spawn(process.execPath, [file], {
@@ -81,13 +88,17 @@ test("a driver that is stopped misses lines, and is told how many; its node does
   await expect.poll(() => told).toContain("begins");
   const before = residentBytes(agent);
   const logs = await logsFolder();
-  await expect.poll(() => existsSync(logs) && printed(logs).length > 0).toBe(true);
+  const tell = (what: string) => writeFileSync(join(folder, what), "");
+  await expect.poll(() => existsSync(logs) && printed(logs)).toContain("first words");
   child.kill("SIGSTOP");
-  await expect.poll(() => printed(logs).includes("\n119999 "), { interval: 250 }).toBe(true);
+  tell("stopped");
+  await until(() => printed(logs).includes("\n119999 "));
   // A hundred and twenty megabytes were printed.
   expect(residentBytes(agent) - before).toBeLessThan(80 * 1024 * 1024);
   child.kill("SIGCONT");
+  await until(() => /\(\d+ lines were dropped: this driver did not read them in time\)/.test(out));
+  tell("reads");
+  await until(() => out.includes("last words"));
+  tell("enough");
   await expect.poll(() => told).toContain("done");
-  expect(out).toMatch(/\(\d+ lines were dropped: this driver did not read them in time\)/);
-  expect(out).toContain("last words");
 });
