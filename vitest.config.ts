@@ -33,8 +33,6 @@ export default defineConfig({
     hookTimeout: 120_000,
     teardownTimeout: 20_000,
     expect: { poll: { timeout: 20_000 } },
-    // One change is not stopped by a race of another part: what needed a second try is named at the end, with its error.
-    retry: process.env.CI === undefined ? 0 : 1,
     globalSetup: ["test/leak-check.ts"],
     reporters: ["default", new ClosingLine()],
     server: { deps: { external: [/\/dist\//] } },

@@ -7,7 +7,7 @@ await init({ numCpus: 4, resources: { disk: 1 } });
 
 /** One bundle for a reader beside the disk, one for two workers, on as few machines as can be. */
 const group = await placementGroup([{ CPU: 1, disk: 1 }, { CPU: 2 }], { strategy: "PACK", name: "pipeline" });
-await group.ready({ timeoutMs: 10_000 });
+await group.ready({ timeoutMs: 60_000 });
 
 const read = remote(() => [1, 2, 3, 4], { resources: { disk: 1 }, schedulingStrategy: inGroup(group, { bundleIndex: 0 }) });
 const square = remote((n: number) => n * n, { schedulingStrategy: inGroup(group, { bundleIndex: 1 }) });

@@ -1,5 +1,4 @@
-// A reporter for people and machines in a hurry: each skipped test with its reason, each that needed a second try with what went
-// wrong at the first (a race that is still to be found), and one last line that says it all.
+// A reporter for people and machines in a hurry: each skipped test with its reason, and one last line that says it all.
 //
 //   12 passed, 0 failed, 0 skipped
 //
@@ -17,10 +16,6 @@ export class ClosingLine implements Reporter {
       for (const test of module.children.allTests()) {
         tests += 1;
         const result = test.result();
-        if (test.diagnostic()?.flaky === true) {
-          const why = result.errors?.map(({ message }) => message).join("; ");
-          console.log(`second try: ${module.relativeModuleId} > ${test.fullName}: ${why}`);
-        }
         if (result.state === "passed") counts.passed += 1;
         else if (result.state === "failed") counts.failed += 1;
         else {

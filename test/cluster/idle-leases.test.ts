@@ -36,7 +36,7 @@ function driver(body: string): Driver {
   writeFileSync(file, `import { init, get, remote, run, shutdown } from ${JSON.stringify(SDK)};
     import { appendFileSync, existsSync, readFileSync } from "node:fs";
     const block = (ms) => { for (const until = Date.now() + ms; Date.now() < until;); };
-    await init({ address: ${JSON.stringify(cluster.address)}, token: process.env.CLUSTER_TOKEN });
+    await init({ address: ${JSON.stringify(cluster.socket)}, token: process.env.CLUSTER_TOKEN });
     ${body}`);
   const child = spawn(process.execPath, [file], {
     env: { ...process.env, CLUSTER_TOKEN: cluster.token }, stdio: ["ignore", "pipe", "inherit"],

@@ -56,9 +56,9 @@ test("lines of tasks are in the files of their node until it ends", async () => 
 test("a driver that is stopped misses lines, and is told how many; its node does not keep them for it", async () => {
   const file = join(folder, "driver.mjs");
   writeFileSync(file, `import { init, remote, run, shutdown } from ${JSON.stringify(SDK)};
-    await init({ address: ${JSON.stringify(cluster.address)}, token: process.env.CLUSTER_TOKEN });
+    await init({ address: ${JSON.stringify(cluster.socket)}, token: process.env.CLUSTER_TOKEN });
     const flood = remote(async (folder) => {
-      const { existsSync } = await import("node:fs");
+      const { existsSync, writeFileSync } = await import("node:fs");
       const told = async (what, meanwhile) => {
         for (; !existsSync(folder + "/" + what); meanwhile()) await new Promise((resolve) => setTimeout(resolve, 100));
       };
@@ -68,6 +68,7 @@ test("a driver that is stopped misses lines, and is told how many; its node does
         console.log(line + " " + "x".repeat(1000));
         if (line % 500 === 0) await new Promise((resolve) => setTimeout(resolve, 10));
       }
+      writeFileSync(folder + "/flooded", "");
       await told("reads", () => console.log("are you there?"));
       console.log("last words");
       await told("enough", () => {});
@@ -92,7 +93,8 @@ test("a driver that is stopped misses lines, and is told how many; its node does
   await expect.poll(() => existsSync(logs) && printed(logs)).toContain("first words");
   child.kill("SIGSTOP");
   tell("stopped");
-  await until(() => printed(logs).includes("\n119999 "));
+  await expect.poll(() => existsSync(join(folder, "flooded")), { timeout: 100_000 }).toBe(true);
+  await expect.poll(() => printed(logs).includes("\n119999 "), { interval: 500 }).toBe(true);
   // A hundred and twenty megabytes were printed.
   expect(residentBytes(agent) - before).toBeLessThan(80 * 1024 * 1024);
   child.kill("SIGCONT");
@@ -101,4 +103,4 @@ test("a driver that is stopped misses lines, and is told how many; its node does
   await until(() => out.includes("last words"));
   tell("enough");
   await expect.poll(() => told).toContain("done");
-});
+}, 240_000);
