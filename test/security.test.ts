@@ -6,6 +6,7 @@ import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { childrenOf } from "../sdk/testing/process-tree.ts";
 import { type Ended, Machine, tokenFileOf } from "./cli/machine.ts";
+import { until } from "./until.ts";
 
 const machine = new Machine();
 let head: Ended;
@@ -18,7 +19,7 @@ beforeAll(async () => {
   head = await machine.troupe("start", "--head", "--port", "0", ...node);
   address = (await machine.status()).address;
   await machine.troupe("start", "--address", address, "--token-file", tokenFileOf(head), ...node);
-  await expect.poll(async () => (pids = await processes()).length).toBe(PROCESSES);
+  await until(async () => (pids = await processes()).length === PROCESSES);
 });
 afterAll(() => machine.remove());
 
