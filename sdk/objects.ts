@@ -1,8 +1,9 @@
 // get, put, wait and their relatives.
 
 import { GetTimeoutError, InvalidArgumentError } from "../runtime/errors.ts";
-import { entryOf, isRef, isStream, type ObjectRef, type ObjectRefStream, type WaitOptions } from "../runtime/owner/index.ts";
-import { currentSession } from "../runtime/owner/index.ts";
+import {
+  currentSession, entryOf, isHandle, isRef, isStream, type ObjectRef, type ObjectRefStream, type WaitOptions,
+} from "../runtime/owner/index.ts";
 import { bool, type Checks, checkOptions, checkWait, whole } from "../runtime/option-checks.ts";
 import { patiently } from "./patience.ts";
 import { isScope, lifetimeOf, type Scope } from "./scopes.ts";
@@ -28,7 +29,7 @@ export function get(refs: unknown, options?: WaitOptions): Promise<unknown> {
 
 async function getMany(refs: unknown, given: WaitOptions | undefined): Promise<unknown> {
   const options = checkWait("get", given);
-  if (typeof refs !== "object" || refs === null || isStream(refs)) {
+  if (typeof refs !== "object" || refs === null || !isCollection(refs)) {
     throw new InvalidArgumentError(`get: expected a ref, or a list or record of refs, not ${describe(refs)}`);
   }
   const keys = Array.isArray(refs) ? undefined : Object.keys(refs);
@@ -44,6 +45,13 @@ async function getMany(refs: unknown, given: WaitOptions | undefined): Promise<u
   const { session } = entries.find((entry) => entry.state === "pending") ?? entries[0];
   const values = await session.getAll(entries, options);
   return keys === undefined ? values : Object.fromEntries(keys.map((key, index) => [key, values[index]]));
+}
+
+/** A list or a record: not what only looks like one without refs, a promise, a Map or the handle of an actor. */
+function isCollection(refs: object): boolean {
+  if (isStream(refs) || isHandle(refs)) return false;
+  const proto = Object.getPrototypeOf(refs);
+  return Array.isArray(refs) || proto === null || Object.getPrototypeOf(proto) === null || Object.keys(refs).length > 0;
 }
 
 export interface PutOptions extends WaitOptions {
@@ -169,6 +177,7 @@ function describe(value: unknown): string {
   if (value === null) return "null";
   if (value instanceof Promise) return "a promise (await it first)";
   if (isStream(value)) return "a stream (read its refs with for await)";
+  if (isHandle(value)) return "an actor's handle (get what its calls give)";
   return typeof value === "object"
     ? Array.isArray(value)
       ? "an array"

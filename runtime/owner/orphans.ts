@@ -22,9 +22,9 @@ export class Orphans {
     this.#parts = parts;
   }
 
-  /** A value that came with its ref can be read on; one in a store went with its owner, unless it is kept. */
+  /** What is not kept went with its owner, also values that came with their refs: it is the same wherever they lie. */
   async ownerDied(entries: readonly ObjectEntry[], text: string): Promise<void> {
-    const concerned = entries.filter((entry) => isOpen(entry) || (hasPlace(entry) && this.#parts.lost(entry)));
+    const concerned = entries.filter((entry) => isOpen(entry) || (isUnkept(entry) && this.#parts.lost(entry)));
     await this.#lookFor(concerned, (entry) => ownerDied(entry, text));
   }
 
@@ -47,8 +47,8 @@ export class Orphans {
   }
 }
 
-function hasPlace({ state, value }: ObjectEntry): boolean {
-  return state === "ready" && Boolean(value?.stored) && !value?.lifetime;
+function isUnkept({ state, value }: ObjectEntry): boolean {
+  return state === "ready" && !value?.lifetime;
 }
 
 function ownerDied(entry: ObjectEntry, text: string): WireValue {

@@ -96,6 +96,10 @@ test("what ends and finds takes only what it knows", async () => {
       await expect(act(given as never)).rejects.toThrow(/expected a list of refs/);
     }
   }
+  for (const given of [put(1), new Map([["a", await put(1)]]), cell, same, new Set(), undefined, 5]) {
+    await expect(get(given as never)).rejects.toThrow(/get: expected a ref, or a list or record of refs, not /);
+  }
+  await expect(get(put(1) as never)).rejects.toThrow(/await it first/);
   expect(() => cell.get.options({ concurrencyGroup: "gone" }).remote()).toThrow(/^call option concurrencyGroup: .* "gone"/);
   expect(await get(cell.get.remote())).toBe(1);
 });

@@ -2,7 +2,7 @@
 // every node; who holds refs to them is told, and waits for nothing.
 
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { get, list, type ObjectRef, OwnerDiedError, put, remote, run, wait } from "troupe";
+import { free, get, list, type ObjectRef, OwnerDiedError, put, remote, run, wait } from "troupe";
 import { testCluster, type TestCluster } from "troupe/testing";
 
 const BYTES = 3 * 1024 * 1024;
@@ -110,6 +110,26 @@ describe("when the owner of objects is killed", () => {
     process.kill(await get(owner.pid.remote()), "SIGKILL");
     await expect.poll(() => get(late.counts.remote())).toEqual([1, 1]);
     await nothingLeft();
+  });
+
+  test("small values that came with their refs go too, but for those that are kept", async () => {
+    class Small {
+      async make() {
+        const [gone, kept] = [await put("gone"), await put("kept")];
+        await kept.detach();
+        return { gone, kept };
+      }
+      pid() {
+        return process.pid;
+      }
+    }
+    const owner = remote(Small, { numCpus: 0 }).remote();
+    const { gone, kept } = await get(owner.make.remote());
+    expect(await get([gone, kept])).toEqual(["gone", "kept"]);
+    process.kill(await get(owner.pid.remote()), "SIGKILL");
+    await expect.poll(() => get(gone).catch((error: Error) => error.constructor)).toBe(OwnerDiedError);
+    expect(await get(kept)).toBe("kept");
+    await free(kept);
   });
 
   test("what it had made for others stays", async () => {
