@@ -73,7 +73,8 @@ export class AgentObjects {
     this.#parts = parts;
     const { clock, nodeId, host, client, spill: space, press } = parts;
     this.#held = new HeldObjects(clock, parts.client);
-    this.#spilling = space && new AgentSpilling(host, space, (handle) => this.#dropCopyAt(handle));
+    const isCopy = (handle: ObjectHandle) => this.#copyKeys.has(handleKey(handle));
+    this.#spilling = space && new AgentSpilling(host, space, (handle) => this.#dropCopyAt(handle), isCopy);
     this.#room = new AgentRoom({ clock, nodeId, host, spilling: this.#spilling, space, press });
     this.#orphans = new Orphans(parts.clock, parts.host, (handle) => this.#freeUnlessKept(handle));
     this.#network = new PeerNetwork(parts);

@@ -5,7 +5,7 @@
 
 import { errorOf, failureOf, ObjectStoreFullError, OutOfDiskError } from "../errors.ts";
 import type { Clock } from "../seams.ts";
-import { chooseVictims, oldestUnits, RoomQueue, type RoomNeed, type StoreHost } from "../store/index.ts";
+import { chooseVictims, oldestUnits, RoomQueue, type RoomNeed, type StoreHost, type StoreMap } from "../store/index.ts";
 import type { AgentSpilling, SpillSpace } from "./agent-spilling.ts";
 
 /** A request waits this long for others to free something. */
@@ -60,6 +60,8 @@ export class AgentRoom {
   readonly #queue = new RoomQueue<Waiting>();
   #serving = false;
   #pressedAt = Number.NEGATIVE_INFINITY;
+  /** Copies of what is to leave next, while they are being written. */
+  #ahead: Promise<void> | undefined;
   #diskFailure: { readonly error: unknown; readonly at: number } | undefined;
 
   constructor(parts: AgentRoomParts) {
@@ -130,19 +132,30 @@ export class AgentRoom {
   /** True when something left the memory. */
   async #spill(need: RoomNeed): Promise<boolean> {
     const { spilling, host } = this.#parts;
+    await this.#ahead;
     if (spilling === undefined || this.#diskIsOut()) return false;
     const map = host.map();
     const victims = chooseVictims(map, need);
     if (victims === undefined || victims.length === 0) return false;
-    const more = oldestUnits(map, Math.min(BATCH_PAGES, map.pages / BATCH_SHARE) - need.pages, victims);
+    const more = oldestUnits(map, batchOf(map) - need.pages, victims);
     try {
       const left = await spilling.spill([...victims, ...more]);
-      if (left > 0) this.#diskFailure = undefined;
-      return left > 0;
+      if (left === 0) return false;
+      this.#diskFailure = undefined;
+      this.#writeAhead(spilling);
+      return true;
     } catch (error) {
       this.#diskFailure = { error, at: this.#parts.clock.now() };
       return false;
     }
+  }
+
+  /** While the room that was made is being filled: what is asked for next waits for no disk then. */
+  #writeAhead(spilling: AgentSpilling): void {
+    const map = this.#parts.host.map();
+    this.#ahead = spilling.copyAhead(oldestUnits(map, batchOf(map), [])).catch((error: unknown) => {
+      this.#diskFailure = { error, at: this.#parts.clock.now() };
+    }).finally(() => (this.#ahead = undefined));
   }
 
   #overflow({ need: inMemory, overflowNeed: need = inMemory, attempt }: RoomRequest<unknown>): unknown {
@@ -191,4 +204,8 @@ export class AgentRoom {
     const cause = errorOf(failureOf(failure));
     return new OutOfDiskError(`${text}, and nothing could be spilled: ${cause.message}`, {}, failure);
   }
+}
+
+function batchOf(map: StoreMap): number {
+  return Math.min(BATCH_PAGES, map.pages / BATCH_SHARE);
 }

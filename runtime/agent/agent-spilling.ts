@@ -49,13 +49,18 @@ export class AgentSpilling {
   readonly #space: SpillSpace;
   /** Copies of other nodes' objects are dropped: they are fetched again. True when it was one. */
   readonly #dropCopy: (handle: ObjectHandle) => boolean;
+  readonly #isCopy: (handle: ObjectHandle) => boolean;
   #spilled = 0;
   #restored = 0;
 
-  constructor(host: StoreHost, space: SpillSpace, dropCopy: (handle: ObjectHandle) => boolean) {
+  constructor(
+    host: StoreHost, space: SpillSpace, dropCopy: (handle: ObjectHandle) => boolean,
+    isCopy: (handle: ObjectHandle) => boolean = () => false,
+  ) {
     this.#host = host;
     this.#space = space;
     this.#dropCopy = dropCopy;
+    this.#isCopy = isCopy;
   }
 
   /** Bytes written and read since the start, and bytes that lie in the file. */
@@ -64,17 +69,15 @@ export class AgentSpilling {
   }
 
   /** How many objects left. Rejects when nothing could be written; what left until then has left. */
-  async spill(units: readonly StoreUnit[]): Promise<number> {
-    const objects = units.flatMap((unit) => unit.objects ?? []);
-    let next = 0;
-    let left = 0;
-    const writer = async () => {
-      while (next < objects.length) if (await this.#leave(objects[next++])) left += 1;
-    };
-    const ended = await Promise.allSettled(Array.from({ length: WRITES_AT_ONCE }, writer));
-    const failure = ended.find((one) => one.status === "rejected");
-    if (failure !== undefined && left === 0) throw failure.reason;
-    return left;
+  spill(units: readonly StoreUnit[]): Promise<number> {
+    return this.#writing(units, (object) => this.#leave(object));
+  }
+
+  /** Writes copies of objects that stay: when there has to be room they leave at once. Rejects when nothing could be written. */
+  async copyAhead(units: readonly StoreUnit[]): Promise<void> {
+    await this.#writing(units, async (object) => (
+      !this.#isCopy(object) && !this.#space.book.has(object) && await this.#write(object)
+    ));
   }
 
   /** Fills the new range of an object and ends it. Rejects with ObjectLostError when its copy is damaged. */
@@ -130,6 +133,20 @@ export class AgentSpilling {
   }
 
   // -- inside ------------------------------------------------------------------------------------------------------
+
+  /** How many of their objects that was true of. Several at once. */
+  async #writing(units: readonly StoreUnit[], work: (object: SealedObject) => Promise<boolean>): Promise<number> {
+    const objects = units.flatMap((unit) => unit.objects ?? []);
+    let next = 0;
+    let done = 0;
+    const writer = async () => {
+      while (next < objects.length) if (await work(objects[next++])) done += 1;
+    };
+    const ended = await Promise.allSettled(Array.from({ length: WRITES_AT_ONCE }, writer));
+    const failure = ended.find((one) => one.status === "rejected");
+    if (failure !== undefined && done === 0) throw failure.reason;
+    return done;
+  }
 
   async #leave(object: SealedObject): Promise<boolean> {
     if (this.#dropCopy(object)) return true;

@@ -213,6 +213,26 @@ describe.each(STORE_KINDS)("spilling from a store: %s", (kind) => {
       store.close();
     });
 
+    it("is there without the disk when it is asked for next: what leaves then was written before, and stays until then", async () => {
+      const parts = start(16 * MIB);
+      const keeper = room(parts);
+      const objects: SealedObject[] = [];
+      for (let seed = 0; seed < 4; seed += 1) objects.push(await put(parts.store, seed, 4 * MIB));
+      const wheres = () => objects.map((object) => parts.host.whereabouts(object));
+      const fillOne = async () => {
+        const taken = await keeper.take(asks(parts, 4));
+        expect(taken).toBeDefined();
+      };
+      await fillOne();
+      await expect.poll(() => objects.filter((object) => parts.space.book.has(object)).length).toBe(2);
+      expect(wheres()).toEqual(["evicted", "here", "here", "here"]);
+      parts.disk.capacity = 0;
+      await fillOne();
+      expect(wheres()).toEqual(["evicted", "evicted", "here", "here"]);
+      await expect(keeper.take(asks(parts, 4))).rejects.toThrow(OutOfDiskError);
+      for (const seed of [2, 3]) expect(read(parts.store, objects[seed])?.equals(fill(seed, 4 * MIB))).toBe(true);
+    });
+
     it("that a full disk can't make is an OutOfDiskError; without spilling a full store names who fills it", async () => {
       const full = start(16 * MIB);
       await put(full.store, 1, 12 * MIB);
