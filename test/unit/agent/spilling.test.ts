@@ -213,7 +213,7 @@ describe.each(STORE_KINDS)("spilling from a store: %s", (kind) => {
       store.close();
     });
 
-    it("is there without the disk when it is asked for next: what leaves then was written before, and stays until then", async () => {
+    it("is there without the disk when it is asked for next: what leaves then was written before", async () => {
       const parts = start(16 * MIB);
       const keeper = room(parts);
       const objects: SealedObject[] = [];
