@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 export type WarningCode =
   | "TROUPE_LARGE_CAPTURE" | "TROUPE_STALE_CAPTURE" | "TROUPE_REFERENCE_ONLY"
   | "TROUPE_GET_IN_LOOP" | "TROUPE_REPEATED_ARGUMENT" | "TROUPE_TINY_TASKS" | "TROUPE_ENDLESS_WAIT"
-  | "TROUPE_OTHER_RESULT" | "TROUPE_RETRY_UNDECIDED";
+  | "TROUPE_OTHER_RESULT" | "TROUPE_NOT_KEPT" | "TROUPE_RETRY_UNDECIDED";
 
 export function warn(code: WarningCode, text: string): void {
   if (process.env.TROUPE_WARNINGS !== "off") process.emitWarning(text, { type: "TroupeWarning", code });

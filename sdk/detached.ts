@@ -5,12 +5,10 @@ import {
   currentSession, type DetachOptions, entryOf, heldRef, isRef, lastingNamespace, type ObjectRef, setDetachCheck,
 } from "../runtime/owner/index.ts";
 import type { HeldRef } from "../runtime/transport/index.ts";
-import { type Checks, checkName, checkOptions, limit, text, whole } from "../runtime/option-checks.ts";
+import { isReplicas } from "./scopes.ts";
+import { type Checks, checkName, checkOptions, limit, text } from "../runtime/option-checks.ts";
 
-/** More nodes than a cluster has. */
-const REPLICAS_MAX = 1000;
-
-const DETACH_CHECKS: Checks = { name: text, namespace: text, ttlMs: limit, replicas: whole(1, REPLICAS_MAX) };
+const DETACH_CHECKS: Checks = { name: text, namespace: text, ttlMs: limit, replicas: isReplicas };
 
 setDetachCheck((given: DetachOptions): DetachOptions => {
   const options = checkOptions("detach", given, DETACH_CHECKS);

@@ -768,6 +768,7 @@ export interface Lifetime {
   readonly name: string;
   readonly isScope: boolean;
   readonly leftMs: number;
+  readonly replicas: number;
 }
 export const Lifetime = v1.Lifetime as Codec<Lifetime>;
 

@@ -10504,6 +10504,7 @@ this.id = "";
 this.name = "";
 this.isScope = false;
 this.leftMs = 0;
+this.replicas = 0;
 };
 Lifetime.encode = function (message, writer, _depth) {
 if (!writer)
@@ -10520,6 +10521,8 @@ if (message.isScope != null && $Object.hasOwnProperty.call(message, "isScope") &
 writer.uint32(24).bool(message.isScope);
 if (message.leftMs != null && $Object.hasOwnProperty.call(message, "leftMs") && (typeof message.leftMs === "object" ? message.leftMs.low || message.leftMs.high : message.leftMs !== 0))
 writer.uint32(32).uint64(message.leftMs);
+if (message.replicas != null && $Object.hasOwnProperty.call(message, "replicas") && message.replicas !== 0)
+writer.uint32(40).uint32(message.replicas);
 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
 for (let i = 0; i < message.$unknowns.length; ++i)
 writer.raw(message.$unknowns[i]);
@@ -10586,6 +10589,15 @@ if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : va
 message.leftMs = value;
 else
 message.leftMs = 0;
+continue;
+}
+case 5: {
+if (wireType !== 0)
+break;
+if (value = reader.uint32())
+message.replicas = value;
+else
+message.replicas = 0;
 continue;
 }
 }

@@ -21,6 +21,9 @@ const ASK_TIMEOUT_MS = 30_000;
 const LOOK_AGAIN_MS = 1000;
 /** Objects that one message says are over. */
 const TOLD_MAX = 10_000;
+/** Copies that failed are tried again so often before who asked for them is answered; then now and then. */
+const TRIES_MAX = 5;
+const RETRY_MS = 200;
 /** Copies are made of objects of any size. */
 const COPY_TIMEOUT_MS = 600_000;
 
@@ -57,6 +60,8 @@ export class KeptObjects {
   /** Scopes that the head is asked about. */
   readonly #asking = new Map<string, Promise<void>>();
   readonly #copying = new Map<string, Promise<KeptObject>>();
+  /** Copies that other nodes make now. */
+  readonly #ordered = new Map<CopyOrder, Promise<void>>();
 
   constructor(parts: KeptObjectsParts) {
     this.#parts = parts;
@@ -199,7 +204,7 @@ export class KeptObjects {
         failures.push(error);
       }
     }
-    await this.#replicate();
+    await this.#copied(kept.map(({ id }) => id));
     if (failures.length > 0) throw failures[0];
     return kept.map((one) => this.#told(one));
   }
@@ -233,7 +238,8 @@ export class KeptObjects {
     for (const lifetime of lifetimes) this.#live(kept, lifetime);
     const { peers, nodeId } = this.#parts;
     const living = homes.filter((home) => peers.deathOf(home) === undefined);
-    if (replicas > 1 || homes.length > 0) this.#replicas.track(id, replicas, [...living, nodeId]);
+    const wanted = Math.max(replicas, ...lifetimes.map((lifetime) => lifetime.replicas));
+    if (wanted > 1 || homes.length > 0) this.#replicas.track(id, wanted, [...living, nodeId]);
     return kept;
   }
 
@@ -352,6 +358,33 @@ export class KeptObjects {
 
   // -- replicas ----------------------------------------------------------------------------------------------------
 
+  /** They have the copies that were asked for, as far as there are nodes: who hears so may rely on them. */
+  async #copied(ids: readonly string[]): Promise<void> {
+    for (let tries = 1; ; tries += 1) {
+      await this.#replicate();
+      // Also those that somebody else has ordered.
+      await Promise.all([...this.#ordered].flatMap(([{ id }, done]) => (ids.includes(id) ? [done] : [])));
+      if (tries === TRIES_MAX || !(await this.#lacks(ids))) return;
+      await new Promise<void>((resolve) => void this.#parts.clock.after(RETRY_MS, resolve));
+    }
+  }
+
+  /** There are nodes for copies that these should have, or will be as soon as this one hears of them. */
+  async #lacks(ids: readonly string[]): Promise<boolean> {
+    const { peers, nodeId, head } = this.#parts;
+    const nodes = peers.nodes().filter(({ state }) => state === "ALIVE").map(({ id }) => id);
+    const lacking = ids.filter((id) => this.#replicas.lacks(id));
+    if (lacking.length === 0) return false;
+    if (lacking.some((id) => nodes.some((node) => node !== nodeId && !this.#replicas.homesOf(id).includes(node)))) return true;
+    try {
+      const { total } = await head().ask("listState", { kind: "nodes", filters: { state: "ALIVE" }, limit: 1 }, "stateRows");
+      return total > nodes.length;
+    } catch {
+      // Without a head no node comes.
+      return false;
+    }
+  }
+
   /** Makes the copies that are missing and that there is a node for. Those that fail are tried again at the next sweep. */
   async #replicate(): Promise<void> {
     const { nodeId, peers } = this.#parts;
@@ -359,7 +392,11 @@ export class KeptObjects {
     if (this.#replicas.size === 0) return;
     const nodes = peers.nodes().filter(({ id, state }) => id !== nodeId && state === "ALIVE");
     const leaving = new Set(peers.nodes().filter(({ state }) => state === "DRAINING").map(({ id }) => id));
-    await Promise.all(this.#replicas.orders(roomiest(nodes), leaving).map((order) => this.#order(order)));
+    await Promise.all(this.#replicas.orders(roomiest(nodes), leaving).map((order) => {
+      const done = this.#order(order).finally(() => this.#ordered.delete(order));
+      this.#ordered.set(order, done);
+      return done;
+    }));
   }
 
   async #order(order: CopyOrder): Promise<void> {
@@ -449,7 +486,7 @@ function groupByNode(objects: readonly KeptObject[], here: string): Map<string, 
 }
 
 function wireLifetime({ id, name, isScope, endsAt }: Lifetime, now: number): KeptObject["lifetimes"][number] {
-  return { id, name, isScope, leftMs: endsAt === undefined ? 0 : Math.max(1, Math.ceil(endsAt - now)) };
+  return { id, name, isScope, replicas: 0, leftMs: endsAt === undefined ? 0 : Math.max(1, Math.ceil(endsAt - now)) };
 }
 
 function freedError(objectId: string, reason: string): ObjectFreedError {

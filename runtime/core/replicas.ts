@@ -35,6 +35,12 @@ export class Replicas {
     return this.#objects.get(id)?.wanted ?? 1;
   }
 
+  /** This node leads it, and it has fewer homes than it is to have. */
+  lacks(id: string): boolean {
+    const object = this.#objects.get(id);
+    return object !== undefined && object.homes[0] === this.#node && object.homes.length < object.wanted;
+  }
+
   /** This node keeps it, and those do. A repeat brings other homes, or more of them to be; what is being made goes on. */
   track(id: string, wanted: number, homes: readonly string[]): void {
     const known = this.#objects.get(id);

@@ -10,6 +10,7 @@ import { KeepQuestions } from "./keep-questions.ts";
 import { Lifetimes } from "./lifetimes.ts";
 import { type DetachOptions, type ObjectEntry, ObjectRef, objectIdOf } from "./object-ref.ts";
 import type { Session } from "./session.ts";
+import { warn } from "../warnings.ts";
 import { isError, type WireValue } from "./wire-value.ts";
 
 /** Objects that one question to the agent is about. */
@@ -25,12 +26,16 @@ interface Keep {
   readonly replicas?: number | undefined;
   readonly name?: string | undefined;
   readonly namespace?: string | undefined;
+  /** By the clock of this process. */
+  readonly endsAt?: number | undefined;
 }
 
 export class Keeping {
   readonly #session: Session;
   readonly #lifetimes = new Lifetimes();
   readonly #questions: KeepQuestions;
+  /** How own objects were detached: what is made again is kept so again. */
+  readonly #detached = new WeakMap<ObjectEntry, Keep>();
 
   constructor(session: Session) {
     this.#session = session;
@@ -52,7 +57,9 @@ export class Keeping {
         }
         try {
           const lifetime = { id: entry.id, name, leftMs: ttlMs };
-          return await this.#keepAll([entry, ...await this.#inside(entry)], { lifetime, replicas, name, namespace });
+          const keep = { lifetime, replicas, name, namespace };
+          await this.#keepAll([entry, ...await this.#inside(entry)], keep);
+          return this.#remember(entry, keep);
         } catch (error) {
           const isMissing = error instanceof ObjectLostError && !(error instanceof ObjectFreedError);
           if (!isMissing || !value.stored || losses >= LOSSES_MAX) throw error;
@@ -117,6 +124,36 @@ export class Keeping {
     }));
   }
 
+  /** An own object was lost and made again: it is kept as it was. Until then it is this process's alone. */
+  keepAgain(entry: ObjectEntry): void {
+    const keep = this.#detached.get(entry);
+    if (keep === undefined) return;
+    const { borrowing, parts: { seams: { clock } } } = this.#session;
+    const { endsAt, ...before } = keep;
+    // What ends meanwhile is told to its refs, like any other end.
+    const leftMs = endsAt === undefined ? 0 : Math.max(1, endsAt - clock.now());
+    borrowing.addLocal(entry);
+    const kept = async () => {
+      const entries = [entry, ...await this.#inside(entry)];
+      return this.#keepAll(entries, { ...before, lifetime: { ...keep.lifetime, leftMs } });
+    };
+    kept().catch((error: Error) => {
+      warn("TROUPE_NOT_KEPT", `object ${entry.id} was lost and made again, and is not detached any more: ${error.message}`);
+    }).finally(() => borrowing.dropLocal(entry));
+  }
+
+  /** Names add up at the head; of the rest the last word holds, and the most copies. */
+  #remember(entry: ObjectEntry, keep: Keep): void {
+    const { identity, seams: { clock } } = this.#session.parts;
+    if (entry.owner !== identity.processId) return;
+    const before = this.#detached.get(entry);
+    const leftMs = keep.lifetime.leftMs ?? 0;
+    const endsAt = leftMs > 0 ? clock.now() + leftMs : undefined;
+    const named = keep.name === "" && before !== undefined ? { name: before.name, namespace: before.namespace } : {};
+    const replicas = Math.max(keep.replicas ?? 1, before?.replicas ?? 1);
+    this.#detached.set(entry, { ...keep, ...named, replicas, endsAt });
+  }
+
   // -- finding and freeing -----------------------------------------------------------------------------------------
 
   /** Values of those that agents keep, in the same order, or why those that they kept have none; undefined for others. */
@@ -131,8 +168,12 @@ export class Keeping {
   }
 
   async named(name: string, namespace: string): Promise<ObjectRef> {
+    const { borrowing, parts } = this.#session;
     const held = await this.#session.ask("findNamed", { name, namespace }, "held");
     const [value] = await this.find([held]);
+    const isOwn = held.owner === parts.identity.processId && borrowing.own(held.object) !== undefined;
+    // Its owner makes again what is lost, when somebody reads it.
+    if (value === undefined && isOwn) return this.#refOf(borrowing.received(held.owner, held.ownerNode, held.object));
     const objectId = objectIdOf(held.owner, held.object);
     const text = `object ${objectId}, named "${name}", is lost: no node of the cluster has it any more`;
     return this.#refTo(held, value ?? { failure: failureOf(new ObjectLostError(text, { objectId })) as Failure });
@@ -147,9 +188,14 @@ export class Keeping {
   #refTo({ owner, ownerNode, object }: HeldRef, value: WireValue): ObjectRef {
     const { borrowing } = this.#session;
     const entry = borrowing.received(owner, ownerNode, object);
-    const ref = new ObjectRef(entry);
-    borrowing.groupHandles([entry], [ref]);
+    const ref = this.#refOf(entry);
     borrowing.settle(entry, value);
+    return ref;
+  }
+
+  #refOf(entry: ObjectEntry): ObjectRef {
+    const ref = new ObjectRef(entry);
+    this.#session.borrowing.groupHandles([entry], [ref]);
     return ref;
   }
 

@@ -14,22 +14,17 @@ const WHY: Readonly<Record<Lost["why"], string>> = {
   failed: "what made it was run again, and failed",
 };
 
-/** `reason`: of the loss itself. */
-export function lossOf(entry: ObjectEntry, { object, why }: Lost, reason: string): ObjectLostError {
+/** `reason`: of the loss itself. `isKept`: agents kept it, for a lifetime. */
+export function lossOf(entry: ObjectEntry, { object, why }: Lost, reason: string, isKept: boolean): ObjectLostError {
   const objectId = entry.id;
   const text = `object ${objectId} is lost (${reason}; no other node has a copy)`;
+  const remedy = isKept ? "; detach it with replicas to have more copies" : "";
   if (object !== entry.number) {
     const needed = objectIdOf(entry.owner, object);
     return new ReconstructionFailedError(
-      `${text}, and can't be made again: that needs object ${needed}, which is gone too, and ${WHY[why]}`, { objectId },
+      `${text}, and can't be made again: that needs object ${needed}, which is gone too, and ${WHY[why]}${remedy}`, { objectId },
     );
   }
   const error = why === "put" || why === "retries" ? ObjectLostError : ReconstructionFailedError;
-  return new error(`${text}, and can't be made again: ${WHY[why]}`, { objectId });
-}
-
-/** Of one that agents kept. It is not made again: whoever said how long it lives decides what follows. */
-export function keptLossOf({ id: objectId }: ObjectEntry, reason: string): ObjectLostError {
-  const text = `object ${objectId} is lost (${reason}; no other node keeps a copy): detach it with replicas to have more of them`;
-  return new ObjectLostError(text, { objectId });
+  return new error(`${text}, and can't be made again: ${WHY[why]}${remedy}`, { objectId });
 }

@@ -6,14 +6,14 @@
 
 import { Lineage, type Making } from "../core/index.ts";
 import {
-  failureOf, ObjectFetchTimeoutError, ObjectFreedError, type ObjectLostError, ReconstructionFailedError,
+  failureOf, ObjectFetchTimeoutError, ObjectFreedError, ReconstructionFailedError,
 } from "../errors.ts";
 import type { BoundArg, Draft, Failure, Stored } from "../transport/index.ts";
 import { warn } from "../warnings.ts";
 import type { ActorCallRecord } from "./actor-call.ts";
 import type { ActorClient } from "./actor-client.ts";
 import { heldRef } from "./borrowing.ts";
-import { keptLossOf, lossOf } from "./loss-story.ts";
+import { lossOf } from "./loss-story.ts";
 import { isOpen, type ObjectEntry, objectIdOf } from "./object-ref.ts";
 import { LostItems } from "./lost-items.ts";
 import { callRun, endedTask, type GivenAgain, type Run, taskRun } from "./reruns.ts";
@@ -188,13 +188,14 @@ export class Recovery {
   }
 
   #madeAgain(number: number, run: Run, value: WireValue): void {
-    const { borrowing } = this.#session;
+    const { borrowing, keeping } = this.#session;
     const entry = this.#openEntry(number);
     if (entry === undefined) return borrowing.discard([value]);
     const before = this.#losses.get(number)?.value;
     if (before !== undefined && isOther(before, value)) warnOnce(run.name, entry.id);
     this.#losses.delete(number);
     borrowing.settle(entry, value);
+    if (before?.lifetime && !value.lifetime) keeping.keepAgain(entry);
   }
 
   #notMade(number: number, run: Run, value: WireValue): void {
@@ -216,17 +217,20 @@ export class Recovery {
 
   async #search(entries: readonly ObjectEntry[]): Promise<void> {
     const losses = entries.map(({ number }) => this.#losses.get(number) as Loss);
-    let places: readonly Stored[] = [];
+    let found: readonly (WireValue | undefined)[] = [];
     try {
-      places = await this.#places(entries, losses);
+      found = await this.#places(entries, losses);
     } catch {
       // Nobody can be asked: then nothing was found.
     }
-    entries.forEach((entry, index) => this.#searched(entry, losses[index], places[index]));
+    entries.forEach((entry, index) => this.#searched(entry, losses[index], found[index]));
   }
 
-  /** Where they are now. Those that agents keep have copies elsewhere only if those were asked for. */
-  async #places(entries: readonly ObjectEntry[], losses: readonly Loss[]): Promise<readonly Stored[]> {
+  /**
+   * Where they are now. Those that agents keep have copies elsewhere only if those were asked for, and the agents know whether
+   * they were freed.
+   */
+  async #places(entries: readonly ObjectEntry[], losses: readonly Loss[]): Promise<readonly (WireValue | undefined)[]> {
     const { keeping, parts } = this.#session;
     const isKept = ({ value }: Loss) => Boolean(value.lifetime);
     const { processId: owner, nodeId: ownerNode } = parts.identity;
@@ -236,17 +240,19 @@ export class Recovery {
       others.length === 0 ? { places: [] } : this.#session.ask("findObjects", { places: others, owner, ownerNode }, "places"),
     ]);
     const [nextKept, nextOther] = [kept.values(), places.values()];
-    return losses.map((loss) => (isKept(loss) ? nextKept.next().value?.stored : nextOther.next().value) as Stored);
+    return losses.map((loss): WireValue | undefined => (
+      isKept(loss) ? (nextKept.next().value as WireValue | undefined) : { stored: nextOther.next().value as Stored }
+    ));
   }
 
-  #searched(entry: ObjectEntry, loss: Loss, place: Stored | undefined): void {
+  #searched(entry: ObjectEntry, loss: Loss, found: WireValue | undefined): void {
     const { borrowing } = this.#session;
-    const stored = place?.node ? place : undefined;
+    const stored = found?.stored?.node ? found.stored : undefined;
     if (!isOpen(entry) || this.#losses.get(entry.number) !== loss) {
       if (stored !== undefined) borrowing.discard([{ stored }]);
       return;
     }
-    if (stored === undefined && loss.value.lifetime) return this.#lostFor(entry, keptLossOf(entry, loss.reason));
+    if (found !== undefined && isError(found)) return this.#isOver(entry, found);
     if (stored === undefined) {
       loss.isSearched = true;
       this.#lineage.lost(entry.number);
@@ -267,14 +273,15 @@ export class Recovery {
 
   #giveUp(entry: ObjectEntry, making: Extract<Making<Run>, { kind: "lost" }>): void {
     const loss = this.#losses.get(entry.number);
-    this.#lostFor(entry, lossOf(entry, making, loss?.reason ?? "it was given up before"));
+    const error = lossOf(entry, making, loss?.reason ?? "it was given up before", Boolean(loss?.value.lifetime));
+    this.#isOver(entry, { failure: failureOf(error) as Failure });
   }
 
   /** For good. */
-  #lostFor(entry: ObjectEntry, error: ObjectLostError): void {
+  #isOver(entry: ObjectEntry, failure: WireValue): void {
     this.#making.delete(entry.number);
     this.#losses.delete(entry.number);
-    this.#session.borrowing.settle(entry, { failure: failureOf(error) as Failure });
+    this.#session.borrowing.settle(entry, failure);
   }
 
   #runAgain(run: Run, retriesLeft: number): void {
@@ -370,9 +377,8 @@ function warnOnce(name: string, objectId: string): void {
   warn("TROUPE_OTHER_RESULT", text);
 }
 
-/** What agents keep is not made again by its owner: whoever said how long it is kept decides what follows from its loss. */
 function isStored(entry: ObjectEntry): boolean {
-  return entry.state !== "freed" && Boolean(entry.value?.stored) && !entry.value?.lifetime;
+  return entry.state !== "freed" && Boolean(entry.value?.stored);
 }
 
 function isSame(one: Draft<Stored> | null | undefined, other: Draft<Stored>): boolean {

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import {
   free, get, getObject, init, InvalidArgumentError, list, NameTakenError, NotFoundError, ObjectFreedError, ObjectLostError,
-  type ObjectRef, put, remote, run, scope, shutdown, TaskError,
+  type ObjectRef, put, remote, run, scope, shutdown, TaskError, wait,
 } from "troupe";
 import { testCluster, type TestCluster } from "troupe/testing";
 
@@ -237,10 +237,41 @@ test("with replicas it outlives nodes, and each that is lost is replaced", async
   await nothingLeft();
 });
 
+test("what is lost with its node is made again while its maker's driver lives, and is kept as it was", async () => {
+  const node = { numCpus: 1, resources: { far: 1 } };
+  await using cluster = await testCluster({ head: { numCpus: 1 }, nodes: [node] });
+  await cluster.connect();
+  const [first] = (await list.nodes({ filters: { isHead: false } })).map(({ id }) => id);
+  const all = await scope("all");
+  const make = remote(pattern, { resources: { far: 1 } });
+  const ref = make.remote(2 * MIB);
+  const scoped = make.options({ scope: all }).remote(3 * MIB);
+  await ref.detach({ name: "again" });
+  await wait([scoped], { fetchLocal: false });
+  await cluster.removeNode(first, { graceful: false });
+  await expect.poll(async () => (await list.nodes({ filters: { id: first } }))[0].state).toBe("DEAD");
+  const second = await cluster.addNode(node);
+  expect(hashOf(await get(await getObject<Uint8Array>("again")))).toBe(hashOf(pattern(2 * MIB)));
+  expect(hashOf(await get(scoped))).toBe(hashOf(pattern(3 * MIB)));
+  const rowOf = async ({ id }: ObjectRef) => {
+    return (await list.objects({ filters: { id } })).find(({ lifetime }) => lifetime !== undefined);
+  };
+  await expect.poll(async () => (await rowOf(ref))?.name).toBe("again");
+  expect(await rowOf(scoped)).toMatchObject({ lifetime: "scope", scopes: ["all"], locations: expect.arrayContaining([second]) });
+  await shutdown();
+  await cluster.connect();
+  const found = await getObject<Uint8Array>("again");
+  expect(hashOf(await get(found))).toBe(hashOf(pattern(2 * MIB)));
+  await free(found);
+  await expect(getObject("again")).rejects.toThrow(NotFoundError);
+  await (await scope("all")).free();
+  await nothingLeft();
+});
+
 test("without replicas it goes with its node, and says so; its name can be given again", async () => {
   await using cluster = await testCluster({ head: { numCpus: 1 }, nodes: [{ numCpus: 1, resources: { far: 1 } }] });
   await cluster.connect();
-  const ref = remote(pattern, { resources: { far: 1 } }).remote(2 * MIB);
+  const ref = remote(pattern, { resources: { far: 1 }, maxRetries: 0 }).remote(2 * MIB);
   await ref.detach({ name: "lost" });
   const [node] = (await list.objects({ filters: { id: ref.id } }))[0].locations;
   await cluster.removeNode(node, { graceful: false });

@@ -87,6 +87,26 @@ describe("a scope", () => {
     await run42.free();
   });
 
+  test("with replicas it has objects on several nodes before anybody hears of them, also on one that just came", async () => {
+    const far = (await list.nodes()).find(({ isHead }) => !isHead)!;
+    await cluster.addNode({ numCpus: 1 });
+    const wide = await scope("wide", { replicas: 3 });
+    const there = { resources: { far: 1 }, maxRetries: 0 };
+    const make = remote(async (to: Scope) => [await put(new Uint8Array(BYTES).fill(7), { scope: to })], there);
+    const made = remote((length: number) => new Uint8Array(length).fill(8), { ...there, scope: wide }).remote(BYTES);
+    const [stored] = await run(make, wide);
+    await wait([made], { fetchLocal: false });
+    for (const { id } of [made, stored]) {
+      const kept = (await list.objects({ filters: { id } })).find(({ lifetime }) => lifetime === "scope");
+      expect(kept?.locations).toHaveLength(3);
+    }
+    await cluster.removeNode(far.id, { graceful: false });
+    expect([(await get(made))[0], (await get(stored))[0]]).toEqual([8, 7]);
+    await wide.free();
+    await expect(get(stored)).rejects.toThrow(ObjectFreedError);
+    await expect(scope("wide", { replicas: 0 })).rejects.toThrow("replicas must be a whole number of 1 or more");
+  });
+
   test("is the same for everybody who asks for its name, until it is freed", async () => {
     const one = await scope("run-42");
     const idOf = remote(async (name: string) => (await scope(name)).id, { resources: { far: 1 } });

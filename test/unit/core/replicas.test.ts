@@ -85,6 +85,20 @@ class Cluster {
   }
 }
 
+test("the node that leads says that copies are missing until they are made", () => {
+  const [one, two] = [new Replicas("n1"), new Replicas("n2")];
+  one.track("a", 2, ["n1"]);
+  expect(one.lacks("a")).toBe(true);
+  const [order] = one.orders(["n2"]);
+  expect(one.lacks("a")).toBe(true);
+  two.track("a", 2, ["n1", "n2"]);
+  one.made(order);
+  expect([one.lacks("a"), two.lacks("a"), one.lacks("b")]).toEqual([false, false, false]);
+  one.nodeGone("n2");
+  two.nodeGone("n1");
+  expect([one.lacks("a"), two.lacks("a")]).toEqual([true, true]);
+});
+
 test("in any history, once nothing more happens there are as many copies as wanted, or as nodes, or none at all", () => {
   fc.assert(fc.property(fc.integer({ min: 1, max: 4 }), fc.array(event, { maxLength: 30 }), (wanted, events) => {
     const cluster = new Cluster(wanted);
