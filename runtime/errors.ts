@@ -129,8 +129,8 @@ export class SerializationError extends TroupeError {
   declare readonly path: string;
 }
 /**
- * A function or class cannot travel. `captureCode` is one of the CAPTURE_* codes, `path` leads from the function to the
- * value.
+ * A function or class cannot travel. `code`, and `captureCode`, is one of the CAPTURE_* codes, which says why; `path` leads from
+ * the function to the value.
  */
 export class CaptureError extends TroupeError {
   static override readonly code: string = "CAPTURE";
@@ -197,7 +197,7 @@ export const ERROR_CODES: readonly string[] = ALL.map((type) => type.code);
 
 /** The class of a code; TroupeError for one that a newer release knows and this one does not. */
 export function errorClassOf(code: string): typeof TroupeError {
-  return BY_CODE.get(code) ?? TroupeError;
+  return BY_CODE.get(code) ?? (code.startsWith(`${CaptureError.code}_`) ? CaptureError : TroupeError);
 }
 
 const CAUSE_DEPTH_MAX = 8;
@@ -218,5 +218,6 @@ export function failureOf(error: unknown, depth = 0): FailureData {
 export function errorOf(failure: FailureData): TroupeError {
   const fields = failure.fields ? (JSON.parse(failure.fields) as Record<string, unknown>) : {};
   const cause = failure.cause ? errorOf(failure.cause) : undefined;
-  return new (errorClassOf(failure.code))(failure.text, fields, cause);
+  const type = errorClassOf(failure.code);
+  return new type(failure.text, type === CaptureError ? { ...fields, code: failure.code } : fields, cause);
 }

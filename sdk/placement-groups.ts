@@ -122,7 +122,7 @@ export async function groupReady(session: Session, { id }: PlacementGroup, optio
 
 /** @internal */
 export async function removeGroup(session: Session, { id }: PlacementGroup): Promise<void> {
-  await session.ask("removeGroup", { group: id, reason: "it was removed" }, "done");
+  await session.ask("removeGroup", { group: id, reason: "remove() was called" }, "done");
 }
 
 function removedError(id: string, reason: string): PlacementGroupRemovedError {

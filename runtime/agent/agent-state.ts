@@ -50,12 +50,14 @@ export class AgentState {
   async #ofProcesses(query: ListState): Promise<Draft<StateRows>> {
     const { nodeId, caller, processes, kept } = this.#parts;
     const missing: string[] = [];
-    const timeoutMs = query.kind === "objects" ? ASK_OBJECTS_TIMEOUT_MS : ASK_TIMEOUT_MS;
     const asked = [...processes.values()].filter(({ peer }) => query.process === "" || peer.processId === query.process);
     const found = await Promise.all(
       asked.map(async ({ peer, channel }): Promise<StateRowsFound> => {
         try {
-          const { json, total } = await caller.call(channel, "listState", query, "stateRows", { timeoutMs });
+          const ask = (body: ListState, timeoutMs: number) => caller.call(channel, "listState", body, "stateRows", { timeoutMs });
+          // Who has a blocked loop is not waited for as long as who collects garbage.
+          if (query.kind === "objects") await ask({ ...query, kind: "tasks", limit: 1 }, ASK_TIMEOUT_MS);
+          const { json, total } = await ask(query, query.kind === "objects" ? ASK_OBJECTS_TIMEOUT_MS : ASK_TIMEOUT_MS);
           return { rows: JSON.parse(json) as object[], total };
         } catch (error) {
           missing.push(`process ${peer.processId} on node ${nodeId}: ${failureOf(error).text}`);

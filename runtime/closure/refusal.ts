@@ -36,5 +36,5 @@ export function refusal(captureCode: CaptureCode, what: string, trail: Trail, fi
   for (let at: Trail | undefined = trail; at !== undefined; at = at.parent) steps.unshift(at);
   const path = steps.map((step) => step.step);
   const text = `can't send "${path[0]}" to a worker: ${what}\ncaptured through: ${path.join(" -> ")}\nfix: ${fix}`;
-  return new CaptureError(text, { captureCode, variable: trail.variable, path });
+  return new CaptureError(text, { code: captureCode, captureCode, variable: trail.variable, path });
 }

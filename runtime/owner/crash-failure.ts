@@ -12,22 +12,24 @@ export function nodeCause(text: string): DeathCause {
 
 /** The typed error of a task that died with its worker. */
 export function crashFailure(task: TaskRecord, lease: TaskLease, cause: DeathCause | undefined): Failure {
-  const name = task.template.name;
+  const { template: { name }, results: [result] } = task;
+  const about = { taskName: name, taskId: result?.id };
   const tries = task.life.attempt + 1;
   const tail = `It was started ${tries} time${tries === 1 ? "" : "s"}; maxRetries allows no more.`;
   if (cause?.reason === "node-died") {
-    return failureOf(new NodeDiedError(`task "${name}" was lost: ${cause.text}. ${tail}`, { nodeId: lease.node })) as Failure;
+    return failureOf(new NodeDiedError(`task "${name}" was lost: ${cause.text}. ${tail}`, { ...about, nodeId: lease.node })) as Failure;
   }
   if (cause?.reason === GROUP_REMOVED) {
-    return failureOf(new PlacementGroupRemovedError(`task "${name}" ran in a group that is gone: ${cause.text}`)) as Failure;
+    return failureOf(new PlacementGroupRemovedError(`task "${name}" ran in a group that is gone: ${cause.text}`, about)) as Failure;
   }
   if (cause?.reason === OUT_OF_MEMORY) {
-    const fields = { kind: cause.signal === "SIGABRT" ? "heap" : "node", nodeId: lease.node, stderrTail: cause.stderrTail };
+    const fields = { ...about, kind: cause.signal === "SIGABRT" ? "heap" : "node", nodeId: lease.node, stderrTail: cause.stderrTail };
     return failureOf(new OutOfMemoryError(`task "${name}" was lost: ${cause.text}. ${tail}`, fields)) as Failure;
   }
   const text = cause === undefined ? "its connection broke and its agent gave no cause" : cause.text;
   return failureOf(
     new WorkerCrashedError(`task "${name}" was lost with its worker ${lease.worker} on node ${lease.node}: ${text}. ${tail}`, {
+      ...about,
       exitCode: cause === undefined || cause.signal !== "" ? undefined : cause.exitCode,
       signal: cause?.signal || undefined,
       stderrTail: cause?.stderrTail ?? [],

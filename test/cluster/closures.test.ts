@@ -71,5 +71,9 @@ test("what can't travel is refused before anything is sent, with the way to it",
   const job = remote(() => state.deep.timer);
   expect(() => job.remote()).toThrow(CaptureError);
   const error = await Promise.resolve().then(() => job.remote()).catch((one: unknown) => one);
-  expect(error).toMatchObject({ captureCode: "CAPTURE_HANDLE", path: ["job", "state", ".deep", ".timer"] });
+  const code = "CAPTURE_HANDLE";
+  expect(error).toMatchObject({ code, captureCode: code, variable: "timer", path: ["job", "state", ".deep", ".timer"] });
+  // It is the same class and code wherever it goes.
+  expect(await run(remote((one: unknown) => one), error)).toMatchObject({ code });
+  expect(await run(remote((one: unknown) => one), error)).toBeInstanceOf(CaptureError);
 });
