@@ -29,6 +29,7 @@ await assert.rejects(get(model), ObjectFreedError);
 await assert.rejects(getObject("model"), NotFoundError);
 
 // All that belongs to one run: whoever opens the scope by its name may add to it, and one call ends it.
+// (With several nodes: `{ replicas: 2 }` has each of its objects on two of them.)
 const run42 = await scope("run-42");
 const raw = await put(Array.from({ length: 1000 }, (_, index) => index), { scope: run42 });
 const evens = remote((values: number[]) => values.filter((value) => value % 2 === 0), { scope: run42 }).remote(raw);

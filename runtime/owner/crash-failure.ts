@@ -16,25 +16,25 @@ export function crashFailure(task: TaskRecord, lease: TaskLease, cause: DeathCau
   const about = { taskName: name, taskId: result?.id };
   const tries = task.life.attempt + 1;
   const tail = `It was started ${tries} time${tries === 1 ? "" : "s"}; maxRetries allows no more.`;
+  const lost = `task "${name}" was lost`;
+  const failure = (error: Error): Failure => failureOf(error) as Failure;
   if (cause?.reason === "node-died") {
-    return failureOf(new NodeDiedError(`task "${name}" was lost: ${cause.text}. ${tail}`, { ...about, nodeId: lease.node })) as Failure;
+    return failure(new NodeDiedError(`${lost}: ${cause.text}. ${tail}`, { ...about, nodeId: lease.node }));
   }
   if (cause?.reason === GROUP_REMOVED) {
-    return failureOf(new PlacementGroupRemovedError(`task "${name}" ran in a group that is gone: ${cause.text}`, about)) as Failure;
+    return failure(new PlacementGroupRemovedError(`task "${name}" ran in a group that is gone: ${cause.text}`, about));
   }
   if (cause?.reason === OUT_OF_MEMORY) {
-    const fields = { ...about, kind: cause.signal === "SIGABRT" ? "heap" : "node", nodeId: lease.node, stderrTail: cause.stderrTail };
-    return failureOf(new OutOfMemoryError(`task "${name}" was lost: ${cause.text}. ${tail}`, fields)) as Failure;
+    const kind = cause.signal === "SIGABRT" ? "heap" : "node";
+    const fields = { ...about, kind, nodeId: lease.node, stderrTail: cause.stderrTail };
+    return failure(new OutOfMemoryError(`${lost}: ${cause.text}. ${tail}`, fields));
   }
   const text = cause === undefined ? "its connection broke and its agent gave no cause" : cause.text;
-  return failureOf(
-    new WorkerCrashedError(`task "${name}" was lost with its worker ${lease.worker} on node ${lease.node}: ${text}. ${tail}`, {
-      ...about,
-      exitCode: cause === undefined || cause.signal !== "" ? undefined : cause.exitCode,
-      signal: cause?.signal || undefined,
-      stderrTail: cause?.stderrTail ?? [],
-      reason: cause?.reason ?? "unknown",
-    }),
-  ) as Failure;
+  return failure(new WorkerCrashedError(`${lost} with its worker ${lease.worker} on node ${lease.node}: ${text}. ${tail}`, {
+    ...about,
+    exitCode: cause === undefined || cause.signal !== "" ? undefined : cause.exitCode,
+    signal: cause?.signal || undefined,
+    stderrTail: cause?.stderrTail ?? [],
+    reason: cause?.reason ?? "unknown",
+  }));
 }
-

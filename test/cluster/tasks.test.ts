@@ -199,9 +199,10 @@ describe("crashes", () => {
       process.stderr.write("last words\n");
       process.exit(7);
     }, { maxRetries: 0 });
-    const error = await get(exits.remote()).catch((caught: unknown) => caught);
+    const ref = exits.remote();
+    const error = await get(ref).catch((caught: unknown) => caught);
     expect(error).toBeInstanceOf(WorkerCrashedError);
-    expect(error).toMatchObject({ exitCode: 7, reason: "exited" });
+    expect(error).toMatchObject({ exitCode: 7, reason: "exited", taskName: "exits", taskId: ref.id });
     expect((error as WorkerCrashedError).stderrTail).toContain("last words");
     const killed = remote(() => process.kill(process.pid, "SIGSEGV"), { maxRetries: 1 });
     await expect(get(killed.remote())).rejects.toMatchObject({ signal: "SIGSEGV" });
