@@ -1,7 +1,7 @@
 // dag(): what users define, run and test.
 
 import { randomBytes } from "node:crypto";
-import type { KvChange } from "../sdk/index.ts";
+import { kv, type KvChange } from "../sdk/index.ts";
 import { Builder } from "./graph/builder.ts";
 import {
   type DagDefinition, type DagOptions, type DagSchedule, defineDag, dueTimes, paramsOf, type ParamNodes, type Result,
@@ -9,7 +9,7 @@ import {
 import { noteDefined, noteUsed } from "./graph/defined.ts";
 import { environmentHere } from "./journal/environment.ts";
 import { keepProgram } from "./journal/programs.ts";
-import type { RunRecord } from "./journal/records.ts";
+import { recordKey, type RunRecord, tickKey } from "./journal/records.ts";
 import { RunJournal } from "./journal/run-journal.ts";
 import { mermaidOf } from "./graph/mermaid.ts";
 import type { In } from "./graph/node.ts";
@@ -74,7 +74,7 @@ export function dag(id: string, options: unknown, body?: unknown): unknown {
     test: (params: object = {}, { now }: TestOptions = {}) => runHere(definition, params, now),
     backfill: async (options: BackfillOptions & { dryRun?: boolean | undefined }) => {
       if (options.dryRun === true) return planBackfill(definition, options);
-      return startBackfill(definition, options, (when) => startRun(definition, {}, when));
+      return startBackfill(definition, options, async (when) => claimRun(definition, when, await turnOf(id, when.logicalDate)));
     },
     next: (options: { after?: Date | string; count?: number } = {}) => dueTimes(definition, options),
     mermaid: () => mermaidOf(definition.graph),
@@ -109,6 +109,14 @@ export async function claimRun(
   return claimed(engine, definition, await runOf(engine, definition, {}, when), (run) => [
     { type: "check", key, value: before }, { type: "set", key, value: after(run.id) },
   ]);
+}
+
+/** Of a time; one whose run nothing is known of any more may be filled in again. */
+async function turnOf(dagId: string, logicalDate: Date): Promise<Turn> {
+  const key = tickKey(dagId, logicalDate);
+  const id = await kv.get<string>(key);
+  const isForgotten = id !== undefined && (await kv.get(recordKey(id))) === undefined;
+  return { key, before: isForgotten ? id : undefined, after: (runId) => runId };
 }
 
 /** Begins the run when it is kept; undefined when there is one of its id, or one of the checks does not hold. */

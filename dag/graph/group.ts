@@ -14,8 +14,8 @@ export interface ParametrisedGroup<A extends readonly unknown[], R> {
   /** Builds it here, with these arguments; gives what its body gives. */
   (...args: { [K in keyof A]: In<A[K]> }): R;
   /** Once an element of the lists: what it gives are lists outside of it. */
-  expand(lists: Readonly<Record<string, ListOf>>): Listed<R>;
-  expandAll(sets: ListOf): Listed<R>;
+  expand(lists: Readonly<Record<string, ListOf | Node<unknown>>>): Listed<R>;
+  expandAll(sets: ListOf | Node<unknown>): Listed<R>;
 }
 
 /** Without parameters it is built at once, and gives what its body gives. */
@@ -57,8 +57,15 @@ export function group(id: string, body: (...args: never[]) => unknown): unknown 
   });
 }
 
+/** An element of each list. */
+export type Zipped<L extends readonly unknown[], F = never> = { -readonly [K in keyof L]: ElementOf<L[K]> | F };
+type ElementOf<L> = L extends Node<readonly (infer E)[]> ? E
+  : L extends readonly (infer E)[] ? (E extends Node<infer V> ? V : E) : unknown;
+
 /** Lists side by side, as long as the shortest; with `fill` as long as the longest. */
-export function zip<L extends readonly ListOf[]>(...lists: [...L] | [...L, { readonly fill: unknown }]): Node<unknown[][]> {
+export function zip<L extends readonly ListOf[]>(...lists: [...L]): Node<Zipped<L>[]>;
+export function zip<L extends readonly ListOf[], F>(...lists: [...L, { readonly fill: F }]): Node<Zipped<L, F>[]>;
+export function zip(...lists: readonly unknown[]): Node<unknown[][]> {
   const last = lists.at(-1);
   const filled = typeof last === "object" && last !== null && !Array.isArray(last) && !(last instanceof Node);
   const own = filled ? lists.slice(0, -1) : lists;
@@ -69,7 +76,7 @@ export function zip<L extends readonly ListOf[]>(...lists: [...L] | [...L, { rea
 
 export interface LoopOptions<T> {
   /** Asked after each round; true ends the loop. Without it there are `max` rounds. */
-  readonly until?: (value: T) => boolean | Promise<boolean>;
+  readonly until?: (value: NoInfer<T>) => boolean | Promise<boolean>;
   readonly max: number;
   /** What the first round has as `previous`. */
   readonly initial?: unknown;
@@ -77,7 +84,11 @@ export interface LoopOptions<T> {
 
 /** Rounds, one after the other; the node is the value of the last one. Fails when it has not converged after `max`. */
 export function loop<T>(
-  body: (previous: Node<T>, index: Node<number>) => Node<T>, { until, max, initial }: LoopOptions<NoInfer<T>>,
+  body: (previous: Node<T>, index: Node<number>) => Node<T>, options: LoopOptions<T> & { readonly initial: T | Node<T> },
+): Node<T>;
+export function loop<T>(body: (previous: Node<T>, index: Node<number>) => Node<T>, options: LoopOptions<T>): Node<T>;
+export function loop<T>(
+  body: (previous: Node<T>, index: Node<number>) => Node<T>, { until, max, initial }: LoopOptions<T>,
 ): Node<T> {
   if (!Number.isSafeInteger(max) || max < 1)
     throw new GraphError(`loop: max must be a whole number of 1 or more, not ${String(max)}`);

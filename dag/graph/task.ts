@@ -11,7 +11,7 @@ import { parameterNames } from "./parameters.ts";
 
 type Args<A extends readonly unknown[]> = { [K in keyof A]: In<A[K]> };
 /** A list of values, or a node for one. */
-export type ListOf = readonly unknown[] | Node<readonly unknown[]> | Node<unknown>;
+export type ListOf<E = unknown> = readonly In<E>[] | Node<readonly E[]>;
 
 export interface DagTask<A extends readonly unknown[], R> {
   /** A node for the result. */
@@ -20,9 +20,9 @@ export interface DagTask<A extends readonly unknown[], R> {
    * One instance an element, over the cross product of the lists; names are those of the parameters, the rest is filled in
    * order.
    */
-  expand(lists: Readonly<Record<string, ListOf>>, ...rest: readonly unknown[]): Node<Awaited<R>[]>;
-  /** One instance a set of arguments. */
-  expandAll(sets: ListOf, ...rest: readonly unknown[]): Node<Awaited<R>[]>;
+  expand(lists: Readonly<Record<string, ListOf<A[number]>>>, ...rest: readonly In<A[number]>[]): Node<Awaited<R>[]>;
+  /** One instance a set of arguments; the rest fills in order what a set has not. */
+  expandAll(sets: ListOf<Readonly<Record<string, A[number]>>>, ...rest: readonly In<A[number]>[]): Node<Awaited<R>[]>;
   /** The same task with other options. */
   with(options: DagTaskOptions): DagTask<A, R>;
   /** Runs the function here, as a plain call. */

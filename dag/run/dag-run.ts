@@ -1,5 +1,6 @@
 // One run of a graph, as its users see it.
 
+import { InvalidArgumentError } from "../../sdk/index.ts";
 import { keyOf } from "../engine/plan.ts";
 import { isOver } from "../engine/states.ts";
 import type { RunSummary } from "./context.ts";
@@ -9,6 +10,8 @@ import { tasksOfResult } from "./results.ts";
 import { hasFailures, rowsOf, type TaskInstanceRow } from "./rows.ts";
 import { RunShell } from "./run-shell.ts";
 import { explain, type Why, whyOf } from "./why.ts";
+
+const MARKS: readonly string[] = ["success", "failed", "skipped"];
 
 export class DagRun<R = unknown> extends RunShell {
   get dagId(): string {
@@ -169,6 +172,8 @@ export class DagRun<R = unknown> extends RunShell {
 
   /** Gives a task another end by hand; nothing is run for it. Mapped tasks by their instances: `train[2]`. */
   async mark(taskId: string, state: "success" | "failed" | "skipped"): Promise<this> {
+    if (!MARKS.includes(state))
+      throw new InvalidArgumentError(`mark ${taskId}: the state must be ${MARKS.join(", ")}, not ${String(state)}`);
     await this.ended;
     const place = placeOf(this.graph, this.id, taskId);
     await this.restart({ type: "marked", ...place, state, at: this.engine.clock.now() });

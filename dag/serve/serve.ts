@@ -4,7 +4,7 @@
 import { randomBytes } from "node:crypto";
 import { getActor, InvalidArgumentError, kill, NotFoundError, ready, remote } from "../../sdk/index.ts";
 import type { ActorHandle, ObjectRef } from "../../sdk/index.ts";
-import { isClusterToken, RELEASE } from "../../sdk/contract.ts";
+import { bool, type Checks, checkOptions, isClusterToken, object, RELEASE, text } from "../../sdk/contract.ts";
 import { get, getRuntimeContext, onNode } from "../../sdk/index.ts";
 import { type ApiPlace, type ApiServer, serveApi } from "../api/server.ts";
 import { claimRun, startRun } from "../dag.ts";
@@ -34,6 +34,14 @@ export interface ServeOptions {
   /** Serves them in this process, with this clock and without a cluster: for tests. */
   readonly clock?: VirtualClock | undefined;
 }
+
+export type ServedGraphs = { readonly dags: readonly unknown[]; readonly dir?: undefined }
+  | { readonly dir: string; readonly dags?: undefined };
+
+const CHECKS: Checks = {
+  name: text, paused: bool, http: object,
+  clock: (value) => (value instanceof VirtualClock ? undefined : "a VirtualClock"),
+};
 
 /** A service: its graphs, and their runs. */
 export interface DagService extends RunBook {
@@ -182,10 +190,11 @@ export class DagHost {
 
 /** Serves graphs, or those of a folder, until `stop()`; a second call of the same name adds its graphs to the same service. */
 export async function serveDags(
-  given: { readonly dags: readonly unknown[] } | { readonly dir: string },
-  { name = "default", paused = false, http, clock }: ServeOptions = {},
+  { dags, dir, ...first }: ServedGraphs & ServeOptions,
+  options: ServeOptions = {},
 ): Promise<DagService> {
-  const definitions = await definitionsOf(given);
+  const { name = "default", paused = false, http, clock } = checkOptions("serveDags", { ...first, ...options }, CHECKS);
+  const definitions = await definitionsOf({ dags, dir });
   if (clock !== undefined) return serveHere(name, definitions, paused, clock);
   await publishStores();
   const Host = remote(DagHost, {

@@ -169,6 +169,22 @@ describe("a run on the cluster", () => {
     expect([second.state, first.state]).toEqual(["success", "success"]);
   });
 
+  test("what another process has filled in is not filled in twice, and is run again from here", async () => {
+    const graph = dag("filled", { schedule: "@daily" }, () => task("date", () => ctx().attempt)());
+    const other = task("other", async () => {
+      const fill = await graph.backfill({ from: "2026-01-01", to: "2026-01-02" });
+      await fill.done;
+      return fill.runs.map(({ id }) => id).sort();
+    });
+    const ids = await (await dag("filler", () => other()).run()).result();
+    const span = { from: "2026-01-01", to: "2026-01-03" };
+    expect((await graph.backfill({ ...span, dryRun: true })).map(({ action }) => action)).toEqual(["skip", "skip", "create"]);
+    const again = await graph.backfill({ from: "2026-01-01", to: "2026-01-02", reprocess: "completed" });
+    await again.done;
+    expect(again.runs.map(({ id }) => id).sort()).toEqual(ids);
+    expect(await Promise.all(again.runs.map((run) => run.result()))).toEqual([1, 1]);
+  });
+
   test("backfill makes a run a time, oldest first, and none twice", async () => {
     const date = task("date", () => ctx().run.logicalDate.toISOString());
     const graph = dag("daily", { schedule: "@daily", startDate: "2026-01-01" }, () => date());
@@ -184,5 +200,7 @@ describe("a run on the cluster", () => {
     expect((await graph.backfill({ ...span, reprocess: "completed", reverse: true, dryRun: true }))[0])
       .toEqual({ logicalDate: new Date("2026-01-03"), action: "reprocess" });
     await expect(dag("plain", () => add(1)).backfill(span)).rejects.toThrow(/no schedule of times/);
+    await expect(graph.backfill({ ...span, form: 1 } as never)).rejects.toThrow(/backfill option form is not known/);
+    await expect(mark(filled.runs[0].id, "date", "done" as never)).rejects.toThrow(/must be success, failed, skipped, not done/);
   });
 });

@@ -1,6 +1,6 @@
 // What compiles, and what does not: graphs.
 
-import { dag, group, loop, task } from "../../dag/index.ts";
+import { dag, group, loop, type Node, task, zip } from "../../dag/index.ts";
 
 const load = task("load", async (path: string) => [path.length]);
 const train = task("train", (table: number[], depth: number) => ({ depth, table }));
@@ -36,3 +36,34 @@ dag("typed", { params: { path: "x", depth: 3 } }, (params) => {
 
 // @ts-expect-error the parameter is a string
 void dag("params", { params: { path: "x" } }, ({ path }) => load(path)).run({ path: 1 });
+
+const step = task("step", (p: number, i: number) => p + i);
+const numbers = task("numbers", () => [1, 2]);
+const texts = task("texts", () => ["a"]);
+dag("lists", () => {
+  step.expand({ p: numbers().map((x) => x + 1), i: [numbers.with({})().map((x) => x) as never, 3] });
+  step.expandAll([{ p: 1 }, { p: step(1, 2), i: 3 }], 4);
+  // @ts-expect-error texts are no numbers
+  step.expand({ p: ["a"] }, 3);
+  // @ts-expect-error nor is a node of them
+  step.expand({ p: texts() }, 3);
+  // @ts-expect-error nor are the other arguments
+  step.expand({ p: [1] }, "x");
+  // @ts-expect-error nor those of sets
+  step.expandAll([{ p: "x" }]);
+  const pairs: Node<[number, string][]> = zip(numbers(), texts());
+  const filled: Node<[number | null, string | null][]> = zip(numbers(), ["a"], { fill: null });
+  return [pairs, filled];
+});
+
+dag("loops", () => {
+  const each = group("each", (x: Node<number>) => loop((p) => step(p, 1), { max: 2, initial: x }));
+  const lists: Node<number[]> = each.expand({ x: numbers() });
+  // What the first round has tells the type of all.
+  const looped: Node<number> = loop((previous, index) => step(previous, index), {
+    until: (value) => value > 3, max: 5, initial: 0,
+  });
+  // @ts-expect-error a text is no number
+  loop((previous, index) => step(previous, index), { max: 5, initial: "x" });
+  return [lists, looped];
+});
