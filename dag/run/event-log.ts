@@ -1,6 +1,6 @@
 // What a run has told so far, and those who listen: from any place on, to the last event.
 
-import type { InstanceName } from "../engine/plan.ts";
+import { type Coords, instanceName, type InstanceName } from "../engine/plan.ts";
 
 export interface DagEvent {
   readonly seq: number;
@@ -22,14 +22,27 @@ export interface EventPage {
   readonly over: boolean;
 }
 
+/** An event as it is kept: a run may have some for each of a hundred thousand tasks. */
+export interface KeptEvent {
+  readonly at: number;
+  readonly type: DagEvent["type"];
+  readonly task: string | undefined;
+  /** Of an instance of it. */
+  readonly coords: Coords | undefined;
+  readonly attempt: number | undefined;
+  readonly state: string | undefined;
+  readonly name: string | undefined;
+  readonly value: unknown;
+}
+
 export class EventLog {
-  readonly #events: DagEvent[] = [];
+  readonly #events: KeptEvent[] = [];
   #waiting = new Set<() => void>();
   #over = false;
 
-  add(event: Omit<DagEvent, "seq">): void {
-    this.#events.push({ seq: this.#events.length, ...event });
-    this.#wake();
+  add(event: KeptEvent): void {
+    this.#events.push(event);
+    if (this.#waiting.size > 0) this.#wake();
   }
 
   /** More may come again: the run goes on. */
@@ -48,14 +61,14 @@ export class EventLog {
         if (this.#over) return;
         await this.#more();
       }
-      yield this.#events[next];
+      yield eventOf(this.#events[next], next);
     }
   }
 
   /** What there is from an event on; when there is nothing yet, it waits so long for it. */
   async page(from: number, limit: number, waitMs: number): Promise<EventPage> {
     if (from >= this.#events.length && !this.#over && waitMs > 0) await this.#more(waitMs);
-    const events = this.#events.slice(from, from + limit);
+    const events = this.#events.slice(from, from + limit).map((event, i) => eventOf(event, from + i));
     const next = from + events.length;
     return { events, next, over: this.#over && next >= this.#events.length };
   }
@@ -77,4 +90,11 @@ export class EventLog {
     const waiting = [...this.#waiting];
     for (const wake of waiting) wake();
   }
+}
+
+function eventOf({ at, type, task, coords, attempt, state, name, value }: KeptEvent, seq: number): DagEvent {
+  const { id, mapIndex } = task === undefined || coords === undefined ? { id: task } : instanceName(task, coords);
+  const all = { taskId: id, mapIndex, attempt, state, name, value };
+  const known = Object.entries(all).filter(([, one]) => one !== undefined);
+  return { seq, at: new Date(at), type, ...Object.fromEntries(known) };
 }

@@ -1,6 +1,6 @@
 // What a run tells: its log of events, the callbacks of its tasks, the assets they have changed.
 
-import { type Coords, instanceName } from "../engine/plan.ts";
+import type { Coords } from "../engine/plan.ts";
 import type { RunState, TaskState } from "../engine/states.ts";
 import type { Entry } from "../journal/records.ts";
 import type { Draft } from "../graph/draft.ts";
@@ -9,7 +9,7 @@ import { emittedKey } from "../time/asset-log.ts";
 import { assetMade } from "../time/assets.ts";
 import type { RunSummary, Told } from "./context.ts";
 import { withoutCluster } from "./keys.ts";
-import { EventLog } from "./event-log.ts";
+import { EventLog, type KeptEvent } from "./event-log.ts";
 
 interface StateTold {
   readonly state: TaskState;
@@ -41,19 +41,16 @@ export class RunVoice {
   }
 
   run(state: RunState, at: number): void {
-    this.log.add({ at: new Date(at), type: "run", state });
+    this.#tell({ at, type: "run", state });
   }
 
   state({ id }: Draft, coords: Coords, { state, attempt, reason }: StateTold, at: number): void {
-    const { id: taskId, mapIndex } = instanceName(id, coords);
-    const why = reason === undefined ? {} : { value: reason };
-    this.log.add({ at: new Date(at), type: "task", taskId, mapIndex, attempt, state, ...why });
+    this.#tell({ at, type: "task", task: id, coords, attempt, state, value: reason });
   }
 
   /** What the code of a task told. */
   user({ id }: Draft, coords: Coords, attempt: number, { type, name, value }: Told, at: number): void {
-    const { id: taskId, mapIndex } = instanceName(id, coords);
-    this.log.add({ at: new Date(at), type, taskId, mapIndex, attempt, name, value });
+    this.#tell({ at, type, task: id, coords, attempt, name, value });
   }
 
   /** What went wrong beside the tasks themselves. */
@@ -64,7 +61,11 @@ export class RunVoice {
   }
 
   said({ at, taskId, name, text }: Said): void {
-    this.log.add({ at: new Date(at), type: "log", taskId, name, value: text });
+    this.#tell({ at, type: "log", task: taskId, name, value: text });
+  }
+
+  #tell({ at, type, task, coords, attempt, state, name, value }: Pick<KeptEvent, "at" | "type"> & Partial<KeptEvent>): void {
+    this.log.add({ at, type, task, coords, attempt, state, name, value });
   }
 
   /** `what`: names this success of the task, whoever tells of it; `kept` resolves when it may be told, and rejects if never. */
