@@ -230,7 +230,7 @@ export class AgentObjects {
     const isHere = body.node === nodeId || body.node === "" || this.#copies.has(placeKey(body.node, body.slot, body.generation));
     if (isHere) return this.read(body);
     const reached = { clock: this.#parts.clock, network: this.#network };
-    return { chunk: await reaching(reached, body.node, () => this.#network.ask(body.node, body)) };
+    return { chunk: await reaching(reached, body.node, () => this.#network.askSmall(body.node, body)) };
   }
 
   /** Where these are in this node's store: there, or as copies, which are their owner's from now on, not their source's. */

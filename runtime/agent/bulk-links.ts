@@ -1,6 +1,7 @@
-// Links that carry nothing but chunks of large objects, so that neither messages between agents nor small objects wait behind
-// them: one to each node that chunks are asked of, beside the link between the two agents, while it is in use. They are direct
-// connections where the transport has such; then the bytes go from one store to the other without a copy in between.
+// Links that carry nothing but chunks of objects, so that messages between agents do not wait behind them: to each node that
+// chunks are asked of one for those of large objects, and one for small objects, which do not wait behind large ones either,
+// beside the link between the two agents, while they are in use. They are direct connections where the transport has such; then
+// the bytes go from one store to the other without a copy in between.
 
 import { ConnectionError, DeadlineError, failureOf } from "../errors.ts";
 import type { Clock, Timer } from "../seams.ts";
@@ -27,6 +28,8 @@ export interface BulkLinksParts {
   readonly peers: Pick<Peers, "listensAt">;
 }
 
+export type Lane = "large" | "small";
+
 interface Bulk {
   readonly channel: Channel;
   asks: number;
@@ -37,16 +40,17 @@ interface Bulk {
 
 export class BulkLinks {
   readonly #parts: BulkLinksParts;
-  readonly #links = new Map<string, Promise<Bulk>>();
+  readonly #links: Readonly<Record<Lane, Map<string, Promise<Bulk>>>> = { large: new Map(), small: new Map() };
 
   constructor(parts: BulkLinksParts) {
     this.#parts = parts;
   }
 
   /** `place`: where the chunk may be read to, if it comes beside its answer. */
-  async ask(node: string, body: Draft<ReadChunk>, place?: CallOptions["place"]): Promise<Chunk> {
+  async ask(lane: Lane, node: string, body: Draft<ReadChunk>, place?: CallOptions["place"]): Promise<Chunk> {
     const { caller, clock } = this.#parts;
-    const link = await this.#linkTo(node);
+    const links = this.#links[lane];
+    const link = await this.#linkTo(links, node);
     link.asks += 1;
     link.idle?.cancel();
     if (link.asks === 1) this.#watch(link, node);
@@ -59,26 +63,19 @@ export class BulkLinks {
     } finally {
       link.asks -= 1;
       if (link.asks === 0) link.watching?.cancel();
-      if (link.asks === 0 && link.channel.open) link.idle = clock.after(IDLE_MS, () => this.#end(node, "it is idle"));
+      if (link.asks === 0 && link.channel.open) link.idle = clock.after(IDLE_MS, () => end(links, node, "it is idle"));
     }
   }
 
   /** Whatever is asked of it fails now. */
   nodeDied(node: string): void {
-    this.#end(node, "the node was declared dead");
+    for (const links of Object.values(this.#links)) end(links, node, "the node was declared dead");
   }
 
   close(): void {
-    for (const node of [...this.#links.keys()]) this.#end(node, "the agent ends");
-  }
-
-  #end(node: string, reason: string): void {
-    const link = this.#links.get(node);
-    this.#links.delete(node);
-    link?.then(({ channel, asks }) => {
-      if (asks > 0) broken(channel, `the link to node ${node} was ended: ${reason}`);
-      else channel.close(reason);
-    }, () => {});
+    for (const links of Object.values(this.#links)) {
+      for (const node of [...links.keys()]) end(links, node, "the agent ends");
+    }
   }
 
   /** A dead node is noticed by its link; a connection that leads nowhere only by its silence. */
@@ -95,18 +92,15 @@ export class BulkLinks {
     look();
   }
 
-  #linkTo(node: string): Promise<Bulk> {
-    let link = this.#links.get(node);
+  #linkTo(links: Map<string, Promise<Bulk>>, node: string): Promise<Bulk> {
+    let link = links.get(node);
     if (link === undefined) {
-      const dialled = this.#dial(node, () => this.#forget(node, dialled));
-      this.#links.set(node, (link = dialled));
-      dialled.catch(() => this.#forget(node, dialled));
+      const forget = () => void (links.get(node) === dialled && links.delete(node));
+      const dialled = this.#dial(node, forget);
+      links.set(node, (link = dialled));
+      dialled.catch(forget);
     }
     return link;
-  }
-
-  #forget(node: string, link: Promise<Bulk>): void {
-    if (this.#links.get(node) === link) this.#links.delete(node);
   }
 
   async #dial(node: string, ended: () => void): Promise<Bulk> {
@@ -128,6 +122,15 @@ export class BulkLinks {
     const channel = await transport.dial(address, identity, handler, options);
     return (link = { channel, asks: 0, idle: undefined, watching: undefined, isSilent: false });
   }
+}
+
+function end(links: Map<string, Promise<Bulk>>, node: string, reason: string): void {
+  const link = links.get(node);
+  links.delete(node);
+  link?.then(({ channel, asks }) => {
+    if (asks > 0) broken(channel, `the link to node ${node} was ended: ${reason}`);
+    else channel.close(reason);
+  }, () => {});
 }
 
 function broken(channel: Channel, text: string): void {

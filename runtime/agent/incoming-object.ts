@@ -37,6 +37,8 @@ const NO_NEWS = { here: NO_BYTES, claimed: NO_BYTES };
 /** How agents talk to each other about an object of one of them. */
 export interface TransferNetwork {
   ask(node: string, body: Draft<ReadChunk>): Promise<Chunk>;
+  /** The same for all of a small object, or a part of one. */
+  askSmall(node: string, body: Draft<ReadChunk>): Promise<Chunk>;
   /** The same where nobody waits behind it; `place` is where the chunk may be read to. */
   askBulk(node: string, body: Draft<ReadChunk>, place: CallOptions["place"]): Promise<Chunk>;
   join(source: Stored, failed: readonly string[]): Promise<CopySources>;

@@ -30,7 +30,11 @@ export class PeerNetwork implements TransferNetwork {
   }
 
   askBulk(node: string, body: Draft<ReadChunk>, place: CallOptions["place"]): Promise<Chunk> {
-    return this.#parts.bulk.ask(node, body, place);
+    return this.#parts.bulk.ask("large", node, body, place);
+  }
+
+  askSmall(node: string, body: Draft<ReadChunk>): Promise<Chunk> {
+    return this.#parts.bulk.ask("small", node, body);
   }
 
   async join({ node, slot, generation }: Stored, failed: readonly string[]): Promise<CopySources> {

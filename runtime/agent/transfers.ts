@@ -97,7 +97,7 @@ export class Transfers {
 
   async #readSmall({ node, slot, generation, size }: Stored): Promise<Chunk> {
     for (let tries = 0; tries < SMALL_TRIES; tries += 1) {
-      const chunk = await this.#parts.network.ask(node, { node, slot, generation, offset: 0, length: size });
+      const chunk = await this.#parts.network.askSmall(node, { node, slot, generation, offset: 0, length: size });
       if (chunk.bytes.length === size && crc32(chunk.bytes) === chunk.sum) {
         this.counts.copiedBytes += size;
         return chunk;

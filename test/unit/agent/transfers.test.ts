@@ -99,6 +99,7 @@ class Network {
   add(id: string): Node {
     const node = new Node(id, {
       ask: (to, body) => this.#ask(id, to, body),
+      askSmall: (to, body) => this.#ask(id, to, body),
       askBulk: (to, body, place) => (this.#isDirect ? this.#askDirectly(id, to, body, place) : this.#ask(id, to, body)),
       join: async ({ node: to, slot, generation }, failed): Promise<CopySources> => {
         const { copySources } = this.#reach(to).served.join({ slot, generation, failed: [...failed] }, id) as {
