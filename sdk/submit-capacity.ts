@@ -10,7 +10,7 @@ import { currentSession, type WaitOptions } from "../runtime/owner/index.ts";
  * @throws GetTimeoutError when that took longer than `timeoutMs`.
  */
 export async function submitCapacity(given: WaitOptions & { readonly maxPending: number }): Promise<void> {
-  const { maxPending, ...options } = checkWait("submitCapacity", given, { maxPending: whole(1) });
+  const { maxPending, ...options } = checkWait("submitCapacity", given ?? {}, { maxPending: whole(1) });
   if (maxPending === undefined) throw new InvalidArgumentError("submitCapacity: expected the option maxPending");
   const { signal, timeoutMs } = options;
   signal?.throwIfAborted();

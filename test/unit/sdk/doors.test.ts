@@ -29,6 +29,7 @@ const refused: Record<string, [given: () => unknown, names: string]> = {
   "kv.scan: limit": [() => drained(kv.scan("", { limit: -1 })), "limit must be a whole number of 0 or more, not -1"],
   "kv.scan: an option of another name": [() => drained(kv.scan("", wrong({ count: 1 }))), "count"],
   "submitCapacity: nothing": [() => submitCapacity(wrong({})), "maxPending"],
+  "submitCapacity: no options": [() => submitCapacity(wrong(undefined)), "maxPending"],
   "submitCapacity: an option of another name": [() => submitCapacity(wrong({ maxPending: 1, max: 1 })), "max is not known"],
   "mapAll: an option of another name": [() => mapAll(add, [1], wrong({ parallel: 2 })), "parallel"],
   "mapAll: no function": [() => mapAll(wrong(5), [1]), "expected a remote function, not 5"],
