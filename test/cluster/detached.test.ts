@@ -56,7 +56,10 @@ describe("on two nodes", () => {
   test("an object and what is inside it are there when the worker that made them was killed", async () => {
     const maker = remote(Maker, { resources: { far: 1 }, numCpus: 0 }).remote();
     const { holder, lone } = await get(maker.make.remote(3 * MIB));
+    const before = await objectsLeft();
     process.kill(await get(maker.pid.remote()), "SIGKILL");
+    // Until its agent has seen it, the value can still be read.
+    await expect.poll(objectsLeft).toBeLessThan(before);
     await expect(get(lone)).rejects.toThrow(ObjectLostError);
     const { large, small } = await get(holder);
     expect(await get(small)).toBe("small");
