@@ -14,6 +14,8 @@ const TRIES = 1000;
 export interface AssetGraph {
   readonly id: string;
   readonly expression: AssetExpression;
+  /** Whether a further run may be under way now. */
+  readonly mayBegin: () => boolean;
 }
 
 /** A graph hears what comes from now on, unless it was served before. */
@@ -33,12 +35,12 @@ export async function hearAnew(board: Board, dagId: string): Promise<void> {
 
 /** Makes the runs that are due by the events that have come. `make`: undefined when another service has. */
 export async function makeAssetRuns(
-  board: Board, { id, expression }: AssetGraph, now: () => number,
+  board: Board, { id, expression, mayBegin }: AssetGraph, now: () => number,
   make: (when: Occasion, turn: Turn) => Promise<DagRun | undefined>,
 ): Promise<void> {
   const key = waitsKey(id);
   // Each time around something has changed, here or by another service.
-  for (let tries = 0; tries < TRIES; tries += 1) {
+  for (let tries = 0; tries < TRIES && mayBegin(); tries += 1) {
     const before = await board.get<Waits>(key);
     if (before === undefined) return beginToHear(board, id);
     const events = await board.eventsAfter(before.number);

@@ -145,18 +145,19 @@ export class DagServer {
     return this.#watch(entry, await start(entry.definition, atOnce("manual", at), params)).id;
   }
 
-  /** Assets may have changed. */
+  /** Assets may have changed. What comes while `maxActiveRuns` are under way is heard when one of them has ended. */
   async heard(): Promise<void> {
     await Promise.all([...this.#entries.values()].map((entry) => this.#hear(entry)));
   }
 
   #hear(entry: Entry): Promise<void> {
-    const { id, schedule } = entry.definition;
+    const { id, schedule, options: { maxActiveRuns = MAX_ACTIVE_RUNS } } = entry.definition;
     if (schedule.kind !== "assets") return Promise.resolve();
     const { board, clock, claim, ticks } = this.#parts;
+    const mayBegin = (): boolean => entry.active < maxActiveRuns;
     entry.hearing = entry.hearing.then(async () => {
       if (!this.#isOn(entry) || (await ticks.isPaused(id))) return;
-      await makeAssetRuns(board, { id, expression: schedule.expression }, () => clock.now(), async (when, turn) => {
+      await makeAssetRuns(board, { id, expression: schedule.expression, mayBegin }, () => clock.now(), async (when, turn) => {
         const run = await claim(entry.definition, when, turn);
         return run && this.#watch(entry, run);
       });
@@ -284,7 +285,10 @@ export class DagServer {
     entry.active += 1;
     entry.runs.push(run);
     if (entry.runs.length > RUNS_KEPT) entry.runs.shift()?.forget();
-    const over = (): void => { entry.active -= 1; };
+    const over = (): void => {
+      entry.active -= 1;
+      void this.#hear(entry);
+    };
     run.done().then(over, over);
     return run;
   }

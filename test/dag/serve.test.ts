@@ -185,4 +185,19 @@ describe("assets", () => {
     await clock.advanceTo("2026-01-01T02:31:00Z");
     expect(seen).toEqual([[["raw", "load"], ["raw", "load"], ["s3://bucket/rates", undefined]]]);
   });
+
+  test("what comes while as many runs as may be are under way has its run after them", async () => {
+    const clock = new VirtualClock(Date.parse(START));
+    const part = asset("part");
+    const seen: unknown[] = [];
+    const graph = dag("one_at_a_time", { schedule: part, maxActiveRuns: 1 }, () => task("use", async () => {
+      const { logicalDate, assetEvents } = ctx().run;
+      await ctx().sleepUntil(new Date(logicalDate.getTime() + 60_000));
+      seen.push([logicalDate.toISOString().slice(14, 16), assetEvents?.map(({ extra }) => extra)]);
+    })());
+    service = await serveDags({ dags: [graph] }, { clock });
+    for (const number of [1, 2, 3]) await part.emit({ extra: { number } });
+    await clock.advanceTo("2026-01-01T00:10:00Z");
+    expect(seen).toEqual([["00", [{ number: 1 }]], ["01", [{ number: 2 }]], ["02", [{ number: 3 }]]]);
+  });
 });
