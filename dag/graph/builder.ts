@@ -44,6 +44,11 @@ export class Builder {
     return Builder.#current;
   }
 
+  /** Whether this is in the body of a graph. */
+  static get isBuilding(): boolean {
+    return Builder.#current !== undefined;
+  }
+
   build<T>(body: () => T): T {
     if (Builder.#current !== undefined) throw new GraphError("a dag can't be defined in the body of another one; call it there");
     Builder.#current = this;

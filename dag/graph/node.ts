@@ -64,6 +64,20 @@ export class Node<T> {
   }
 }
 
+/** Of what is awaited or printed, and there or not. */
+const PROBED = new Set(["then", "toJSON"]);
+
+// A field of the value to come would be `undefined`: a loop up to `list.length` would go over nothing, without a word.
+Object.setPrototypeOf(Node.prototype, new Proxy(Object.prototype, {
+  get(target, name, node: Node<unknown>) {
+    const isField = typeof name === "string" && !PROBED.has(name) && !(name in target);
+    if (!isField || !Builder.isBuilding) return Reflect.get(target, name, node);
+    throw new GraphError(
+      `${describe(node)} is not there yet: its field ${name} can't be read while the graph is built; give it to a task`,
+    );
+  },
+}));
+
 /** What may stand at an end of an order: a node, a list of them, or what a group gave. */
 export type Endpoint = Node<unknown> | readonly Endpoint[] | { readonly [key: string]: unknown } | undefined | void;
 

@@ -32,6 +32,8 @@ describe("graphs", () => {
       'dag d: an edge leads from and to nodes, what calls of tasks give, not "one"'],
     ["a value that is not there", () => `${one() as never}`,
       "dag d: the result of one is not there yet: it can't be used as a value while the graph is built; give it to a task"],
+    ["a field of a value that is not there", () => (one() as never as unknown[]).length,
+      "dag d: the result of one is not there yet: its field length can't be read while the graph is built; give it to a task"],
     ["what is in a loop", () => {
       let round: Node<number>;
       loop((before: Node<number>) => { round = before; return add(before); }, { max: 2, initial: 1 });
