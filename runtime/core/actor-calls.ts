@@ -4,7 +4,8 @@
 // known; other callers do not wait for them. Orders count from 1 a (stream, incarnation); a caller's stream ends some time
 // after its last call has ended, and one that calls again then gets a new stream: the receiver must never see an order of a
 // stream twice. When the actor is lost, calls in flight either go out again, in order and before newer ones, while they have
-// retries, or fail: whether they ran nobody can tell. What is called while it restarts waits if it has retries, and fails if not.
+// retries, or fail: whether they ran nobody can tell. What is called while it restarts waits if it has retries, or is one, and
+// fails if not.
 
 export interface ActorCallLife {
   readonly caller: number;
@@ -17,7 +18,7 @@ export interface ActorCallLife {
   attempt: number;
   /** Times it may be sent again after a loss; -1 is endless. */
   retriesLeft: number;
-  /** It was made when the actor was lost, and has not been sent. */
+  /** It was made when the actor was lost, has not been sent, and may not be tried again. */
   afterLoss: boolean;
 }
 
@@ -53,11 +54,11 @@ export class ActorCalls<C extends ActorCallLife> {
 
   /** Whether a call that is made now has failed already. Who never reached the actor waits for it as for a new one. */
   refuses(call: C): boolean {
-    return this.state === "restarting" && this.#wasAlive && call.retriesLeft === 0;
+    return this.state === "restarting" && this.#wasAlive && isOnlyTry(call);
   }
 
   submit(call: C): void {
-    call.afterLoss = this.state === "lost";
+    call.afterLoss = this.state === "lost" && isOnlyTry(call);
     this.#stream(call.caller).waiting.push(call);
     this.#idle.delete(call.caller);
     this.#size += 1;
@@ -154,9 +155,9 @@ export class ActorCalls<C extends ActorCallLife> {
   #madeMeanwhile(): C[] {
     const failed: C[] = [];
     for (const [caller, stream] of [...this.#callers]) {
-      const stays = stream.waiting.filter((call) => !call.afterLoss || call.retriesLeft !== 0);
+      const stays = stream.waiting.filter((call) => !call.afterLoss);
       if (stays.length === stream.waiting.length) continue;
-      for (const call of stream.waiting) if (call.afterLoss && call.retriesLeft === 0) failed.push(call);
+      for (const call of stream.waiting) if (call.afterLoss) failed.push(call);
       stream.waiting.splice(0, stream.waiting.length, ...stays);
       if (stays.length === 0 && stream.inFlight.size === 0) this.#idled(caller);
     }
@@ -238,6 +239,11 @@ export class ActorCalls<C extends ActorCallLife> {
     this.#idle.delete(oldest);
     this.#callers.delete(oldest);
   }
+}
+
+/** One that is tried again, also to make again what was lost, has used up a retry to wait for the actor. */
+function isOnlyTry({ attempt, retriesLeft }: ActorCallLife): boolean {
+  return attempt === 0 && retriesLeft === 0;
 }
 
 function fly<C extends ActorCallLife>(stream: CallerStream<C>, call: C): void {

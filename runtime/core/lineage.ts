@@ -139,6 +139,11 @@ export class Lineage<S> {
     if (known?.state === "here") known.state = "lost";
   }
 
+  /** What the task that made it has made. */
+  madeWith(object: number): Iterable<number> {
+    return this.#objects.get(object)?.maker?.results ?? [];
+  }
+
   /** Its value is on its way, or it could be made. */
   isMakeable(object: number): boolean {
     const known = this.#objects.get(object);

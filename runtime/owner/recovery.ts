@@ -103,16 +103,15 @@ export class Recovery {
   // -- what is lost ------------------------------------------------------------------------------------------------
 
   nodeDied(node: string, reason: string): void {
-    const lost = this.#session.borrowing.holdings.on(node).filter((entry) => this.#lose(entry, `node ${node} died: ${reason}`));
-    for (let from = 0; from < lost.length; from += SEARCH_MAX) void this.#search(lost.slice(from, from + SEARCH_MAX));
+    this.#loseAll(this.#session.borrowing.holdings.on(node), `node ${node} died: ${reason}`);
   }
 
   /** A reader could not read it where it is said to lie. */
   missing(entry: ObjectEntry, place: Draft<Stored>, reason: string): void {
     if (entry.state !== "ready" || !isSame(entry.value?.stored, place)) return;
-    if (entry.owner === this.#session.parts.identity.processId) {
-      if (this.#lose(entry, reason)) void this.#search([entry]);
-    } else if (this.#session.borrowing.lost(entry)) this.#missed.set(entry, place);
+    const isOwn = entry.owner === this.#session.parts.identity.processId;
+    if (isOwn) this.#loseAll([entry, ...this.#beside(entry, place.node)], reason);
+    else if (this.#session.borrowing.lost(entry)) this.#missed.set(entry, place);
   }
 
   /** A worker did not find arguments of a task where they were said to lie: it waits for them anew. */
@@ -208,6 +207,19 @@ export class Recovery {
     if (entry !== undefined) this.#make(entry);
   }
 
+  #loseAll(entries: readonly ObjectEntry[], reason: string): void {
+    const lost = entries.filter((entry) => this.#lose(entry, reason));
+    for (let from = 0; from < lost.length; from += SEARCH_MAX) void this.#search(lost.slice(from, from + SEARCH_MAX));
+  }
+
+  /** What the task that made it left at the same place is likely to be gone as well: one run makes all of it again. */
+  #beside(entry: ObjectEntry, node: string | null | undefined): ObjectEntry[] {
+    const others = [...this.#lineage.madeWith(entry.number)].map((number) => this.#session.borrowing.own(number));
+    return others.filter((one): one is ObjectEntry => (
+      one !== undefined && one !== entry && one.state === "ready" && one.value?.stored?.node === node
+    ));
+  }
+
   #lose(entry: ObjectEntry, reason: string): boolean {
     const value = entry.value as WireValue;
     if (!this.#session.borrowing.lost(entry)) return false;
@@ -223,7 +235,9 @@ export class Recovery {
     } catch {
       // Nobody can be asked: then nothing was found.
     }
-    entries.forEach((entry, index) => this.#searched(entry, losses[index], found[index]));
+    const wanted = entries.filter((entry, index) => this.#isWantedNow(entry, losses[index], found[index]));
+    // By now it is known of all of them that they are lost.
+    for (const entry of wanted) this.#make(entry);
   }
 
   /**
@@ -245,24 +259,24 @@ export class Recovery {
     ));
   }
 
-  #searched(entry: ObjectEntry, loss: Loss, found: WireValue | undefined): void {
+  /** After the search. True when it was not found, and somebody waits for it. */
+  #isWantedNow(entry: ObjectEntry, loss: Loss, found: WireValue | undefined): boolean {
     const { borrowing } = this.#session;
     const stored = found?.stored?.node ? found.stored : undefined;
     if (!isOpen(entry) || this.#losses.get(entry.number) !== loss) {
       if (stored !== undefined) borrowing.discard([{ stored }]);
-      return;
-    }
-    if (found !== undefined && isError(found)) return this.#isOver(entry, found);
-    if (stored === undefined) {
+    } else if (found !== undefined && isError(found)) this.#isOver(entry, found);
+    else if (stored === undefined) {
       loss.isSearched = true;
       this.#lineage.lost(entry.number);
-      if (entry.state === "pending") this.#make(entry);
-      return;
+      return entry.state === "pending";
+    } else {
+      this.#losses.delete(entry.number);
+      this.#making.delete(entry.number);
+      // What is inside it is held still.
+      borrowing.settle(entry, { ...loss.value, contained: [], stored });
     }
-    this.#losses.delete(entry.number);
-    this.#making.delete(entry.number);
-    // What is inside it is held still.
-    borrowing.settle(entry, { ...loss.value, contained: [], stored });
+    return false;
   }
 
   #make(entry: ObjectEntry): void {

@@ -96,6 +96,8 @@ describe("a restart", () => {
     expect([late, patient].map((one) => calls.refuses(one))).toEqual([false, false]);
     expect(calls.restarting(1)).toEqual([late]);
     expect([call(), call(0, 1)].map((one) => calls.refuses(one))).toEqual([true, false]);
+    // A further try of a call has paid for its wait.
+    expect(calls.refuses({ ...call(), attempt: 1 })).toBe(false);
     before.ready = true;
     calls.alive(1);
     expect(calls.sendable(0)).toEqual([before, patient]);
