@@ -118,6 +118,7 @@ test("a node that dies, and one that is added, while there is no head are known 
   await cluster.restartHead();
   await added;
   const actor = await getActor<Counter>("kept", { namespace: "ns" });
+  await ready(actor);
   expect(await get(actor.add.remote())).toBe(1);
   expect((await list.nodes()).map(({ state }) => state).sort()).toEqual(["ALIVE", "ALIVE", "DEAD"]);
 });
