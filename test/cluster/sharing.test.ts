@@ -41,7 +41,7 @@ describe("mapAll", () => {
     await expect(mapAll(picky, [1, 2, 3, 4, 5], { concurrency: 5 })).rejects.toBeInstanceOf(TaskError);
     const cancelled = await list.tasks({ filters: { name: "picky", errorCode: "TASK_CANCELLED" } });
     expect(cancelled).toHaveLength(2);
-    expect(() => mapAll(picky, [1], { concurrency: 0 })).toThrow("whole number from 1");
+    expect(() => mapAll(picky, [1], { concurrency: 0 })).toThrow("mapAll option concurrency must be a whole number");
   });
 });
 
