@@ -12,6 +12,8 @@ interface At {
 }
 /** Where an attempt ran. */
 export interface Whereabouts {
+  /** Its starts that were lost with their process or node: it was begun again by itself. */
+  readonly repeats?: number | undefined;
   readonly nodeId?: string | undefined;
   readonly workerPid?: number | undefined;
 }

@@ -3,7 +3,7 @@
 // A slot is looked at again only when a tally before it has its first end of a kind, or is complete: no trigger rule can tell
 // more. So the cost of an end does not grow with the number of instances beside it.
 
-import type { RunEffect, RunEvent } from "./events.ts";
+import type { RunEffect, RunEvent, Whereabouts } from "./events.ts";
 import { type Coords, descendants, instanceName, keyOf, type Plan, sharedDepth } from "./plan.ts";
 import { retryWaitMs } from "./retry-wait.ts";
 import { decisionOf } from "./decision.ts";
@@ -147,10 +147,11 @@ export class RunMachine {
         if (instance.hasDeferred !== true) instance.starts += 1;
         instance.hasDeferred = false;
         instance.since ??= event.at;
-        [instance.startedAt, instance.nodeId, instance.workerPid] = [event.at, event.nodeId, event.workerPid];
+        [instance.startedAt, instance.repeats] = [event.at, 0];
+        ranAt(instance, event);
         return this.#toState(instance, "running");
       case "succeeded":
-        [instance.nodeId, instance.workerPid] = [event.nodeId, event.workerPid];
+        ranAt(instance, event);
         if (event.chosen !== undefined || event.passed !== undefined) {
           instance.route = { chosen: event.chosen, passed: event.passed };
         }
@@ -161,7 +162,7 @@ export class RunMachine {
       case "failed": {
         instance.tries += 1;
         instance.spent = spentOf(instance) + 1;
-        [instance.nodeId, instance.workerPid] = [event.nodeId, event.workerPid];
+        ranAt(instance, event);
         const { retry } = this.plan.tasks[task];
         if (event.final || instance.tries > retry.retries || this.#stopped(task))
           return this.#finish(instance, "failed", event.reason);
@@ -415,4 +416,10 @@ export class RunMachine {
     this.#state = state;
     this.#effects.push({ kind: "run", state, reason });
   }
+}
+
+/** Where it runs, or has run at last. Every start counts as an attempt. */
+function ranAt(instance: Instance, { nodeId, workerPid, repeats = instance.repeats ?? 0 }: Whereabouts): void {
+  instance.starts += repeats - (instance.repeats ?? 0);
+  [instance.nodeId, instance.workerPid, instance.repeats] = [nodeId, workerPid, repeats];
 }

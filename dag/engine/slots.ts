@@ -13,6 +13,8 @@ export interface Instance {
   state: TaskState;
   /** Starts so far; the first one is attempt 0. */
   starts: number;
+  /** Of the last of them, those that were lost with their process or node. */
+  repeats?: number | undefined;
   /** Failures that counted against its retries. */
   tries: number;
   /** Attempts that failed, or that were begun anew by hand. Whoever goes on with an attempt of another process has the same. */

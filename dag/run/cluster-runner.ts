@@ -17,7 +17,7 @@ import { scopeOf } from "./run-scope.ts";
 import { type Attempt, type Ended, endedAttempt, lengthOfValue, type Runner, type Start } from "./runner.ts";
 import { afterSizing, sizeOf } from "./sizing.ts";
 
-type Where = { readonly nodeId: string; readonly workerPid: number };
+type Where = { readonly nodeId: string; readonly workerPid: number; readonly repeats?: number };
 /** What the worker tells of a result; the rest of its record is known to who started the task. */
 type Made = Pick<ResultRecord, "size" | "hash" | "checkpoint" | "cached">;
 interface Told {
@@ -36,11 +36,12 @@ const placeIn = (values: readonly unknown[]) => (handle: unknown): unknown => va
 function bodyOf(draft: Draft): (order: Order, ...values: unknown[]) => Promise<Answer> {
   const { fn = () => undefined, kind, options: { retryOn, checkpoint, cacheKey } } = draft;
   const keeping = keepingOf({ checkpoint, cacheKey });
-  return async (order, ...values) => {
+  return async (ordered, ...values) => {
     const began = performance.now();
     const took = (): number => performance.now() - began;
-    const { signal, nodeId } = getRuntimeContext();
-    const where = { nodeId, workerPid: process.pid };
+    const { signal, nodeId, attempt: repeats = 0 } = getRuntimeContext();
+    const order = { ...ordered, attempt: ordered.attempt + repeats };
+    const where = { nodeId, workerPid: process.pid, ...(repeats > 0 && { repeats }) };
     const place = { signal, now: () => Date.now(), valueOf: placeIn(values) };
     const kept = keeping && new KeptAttempt(keeping, fn, order);
     const [report, value] = await attempt(kept?.code ?? fn, kind, retryOn, order, place);

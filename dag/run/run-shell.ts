@@ -183,9 +183,9 @@ export class RunShell {
   }
 
   /** That it was queued before goes without saying. */
-  #begun({ task, coords, at, nodeId, workerPid }: Place & Whereabouts & { readonly at: number }): void {
+  #begun({ task, coords, at, nodeId, workerPid, repeats }: Place & Whereabouts & { readonly at: number }): void {
     if (this.machine.instance(task, coords)?.state !== "queued") this.#redo({ type: "admitted", task, coords, at });
-    this.#redo({ type: "running", task, coords, at, nodeId, workerPid });
+    this.#redo({ type: "running", task, coords, at, nodeId, workerPid, repeats });
   }
 
   #redo(event: RunEvent): void {
@@ -368,10 +368,10 @@ export class RunShell {
   }
 
   #attemptEnded(draft: Draft, coords: Coords, one: UnderWay, ended: Ended): void {
-    const { handle, result, nodeId, workerPid } = ended;
+    const { handle, result, nodeId, workerPid, repeats } = ended;
     const key = keyOf(draft.place, coords);
     const at = this.engine.clock.now();
-    const of = { ...one.of, at, nodeId, workerPid };
+    const of = { ...one.of, at, nodeId, workerPid, repeats };
     this.engine.admission.ended(one.waiting);
     // Of an earlier life of the run, which has begun it anew since.
     if (this.#attempts.find(one.of) !== one) return this.engine.admission.start();

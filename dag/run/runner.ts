@@ -5,13 +5,11 @@ import type { Draft } from "../graph/draft.ts";
 import type { ResultRecord } from "../journal/records.ts";
 import type { Order, Report } from "./attempt.ts";
 
-export interface Ended {
+export interface Ended extends Whereabouts {
   readonly report: Report;
   /** What the result is held by, and what a journal keeps of it; only with the outcome "success". */
   readonly handle?: unknown;
   readonly result?: ResultRecord | undefined;
-  readonly nodeId?: string | undefined;
-  readonly workerPid?: number | undefined;
   /** How long it ran; undefined when it never did. Only of attempts that tell their start. */
   readonly tookMs?: number | undefined;
 }

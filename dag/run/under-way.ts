@@ -55,11 +55,11 @@ export class AttemptsUnderWay {
   }
 
   /** It has ended. Gives since when it has run, when that was not told yet; undefined when it has not. */
-  ended(one: UnderWay, { tookMs, nodeId, workerPid }: Ended): Start | undefined {
+  ended(one: UnderWay, { tookMs, nodeId, workerPid, repeats }: Ended): Start | undefined {
     this.#all.delete(keyOf(one.of.task, one.of.coords));
     this.#unseen.delete(one);
     if (one.hasStarted || tookMs === undefined) return undefined;
-    return { at: Math.max(one.queuedAt, this.#hearing.now() - Math.round(tookMs)), nodeId, workerPid };
+    return { at: Math.max(one.queuedAt, this.#hearing.now() - Math.round(tookMs)), nodeId, workerPid, repeats };
   }
 
   /** What the cluster says of a few attempts of a task. */

@@ -107,7 +107,8 @@ describe("a run on the cluster", () => {
       if ((await get(marks.next.remote())) === 1) process.kill(process.pid, "SIGKILL");
       return ctx().attempt;
     });
-    expect(await (await dag("dies", () => dies()).run()).result()).toBe(0);
+    const lost = await dag("dies", () => dies()).run();
+    expect([await lost.result(), (await lost.tasks())[0].attempt]).toEqual([1, 1]);
 
     const skips = task("skips", () => ctx().skip("not here"));
     const run = await dag("skips", () => skips()).run();
