@@ -42,8 +42,10 @@ const WORK = `${HELPERS}
     const counts = await get(Array.from({ length: 100 }, () => actor.add.remote()));
     assert.deepEqual(counts, counts.map((_, at) => at + 1));
   }
-  remote(Keeper, { ...there, name: "named" }).remote();
+  // The first handle is what it lives by.
+  const named = remote(Keeper, { ...there, name: "named" }).remote();
   assert.equal(await get((await getActor("named")).add.remote()), 1);
+  assert.equal(await get(named.add.remote()), 2);
   console.log("ok");
 `;
 
