@@ -133,7 +133,7 @@ export class Agent {
     this.workers = new WorkerPool({
       clock, random, spawner, nodeId, config: parts.workerConfig,
       launchOf: (environment) => this.#environments.launchOf(environment), started: parts.workerStarted,
-      memory: parts.memory, silenceMs: parts.workerSilenceMs, beatAgeMs: (client) => parts.store.health(client).beatAgeMs,
+      memory: parts.memory, silenceMs: parts.workerSilenceMs, health: (client) => parts.store.health(client),
       ready: (worker) => this.#workerReady(worker), died: (worker, cause) => this.#endings.workerDied(worker, cause),
       logs: (lines) => this.#logs.printed(lines),
     });
@@ -387,7 +387,7 @@ export class Agent {
       onTurn: (channel) => channel.flush(),
       onClose: (channel, failure) => {
         this.#objects.clientGone(grant.client);
-        this.workers.ran(peer.processId, store.health(grant.client).runs);
+        this.workers.leavesStore(peer.processId);
         store.expel(grant.client, this.#jobs.heirOf(this.#jobOf(peer)));
         this.#left(peer, channel, failure);
       },

@@ -73,8 +73,8 @@ export interface WorkerPoolParts {
   readonly launchOf: (environment: string) => Launch | undefined;
   /** A worker that is silent for so long is killed; 0: none is, e.g. while a debugger stops them. */
   readonly silenceMs: number;
-  /** Milliseconds since the last heartbeat of a client of the store. */
-  readonly beatAgeMs: (storeClient: number) => number;
+  /** Of a client of the store: milliseconds since its last heartbeat, and the tag of what it runs. */
+  readonly health: (storeClient: number) => { readonly beatAgeMs: number; readonly runs: number };
   readonly memory: NodeMemory | undefined;
   readonly started: (pid: number) => void;
   /** It can be given work. */
@@ -174,10 +174,10 @@ export class WorkerPool {
     this.#killAfter(process, HOOK_TIMEOUT_MS, `its setupHook did not end within ${HOOK_TIMEOUT_MS} ms`);
   }
 
-  /** What it said that it runs, when it left. */
-  ran(process: string, tag: number): void {
+  /** It is about to be no client of the store any more. */
+  leavesStore(process: string): void {
     const worker = this.#workers.get(process);
-    if (worker !== undefined) worker.lastRan = tag;
+    if (worker !== undefined) this.#leavesStore(worker);
   }
 
   /** Its channel is closed: it has ended, or is about to. */
@@ -256,7 +256,7 @@ export class WorkerPool {
   #look(): void {
     const now = this.#parts.clock.now();
     for (const { process, storeClient } of this.#workers.values()) {
-      const hasBeaten = storeClient !== undefined && this.#parts.beatAgeMs(storeClient) < now - this.#lastLook;
+      const hasBeaten = storeClient !== undefined && this.#parts.health(storeClient).beatAgeMs < now - this.#lastLook;
       if (hasBeaten) this.#silence.heard(process);
     }
     this.#lastLook = now;
@@ -285,10 +285,19 @@ export class WorkerPool {
     this.#workers.delete(process);
     this.#silence.forget(process);
     this.#cancelTimer(process);
+    // Its end may be known before that of its channel.
+    this.#leavesStore(worker);
     if (exit.signal === "SIGKILL" && worker.endReason === "" && this.#hasKernelKilled()) {
       Object.assign(worker, { endReason: "the kernel had no memory left for it", endKind: OUT_OF_MEMORY });
     }
     this.#parts.died(worker, causeOf(worker, exit));
+  }
+
+  /** What it said last that it runs. */
+  #leavesStore(worker: PooledWorker): void {
+    if (worker.storeClient === undefined) return;
+    worker.lastRan = this.#parts.health(worker.storeClient).runs;
+    worker.storeClient = undefined;
   }
 
   /** Since it was asked last: the kernel counts, but does not say whom. */

@@ -132,6 +132,8 @@ describe("an agent that is stopped", () => {
   test("is declared dead; when it goes on it finds that out, and ends with its workers", async () => {
     const far = await cluster.addNode({ numCpus: 1, resources: { b: 1 } });
     const { board, stuck } = stuckTasks();
+    // Where there is such a node is known by now: a soft wish for one that is not known goes elsewhere.
+    await run(pidOf.options({ resources: { b: 1 }, numCpus: 0 }));
     const again = stuck.options({ schedulingStrategy: onNode(far, { soft: true }) }).remote();
     const once = stuck.options({ resources: { b: 1 }, maxRetries: 0, numCpus: 0 }).remote();
     await until(async () => (await get(board.read.remote())).length === 2);
