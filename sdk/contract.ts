@@ -5,9 +5,8 @@ export { RELEASE } from "../runtime/release.ts";
 export { isClusterToken, openSealed, sealForCluster } from "./cluster-token.ts";
 export { REDUCE_BRAND } from "../runtime/serialize/index.ts";
 export { storageFolder } from "./kv.ts";
-export { startOf } from "./explain.ts";
+export { isObjectId, startOf } from "./explain.ts";
 export { nodeOf, systemSeams } from "./init.ts";
-export { isObjectId } from "./explain.ts";
 export { explainId, type Told } from "../runtime/owner/index.ts";
 export {
   amount, bool, type Check, type Checks, checkOptions, describeValue, object, oneOf, text, whole,

@@ -17,6 +17,11 @@ export interface Whereabouts {
   readonly nodeId?: string | undefined;
   readonly workerPid?: number | undefined;
 }
+/** Of something that has them among others. */
+export function whereaboutsOf({ nodeId, workerPid, repeats }: Whereabouts): Whereabouts {
+  return { nodeId, workerPid, repeats };
+}
+
 interface OfInstance extends At {
   readonly task: number;
   readonly coords: Coords;

@@ -34,7 +34,12 @@ export interface GraphDetail {
   readonly mermaid: string;
 }
 
-export const MAX_ACTIVE_RUNS = 16;
+const MAX_ACTIVE_RUNS = 16;
+
+/** Runs of a schedule that may be under way at once. */
+export function maxActiveRunsOf({ maxActiveRuns = MAX_ACTIVE_RUNS }: { readonly maxActiveRuns?: number | undefined }): number {
+  return maxActiveRuns;
+}
 
 export function scheduleText(schedule: DagSchedule): string {
   if (schedule.kind === "times") return schedule.timetable.text ?? "a timetable";
@@ -42,9 +47,10 @@ export function scheduleText(schedule: DagSchedule): string {
 }
 
 export function describeGraph({ id, options, graph, schedule }: Definition): GraphDetail {
-  const { tags = [], doc, params = {}, catchup = false, maxActiveRuns = MAX_ACTIVE_RUNS } = options;
+  const { tags = [], doc, params = {}, catchup = false } = options;
   return {
-    id, schedule: scheduleText(schedule), tags, doc, params: "~standard" in params ? {} : { ...params }, catchup, maxActiveRuns,
+    id, schedule: scheduleText(schedule), tags, doc, params: "~standard" in params ? {} : { ...params }, catchup,
+    maxActiveRuns: maxActiveRunsOf(options),
     warnings: graph.warnings, tasks: graph.tasks.filter(({ kind }) => kind !== "gate").map(taskRow), mermaid: mermaidOf(graph),
   };
 }

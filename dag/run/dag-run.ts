@@ -110,7 +110,7 @@ export class DagRun<R = unknown> extends RunShell {
    */
   async cancel(reason = "the run was cancelled"): Promise<void> {
     if (isOver(this.state)) return this.ended;
-    if (this.follower === undefined) this.step({ type: "ended", state: "cancelled", reason, at: this.engine.clock.now() });
+    if (this.follower === undefined) this.cancelled(reason);
     else {
       this.follower.awaited();
       await this.follower.cancel(reason);

@@ -1,7 +1,7 @@
 // What carries a run out: the shell around its machine. Effects become attempts and timers, their ends events; what happens
 // is kept in a journal, and read from one.
 
-import type { RunEffect, RunEvent, Whereabouts } from "../engine/events.ts";
+import { type RunEffect, type RunEvent, type Whereabouts, whereaboutsOf } from "../engine/events.ts";
 import { type Coords, instanceName, keyOf, type Place } from "../engine/plan.ts";
 import { RunMachine } from "../engine/run-machine.ts";
 import { attemptOf, type Instance, spentOf } from "../engine/slots.ts";
@@ -148,7 +148,7 @@ export class RunShell {
   keepIn(journal: RunJournal): void {
     this.#journal = journal;
     journal.onLost = (error) => this.leave(error);
-    journal.onCancel = (reason) => this.step({ type: "ended", state: "cancelled", reason, at: this.engine.clock.now() });
+    journal.onCancel = (reason) => this.cancelled(reason);
   }
 
   /** What happened in an earlier life, or in another process. */
@@ -182,10 +182,14 @@ export class RunShell {
     if (entry.type !== "running") this.#redo(entry);
   }
 
+  protected cancelled(reason: string): void {
+    this.step({ type: "ended", state: "cancelled", reason, at: this.engine.clock.now() });
+  }
+
   /** That it was queued before goes without saying. */
-  #begun({ task, coords, at, nodeId, workerPid, repeats }: Place & Whereabouts & { readonly at: number }): void {
+  #begun({ task, coords, at, ...begun }: Place & Whereabouts & { readonly at: number }): void {
     if (this.machine.instance(task, coords)?.state !== "queued") this.#redo({ type: "admitted", task, coords, at });
-    this.#redo({ type: "running", task, coords, at, nodeId, workerPid, repeats });
+    this.#redo({ type: "running", task, coords, at, ...whereaboutsOf(begun) });
   }
 
   #redo(event: RunEvent): void {
@@ -368,10 +372,10 @@ export class RunShell {
   }
 
   #attemptEnded(draft: Draft, coords: Coords, one: UnderWay, ended: Ended): void {
-    const { handle, result, nodeId, workerPid, repeats } = ended;
+    const { handle, result } = ended;
     const key = keyOf(draft.place, coords);
     const at = this.engine.clock.now();
-    const of = { ...one.of, at, nodeId, workerPid, repeats };
+    const of = { ...one.of, at, ...whereaboutsOf(ended) };
     this.engine.admission.ended(one.waiting);
     // Of an earlier life of the run, which has begun it anew since.
     if (this.#attempts.find(one.of) !== one) return this.engine.admission.start();

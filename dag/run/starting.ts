@@ -1,7 +1,6 @@
 // How an attempt of a task begins, by its kind.
 
-import type { Coords } from "../engine/plan.ts";
-import { instanceName } from "../engine/plan.ts";
+import { type Coords, instanceName } from "../engine/plan.ts";
 import { type Instance, nextAttemptOf, spentOf } from "../engine/slots.ts";
 import type { Draft } from "../graph/draft.ts";
 import type { RunSummary } from "./context.ts";

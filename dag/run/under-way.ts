@@ -2,7 +2,7 @@
 // and is told, and kept in the journal, when it shows; what begins sooner is told when it has begun, or ended.
 
 import type { Waiting } from "../engine/admission.ts";
-import type { RunEffect } from "../engine/events.ts";
+import { type RunEffect, whereaboutsOf } from "../engine/events.ts";
 import { type Coords, keyOf, type Place } from "../engine/plan.ts";
 import type { Attempt, Ended, Start } from "./runner.ts";
 import type { StartWatch } from "./start-watch.ts";
@@ -55,11 +55,11 @@ export class AttemptsUnderWay {
   }
 
   /** It has ended. Gives since when it has run, when that was not told yet; undefined when it has not. */
-  ended(one: UnderWay, { tookMs, nodeId, workerPid, repeats }: Ended): Start | undefined {
+  ended(one: UnderWay, ended: Ended): Start | undefined {
     this.#all.delete(keyOf(one.of.task, one.of.coords));
     this.#unseen.delete(one);
-    if (one.hasStarted || tookMs === undefined) return undefined;
-    return { at: Math.max(one.queuedAt, this.#hearing.now() - Math.round(tookMs)), nodeId, workerPid, repeats };
+    if (one.hasStarted || ended.tookMs === undefined) return undefined;
+    return { at: Math.max(one.queuedAt, this.#hearing.now() - Math.round(ended.tookMs)), ...whereaboutsOf(ended) };
   }
 
   /** What the cluster says of a few attempts of a task. */

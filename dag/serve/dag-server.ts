@@ -2,7 +2,7 @@
 
 import { InvalidArgumentError, NotFoundError } from "../../sdk/index.ts";
 import { type DagDefinition, dueTimes, occasionOf } from "../graph/dag.ts";
-import { describeGraph, type GraphDetail, MAX_ACTIVE_RUNS, scheduleText } from "../graph/describe.ts";
+import { describeGraph, type GraphDetail, maxActiveRunsOf, scheduleText } from "../graph/describe.ts";
 import type { Clock, Timer } from "../run/clock.ts";
 import { tickKey } from "../journal/records.ts";
 import { atOnce, type Occasion } from "../run/context.ts";
@@ -151,10 +151,10 @@ export class DagServer {
   }
 
   #hear(entry: Entry): Promise<void> {
-    const { id, schedule, options: { maxActiveRuns = MAX_ACTIVE_RUNS } } = entry.definition;
+    const { id, schedule } = entry.definition;
     if (schedule.kind !== "assets") return Promise.resolve();
     const { board, clock, claim, ticks } = this.#parts;
-    const mayBegin = (): boolean => entry.active < maxActiveRuns;
+    const mayBegin = (): boolean => !isFull(entry);
     entry.hearing = entry.hearing.then(async () => {
       if (!this.#isOn(entry) || (await ticks.isPaused(id))) return;
       await makeAssetRuns(board, { id, expression: schedule.expression, mayBegin }, () => clock.now(), async (when, turn) => {
@@ -186,9 +186,9 @@ export class DagServer {
     } else if (schedule.kind === "continuous") entry.loop = entry.loop.then(() => this.#continuous(entry));
     else if (schedule.kind === "times") {
       const { timetable, startDate, endDate } = schedule;
-      const { catchup = false, maxActiveRuns = MAX_ACTIVE_RUNS } = options;
+      const { catchup = false } = options;
       entry.schedule = new Schedule(
-        { timetable, startDate, endDate, catchup, maxActiveRuns },
+        { timetable, startDate, endDate, catchup, maxActiveRuns: maxActiveRunsOf(options) },
         new Date(clock.now()),
         await ticks.last(id),
       );
@@ -286,8 +286,9 @@ export class DagServer {
     entry.runs.push(run);
     if (entry.runs.length > RUNS_KEPT) entry.runs.shift()?.forget();
     const over = (): void => {
+      const wasFull = isFull(entry);
       entry.active -= 1;
-      void this.#hear(entry);
+      if (wasFull) void this.#hear(entry);
     };
     run.done().then(over, over);
     return run;
@@ -301,6 +302,11 @@ export class DagServer {
     }
     return entry;
   }
+}
+
+/** No more runs may be under way. */
+function isFull({ active, definition }: Entry): boolean {
+  return active >= maxActiveRunsOf(definition.options);
 }
 
 /** @throws InvalidArgumentError for what is no graph. */

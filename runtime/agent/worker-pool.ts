@@ -187,8 +187,7 @@ export class WorkerPool {
     this.#killAfter(process, LEAVE_TIMEOUT_MS, "its connection to the agent broke and it did not end");
   }
 
-  /** Ends a worker abruptly; `reason` becomes part of its cause of death. */
-  /** `kind` is the reason as data. */
+  /** Ends a worker abruptly; `reason` becomes part of its cause of death, `kind` is the reason as data. */
   kill(process: string, reason: string, kind = "killed"): void {
     const worker = this.#workers.get(process);
     if (worker === undefined) return;

@@ -5,7 +5,7 @@
 // else is taken before it. A direct connection is not resumed: its channel ends with it.
 
 import net from "node:net";
-import { ConnectionError, DeadlineError, failureOf } from "../errors.ts";
+import { ConnectionError, failureOf } from "../errors.ts";
 import type { Clock } from "../seams.ts";
 import { addressOf, type Place as Where, refuseExposure } from "./address.ts";
 import type { Carrier, Place, Receiver } from "./carrier.ts";
@@ -13,12 +13,11 @@ import { DirectReader, HEAD_BYTES } from "./direct-reader.ts";
 import { FRAME_MAX, PREFIX, tooLong } from "./frame.ts";
 import { HELLO_WITHIN_MS } from "./hello.ts";
 import type { Failure } from "./messages.ts";
+import { boundEnd, connectedWithin } from "./socket-ends.ts";
 
 /** A control character, which no other protocol at this port begins with: HTTP/2 begins with a P, TLS with 0x16. */
 const DIRECT = 0x01;
 const HTTP2 = "P".charCodeAt(0);
-/** A peer that takes this long to read the last bytes does not want them. */
-const END_WITHIN_MS = 2_000;
 /** An idle connection is probed after this; ten seconds later a dead peer is noticed. */
 const KEEPALIVE_MS = 5_000;
 const NOTHING_BESIDE = Buffer.alloc(HEAD_BYTES - PREFIX);
@@ -130,9 +129,7 @@ export class DirectCarrier implements Carrier {
     if (this.#ended) return;
     // What still comes is dropped: closing with unread bytes would break the other side before it has read the goodbye.
     this.#ended = true;
-    if (this.pendingBytes > 0) this.#socket.ref();
-    const timer = this.#clock.after(END_WITHIN_MS, () => this.#socket.destroy());
-    this.#socket.once("close", () => timer.cancel());
+    boundEnd(this.#socket, this.#clock, this.pendingBytes > 0);
     this.#socket.end();
   }
 
@@ -168,27 +165,13 @@ export function connectDirect(
 ): Promise<void> {
   refuseExposure(where, options.trustedNetwork, "Dialling");
   const { host, port } = where;
-  return new Promise((resolve, reject) => {
-    const carrier = new DirectCarrier(options.clock);
-    const socket = net.connect({ host, port, onread: carrier.onread });
-    const fail = (error: Error): void => {
-      timer.cancel();
-      socket.destroy();
-      const isLate = error instanceof DeadlineError;
-      reject(isLate ? error : new ConnectionError(`cannot connect to ${addressOf(where)}: ${error.message}`, {}, error));
-    };
-    const timer = options.clock.after(timeoutMs, () => {
-      fail(new DeadlineError(`no connection to ${addressOf(where)} within ${timeoutMs} ms`));
-    }, true);
-    socket.once("error", fail);
-    socket.once("connect", () => {
-      timer.cancel();
-      socket.removeListener("error", fail);
-      carrier.attach(socket);
-      socket.write(Buffer.of(DIRECT));
-      connected(carrier);
-      resolve();
-    });
+  const carrier = new DirectCarrier(options.clock);
+  const socket = net.connect({ host, port, onread: carrier.onread });
+  return connectedWithin(timeoutMs, options.clock, socket, addressOf(where), () => {
+    carrier.attach(socket);
+    socket.write(Buffer.of(DIRECT));
+    connected(carrier);
+    return undefined;
   });
 }
 

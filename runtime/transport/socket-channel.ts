@@ -6,7 +6,7 @@
 import { chmodSync } from "node:fs";
 import net from "node:net";
 import { native, type Native } from "../../native/index.ts";
-import { AuthenticationError, ConnectionError, DeadlineError, failureOf, InvalidArgumentError } from "../errors.ts";
+import { AuthenticationError, ConnectionError, failureOf, InvalidArgumentError } from "../errors.ts";
 import type { Clock } from "../seams.ts";
 import { type ByteSink, SocketSink } from "./byte-sink.ts";
 import type { Carrier, Receiver } from "./carrier.ts";
@@ -14,10 +14,9 @@ import { FRAME_MAX, tooLong } from "./frame.ts";
 import { FrameSplitter } from "./frame-splitter.ts";
 import type { LoopPoller } from "./loop-poller.ts";
 import type { Failure } from "./messages.ts";
+import { boundEnd, connectedWithin } from "./socket-ends.ts";
 
 const READ_BYTES = 256 * 1024;
-/** A peer that takes this long to read the last bytes does not want them. */
-const END_WITHIN_MS = 2_000;
 /** Strangers and peers together; beyond it connections are closed at once. */
 const CONNECTIONS_MAX = 4_096;
 
@@ -116,9 +115,7 @@ export class SocketCarrier implements Carrier {
     // Reading goes on, and what comes is dropped: closing with unread bytes would break the other side before it has read the
     // goodbye. It closes its half as soon as it has.
     this.#ended = true;
-    if (this.pendingBytes > 0) this.#socket.ref();
-    const timer = this.#clock.after(END_WITHIN_MS, () => this.#socket.destroy());
-    this.#socket.once("close", () => timer.cancel());
+    boundEnd(this.#socket, this.#clock, this.pendingBytes > 0);
     this.#sink.end();
   }
 
@@ -161,31 +158,14 @@ function attach(carrier: SocketCarrier, socket: net.Socket, options: SocketOptio
 export function connectSocket(
   path: string, timeoutMs: number, options: SocketOptions, connected: (carrier: Carrier) => void,
 ): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const carrier = new SocketCarrier(options);
-    const socket = net.connect({ path, onread: carrier.onread });
-    const timer = options.clock.after(timeoutMs, () => {
-      fail(new DeadlineError(`no connection to ${path} within ${timeoutMs} ms`));
-    }, true);
-    const fail = (error: Error): void => {
-      timer.cancel();
-      socket.destroy();
-      const late = error instanceof DeadlineError;
-      reject(late ? error : new ConnectionError(`cannot connect to ${path}: ${error.message}`, {}, error));
-    };
-    socket.once("error", fail);
-    socket.once("connect", () => {
-      timer.cancel();
-      socket.removeListener("error", fail);
-      const stranger = strangerAt(socket, options.peerCredentials);
-      if (stranger !== undefined) {
-        socket.destroy();
-        return reject(stranger);
-      }
-      attach(carrier, socket, options);
-      connected(carrier);
-      resolve();
-    });
+  const carrier = new SocketCarrier(options);
+  const socket = net.connect({ path, onread: carrier.onread });
+  return connectedWithin(timeoutMs, options.clock, socket, path, () => {
+    const stranger = strangerAt(socket, options.peerCredentials);
+    if (stranger !== undefined) return stranger;
+    attach(carrier, socket, options);
+    connected(carrier);
+    return undefined;
   });
 }
 
