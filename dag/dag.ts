@@ -165,10 +165,9 @@ async function startOnce(
 }
 
 async function runHere(definition: Definition, params: object, now?: Date | string): Promise<DagRun> {
-  const start = now === undefined ? systemClock.now() : new Date(now).getTime();
-  const clock = new VirtualClock(start);
+  const clock = new VirtualClock(now ?? systemClock.now());
   const runner = new LocalRunner(clock);
-  const run = await runOf(new Engine(clock, runner), definition, params, atOnce("manual", new Date(start)));
+  const run = await runOf(new Engine(clock, runner), definition, params, atOnce("manual", new Date(clock.now())));
   run.begin();
   let over = false;
   void run.done().then(() => { over = true; });

@@ -1,5 +1,8 @@
 // Time of a run: the system's, or one that jumps.
 
+import { InvalidArgumentError } from "../../sdk/index.ts";
+import { dateOf } from "../time/dates.ts";
+
 export interface Timer {
   cancel(): void;
 }
@@ -33,7 +36,7 @@ interface Entry {
   act: (() => void) | undefined;
 }
 
-/** Stands still until it is told to jump. Timers of one moment go off in the order in which they were set. */
+/** Stands still until it is moved. Timers of one moment go off in the order in which they were set. */
 export class VirtualClock implements Clock {
   #now: number;
   #order = 0;
@@ -41,8 +44,9 @@ export class VirtualClock implements Clock {
   readonly #heap: Entry[] = [];
   readonly #workers: { readonly busy: boolean }[] = [];
 
-  constructor(start: number) {
-    this.#now = start;
+  /** @throws InvalidArgumentError for what is no time. */
+  constructor(start: Date | string | number) {
+    this.#now = timeOf("VirtualClock: start", start);
   }
 
   now(): number {
@@ -72,9 +76,15 @@ export class VirtualClock implements Clock {
     this.#workers.push(worker);
   }
 
-  /** Goes on to a time, timer by timer. */
+  /** Goes on by so many milliseconds, timer by timer. */
+  async advance(ms: number): Promise<void> {
+    if (!(ms >= 0)) throw new InvalidArgumentError(`VirtualClock.advance: expected milliseconds from 0 on, not ${String(ms)}`);
+    await this.advanceTo(this.#now + ms);
+  }
+
+  /** Goes on to a time, timer by timer, and waits for what runs. A time that is over changes nothing. */
   async advanceTo(time: Date | string | number): Promise<void> {
-    const end = new Date(time).getTime();
+    const end = timeOf("VirtualClock.advanceTo: time", time);
     const isBusy = (): boolean => this.#workers.some(({ busy }) => busy);
     for (;;) {
       // What a timer began goes as far as it can.
@@ -120,6 +130,10 @@ export class VirtualClock implements Clock {
     [this.#heap[up], this.#heap[down]] = [b, a];
     return true;
   }
+}
+
+function timeOf(what: string, given: Date | string | number): number {
+  return typeof given === "number" && Number.isFinite(given) ? given : dateOf(what, given as Date | string).getTime();
 }
 
 function isBefore(a: Entry, b: Entry): boolean {

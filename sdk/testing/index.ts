@@ -1,4 +1,4 @@
-// `import { testCluster } from "troupe/testing"`.
+// Clusters for tests. `troupe/testing` is this and what dag/testing adds.
 export {
   type PartitionDirection, type PartitionOptions, testCluster, TestCluster, type TestClusterOptions, type TestNode,
 } from "./test-cluster.ts";

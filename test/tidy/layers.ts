@@ -37,7 +37,7 @@ const CONTRACTS: ReadonlySet<string> = new Set([
 ]);
 
 /** Second entry points of a unit, published under a name of their own. */
-const ENTRIES: ReadonlySet<string> = new Set(["sdk/testing/index.ts"]);
+const ENTRIES: ReadonlySet<string> = new Set(["sdk/testing/index.ts", "dag/testing/index.ts"]);
 
 export interface Import {
   readonly line: number;
