@@ -73,6 +73,8 @@ export interface Native {
   /** Of the process at the other end of a Unix socket: [pid, uid, gid]. */
   peerCredentials(fd: number): [number, number, number];
   setSubreaper(): void;
+  /** CRC-32 of what `sum` is the sum of, followed by `bytes`. Not in an addon that was built before there was this. */
+  crc32?(bytes: Uint8Array, sum?: number): number;
   /**
    * A second SIGINT ends the process when the loop has not turned since the first. After Node has begun to listen for it. An
    * addon that was built before there was this does not have it.

@@ -78,5 +78,6 @@ NAPI_MODULE_INIT() {
   process_exports(env, exports);
   interrupt_exports(env, exports);
   outbox_exports(env, exports);
+  crc_exports(env, exports);
   return exports;
 }

@@ -35,3 +35,4 @@ void heartbeat_exports(napi_env env, napi_value exports);
 void process_exports(napi_env env, napi_value exports);
 void interrupt_exports(napi_env env, napi_value exports);
 void outbox_exports(napi_env env, napi_value exports);
+void crc_exports(napi_env env, napi_value exports);

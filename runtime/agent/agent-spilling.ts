@@ -3,9 +3,8 @@
 // A copy in the file stays when its object was restored, so the next time it leaves costs nothing. What is read from the file is
 // compared with the sums of what was written; nothing wrong is ever handed out.
 
-import { crc32 } from "node:zlib";
 import { ObjectLostError } from "../errors.ts";
-import { BLOCK_BYTES, PAGE, SpillBook } from "../store/index.ts";
+import { BLOCK_BYTES, crc32, PAGE, SpillBook } from "../store/index.ts";
 import type {
   ObjectHandle, Overflow, Restoration, SealedObject, SpilledCopy, SpillStorage, StoreHost, StoreUnit,
 } from "../store/index.ts";

@@ -5,13 +5,12 @@
 // replaced, by whom the object's own node names, and what is here stays. It fails when the object is gone, and when the sources
 // that are left bring nothing and the object's node can't be reached.
 
-import { crc32 } from "node:zlib";
 import { ChunkSet, Transfer, type ChunkAsk, type PartOf } from "../core/index.ts";
 import {
   ConnectionError, DeadlineError, failureOf, NodeDiedError, ObjectFetchTimeoutError, ObjectLostError,
 } from "../errors.ts";
 import type { Clock, Timer } from "../seams.ts";
-import type { WritableObject } from "../store/index.ts";
+import { crc32, type WritableObject } from "../store/index.ts";
 import type {
   AnswerBody, CallContext, CallOptions, Channel, Chunk, CopySources, Draft, Place, ReadChunk, Stored,
 } from "../transport/index.ts";

@@ -1,11 +1,10 @@
 // What this node gives to others of its objects: chunks, from the memory or the disk, with their sums, and the names of nodes
 // that give the same. Who took a copy is remembered here, and told when the object is freed.
 
-import { crc32 } from "node:zlib";
 import { CopyDirectory } from "../core/index.ts";
 import { ObjectLostError } from "../errors.ts";
 import type { Clock, Timer } from "../seams.ts";
-import type { ObjectHandle, ReadableObject, StoreClient } from "../store/index.ts";
+import { crc32, type ObjectHandle, type ReadableObject, type StoreClient } from "../store/index.ts";
 import type { AnswerBody, CallContext, JoinCopies, LeaveCopies, ReadChunk } from "../transport/index.ts";
 import type { AgentSpilling } from "./agent-spilling.ts";
 import { CHUNK_BYTES, type TransferCounts } from "./incoming-object.ts";

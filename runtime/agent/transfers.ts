@@ -3,11 +3,10 @@
 // What fits one chunk is asked for at once; anything larger takes its turn (core/transfer-queue.ts) with what is wanted more
 // or less urgently, within a bound on all bytes that are under way.
 
-import { crc32 } from "node:zlib";
 import { Gate, TransferQueue, type TransferKind } from "../core/index.ts";
 import { ObjectFetchTimeoutError, ObjectLostError } from "../errors.ts";
 import type { Clock } from "../seams.ts";
-import type { ObjectOwner, StoreClient } from "../store/index.ts";
+import { crc32, type ObjectOwner, type StoreClient } from "../store/index.ts";
 import type { Chunk, Stored } from "../transport/index.ts";
 import {
   CHUNK_BYTES, IncomingObject, isOutOfReach, lostWith, RETRY_REACH_MS, type TransferCounts, type TransferNetwork, VERDICT_WAIT_MS,

@@ -9,6 +9,7 @@ import { createSharedStore } from "./shared-host.ts";
 import { openSpillFile, type SpillStorage } from "./spill-file.ts";
 import type { Overflow, StoreBroker, StoreClient, StoreGrant, StoreHost } from "./store.ts";
 
+export { crc32 } from "./checksum.ts";
 export * from "./store.ts";
 export { PAGE, pagesOf, SLAB_BYTES, sizeClassOf } from "./layout.ts";
 export { RoomQueue } from "./room-queue.ts";
