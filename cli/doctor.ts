@@ -6,6 +6,7 @@ import { connect } from "node:net";
 import { freemem, totalmem } from "node:os";
 import { fileURLToPath } from "node:url";
 import type { Command } from "commander";
+import { howToBuild } from "../native/index.ts";
 import { readRecords, sessionDirs, sessionsFolder } from "../runtime/driver/index.ts";
 import { FoundWrong } from "./failure.ts";
 import { textOf } from "./option-values.ts";
@@ -56,7 +57,7 @@ function nodeVersion(): Finding {
 /** The addon that maps shared memory: built here, or shipped for this platform. */
 function addon(): Finding {
   const name = "native addon";
-  const remedy = "npm run setup builds it; it needs a C compiler, make and Python";
+  const remedy = `${howToBuild()} builds it; it needs a C compiler, make and Python`;
   const folders = ["native/build/Release", `native/prebuilds/${process.platform}-${process.arch}`];
   const files = folders.map((folder) => fileURLToPath(new URL(folder, ROOT))).filter((folder) => existsSync(folder))
     .flatMap((folder) => readdirSync(folder).filter((file) => file.endsWith(".node")).map((file) => `${folder}/${file}`));

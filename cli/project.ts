@@ -4,6 +4,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import type { Command } from "commander";
 import { InvalidArgumentError } from "../runtime/errors.ts";
+import { dependencyFrom, linkPackage } from "./own-package.ts";
 import { print } from "./table.ts";
 
 export function declareInit(init: Command): void {
@@ -16,7 +17,7 @@ export function declareInit(init: Command): void {
 
 const PROJECT: Readonly<Record<string, string>> = {
   "package.json": '{\n  "name": "NAME",\n  "private": true,\n  "type": "module",\n  "scripts": {\n    "test": "node --test",\n' +
-    '    "start": "troupe dag run NAME"\n  },\n  "dependencies": {\n    "troupe": "*"\n  }\n}\n',
+    '    "start": "troupe dag run NAME"\n  },\n  "dependencies": {\n    "troupe": "SPEC"\n  }\n}\n',
   "dags/NAME.mjs": `import { dag, task } from "troupe/dag";
 
 const read = task("read", (path) => path.split("/").length);
@@ -43,11 +44,13 @@ function initDag(folder: string): void {
   const name = basename(resolve(folder)).replaceAll(/[^A-Za-z0-9_-]/g, "-");
   try {
     mkdirSync(join(folder, "dags"), { recursive: true });
+    const filled = (text: string): string => text.replaceAll("NAME", name).replaceAll("SPEC", dependencyFrom(folder));
     for (const [file, text] of Object.entries(PROJECT)) {
-      writeFileSync(join(folder, file.replaceAll("NAME", name)), text.replaceAll("NAME", name), { flag: "wx" });
+      writeFileSync(join(folder, file.replaceAll("NAME", name)), filled(text), { flag: "wx" });
     }
+    linkPackage(folder);
   } catch (error) {
     throw new InvalidArgumentError(`${folder} can't be made: ${(error as Error).message}`);
   }
-  print(`${folder} is ready. In it:\n  npm install\n  npm test\n  npx troupe dag run ${name}`);
+  print(`${folder} is ready:\n  cd ${folder}\n  npm test\n  npx troupe dag run ${name}`);
 }

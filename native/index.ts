@@ -107,13 +107,15 @@ function bundledText(): string {
 
 function load(): Native | undefined {
   const root = packageRoot();
+  // What was built here is never older than what was copied from it for a package.
   const places = [
-    join(root, "native", "prebuilds", `${process.platform}-${process.arch}`, FILE),
     join(root, "native", "build", "Release", FILE),
+    join(root, "native", "prebuilds", `${process.platform}-${process.arch}`, FILE),
   ];
   const found = places.find((place) => existsSync(place));
   if (found === undefined) {
-    reason = `no addon for ${process.platform}-${process.arch}; looked for ${places.join(" and ")} (npm run build makes it)`;
+    const platform = `${process.platform}-${process.arch}`;
+    reason = `no addon for ${platform}: there is neither ${places.join(" nor ")}; ${howToBuild(root)} makes it`;
     return undefined;
   }
   try {
@@ -122,6 +124,11 @@ function load(): Native | undefined {
     reason = `the addon ${found} can't be loaded: ${(error as Error).message}`;
     return undefined;
   }
+}
+
+/** Packages have no scripts, and no addon for platforms that nobody built one for. */
+export function howToBuild(root = packageRoot()): string {
+  return existsSync(join(root, "scripts")) ? "npm run build" : `npx node-gyp rebuild -C ${join(root, "native")}`;
 }
 
 export const native: Native | undefined = load();

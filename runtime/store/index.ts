@@ -18,9 +18,10 @@ export type { SpillStorage } from "./spill-file.ts";
 export { chooseVictims, oldestUnits, type RoomNeed } from "./victims.ts";
 export { CLAIM_SLOTS, ClaimBook, ClaimPage, claimSalt, claimTag } from "./claims.ts";
 
-/** A store of shared memory, or of this process alone when there is no addon. */
+/** A store of shared memory. @throws InvalidArgumentError without the addon. */
 export function createStore({ capacity, overflow }: { capacity: number; overflow?: Overflow | undefined }): StoreHost {
-  return native === undefined ? new LocalHost(capacity) : createSharedStore(native, capacity, overflow);
+  if (native === undefined) throw new InvalidArgumentError(`a node needs the native addon: ${whyAbsent()}`);
+  return createSharedStore(native, capacity, overflow);
 }
 
 /** A store of this process alone. */
