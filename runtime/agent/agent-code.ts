@@ -5,8 +5,8 @@ import { once } from "../core/index.ts";
 import { CodeUnavailableError } from "../errors.ts";
 import { CODE_WAIT_MS } from "../head/index.ts";
 import type { AnswerBody, ExportCode, FetchCode, Stored } from "../transport/index.ts";
-import type { AgentObjects } from "./agent-objects.ts";
-import type { HeadLink } from "./head-link.ts";
+import type { AgentObjects } from "./objects/agent-objects.ts";
+import type { HeadLink } from "./head/head-link.ts";
 
 /** Bytes of small items that are kept; what goes first is asked for again. */
 export const CACHE_BYTES = 64 * 1024 * 1024;

@@ -8,7 +8,7 @@ import { ConnectionError, NotFoundError, RuntimeEnvSetupError } from "../errors.
 import { PIECE_BYTES_MAX, type BlobId, type EnvironmentSite, type Launch } from "../environment/index.ts";
 import type { Clock } from "../seams.ts";
 import type { AnswerBody, Caller, Channel, DeathCause, ReadChunk, WriteChunk } from "../transport/index.ts";
-import type { PooledWorker } from "./worker-pool.ts";
+import type { PooledWorker } from "./workers/worker-pool.ts";
 
 const PIECE_TIMEOUT_MS = 30_000;
 /** Pieces of one blob under way at once. */

@@ -5,7 +5,7 @@ import { failureOf, NotFoundError, PlacementGroupRemovedError } from "../errors.
 import type { Clock } from "../seams.ts";
 import type { AnswerBody, CallOf, Draft, GroupInfo, ReserveBundles } from "../transport/index.ts";
 import type { BundleName, GroupView, LeaseEvent } from "../../scheduler/index.ts";
-import type { HeadLink } from "./head-link.ts";
+import type { HeadLink } from "./head/head-link.ts";
 
 /** A head that did not answer is asked again for as long as somebody waits for the group. */
 const ASK_AGAIN_MS = 1000;

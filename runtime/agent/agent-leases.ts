@@ -26,8 +26,8 @@ import {
 } from "../../scheduler/index.ts";
 import type { AgentEnvironments } from "./agent-environments.ts";
 import type { AgentGroups } from "./agent-groups.ts";
-import type { LocalProcesses } from "./local-processes.ts";
-import type { WorkerPool } from "./worker-pool.ts";
+import type { LocalProcesses } from "./workers/local-processes.ts";
+import type { WorkerPool } from "./workers/worker-pool.ts";
 
 const ACTOR_ORIGIN = "actor:";
 /** Waiting orders that the state API is told of. */

@@ -1,7 +1,7 @@
 // What an agent does for a command of the CLI: it asks and is told. It is in no table of this node, whenever and however it ends.
 
 import { Callee, type CallHandlers, type ChannelHandler } from "../transport/index.ts";
-import type { HeadLink } from "./head-link.ts";
+import type { HeadLink } from "./head/head-link.ts";
 
 export function commandHandler(head: HeadLink, more: CallHandlers): ChannelHandler {
   const callee = new Callee({

@@ -5,19 +5,19 @@
 
 import type { StoreHost } from "../store/index.ts";
 import type { DeathCause, Peer, ProcessDied, SendOf } from "../transport/index.ts";
-import type { ActorDesk } from "./actor-desk.ts";
+import type { ActorDesk } from "./actors/actor-desk.ts";
 import type { AgentEnvironments } from "./agent-environments.ts";
 import type { AgentJobs } from "./agent-jobs.ts";
 import type { AgentLeases } from "./agent-leases.ts";
-import type { AgentLogs } from "./agent-logs.ts";
-import type { AgentObjects } from "./agent-objects.ts";
-import type { HeadLink } from "./head-link.ts";
-import type { KeptObjects } from "./kept-objects.ts";
-import type { LocalProcesses } from "./local-processes.ts";
+import type { AgentLogs } from "./workers/agent-logs.ts";
+import type { AgentObjects } from "./objects/agent-objects.ts";
+import type { HeadLink } from "./head/head-link.ts";
+import type { KeptObjects } from "./objects/kept-objects.ts";
+import type { LocalProcesses } from "./workers/local-processes.ts";
 import type { Peers } from "./peers.ts";
 import type { Relays } from "./relays.ts";
-import type { StackReader } from "./stack-reader.ts";
-import type { PooledWorker, WorkerPool } from "./worker-pool.ts";
+import type { StackReader } from "./reports/stack-reader.ts";
+import type { PooledWorker, WorkerPool } from "./workers/worker-pool.ts";
 
 export interface EndingsParts {
   readonly nodeId: string;

@@ -6,7 +6,7 @@ import { readConfig } from "../lifeline-config.ts";
 import { mainOf } from "../programs.ts";
 import { systemSpawner } from "../spawner.ts";
 import type { AgentConfig } from "./config.ts";
-import { EarlyWorker } from "./early-worker.ts";
+import { EarlyWorker } from "./workers/early-worker.ts";
 
 const config = readConfig<AgentConfig>();
 const spawner = systemSpawner({ mainOf });

@@ -1,20 +1,20 @@
 // What an agent does for the drivers and workers that it is home to: the messages and calls it takes from each.
 
 import type { AnswerBody, ActorSpec, CallHandlers, Caller, MessageHandlers, Peer } from "../transport/index.ts";
-import type { ActorDesk } from "./actor-desk.ts";
-import type { AgentActors } from "./agent-actors.ts";
+import type { ActorDesk } from "./actors/actor-desk.ts";
+import type { AgentActors } from "./actors/agent-actors.ts";
 import type { AgentCode } from "./agent-code.ts";
 import type { AgentEnvironments } from "./agent-environments.ts";
 import type { AgentGroups } from "./agent-groups.ts";
 import type { AgentJobs } from "./agent-jobs.ts";
 import type { AgentLeases } from "./agent-leases.ts";
-import type { AgentObjects } from "./agent-objects.ts";
-import type { AgentState } from "./agent-state.ts";
-import type { FarObjects } from "./far-objects.ts";
-import type { HeadLink } from "./head-link.ts";
-import type { KeptObjects } from "./kept-objects.ts";
-import type { NodeMetrics } from "./node-metrics.ts";
-import type { ObjectSearch } from "./object-search.ts";
+import type { AgentObjects } from "./objects/agent-objects.ts";
+import type { AgentState } from "./reports/agent-state.ts";
+import type { FarObjects } from "./objects/far-objects.ts";
+import type { HeadLink } from "./head/head-link.ts";
+import type { KeptObjects } from "./objects/kept-objects.ts";
+import type { NodeMetrics } from "./reports/node-metrics.ts";
+import type { ObjectSearch } from "./objects/object-search.ts";
 import type { Relays } from "./relays.ts";
 
 export interface ProcessServicesParts {

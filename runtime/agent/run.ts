@@ -14,17 +14,17 @@ import { createClaims, createStore, openSpillStorage, openStore } from "../store
 import {
   type AnswerBody, Cuts, type Disturb, type Identity, memoryTransport, systemTransport, type Transport,
 } from "../transport/index.ts";
-import { SpillSpace } from "./agent-spilling.ts";
+import { SpillSpace } from "./objects/agent-spilling.ts";
 import { Agent } from "./agent.ts";
 import type { AgentConfig, WorkerConfig } from "./config.ts";
-import type { EarlyWorker } from "./early-worker.ts";
-import { headWaitOf } from "./head-absence.ts";
-import { HeadProcess } from "./head-process.ts";
-import { boundOwnLog, LogFiles } from "./log-files.ts";
-import { serveMetrics } from "./metrics-server.ts";
-import { procMemory } from "./proc-memory.ts";
-import { StackReader } from "./stack-reader.ts";
-import { SILENCE_MS } from "./worker-pool.ts";
+import type { EarlyWorker } from "./workers/early-worker.ts";
+import { headWaitOf } from "./head/head-absence.ts";
+import { HeadProcess } from "./head/head-process.ts";
+import { boundOwnLog, LogFiles } from "./workers/log-files.ts";
+import { serveMetrics } from "./reports/metrics-server.ts";
+import { procMemory } from "./workers/proc-memory.ts";
+import { StackReader } from "./reports/stack-reader.ts";
+import { SILENCE_MS } from "./workers/worker-pool.ts";
 
 const HEAD_ADDRESS = "memory:head";
 

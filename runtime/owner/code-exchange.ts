@@ -12,7 +12,7 @@ import { INLINE_LIMIT_BYTES, type WritableObject } from "../store/index.ts";
 import type { AnswerOf, Code, Draft, ExportCode, FetchCode, Stored } from "../transport/index.ts";
 import { warn } from "../warnings.ts";
 import type { Home } from "./home.ts";
-import type { StoredObjects } from "./stored-objects.ts";
+import type { StoredObjects } from "./objects/stored-objects.ts";
 
 /** Functions that are kept ready to be called; one that is needed again later is fetched again. */
 const READY_FUNCTIONS = 1000;

@@ -5,9 +5,9 @@
 import { performance } from "node:perf_hooks";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
-import type { GarbageParts } from "./garbage.ts";
-import { liveEntries } from "./live-entries.ts";
-import type { ObjectEntry } from "./object-ref.ts";
+import type { GarbageParts } from "./objects/garbage.ts";
+import { liveEntries } from "./objects/live-entries.ts";
+import type { ObjectEntry } from "./objects/object-ref.ts";
 import { finalizers } from "../finalizers.ts";
 import { createShipper, type CodeShipper, type ShipperHooks } from "../closure/index.ts";
 import { createCodec, type ValueCodec } from "../serialize/index.ts";

@@ -5,9 +5,9 @@
 import { ConnectionError } from "../errors.ts";
 import type { Clock } from "../seams.ts";
 import type { ClaimBook, StoreClient } from "../store/index.ts";
-import type { Garbage } from "./garbage.ts";
+import type { Garbage } from "./objects/garbage.ts";
 import { Hold, type Channel } from "../transport/index.ts";
-import type { FarStore } from "./far-store.ts";
+import type { FarStore } from "./objects/far-store.ts";
 
 /** What the agent's welcome brings. */
 export interface HomeParts {

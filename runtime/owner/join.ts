@@ -10,12 +10,12 @@ import {
 import { selectRows } from "../core/index.ts";
 import { ConnectionError, errorOf } from "../errors.ts";
 import { systemEquipment, type Equipment } from "./equipment.ts";
-import { FarStore } from "./far-store.ts";
-import { Garbage } from "./garbage.ts";
+import { FarStore } from "./objects/far-store.ts";
+import { Garbage } from "./objects/garbage.ts";
 import { Home } from "./home.ts";
 import { sessionDirOf, type Link } from "./links.ts";
 import { Session } from "./session.ts";
-import { stateRows } from "./state-rows.ts";
+import { stateRows } from "./reports/state-rows.ts";
 
 const DIAL_TIMEOUT_MS = 10_000;
 /** A worker that was started before its agent listens tries again this often. */

@@ -1,8 +1,8 @@
 // What other processes tell a session: outcomes of what it submitted, and the talk between owners and borrowers.
 
 import type { MessageHandlers } from "../transport/index.ts";
-import { cancelOwn } from "./cancelling.ts";
-import { heartbeatHeard } from "./heartbeats.ts";
+import { cancelOwn } from "./tasks/cancelling.ts";
+import { heartbeatHeard } from "./tasks/heartbeats.ts";
 import type { Session } from "./session.ts";
 
 export function processMessages(session: Session): MessageHandlers {

@@ -14,45 +14,45 @@ import type {
   ActorInfo, AnswerName, AnswerOf, Caller, CallName, CallOf, CallStuck, Channel, ChannelHandler, Draft, Failure, Identity,
   Lifetime, Listener, MessageHandlers, TaskDone,
 } from "../transport/index.ts";
-import { ActorClients } from "./actor-client.ts";
-import type { Ended, OutcomeParts, RetryOn } from "./outcome.ts";
-import { type CreationOptions, type NewActor, startActor } from "./actor-creation.ts";
-import type { CallOptions, HandleCore } from "./actor-handle.ts";
-import { Arguments } from "./arguments.ts";
-import { Borrowing, heldRef } from "./borrowing.ts";
-import { Calling } from "./calling.ts";
+import { ActorClients } from "./actors/actor-client.ts";
+import type { Ended, OutcomeParts, RetryOn } from "./tasks/outcome.ts";
+import { type CreationOptions, type NewActor, startActor } from "./actors/actor-creation.ts";
+import type { CallOptions, HandleCore } from "./actors/actor-handle.ts";
+import { Arguments } from "./tasks/arguments.ts";
+import { Borrowing, heldRef } from "./objects/borrowing.ts";
+import { Calling } from "./tasks/calling.ts";
 import { CodeExchange } from "./code-exchange.ts";
-import type { CancelOptions } from "./abandoned.ts";
+import type { CancelOptions } from "./tasks/abandoned.ts";
 import { type Attempt, RunningAttempts } from "./context.ts";
 import { Environments } from "./environments.ts";
 import type { Finalizers } from "./equipment.ts";
-import { cancelChildren, cancelOwn } from "./cancelling.ts";
+import { cancelChildren, cancelOwn } from "./tasks/cancelling.ts";
 import type { Home } from "./home.ts";
 import { Link, LinkTable, processSocket, type ProcessAddress } from "./links.ts";
-import { MetricsReport } from "./metrics-report.ts";
+import { MetricsReport } from "./reports/metrics-report.ts";
 import {
   type DetachOptions, ObjectEntry, ObjectRef, objectIdOf, type WaitForOptions, type WaitOptions,
-} from "./object-ref.ts";
-import type { Made, ObjectRefStream } from "./object-ref-stream.ts";
-import { Keeping } from "./keeping.ts";
-import { Presence } from "./presence.ts";
+} from "./objects/object-ref.ts";
+import type { Made, ObjectRefStream } from "./streams/object-ref-stream.ts";
+import { Keeping } from "./objects/keeping.ts";
+import { Presence } from "./objects/presence.ts";
 import { processMessages } from "./process-messages.ts";
-import { RawBuffers } from "./raw-buffers.ts";
-import { Reading } from "./reading.ts";
-import { Recovery } from "./recovery.ts";
-import { streamMessages, Streams } from "./streams.ts";
-import { StuckCalls } from "./stuck-calls.ts";
-import { Submission } from "./submission.ts";
-import { TaskHistory } from "./task-history.ts";
-import type { TaskTemplate } from "./task-record.ts";
-import { captureHooks, travelHooks } from "./travel.ts";
-import { Traps } from "./traps.ts";
-import { explainHere } from "./explain-here.ts";
-import { Unfinished } from "./unfinished.ts";
-import { StoredObjects, type StoredObjectsParts } from "./stored-objects.ts";
-import { Values, type DecodeGroup } from "./values.ts";
-import { Waiting } from "./waiting.ts";
-import type { WireValue } from "./wire-value.ts";
+import { RawBuffers } from "./objects/raw-buffers.ts";
+import { Reading } from "./objects/reading.ts";
+import { Recovery } from "./recovery/recovery.ts";
+import { streamMessages, Streams } from "./streams/streams.ts";
+import { StuckCalls } from "./actors/stuck-calls.ts";
+import { Submission } from "./tasks/submission.ts";
+import { TaskHistory } from "./tasks/task-history.ts";
+import type { TaskTemplate } from "./tasks/task-record.ts";
+import { captureHooks, travelHooks } from "./values/travel.ts";
+import { Traps } from "./reports/traps.ts";
+import { explainHere } from "./reports/explain-here.ts";
+import { Unfinished } from "./tasks/unfinished.ts";
+import { StoredObjects, type StoredObjectsParts } from "./objects/stored-objects.ts";
+import { Values, type DecodeGroup } from "./values/values.ts";
+import { Waiting } from "./objects/waiting.ts";
+import type { WireValue } from "./values/wire-value.ts";
 
 /** Bounds of the session's own waits. */
 const DIAL_TIMEOUT_MS = 10_000;

@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { native } from "../../native/index.ts";
-import { AgentSpilling, SpillSpace } from "../../runtime/agent/agent-spilling.ts";
+import { AgentSpilling, SpillSpace } from "../../runtime/agent/objects/agent-spilling.ts";
 import { createStore, openSpillStorage, openStore, type SpillStorage } from "../../runtime/store/index.ts";
 import type { ObjectHandle, StoreBroker, StoreClient, StoreHost } from "../../runtime/store/store.ts";
 import { brokerOf } from "../conformance/fixtures/store-worlds.ts";

@@ -1,7 +1,7 @@
 // Reasons put together from what the parts of a cluster tell; states that are over too soon to be met in a real one.
 
 import { expect, test } from "vitest";
-import { type Ask, explainId, type ReasonKind } from "../../runtime/owner/explanation.ts";
+import { type Ask, explainId, type ReasonKind } from "../../runtime/owner/reports/explanation.ts";
 
 type Rows = Readonly<Record<string, readonly object[]>>;
 

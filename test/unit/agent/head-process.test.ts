@@ -2,7 +2,7 @@
 
 import { expect, test } from "vitest";
 import type { AgentConfig } from "../../../runtime/agent/index.ts";
-import { HeadProcess, RESTARTS_MAX, RESTARTS_WITHIN_MS } from "../../../runtime/agent/head-process.ts";
+import { HeadProcess, RESTARTS_MAX, RESTARTS_WITHIN_MS } from "../../../runtime/agent/head/head-process.ts";
 import type { SpawnRequest } from "../../../runtime/seams.ts";
 
 function setUp() {

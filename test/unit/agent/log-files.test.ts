@@ -4,7 +4,7 @@ import { existsSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, s
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { boundOwnLog, LogFiles } from "../../../runtime/agent/log-files.ts";
+import { boundOwnLog, LogFiles } from "../../../runtime/agent/workers/log-files.ts";
 import type { Clock } from "../../../runtime/seams.ts";
 
 let folder: string;

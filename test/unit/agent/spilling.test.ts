@@ -3,8 +3,8 @@
 
 import fc from "fast-check";
 import { afterEach, describe, expect, it } from "vitest";
-import { AgentRoom } from "../../../runtime/agent/agent-room.ts";
-import { AgentSpilling, SpillSpace } from "../../../runtime/agent/agent-spilling.ts";
+import { AgentRoom } from "../../../runtime/agent/objects/agent-room.ts";
+import { AgentSpilling, SpillSpace } from "../../../runtime/agent/objects/agent-spilling.ts";
 import { ConnectionError, ObjectLostError, ObjectStoreFullError, OutOfDiskError } from "../../../runtime/errors.ts";
 import { openStore, type SealedObject, type StoreClient } from "../../../runtime/store/index.ts";
 import { systemClock } from "../../../runtime/system.ts";

@@ -1,9 +1,9 @@
 // Transfers between stores of one process over a network with faults: what arrives is right, once, or a typed error.
 
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { CHUNK_BYTES, type TransferNetwork } from "../../../runtime/agent/incoming-object.ts";
-import { ServedObjects } from "../../../runtime/agent/served-objects.ts";
-import { type Bringing, IN_FLIGHT_BYTES, Transfers } from "../../../runtime/agent/transfers.ts";
+import { CHUNK_BYTES, type TransferNetwork } from "../../../runtime/agent/objects/incoming-object.ts";
+import { ServedObjects } from "../../../runtime/agent/objects/served-objects.ts";
+import { type Bringing, IN_FLIGHT_BYTES, Transfers } from "../../../runtime/agent/objects/transfers.ts";
 import type { TransferKind } from "../../../runtime/core/index.ts";
 import { ConnectionError, NodeDiedError, ObjectFetchTimeoutError, ObjectLostError } from "../../../runtime/errors.ts";
 import type { ReadableObject, StoreClient } from "../../../runtime/store/index.ts";

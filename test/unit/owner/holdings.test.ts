@@ -1,8 +1,8 @@
 // Own objects in stores: found while anything reaches their entries, given up when a private one was collected.
 
 import { expect, test } from "vitest";
-import { Holdings } from "../../../runtime/owner/holdings.ts";
-import { ObjectEntry } from "../../../runtime/owner/object-ref.ts";
+import { Holdings } from "../../../runtime/owner/objects/holdings.ts";
+import { ObjectEntry } from "../../../runtime/owner/objects/object-ref.ts";
 
 const entryOf = (number: number) => new ObjectEntry(undefined as never, "owner", "node", number, 0);
 const place = (node: string, slot: number) => ({ node, slot, generation: 1, size: 100_000 });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { KeepQuestions } from "../../../runtime/owner/keep-questions.ts";
+import { KeepQuestions } from "../../../runtime/owner/objects/keep-questions.ts";
 import type { KeptObject } from "../../../runtime/transport/index.ts";
 
 /** Questions that were asked, each with the numbers of its objects, answered by hand. */

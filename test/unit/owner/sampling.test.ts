@@ -1,7 +1,7 @@
 // Samples of values: the same for the same bytes, however they come, and others for others.
 
 import { expect, test } from "vitest";
-import { sampleSum } from "../../../runtime/owner/sampling.ts";
+import { sampleSum } from "../../../runtime/owner/values/sampling.ts";
 
 const BYTES = 1_000_000;
 const filled = (value: number) => [{ bytes: new Uint8Array(BYTES).fill(value) }];

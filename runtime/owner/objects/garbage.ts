@@ -1,0 +1,88 @@
+// When this process collects garbage for the sake of others: what only its garbage refers to stays pinned in the node's store, or
+// counted at its owner, until V8 looks; and V8 looks when this heap is full, not when the store is.
+//
+// It looks soon when the node asks, and within seconds when the process idles and may hold something. A collection stops user
+// code, so the time they take together is bounded.
+
+import type { Clock, Timer } from "../../seams.ts";
+
+/** Collections come no closer than this. */
+const APART_MS = 100;
+const IDLE_CHECK_MS = 4000;
+/** Below this share of busy time a process idles. */
+const IDLE_SHARE = 0.05;
+/** After this much work since the last collection there may be new garbage. */
+const WORK_MS = 10;
+/** A collection that took long is not repeated before so many times its length. */
+const REST = 10;
+
+export interface GarbageParts {
+  readonly clock: Clock;
+  /** A full collection. */
+  readonly collect: () => void;
+  /** Milliseconds the loop was busy, ever. */
+  readonly busyMs: () => number;
+  /** Whether anything of others may hang on this process's garbage. */
+  readonly holds: () => boolean;
+}
+
+export class Garbage {
+  readonly #parts: GarbageParts;
+  #idle: Timer | undefined;
+  #asked: Timer | undefined;
+  #notBefore = 0;
+  #busyAtCheck = 0;
+  #busyAtCollection = 0;
+
+  constructor(parts: GarbageParts) {
+    this.#parts = parts;
+    this.#watch();
+  }
+
+  /** The node is short of room. */
+  asked(): void {
+    if (this.#asked !== undefined) return;
+    const { clock } = this.#parts;
+    this.#asked = clock.after(Math.max(0, this.#notBefore - clock.now()), () => {
+      this.#asked = undefined;
+      this.#collect();
+    });
+  }
+
+  /** This process pins so much itself that there may be garbage among it. Resolves when that is given back. */
+  relieve(): Promise<void> {
+    const { clock } = this.#parts;
+    if (clock.now() < this.#notBefore) return Promise.resolve();
+    this.#collect();
+    // What was collected is told in a turn of its own.
+    return new Promise((resolve) => clock.soon(() => clock.soon(resolve)));
+  }
+
+  close(): void {
+    this.#asked?.cancel();
+    this.#idle?.cancel();
+  }
+
+  // -- inside ------------------------------------------------------------------------------------------------------
+
+  #watch(): void {
+    const { clock, busyMs, holds } = this.#parts;
+    this.#idle = clock.after(IDLE_CHECK_MS, () => {
+      const busy = busyMs();
+      const isIdle = busy - this.#busyAtCheck < IDLE_CHECK_MS * IDLE_SHARE;
+      const hasWorked = busy - this.#busyAtCollection > WORK_MS;
+      this.#busyAtCheck = busy;
+      if (isIdle && hasWorked && clock.now() >= this.#notBefore && holds()) this.#collect();
+      this.#watch();
+    });
+  }
+
+  #collect(): void {
+    const { clock, collect, busyMs } = this.#parts;
+    const started = clock.now();
+    collect();
+    const now = clock.now();
+    this.#notBefore = now + Math.max(APART_MS, (now - started) * REST);
+    this.#busyAtCollection = busyMs();
+  }
+}
