@@ -6,7 +6,7 @@ import { connect } from "node:net";
 import { freemem, totalmem } from "node:os";
 import { fileURLToPath } from "node:url";
 import type { Command } from "commander";
-import { howToBuild } from "../native/index.ts";
+import { howToBuild, staleness } from "../native/index.ts";
 import { readRecords, sessionDirs, sessionsFolder } from "../runtime/driver/index.ts";
 import { FoundWrong } from "./failure.ts";
 import { textOf } from "./option-values.ts";
@@ -63,7 +63,8 @@ function addon(): Finding {
     .flatMap((folder) => readdirSync(folder).filter((file) => file.endsWith(".node")).map((file) => `${folder}/${file}`));
   if (files.length === 0) return { name, state: "wrong", text: "it is not built", remedy };
   try {
-    createRequire(import.meta.url)(files[0]);
+    const stale = staleness(createRequire(import.meta.url)(files[0]) as object);
+    if (stale !== undefined) return { name, state: "wrong", text: `${files[0]} ${stale}`, remedy };
     return { name, state: "ok", text: files[0] };
   } catch (error) {
     return { name, state: "wrong", text: `${files[0]} can't be loaded: ${(error as Error).message}`, remedy };

@@ -1,7 +1,7 @@
 // `troupe job …`: programs that run on the cluster.
 
 import type { Command } from "commander";
-import { InvalidArgumentError } from "../runtime/errors.ts";
+import { TroupeError } from "../runtime/errors.ts";
 import type * as sdk from "../sdk/index.ts";
 import { asDriver } from "./driver.ts";
 import { FoundWrong } from "./failure.ts";
@@ -90,7 +90,7 @@ function logs(id: string, options: ConnectOptions & { readonly follow?: boolean 
 
 function stop(id: string, options: ConnectOptions): Promise<void> {
   return joined(options, async (jobs) => {
-    if (!(await jobs.stop(id))) throw new InvalidArgumentError(`job ${id} has ended already`);
+    if (!(await jobs.stop(id))) throw new TroupeError(`job ${id} has ended already`);
     print(`job ${id} is being ended`);
   });
 }

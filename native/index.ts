@@ -75,17 +75,19 @@ export interface Native {
   setSubreaper(): void;
   /** CRC-32 of what `sum` is the sum of, followed by `bytes`. Not in an addon that was built before there was this. */
   crc32?(bytes: Uint8Array, sum?: number): number;
-  /**
-   * A second SIGINT ends the process when the loop has not turned since the first. After Node has begun to listen for it. An
-   * addon that was built before there was this does not have it.
-   */
-  watchInterrupts?(): void;
+  /** A second SIGINT ends the process when the loop has not turned since the first. After Node has begun to listen for it. */
+  watchInterrupts(): void;
   /** The loop has turned. */
-  interruptSeen?(): void;
+  interruptSeen(): void;
 }
+
+/** That of native/src/addon.c. One that says none has the first. */
+export const REVISION = 1;
+const NEWEST = ["isWritten", "peerCredentials", "watchInterrupts"] as const;
 
 const FILE = "troupe_native.node";
 let reason: string | undefined;
+let isOfAnotherBuild = false;
 
 function packageRoot(): string {
   let folder = dirname(fileURLToPath(import.meta.url));
@@ -119,7 +121,12 @@ function load(): Native | undefined {
     return undefined;
   }
   try {
-    return createRequire(import.meta.url)(found) as Native;
+    const addon = createRequire(import.meta.url)(found) as Native & { readonly revision?: number };
+    const stale = staleness(addon);
+    if (stale === undefined) return addon;
+    reason = `the addon ${found} ${stale}: ${howToBuild(root)} makes it again`;
+    isOfAnotherBuild = true;
+    return undefined;
   } catch (error) {
     reason = `the addon ${found} can't be loaded: ${(error as Error).message}`;
     return undefined;
@@ -131,7 +138,20 @@ export function howToBuild(root = packageRoot()): string {
   return existsSync(join(root, "scripts")) ? "npm run build" : `npx node-gyp rebuild -C ${join(root, "native")}`;
 }
 
+/** Why an addon that can be loaded does not fit this code; undefined when it does. */
+export function staleness(addon: object): string | undefined {
+  const { revision = 1 } = addon as { readonly revision?: number };
+  if (revision !== REVISION) return `was built from other sources (revision ${revision}, and ${REVISION} is needed)`;
+  const missing = NEWEST.filter((name) => !(name in addon));
+  return missing.length === 0 ? undefined : `was built from older sources (it has no ${missing.join(", ")})`;
+}
+
 export const native: Native | undefined = load();
+
+/** It is there, and was built from other sources than this code. */
+export function isStale(): boolean {
+  return isOfAnotherBuild;
+}
 
 /** Why `native` is undefined; undefined when it is there. */
 export function whyAbsent(): string | undefined {

@@ -9,6 +9,8 @@ export interface FailureData {
   readonly text: string;
   readonly fields?: string | null;
   readonly cause?: FailureData | null;
+  /** What user code threw, encoded: only processes of users decode it. */
+  readonly thrown?: object | null;
 }
 
 const CODES = Symbol.for("troupe.error.codes");
@@ -57,7 +59,11 @@ export class ReconstructionFailedError extends ObjectLostError {
 }
 export class ObjectFetchTimeoutError extends ObjectLostError { static override readonly code: string = "OBJECT_FETCH_TIMEOUT"; }
 /** The ref or handle was released or freed before it was used. */
-export class ObjectFreedError extends ObjectLostError { static override readonly code: string = "OBJECT_FREED"; }
+export class ObjectFreedError extends ObjectLostError {
+  static override readonly code: string = "OBJECT_FREED";
+  /** Handles were released or dropped, somebody called `free`, its `ttlMs` was over, or its scope was freed. */
+  declare readonly freedBy: "release" | "free" | "ttl" | "scope";
+}
 export class ObjectStoreFullError extends TroupeError { static override readonly code: string = "OBJECT_STORE_FULL"; }
 export class OutOfDiskError extends TroupeError { static override readonly code: string = "OUT_OF_DISK"; }
 /** A ref was used where its value was meant: `await get(ref)`. */
@@ -214,10 +220,12 @@ export function failureOf(error: unknown, depth = 0): FailureData {
   };
 }
 
-/** The typed error again. Unknown codes become a TroupeError that keeps its text. */
-export function errorOf(failure: FailureData): TroupeError {
+/** The typed error again. Unknown codes become a TroupeError that keeps its text. `decode` gives what user code threw. */
+export function errorOf(failure: FailureData, decode?: (thrown: object) => TroupeError | undefined): TroupeError {
+  const thrown = failure.thrown && decode?.(failure.thrown);
+  if (thrown) return thrown;
   const fields = failure.fields ? (JSON.parse(failure.fields) as Record<string, unknown>) : {};
-  const cause = failure.cause ? errorOf(failure.cause) : undefined;
+  const cause = failure.cause ? errorOf(failure.cause, decode) : undefined;
   const type = errorClassOf(failure.code);
   return new type(failure.text, type === CaptureError ? { ...fields, code: failure.code } : fields, cause);
 }

@@ -122,6 +122,7 @@ export interface Failure {
   readonly text: string;
   readonly fields: string;
   readonly cause: Failure | undefined;
+  readonly thrown: Value | undefined;
 }
 export const Failure = v1.Failure as Codec<Failure>;
 
@@ -779,8 +780,15 @@ export interface KeptObject {
   readonly replicas: number;
   readonly homes: readonly string[];
   readonly name: string;
+  readonly end: ObjectEnd | undefined;
 }
 export const KeptObject = v1.KeptObject as Codec<KeptObject>;
+
+export interface ObjectEnd {
+  readonly by: string;
+  readonly scope: string;
+}
+export const ObjectEnd = v1.ObjectEnd as Codec<ObjectEnd>;
 
 export interface KeepObjects {
   readonly objects: readonly KeptObject[];
@@ -803,6 +811,7 @@ export const FindKept = v1.FindKept as Codec<FindKept>;
 export interface EndObjects {
   readonly objects: readonly HeldRef[];
   readonly here: boolean;
+  readonly end: ObjectEnd | undefined;
 }
 export const EndObjects = v1.EndObjects as Codec<EndObjects>;
 
@@ -814,6 +823,7 @@ export const Replicate = v1.Replicate as Codec<Replicate>;
 export interface ObjectsEnded {
   readonly objects: readonly HeldRef[];
   readonly lifetimes: readonly string[];
+  readonly end: ObjectEnd | undefined;
 }
 export const ObjectsEnded = v1.ObjectsEnded as Codec<ObjectsEnded>;
 
@@ -830,6 +840,7 @@ export const EndScope = v1.EndScope as Codec<EndScope>;
 
 export interface ScopeEnded {
   readonly id: string;
+  readonly name: string;
 }
 export const ScopeEnded = v1.ScopeEnded as Codec<ScopeEnded>;
 
@@ -967,6 +978,7 @@ export interface Answer {
 export const Answer = v1.Answer as Codec<Answer>;
 
 export interface Done {
+  readonly process: string;
 }
 export const Done = v1.Done as Codec<Done>;
 

@@ -1477,6 +1477,7 @@ this.code = "";
 this.text = "";
 this.fields = "";
 this.cause = $undefined;
+this.thrown = $undefined;
 };
 Failure.encode = function (message, writer, _depth) {
 if (!writer)
@@ -1493,6 +1494,8 @@ if (message.fields != null && $Object.hasOwnProperty.call(message, "fields") && 
 writer.uint32(26).string(message.fields);
 if (message.cause != null && $Object.hasOwnProperty.call(message, "cause"))
 v1.Failure.encode(message.cause, writer.uint32(34).fork(), _depth + 1).ldelim();
+if (message.thrown != null && $Object.hasOwnProperty.call(message, "thrown"))
+v1.Value.encode(message.thrown, writer.uint32(42).fork(), _depth + 1).ldelim();
 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
 for (let i = 0; i < message.$unknowns.length; ++i)
 writer.raw(message.$unknowns[i]);
@@ -1556,6 +1559,12 @@ case 4: {
 if (wireType !== 2)
 break;
 message.cause = v1.Failure.decode(reader, reader.size(), $undefined, _depth + 1, message.cause);
+continue;
+}
+case 5: {
+if (wireType !== 2)
+break;
+message.thrown = v1.Value.decode(reader, reader.size(), $undefined, _depth + 1, message.thrown);
 continue;
 }
 }
@@ -10626,6 +10635,7 @@ this.lifetimes = [];
 this.replicas = 0;
 this.homes = [];
 this.name = "";
+this.end = $undefined;
 };
 KeptObject.encode = function (message, writer, _depth) {
 if (!writer)
@@ -10648,6 +10658,8 @@ for (let i = 0; i < message.homes.length; ++i)
 writer.uint32(42).string(message.homes[i]);
 if (message.name != null && $Object.hasOwnProperty.call(message, "name") && message.name !== "")
 writer.uint32(50).string(message.name);
+if (message.end != null && $Object.hasOwnProperty.call(message, "end"))
+v1.ObjectEnd.encode(message.end, writer.uint32(58).fork(), _depth + 1).ldelim();
 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
 for (let i = 0; i < message.$unknowns.length; ++i)
 writer.raw(message.$unknowns[i]);
@@ -10726,6 +10738,12 @@ else
 message.name = "";
 continue;
 }
+case 7: {
+if (wireType !== 2)
+break;
+message.end = v1.ObjectEnd.decode(reader, reader.size(), $undefined, _depth + 1, message.end);
+continue;
+}
 }
 reader.skipType(wireType, _depth, tag);
 if (!reader.discardUnknown) {
@@ -10743,6 +10761,90 @@ throw $Error("missing end group");
 return message;
 };
 return KeptObject;
+})();
+v1.ObjectEnd = (function() {
+const ObjectEnd = function () {
+this.by = "";
+this.scope = "";
+};
+ObjectEnd.encode = function (message, writer, _depth) {
+if (!writer)
+writer = $Writer.create();
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $util.recursionLimit)
+throw $Error("max depth exceeded");
+if (message.by != null && $Object.hasOwnProperty.call(message, "by") && message.by !== "")
+writer.uint32(10).string(message.by);
+if (message.scope != null && $Object.hasOwnProperty.call(message, "scope") && message.scope !== "")
+writer.uint32(18).string(message.scope);
+if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+for (let i = 0; i < message.$unknowns.length; ++i)
+writer.raw(message.$unknowns[i]);
+return writer;
+};
+ObjectEnd.decode = function (reader, length, _end, _depth, _target) {
+if (!(reader instanceof $Reader))
+reader = $Reader.create(reader);
+if (_depth === $undefined)
+_depth = 0;
+if (_depth > $Reader.recursionLimit)
+throw $Error("max depth exceeded");
+let end, message, value;
+if (length === $undefined)
+end = reader.len;
+else {
+end = reader.pos + length;
+if (end > reader.len)
+throw $RangeError("index out of range");
+length = reader.len;
+reader.len = end;
+}
+message = _target || new v1.ObjectEnd();
+while (reader.pos < end) {
+let start = reader.pos;
+let tag = reader.tag();
+if (tag === _end) {
+_end = $undefined;
+break;
+}
+let wireType = tag & 7;
+switch (tag >>>= 3) {
+case 1: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.by = value;
+else
+message.by = "";
+continue;
+}
+case 2: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.scope = value;
+else
+message.scope = "";
+continue;
+}
+}
+reader.skipType(wireType, _depth, tag);
+if (!reader.discardUnknown) {
+$util.makeProp(message, "$unknowns", false);
+(message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+}
+}
+if (length !== $undefined) {
+if (reader.pos !== end)
+throw $RangeError("index out of range");
+reader.len = length;
+}
+if (_end !== $undefined)
+throw $Error("missing end group");
+return message;
+};
+return ObjectEnd;
 })();
 v1.KeepObjects = (function() {
 const KeepObjects = function () {
@@ -11000,6 +11102,7 @@ v1.EndObjects = (function() {
 const EndObjects = function () {
 this.objects = [];
 this.here = false;
+this.end = $undefined;
 };
 EndObjects.encode = function (message, writer, _depth) {
 if (!writer)
@@ -11013,6 +11116,8 @@ for (let i = 0; i < message.objects.length; ++i)
 v1.HeldRef.encode(message.objects[i], writer.uint32(10).fork(), _depth + 1).ldelim();
 if (message.here != null && $Object.hasOwnProperty.call(message, "here") && message.here !== false)
 writer.uint32(16).bool(message.here);
+if (message.end != null && $Object.hasOwnProperty.call(message, "end"))
+v1.ObjectEnd.encode(message.end, writer.uint32(26).fork(), _depth + 1).ldelim();
 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
 for (let i = 0; i < message.$unknowns.length; ++i)
 writer.raw(message.$unknowns[i]);
@@ -11060,6 +11165,12 @@ if (value = reader.bool())
 message.here = value;
 else
 message.here = false;
+continue;
+}
+case 3: {
+if (wireType !== 2)
+break;
+message.end = v1.ObjectEnd.decode(reader, reader.size(), $undefined, _depth + 1, message.end);
 continue;
 }
 }
@@ -11153,6 +11264,7 @@ v1.ObjectsEnded = (function() {
 const ObjectsEnded = function () {
 this.objects = [];
 this.lifetimes = [];
+this.end = $undefined;
 };
 ObjectsEnded.encode = function (message, writer, _depth) {
 if (!writer)
@@ -11167,6 +11279,8 @@ v1.HeldRef.encode(message.objects[i], writer.uint32(10).fork(), _depth + 1).ldel
 if (message.lifetimes != null && message.lifetimes.length)
 for (let i = 0; i < message.lifetimes.length; ++i)
 writer.uint32(18).string(message.lifetimes[i]);
+if (message.end != null && $Object.hasOwnProperty.call(message, "end"))
+v1.ObjectEnd.encode(message.end, writer.uint32(26).fork(), _depth + 1).ldelim();
 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
 for (let i = 0; i < message.$unknowns.length; ++i)
 writer.raw(message.$unknowns[i]);
@@ -11179,7 +11293,7 @@ if (_depth === $undefined)
 _depth = 0;
 if (_depth > $Reader.recursionLimit)
 throw $Error("max depth exceeded");
-let end, message;
+let end, message, value;
 if (length === $undefined)
 end = reader.len;
 else {
@@ -11213,6 +11327,12 @@ break;
 if (!(message.lifetimes && message.lifetimes.length))
 message.lifetimes = [];
 message.lifetimes.push(reader.stringVerify());
+continue;
+}
+case 3: {
+if (wireType !== 2)
+break;
+message.end = v1.ObjectEnd.decode(reader, reader.size(), $undefined, _depth + 1, message.end);
 continue;
 }
 }
@@ -11392,6 +11512,7 @@ return EndScope;
 v1.ScopeEnded = (function() {
 const ScopeEnded = function () {
 this.id = "";
+this.name = "";
 };
 ScopeEnded.encode = function (message, writer, _depth) {
 if (!writer)
@@ -11402,6 +11523,8 @@ if (_depth > $util.recursionLimit)
 throw $Error("max depth exceeded");
 if (message.id != null && $Object.hasOwnProperty.call(message, "id") && message.id !== "")
 writer.uint32(10).string(message.id);
+if (message.name != null && $Object.hasOwnProperty.call(message, "name") && message.name !== "")
+writer.uint32(18).string(message.name);
 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
 for (let i = 0; i < message.$unknowns.length; ++i)
 writer.raw(message.$unknowns[i]);
@@ -11441,6 +11564,15 @@ if ((value = reader.stringVerify()).length)
 message.id = value;
 else
 message.id = "";
+continue;
+}
+case 2: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.name = value;
+else
+message.name = "";
 continue;
 }
 }
@@ -12980,6 +13112,7 @@ return Answer;
 })();
 v1.Done = (function() {
 const Done = function () {
+this.process = "";
 };
 Done.encode = function (message, writer, _depth) {
 if (!writer)
@@ -12988,6 +13121,8 @@ if (_depth === $undefined)
 _depth = 0;
 if (_depth > $util.recursionLimit)
 throw $Error("max depth exceeded");
+if (message.process != null && $Object.hasOwnProperty.call(message, "process") && message.process !== "")
+writer.uint32(10).string(message.process);
 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
 for (let i = 0; i < message.$unknowns.length; ++i)
 writer.raw(message.$unknowns[i]);
@@ -13000,7 +13135,7 @@ if (_depth === $undefined)
 _depth = 0;
 if (_depth > $Reader.recursionLimit)
 throw $Error("max depth exceeded");
-let end, message;
+let end, message, value;
 if (length === $undefined)
 end = reader.len;
 else {
@@ -13018,7 +13153,19 @@ if (tag === _end) {
 _end = $undefined;
 break;
 }
-reader.skipType(tag & 7, _depth, tag);
+let wireType = tag & 7;
+switch (tag >>>= 3) {
+case 1: {
+if (wireType !== 2)
+break;
+if ((value = reader.stringVerify()).length)
+message.process = value;
+else
+message.process = "";
+continue;
+}
+}
+reader.skipType(wireType, _depth, tag);
 if (!reader.discardUnknown) {
 $util.makeProp(message, "$unknowns", false);
 (message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));

@@ -15,6 +15,7 @@ export {
   DEAD_NODES_KEPT, LOOK_EVERY_MS, Membership, NODE_FENCE_MS, NODE_SILENCE_MS, type MembershipEffect, type MembershipEvent,
 } from "./membership.ts";
 export { Lineage, type EndedTask, type Making, type Rerun, type Unmakeable } from "./lineage.ts";
+export { endStory, objectEndOf, type ObjectEnd } from "./object-end.ts";
 export { stepObject, type ObjectEffect, type ObjectEvent, type ObjectState } from "./object-life.ts";
 export {
   addLocal, changeBorrower, dropLocal, forgetBorrower, isFree, newReferenceCount, type ReferenceCount,

@@ -3,6 +3,7 @@
 // Pure. A lifetime is a scope, with any number of objects, or an object's own, with it and what is inside it. What has ended is
 // remembered, so that a request to keep something that comes late is refused and not kept for ever.
 
+import type { ObjectEnd } from "./object-end.ts";
 import { Recent } from "./recent.ts";
 
 export interface Lifetime {
@@ -30,7 +31,7 @@ const ENDS_MAX = 100_000;
 export class KeptBook<T> {
   readonly #kept = new Map<string, Kept<T>>();
   readonly #living = new Map<string, Living>();
-  readonly #ends = new Recent<string, true>(ENDS_MAX);
+  readonly #ends = new Recent<string, ObjectEnd>(ENDS_MAX);
 
   get size(): number {
     return this.#kept.size;
@@ -68,6 +69,11 @@ export class KeptBook<T> {
     return [...this.#living.values()].filter(({ lifetime }) => lifetime.isScope).map(({ lifetime }) => lifetime.id);
   }
 
+  /** Of a lifetime that something is kept for. */
+  nameOf(lifetime: string): string {
+    return this.#living.get(lifetime)?.lifetime.name ?? "";
+  }
+
   knows(lifetime: string): boolean {
     return this.#living.has(lifetime);
   }
@@ -76,21 +82,26 @@ export class KeptBook<T> {
     return this.#ends.has(idOrLifetime);
   }
 
-  /** What is kept for nothing else is kept no more. */
-  endLifetime(lifetime: string): T[] {
-    this.#ends.set(lifetime, true);
+  /** What ended it; undefined while it has not ended, or when that was too long ago. */
+  endOf(idOrLifetime: string): ObjectEnd | undefined {
+    return this.#ends.peek(idOrLifetime);
+  }
+
+  /** What is kept for nothing else is kept no more. The first word about an end holds. */
+  endLifetime(lifetime: string, end: ObjectEnd): T[] {
+    this.#ended(lifetime, end);
     const members = this.#living.get(lifetime)?.members ?? [];
     this.#living.delete(lifetime);
-    return [...members].flatMap((id) => this.#leave(id, lifetime));
+    return [...members].flatMap((id) => this.#leave(id, lifetime, end));
   }
 
   /** The object is kept no more, whatever for, and with it goes what was kept for its sake. */
-  end(id: string): T[] {
-    this.#ends.set(id, true);
+  end(id: string, end: ObjectEnd): T[] {
+    this.#ended(id, end);
     const kept = this.#kept.get(id);
     this.#kept.delete(id);
     for (const lifetime of kept?.lifetimes ?? []) this.#dropMember(lifetime, id);
-    const ended = this.endLifetime(id);
+    const ended = this.endLifetime(id, end);
     return kept === undefined ? ended : [kept.value, ...ended];
   }
 
@@ -103,13 +114,17 @@ export class KeptBook<T> {
     return due;
   }
 
-  #leave(id: string, lifetime: string): T[] {
+  #leave(id: string, lifetime: string, end: ObjectEnd): T[] {
     const kept = this.#kept.get(id) as Kept<T>;
     kept.lifetimes.delete(lifetime);
     if (kept.lifetimes.size > 0) return [];
     this.#kept.delete(id);
-    this.#ends.set(id, true);
+    this.#ended(id, end);
     return [kept.value];
+  }
+
+  #ended(id: string, end: ObjectEnd): void {
+    this.#ends.set(id, this.#ends.peek(id) ?? end);
   }
 
   #dropMember(lifetime: string, id: string): void {

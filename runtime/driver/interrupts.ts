@@ -22,7 +22,7 @@ export function onInterrupt({ clock, cancel, leave }: InterruptsParts): () => vo
   let isFirst = true;
   let isOver = false;
   const heard = (): void => {
-    native?.interruptSeen?.();
+    native?.interruptSeen();
     if (process.listenerCount("SIGINT") > 1) return;
     if (!isFirst) process.exit(INTERRUPTED);
     isFirst = false;
@@ -40,7 +40,7 @@ export function onInterrupt({ clock, cancel, leave }: InterruptsParts): () => vo
     const { isMainThread } = await import("node:worker_threads");
     if (!isMainThread || isOver) return;
     process.on("SIGINT", heard);
-    native?.watchInterrupts?.();
+    native?.watchInterrupts();
   };
   if (native?.watchInterrupts !== undefined) void begin();
   return () => {

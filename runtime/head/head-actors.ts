@@ -140,8 +140,7 @@ export class HeadActors {
     if (info.state === "DEAD") return { done: {} };
     const channel = this.#parts.channelOf(info.node);
     if (channel === undefined) throw new NodeDiedError(`the node of actor ${body.actor} is gone`, { nodeId: info.node });
-    await this.#parts.caller.call(channel, "killActor", body, "done", { timeoutMs: CALL_TIMEOUT_MS });
-    return { done: {} };
+    return { done: await this.#parts.caller.call(channel, "killActor", body, "done", { timeoutMs: CALL_TIMEOUT_MS }) };
   }
 
   nodeDied(node: string, reason: string): void {

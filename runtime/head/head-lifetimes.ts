@@ -23,7 +23,7 @@ export interface HeadLifetimesParts {
   readonly random: Random;
   readonly storage: OpenStorage;
   /** Every agent is told. */
-  readonly scopeEnded: (id: string) => void;
+  readonly scopeEnded: (scope: { readonly id: string; readonly name: string }) => void;
 }
 
 interface Scope {
@@ -80,12 +80,13 @@ export class HeadLifetimes {
   #end({ id }: EndScope): Promise<AnswerBody> {
     return this.#change(async () => {
       const key = this.#keys.get(id);
+      const name = this.#scopes.get(key ?? "")?.name ?? "";
       if (key !== undefined) {
         await this.#write({ kind: "delete", key });
         this.#keys.delete(id);
         this.#scopes.delete(key);
       }
-      this.#parts.scopeEnded(id);
+      this.#parts.scopeEnded({ id, name });
       return { done: {} };
     });
   }

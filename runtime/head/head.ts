@@ -80,7 +80,7 @@ export class Head {
     this.#quotas = new HeadQuotas({ channelOf: (node) => this.#agents.get(node)?.channel });
     this.#lifetimes = new HeadLifetimes({
       clusterId: parts.identity.clusterId, random: parts.seams.random, storage: parts.storage,
-      scopeEnded: (id) => this.#broadcast((channel) => channel.send("scopeEnded", { id })),
+      scopeEnded: (ended) => this.#broadcast((channel) => channel.send("scopeEnded", ended)),
     });
     this.#actors = new HeadActors({
       clock: parts.seams.clock,

@@ -24,7 +24,7 @@ export { sendHeartbeat } from "./tasks/heartbeats.ts";
 export { explainHere } from "./reports/explain-here.ts";
 export { type TaskStart, taskStart } from "./tasks/task-start.ts";
 export type { RetryOn } from "./tasks/outcome.ts";
-export type { WireValue } from "./values/wire-value.ts";
+export { thrownIn, type WireValue } from "./values/wire-value.ts";
 export type { Equipment, Finalizers } from "./equipment.ts";
 export type { EnvironmentRequest, EnvironmentUse } from "./environments.ts";
 export { metricDeltas } from "./reports/metrics-report.ts";

@@ -149,7 +149,7 @@ export class Session {
       clock: seams.clock, nodeId, connect,
       resolve: (actor, waitMs) => this.resolveActor({ actor }, waitMs),
       ...outcomes,
-      recovery: this.recovery, borrowing: this.borrowing,
+      recovery: this.recovery, borrowing: this.borrowing, errorOf: (failed) => this.values.failed(failed),
     });
     const travel = travelHooks(this.borrowing, this.actors, this);
     const hooks = captureHooks(travel, this.borrowing);
@@ -348,7 +348,9 @@ export class Session {
     this.checkAlive();
     const actor = await this.holding(this.actors.identity(client));
     if (actor === undefined) return;
-    await this.ask("killActor", { actor, noRestart, reason: "it was killed" }, "done");
+    const { process } = await this.ask("killActor", { actor, noRestart, reason: "it was killed" }, "done");
+    // Nobody reads what it owned any more, although the word of its end is still on its way.
+    if (process !== "") this.processDied(process, `actor ${actor}, which it ran, was killed`);
     // Its process may not know yet, and would take calls that are made from here now.
     this.actors.changed(await this.resolveActor({ actor }));
   }

@@ -1,7 +1,7 @@
 // The object store of a node: hosts for agents, clients for everybody, claim pages.
 
-import { native, whyAbsent } from "../../native/index.ts";
-import { InvalidArgumentError } from "../errors.ts";
+import { isStale, native, whyAbsent } from "../../native/index.ts";
+import { InvalidArgumentError, VersionMismatchError } from "../errors.ts";
 import { ClaimBook, createClaimBook, openClaimBook } from "./claims.ts";
 import { LocalClient, LocalHost } from "./local.ts";
 import { SharedClient } from "./shared-client.ts";
@@ -20,6 +20,7 @@ export { CLAIM_SLOTS, ClaimBook, ClaimPage, claimSalt, claimTag } from "./claims
 
 /** A store of shared memory. @throws InvalidArgumentError without the addon. */
 export function createStore({ capacity, overflow }: { capacity: number; overflow?: Overflow | undefined }): StoreHost {
+  if (isStale()) throw new VersionMismatchError(whyAbsent() ?? "");
   if (native === undefined) throw new InvalidArgumentError(`a node needs the native addon: ${whyAbsent()}`);
   return createSharedStore(native, capacity, overflow);
 }
@@ -36,6 +37,7 @@ export function openSpillStorage(folder: string): Promise<SpillStorage> {
 
 export function openStore(grant: StoreGrant, broker: StoreBroker): StoreClient {
   if (grant.path.startsWith("local:")) return new LocalClient(grant, broker);
+  if (isStale()) throw new VersionMismatchError(whyAbsent() ?? "");
   if (native === undefined) throw new InvalidArgumentError(`the node's shared memory can't be used here: ${whyAbsent()}`);
   return new SharedClient(native, grant, broker);
 }

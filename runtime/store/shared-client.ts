@@ -1,7 +1,7 @@
 // A process's side of the shared-memory store: carves its slabs, writes in place, reads privately (pins.ts).
 
-import type { Mapping, Native } from "../../native/index.ts";
-import { InvalidArgumentError, ObjectStoreFullError } from "../errors.ts";
+import { howToBuild, type Mapping, type Native } from "../../native/index.ts";
+import { InvalidArgumentError, ObjectStoreFullError, VersionMismatchError } from "../errors.ts";
 import { CreatedObject, type CreatedParts, WHOLE_MAX_BYTES } from "./created-object.ts";
 import {
   CLIENT_WORDS,
@@ -247,7 +247,10 @@ export class SharedClient implements StoreClient {
 }
 
 /** The memory is taken before it is written: a full machine is this error, and not a signal at the first write. */
-function noMemory(bytes: number, error: unknown): ObjectStoreFullError {
+function noMemory(bytes: number, error: unknown): Error {
+  // What it was asked for is right: it reads the question otherwise than this code means it.
+  const isRefused = (error as NodeJS.ErrnoException).code === "EINVAL";
+  if (isRefused) return new VersionMismatchError(`the native addon was built from other sources: ${howToBuild()} makes it again`, {}, error);
   return new ObjectStoreFullError(`this machine has no memory for ${bytes} bytes of its object store`, {}, error);
 }
 

@@ -4,7 +4,7 @@
 // arguments are late holds back only its own caller, or nobody when the actor takes calls out of order. Which of the prepared
 // calls run is core/call-slots.ts. A repeat of a call never runs twice while this process lives.
 
-import { type Attempt, type Link, objectIdOf, type Session, type WireValue } from "../owner/index.ts";
+import { type Attempt, type Link, objectIdOf, type Session, thrownIn, type WireValue } from "../owner/index.ts";
 import { actorTag, CallOrder, CallSlots, type KeptBytes, type Recent, WINDOW } from "../core/index.ts";
 import {
   ActorDeadlockError, ActorDiedError, ActorUnavailableError, failureOf, InvalidArgumentError, type TroupeError,
@@ -243,7 +243,7 @@ export class ActorRunner {
     this.#parts.agent.send("actorConstructed", {
       actor: this.#spec.actor,
       incarnation: this.incarnation,
-      failure: error && failureOf(error),
+      failure: error && { ...failureOf(error), thrown: thrownIn(first ?? {}) },
       text: error?.message,
     });
     this.#parts.agent.flush();

@@ -63,7 +63,7 @@ test("a job outlives the command, and is ended by another one", async () => {
   expect((await machine.troupe("job", "stop", "long")).code).toBe(0);
   await expect.poll(() => stateOf("long")).toBe("STOPPED");
   expect(await machine.troupe("job", "stop", "long")).toMatchObject({
-    code: 2,
+    code: 1,
     stderr: expect.stringContaining("has ended already"),
   });
   expect(await machine.troupe("job", "status", "nobody")).toMatchObject({

@@ -19,6 +19,7 @@ import {
   PendingCallsLimitExceededError,
   ready,
   remote,
+  TaskError,
   shutdown,
   type ActorHandle,
 } from "troupe";
@@ -113,9 +114,14 @@ describe("calls", () => {
 
 describe("life", () => {
   test("a constructor that throws is the cause of every call's failure", async () => {
+    class BadStart extends TypeError {
+      constructor(message: string, readonly part: string) {
+        super(message);
+      }
+    }
     class Broken {
       constructor() {
-        throw new TypeError("bad start");
+        throw new BadStart("bad start", "wheel");
       }
       hello() {
         return 1;
@@ -128,6 +134,17 @@ describe("life", () => {
     await expect(ready(never, { signal: AbortSignal.abort(new Error("enough")) })).rejects.toThrow("enough");
     await kill(never);
     await expect(get(broken.hello.remote())).rejects.toThrow(ActorDiedError);
+    const causeOf = (failed: Promise<unknown>) => failed.then(() => undefined, (error: Error) => error.cause as BadStart);
+    for (const cause of [await causeOf(ready(broken)), await causeOf(get(broken.hello.remote()))]) {
+      expect(cause).toBeInstanceOf(BadStart);
+      expect(cause).toBeInstanceOf(TaskError);
+      expect(cause).toMatchObject({ part: "wheel", taskName: "Broken.constructor" });
+    }
+    const failing = remote(() => {
+      throw new BadStart("no argument", "seat");
+    });
+    const unmade = CounterActor.remote(failing.remote() as never);
+    expect(await causeOf(get(unmade.inc.remote()))).toBeInstanceOf(BadStart);
   });
 
   test("kill fails pending and later calls and ends the process", async () => {

@@ -160,6 +160,7 @@ describe("on two nodes", () => {
     await longer.detach({ ttlMs: 600_000 });
     const errorOf = () => get(short).then(() => "", (error: Error) => error.constructor);
     await expect.poll(errorOf).toBe(ObjectFreedError);
+    await expect(get(short)).rejects.toMatchObject({ freedBy: "ttl", message: expect.stringContaining("ttlMs") });
     await expect.poll(() => getObject("short").catch((error: Error) => error.constructor)).toBe(NotFoundError);
     expect(await get(longer)).toBe("longer");
     expect(await get(await getObject("longer"))).toBe("longer");
@@ -177,6 +178,7 @@ describe("on two nodes", () => {
     }).remote();
     await free([plain, slow]);
     await expect(get(plain)).rejects.toThrow(ObjectFreedError);
+    await expect(get(plain)).rejects.toMatchObject({ freedBy: "free", message: expect.stringContaining("by free()") });
     await expect(get(slow)).rejects.toThrow(ObjectFreedError);
     await expect(run(far, plain as never)).rejects.toThrow(ObjectFreedError);
     const failing = remote(() => {

@@ -115,6 +115,7 @@ test("a released ref is refused wherever it is used", async () => {
     const used = act();
     await expect(used, String(act)).rejects.toThrow(ObjectFreedError);
     await expect(used).rejects.toThrow("this handle was released");
+    await expect(used).rejects.toMatchObject({ freedBy: "release" });
   }
   expect(() => same.remote(ref)).toThrow(ObjectFreedError);
   expect(() => same.remote({ ref })).toThrow(ObjectFreedError);

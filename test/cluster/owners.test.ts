@@ -2,7 +2,7 @@
 // every node; who holds refs to them is told, and waits for nothing.
 
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { free, get, list, type ObjectRef, OwnerDiedError, put, remote, run, wait } from "troupe";
+import { free, get, kill, list, type ObjectRef, OwnerDiedError, put, remote, run, wait } from "troupe";
 import { testCluster, type TestCluster } from "troupe/testing";
 
 const BYTES = 3 * 1024 * 1024;
@@ -57,6 +57,17 @@ class Owner {
 }
 
 describe("when the owner of objects is killed", () => {
+  test("by kill(actor), nobody here reads what it had put once that has resolved, on whichever node it was", async () => {
+    for (const resources of [{}, { far: 1 }]) {
+      const owner = remote(Owner, { numCpus: 0, resources }).remote();
+      const refs = [await get(owner.put.remote(BYTES)), await get(owner.put.remote(10))];
+      for (const { ref } of refs) await get(ref);
+      await kill(owner);
+      for (const { ref } of refs) await expect(get(ref)).rejects.toThrow(OwnerDiedError);
+    }
+    await noObjectsLeft();
+  });
+
   test("what it had put is freed on its node and where it was copied to, and who borrows it is told", async () => {
     const owner = remote(Owner, { numCpus: 0 }).remote();
     const { ref } = await get(owner.put.remote(BYTES));

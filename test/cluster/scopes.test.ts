@@ -50,7 +50,7 @@ describe("a scope", () => {
     expect(await get(small)).toEqual({ small: true });
     await run42.free();
     await expect(get(large)).rejects.toThrow(ObjectFreedError);
-    await expect(get(small)).rejects.toThrow(ObjectFreedError);
+    await expect(get(small)).rejects.toMatchObject({ freedBy: "scope", message: expect.stringContaining('scope "run-42"') });
     await nothingLeft();
   });
 

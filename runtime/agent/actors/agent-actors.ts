@@ -132,7 +132,7 @@ export class AgentActors {
     const { className, actor } = hosted.spec;
     const text = `the constructor of actor ${className} (${actor}) threw: ${message.text}`;
     const error = new ActorDiedError(text, { actorId: actor }, errorOf(message.failure));
-    hosted.failure = failureOf(error) as Failure;
+    hosted.failure = { ...(failureOf(error) as Failure), cause: message.failure };
     this.#step(hosted, { kind: "constructorThrew", incarnation: message.incarnation });
   }
 
@@ -186,12 +186,14 @@ export class AgentActors {
   kill({ actor, noRestart, graceful, reason }: KillActor): AnswerBody {
     const hosted = this.#hosted.get(actor);
     if (hosted === undefined) return { done: {} };
-    if (graceful) this.#endGracefully(hosted, reason);
-    else {
-      hosted.failure = this.#death(hosted, reason || "it was killed");
-      this.#step(hosted, { kind: "kill", restart: !noRestart });
+    if (graceful) {
+      this.#endGracefully(hosted, reason);
+      return { done: {} };
     }
-    return { done: {} };
+    const { worker, spec } = hosted;
+    hosted.failure = this.#death(hosted, reason || "it was killed");
+    this.#step(hosted, { kind: "kill", restart: !noRestart });
+    return { done: { process: spec.isolation === SHARED ? "" : worker } };
   }
 
   /** Its creator or its job is gone. */

@@ -4,21 +4,22 @@
 // Nothing but the nodes that keep an object knows of it. Who looks for one asks all of them, and so does who frees one; the head
 // knows scopes and names alone. Of an object with replicas the first of its homes sees to it that there are enough.
 
-import { type CopyOrder, KeptBook, type Lifetime, once, Replicas } from "../../core/index.ts";
-import { NameTakenError, NotFoundError, ObjectFreedError, ObjectLostError } from "../../errors.ts";
+import {
+  type CopyOrder, endStory, KeptBook, type Lifetime, type ObjectEnd, objectEndOf, once, Replicas,
+} from "../../core/index.ts";
+import { NotFoundError, ObjectFreedError, ObjectLostError } from "../../errors.ts";
 import type { Clock } from "../../seams.ts";
 import type {
-  AnswerBody, AnswerName, AnswerOf, CallHandlers, Caller, CallName, CallOf, Draft, EndObjects, FindKept, HeldRef, KeepObjects,
+  AnswerBody, AnswerName, AnswerOf, CallHandlers, Caller, CallName, CallOf, Draft, HeldRef, KeepObjects,
   KeptObject, NodeInfo, SendOf, Stored,
 } from "../../transport/index.ts";
 import type { AgentObjects } from "./agent-objects.ts";
 import type { HeadLink } from "../head/head-link.ts";
+import { ObjectNames } from "./object-names.ts";
 import type { Peers } from "../peers.ts";
 import { reaching } from "./transfers.ts";
 
 const ASK_TIMEOUT_MS = 30_000;
-/** Who has named an object keeps it well within this time. */
-const LOOK_AGAIN_MS = 1000;
 /** Objects that one message says are over. */
 const TOLD_MAX = 10_000;
 /** Copies that failed are tried again so often before who asked for them is answered; then now and then. */
@@ -56,6 +57,7 @@ export class KeptObjects {
   readonly #parts: KeptObjectsParts;
   readonly #book = new KeptBook<Kept>();
   readonly #replicas: Replicas;
+  readonly #names: ObjectNames;
   #isLeaving = false;
   /** Scopes that the head is asked about. */
   readonly #asking = new Map<string, Promise<void>>();
@@ -66,6 +68,9 @@ export class KeptObjects {
   constructor(parts: KeptObjectsParts) {
     this.#parts = parts;
     this.#replicas = new Replicas(parts.nodeId);
+    this.#names = new ObjectNames({
+      clock: parts.clock, head: parts.head, isKept: async (object) => (await this.#find([object]))[0].value !== undefined,
+    });
   }
 
   // -- from processes ----------------------------------------------------------------------------------------------
@@ -77,8 +82,8 @@ export class KeptObjects {
     );
     return {
       keepObjects: (body) => this.#keep(body),
-      findKept: (body) => this.#find(body),
-      endObjects: (body) => this.#end(body),
+      findKept: async ({ objects }) => ({ kept: { objects: await this.#find(objects) } }),
+      endObjects: ({ objects }) => this.#end(objects, FREED),
       openScope: async (body) => ({ lifetime: await head("openScope", body, "lifetime") }),
       endScope: async (body) => ({ done: await head("endScope", body, "done") }),
       findNamed: async (body) => ({ held: await head("findNamed", body, "held") }),
@@ -90,7 +95,9 @@ export class KeptObjects {
     return {
       keepObjects: async ({ objects }) => ({ kept: { objects: await this.#keepAllHere(objects) } }),
       findKept: ({ objects }) => ({ kept: { objects: this.#findHere(objects) } }),
-      endObjects: ({ objects }) => ({ kept: { objects: this.#endHere(objects).map((object) => ({ object })) } }),
+      endObjects: ({ objects, end }) => (
+        { kept: { objects: this.#endHere(objects, objectEndOf(end)).map((object) => ({ object })) } }
+      ),
       replicate: async ({ object }) => {
         await once(this.#copying, idOf(object?.object), () => this.#copy(object as KeptObject));
         return { done: {} };
@@ -99,8 +106,9 @@ export class KeptObjects {
   }
 
   /** The head's word. Safe to call twice. */
-  scopeEnded(id: string): void {
-    this.#over(this.#book.endLifetime(id), [id]);
+  scopeEnded(id: string, name: string): void {
+    const end: ObjectEnd = { by: "scope", scope: name };
+    this.#over(this.#book.endLifetime(id, end), [id], end);
   }
 
   /** The head was away: what it ended meanwhile is ended here too. */
@@ -108,7 +116,7 @@ export class KeptObjects {
     const scopes = this.#book.scopes();
     if (scopes.length === 0) return;
     this.#parts.head().ask("findEnded", { ids: scopes }, "ended").then(
-      ({ ids }) => ids.forEach((id) => this.scopeEnded(id)),
+      ({ ids }) => ids.forEach((id) => this.scopeEnded(id, this.#book.nameOf(id))),
       () => {
         // It is gone again: the next one is asked.
       },
@@ -149,8 +157,8 @@ export class KeptObjects {
 
   /** Each where it lies; what lies nowhere, here. */
   async #keep({ objects, name, namespace }: KeepObjects): Promise<AnswerBody> {
-    const { nodeId, head } = this.#parts;
-    if (name !== "") await this.#claim(name, namespace, objects[0].object as HeldRef);
+    const { nodeId } = this.#parts;
+    if (name !== "") await this.#names.claim(name, namespace, objects[0].object as HeldRef);
     const kept = new Map<string, KeptObject>();
     const byNode = groupByNode(objects.map((one, index) => ({ ...one, name: index === 0 ? name : "" })), nodeId);
     try {
@@ -161,34 +169,10 @@ export class KeptObjects {
         for (const one of await there) kept.set(idOf(one.object), one);
       }));
     } catch (error) {
-      if (name !== "") await head().ask("unname", { objects: objects.map((one) => one.object as HeldRef) }, "done");
+      if (name !== "") await this.#names.free(objects.map((one) => one.object as HeldRef));
       throw error;
     }
     return { kept: { objects: objects.map((one) => kept.get(idOf(one.object)) as KeptObject) } };
-  }
-
-  /** A name whose object went with its node, or with all nodes, is free again. */
-  async #claim(name: string, namespace: string, object: HeldRef): Promise<void> {
-    const claim = () => this.#parts.head().ask("nameObject", { name, namespace, object }, "done");
-    try {
-      await claim();
-    } catch (error) {
-      if (!(error instanceof NameTakenError)) throw error;
-      const held = await this.#parts.head().ask("findNamed", { name, namespace }, "held");
-      if (!(await this.#isNowhere(held))) throw error;
-      await this.#parts.head().ask("unname", { objects: [held] }, "done");
-      await claim();
-    }
-  }
-
-  /** Looked for twice: one that was just named may be on its way to be kept. */
-  async #isNowhere(object: HeldRef): Promise<boolean> {
-    for (let looks = 0; looks < 2; looks += 1) {
-      if (looks > 0) await new Promise<void>((resolve) => void this.#parts.clock.after(LOOK_AGAIN_MS, resolve));
-      const { kept } = (await this.#find({ objects: [object] })) as { kept: { objects: readonly Draft<KeptObject>[] } };
-      if (kept.objects[0].value !== undefined) return false;
-    }
-    return true;
   }
 
   /** Those that can be kept are, also when others can't. */
@@ -255,7 +239,7 @@ export class KeptObjects {
     const outcome = this.#book.keep(kept.id, kept, { id: lifetime, name, isScope, endsAt });
     if (outcome === "over") {
       if (this.#book.find(kept.id) === undefined) this.#free(kept.stored);
-      throw freedError(kept.id, isScope ? `the scope "${name}" was freed` : "it was freed");
+      throw isScope ? scopeError(name, kept.id) : this.#endedError(kept.id);
     }
     if (endsAt !== undefined) clock.after(leftMs, () => this.#expire());
   }
@@ -265,21 +249,20 @@ export class KeptObjects {
     if (!this.#book.knows(scope) && !this.#book.hasEnded(scope)) {
       await once(this.#asking, scope, async () => {
         const { ids } = await this.#parts.head().ask("findEnded", { ids: [scope] }, "ended");
-        if (ids.length > 0) this.scopeEnded(scope);
+        if (ids.length > 0) this.scopeEnded(scope, name);
       });
     }
-    if (this.#book.hasEnded(scope)) throw freedError("", `the scope "${name}" was freed`);
+    if (this.#book.hasEnded(scope)) throw scopeError(name);
   }
 
   // -- finding -----------------------------------------------------------------------------------------------------
 
-  async #find({ objects }: Pick<FindKept, "objects">): Promise<AnswerBody> {
+  async #find(objects: readonly HeldRef[]): Promise<Draft<KeptObject>[]> {
     const answers = [this.#findHere(objects), ...await this.#others((ask) => ask("findKept", { objects, here: true }, "kept"))];
-    const found = objects.map((_one, index) => {
+    return objects.map((_one, index) => {
       const there = answers.map((answer) => ("objects" in answer ? answer.objects : answer)[index]);
       return there.find((one) => one?.value !== undefined) ?? there.find((one) => one?.object !== undefined) ?? NOT_KEPT;
     });
-    return { kept: { objects: found } };
   }
 
   #findHere(objects: readonly HeldRef[]): Draft<KeptObject>[] {
@@ -287,7 +270,8 @@ export class KeptObjects {
       const id = idOf(object);
       const kept = this.#book.find(id);
       if (kept !== undefined) return this.#told(kept);
-      return this.#book.hasEnded(id) ? { object } : NOT_KEPT;
+      const end = this.#book.endOf(id);
+      return end === undefined ? NOT_KEPT : { object, end };
     });
   }
 
@@ -296,27 +280,28 @@ export class KeptObjects {
     const now = this.#parts.clock.now();
     const lifetimes = this.#book.lifetimesOf(id).map((one) => wireLifetime(one, now));
     const value = { stored, codes, lifetime: lifetimes[0]?.id ?? id } as KeptObject["value"];
-    return { object, value, lifetimes, replicas: this.#replicas.wantedOf(id), homes: [...this.#replicas.homesOf(id)], name };
+    const homes = [...this.#replicas.homesOf(id)];
+    return { object, value, lifetimes, replicas: this.#replicas.wantedOf(id), homes, name, end: undefined };
   }
 
   // -- ending ------------------------------------------------------------------------------------------------------
 
   /** On all nodes; the names of these are free again. */
-  async #end({ objects }: Pick<EndObjects, "objects">): Promise<AnswerBody> {
-    const here = this.#endHere(objects);
-    const there = await this.#others((ask) => ask("endObjects", { objects, here: true }, "kept"));
+  async #end(objects: readonly HeldRef[], end: ObjectEnd): Promise<AnswerBody> {
+    const here = this.#endHere(objects, end);
+    const there = await this.#others((ask) => ask("endObjects", { objects, here: true, end }, "kept"));
     const ended = [here, ...there.map((answer) => answer.objects.flatMap(({ object }) => object ?? []))].flat();
-    await this.#parts.head().ask("unname", { objects }, "done");
+    await this.#names.free(objects);
     const asked = new Set(objects.map(idOf));
     const inside = ended.filter((object) => !asked.has(idOf(object)));
     // Who has refs to those is told on all nodes, too.
-    return inside.length > 0 ? this.#end({ objects: inside }) : { done: {} };
+    return inside.length > 0 ? this.#end(inside, end) : { done: {} };
   }
 
-  #endHere(objects: readonly HeldRef[]): HeldRef[] {
+  #endHere(objects: readonly HeldRef[], end: ObjectEnd): HeldRef[] {
     const ids = objects.map(idOf);
-    const ended = ids.flatMap((id) => this.#book.end(id));
-    this.#over(ended, ids, objects);
+    const ended = ids.flatMap((id) => this.#book.end(id, end));
+    this.#over(ended, ids, end, objects);
     return ended.map(({ object }) => object);
   }
 
@@ -324,25 +309,25 @@ export class KeptObjects {
   #expire(): void {
     const { clock } = this.#parts;
     for (const lifetime of this.#book.due(clock.now())) {
-      const kept = this.#book.endLifetime(lifetime);
+      const kept = this.#book.endLifetime(lifetime, EXPIRED);
       const leads = kept.filter(({ id }) => this.#leads(id)).map(({ object }) => object);
-      this.#over(kept, [lifetime]);
-      this.#end({ objects: leads }).catch(() => {
+      this.#over(kept, [lifetime], EXPIRED);
+      this.#end(leads, EXPIRED).catch(() => {
         // Who could not be told sees it by its own clock; a name stays until somebody frees what it stood for.
       });
     }
   }
 
   /** These are freed here, and whoever has refs to them on this node, or to `others`, hears of it. */
-  #over(ended: readonly Kept[], lifetimes: readonly string[], others: readonly HeldRef[] = []): void {
+  #over(ended: readonly Kept[], lifetimes: readonly string[], end: ObjectEnd, others: readonly HeldRef[] = []): void {
     for (const { id, stored } of ended) {
       this.#replicas.forget(id);
       this.#free(stored);
     }
     const objects = [...others, ...ended.map(({ object }) => object)];
-    this.#parts.tell({ objects: objects.slice(0, TOLD_MAX), lifetimes: [...lifetimes] });
+    this.#parts.tell({ objects: objects.slice(0, TOLD_MAX), lifetimes: [...lifetimes], end });
     for (let from = TOLD_MAX; from < objects.length; from += TOLD_MAX) {
-      this.#parts.tell({ objects: objects.slice(from, from + TOLD_MAX) });
+      this.#parts.tell({ objects: objects.slice(from, from + TOLD_MAX), end });
     }
   }
 
@@ -350,6 +335,12 @@ export class KeptObjects {
   #leads(id: string): boolean {
     const { nodeId } = this.#parts;
     return (this.#replicas.homesOf(id)[0] ?? nodeId) === nodeId;
+  }
+
+  /** Of one that is to be kept and has ended, by itself or with a lifetime. */
+  #endedError(objectId: string): ObjectFreedError {
+    const end = this.#book.endOf(objectId) ?? FREED;
+    return new ObjectFreedError(`object ${objectId} can't be kept: it ${endStory(end)}`, { objectId, freedBy: end.by });
   }
 
   #free({ slot, generation }: Stored): void {
@@ -425,7 +416,7 @@ export class KeptObjects {
     const { object, value, lifetimes, homes } = kept;
     const id = idOf(object);
     const isOver = [id, ...lifetimes.map((one) => one.id)].some((one) => this.#book.hasEnded(one));
-    if (isOver) throw freedError(id, "it was freed");
+    if (isOver) throw this.#endedError(id);
     const known = this.#book.find(id);
     const stored = known?.stored ?? await objects.replicate(value?.stored as Stored);
     const copy = { ...kept, value: { codes: [], ...value, value: undefined, stored } as never };
@@ -466,6 +457,8 @@ export class KeptObjects {
 
 type Ask = <N extends CallName, A extends AnswerName>(name: N, body: Draft<CallOf<N>>, expected: A) => Promise<AnswerOf<A>>;
 
+const FREED: ObjectEnd = { by: "free", scope: "" };
+const EXPIRED: ObjectEnd = { by: "ttl", scope: "" };
 const NO_BYTES = new Uint8Array(0);
 const NOT_KEPT: Draft<KeptObject> = {};
 
@@ -489,8 +482,9 @@ function wireLifetime({ id, name, isScope, endsAt }: Lifetime, now: number): Kep
   return { id, name, isScope, replicas: 0, leftMs: endsAt === undefined ? 0 : Math.max(1, Math.ceil(endsAt - now)) };
 }
 
-function freedError(objectId: string, reason: string): ObjectFreedError {
-  return new ObjectFreedError(objectId === "" ? reason : `object ${objectId} can't be kept: ${reason}`, { objectId });
+function scopeError(scope: string, objectId = ""): ObjectFreedError {
+  const text = `the scope "${scope}" was freed`;
+  return new ObjectFreedError(objectId === "" ? text : `object ${objectId} can't be kept: ${text}`, { objectId, freedBy: "scope" });
 }
 
 /** Those with the least to do first. */

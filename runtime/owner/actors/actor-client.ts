@@ -5,7 +5,7 @@
 
 import type { ActorCallRecord } from "./actor-call.ts";
 import { ActorCalls } from "../../core/index.ts";
-import { errorOf, failureOf, HeadUnavailableError, PendingCallsLimitExceededError } from "../../errors.ts";
+import { failureOf, HeadUnavailableError, PendingCallsLimitExceededError } from "../../errors.ts";
 import type { Clock } from "../../seams.ts";
 import type { ActorInfo, Failure, TaskDone } from "../../transport/index.ts";
 import { deathOf, unavailable } from "./actor-failures.ts";
@@ -34,6 +34,7 @@ export interface ActorClientsParts extends OutcomeParts {
   readonly resolve: (actor: string, waitMs: number) => Promise<ActorInfo>;
   readonly recovery: Pick<Recovery, "callEnded">;
   readonly borrowing: Pick<Borrowing, "addLocal" | "dropLocal">;
+  readonly errorOf: (failed: WireValue) => Promise<Error | undefined>;
 }
 
 /** What its handles say of it, wherever they come from. */
@@ -128,7 +129,7 @@ export class ActorClients {
       await new Promise<unknown>((resolve) => client.waiters.push(resolve));
       client = asked.existing ?? asked;
     }
-    if (client.calls.state === "dead") throw errorOf(deathOf(client));
+    if (client.calls.state === "dead") throw await this.#parts.errorOf({ failure: deathOf(client) });
   }
 
   /** The actor behind a handle, when it was made, which may be another: undefined for one that is dead. */

@@ -6,6 +6,7 @@ import type { ActorSpec, Failure } from "../../transport/index.ts";
 import type { EnvironmentUse } from "../environments.ts";
 import { handleOf, HandleCore, type HandleOptions } from "./actor-handle.ts";
 import type { Session } from "../session.ts";
+import { thrownIn } from "../values/wire-value.ts";
 
 /** All of an actor's specification but what the session knows. */
 export type NewActor = Omit<Partial<ActorSpec>, "args"> & { readonly className: string };
@@ -56,7 +57,11 @@ export function startActor(
   else environment.prepare().then(ready, (error: unknown) => actors.died(client, failureOf(error) as Failure));
   session.arguments.await(prepared, {
     ready,
-    failed: (error) => actors.died(client, (error.failure as Failure) ?? failureOf(session.values.errorIn(error))),
+    failed: (error) => {
+      const died = (cause: unknown) => actors.died(client, { ...(failureOf(cause) as Failure), thrown: thrownIn(error) });
+      if (error.failure) actors.died(client, error.failure as Failure);
+      else session.values.failed(error).then(died, died);
+    },
   });
   return handleOf(core);
 }

@@ -19,7 +19,7 @@ export function deathOf({ id, className, failure: cause }: FailedActor): Failure
   if (cause !== undefined && (cause.code === "ACTOR_DIED" || isActorVerdict(cause.code))) return cause;
   const text = cause === undefined ? "its handle is no longer valid" : cause.text;
   const error = new ActorDiedError(`actor ${className} (${id}) is dead: ${text}`, { actorId: id }, cause && errorOf(cause));
-  return failureOf(error) as Failure;
+  return { ...(failureOf(error) as Failure), cause };
 }
 
 /** Failures of a creation that every later call repeats as they are. */

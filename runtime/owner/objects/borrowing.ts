@@ -9,7 +9,6 @@
 
 import { stepObject, type ObjectEvent } from "../../core/index.ts";
 import { addLocal, changeBorrower, dropLocal, forgetBorrower, isFree } from "../../core/index.ts";
-import { failureOf, ObjectFreedError } from "../../errors.ts";
 import type { Clock } from "../../seams.ts";
 import type { Borrow, Draft, Drop, Failure, HeldRef, LostObject, Resolved, Stored, Subscribe } from "../../transport/index.ts";
 import { isError, type WireValue } from "../values/wire-value.ts";
@@ -179,11 +178,11 @@ export class Borrowing {
   }
 
   /** It was freed for everybody: who has a ref to it fails from now on. */
-  revoke(entry: ObjectEntry): void {
+  revoke(entry: ObjectEntry, failure: WireValue): void {
     const { value, owner, number } = entry;
     const effect = this.#step(entry, "revoked");
     if (effect === "ignore") return;
-    entry.value = { failure: failureOf(new ObjectFreedError(`object ${entry.id} was freed`, { objectId: entry.id })) as Failure };
+    entry.value = failure;
     if (owner === this.#parts.processId) {
       this.holdings.freed(entry);
       if (effect === "freeCopies" && value?.stored) this.#freeStored(value.stored);

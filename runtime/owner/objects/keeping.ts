@@ -3,6 +3,7 @@
 // A lifetime is a scope, or the object's own. What is inside a value is kept with it. Owners and borrowers go on as they are:
 // whoever finds that an owner is gone, or knows an object no more, asks the agents, so a ref need not tell that it is kept.
 
+import { endStory, objectEndOf } from "../../core/index.ts";
 import { failureOf, InvalidArgumentError, NotFoundError, ObjectFreedError, ObjectLostError } from "../../errors.ts";
 import type { Draft, Failure, HeldRef, KeepObjects, KeptObject, Lifetime, ObjectsEnded } from "../../transport/index.ts";
 import { heldRef } from "./borrowing.ts";
@@ -52,8 +53,7 @@ export class Keeping {
       for (let losses = 0; ; losses += 1) {
         const value = await this.#valueOf(entry);
         if (isError(value)) {
-          await values.revive((value.codes ?? []) as never);
-          throw values.errorIn(value);
+          throw await values.failed(value);
         }
         try {
           const lifetime = { id: entry.id, name, leftMs: ttlMs };
@@ -162,7 +162,7 @@ export class Keeping {
     for (let from = 0; from < objects.length; from += ASKED_MAX) {
       const some = objects.slice(from, from + ASKED_MAX);
       const kept = await this.#session.ask("findKept", { objects: some }, "kept");
-      for (const { object, value } of kept.objects) found.push(value ?? (object && freedValue(object)));
+      for (const { object, value, end } of kept.objects) found.push(value ?? (object && freedValue(object, objectEndOf(end))));
     }
     return found;
   }
@@ -213,16 +213,20 @@ export class Keeping {
   /** Agents keep it for that lifetime. */
   kept(entry: ObjectEntry, lifetime: string): void {
     if (entry.state !== "ready") return;
-    if (this.#lifetimes.hasEnded(lifetime)) return this.#session.borrowing.revoke(entry);
+    const end = this.#lifetimes.endOf(lifetime);
+    if (end !== undefined) return this.#session.borrowing.revoke(entry, freedValue(heldRef(entry), end));
     entry.value = { ...entry.value, lifetime };
     this.#lifetimes.add(lifetime, entry);
   }
 
   /** The agent's word: these were freed, and what was kept for those lifetimes. */
-  ended({ objects, lifetimes }: ObjectsEnded): void {
+  ended({ objects, lifetimes, end: told }: ObjectsEnded): void {
+    const end = objectEndOf(told);
     const { borrowing } = this.#session;
     const known = objects.flatMap(({ owner, object }) => borrowing.known(owner, object) ?? []);
-    for (const entry of [...known, ...lifetimes.flatMap((one) => this.#lifetimes.end(one))]) borrowing.revoke(entry);
+    for (const entry of [...known, ...lifetimes.flatMap((one) => this.#lifetimes.end(one, end))]) {
+      borrowing.revoke(entry, freedValue(heldRef(entry), end));
+    }
   }
 
   // -- inside ------------------------------------------------------------------------------------------------------
@@ -265,9 +269,11 @@ function keptOf(object: HeldRef, value: WireValue, { lifetime, replicas }: Keep)
   return { object, value: { ...value, contained: [] }, lifetimes: [lifetime], replicas };
 }
 
-/** Of an object that nobody knows any more. */
-export function freedValue({ owner, object }: HeldRef): WireValue {
-  const objectId = objectIdOf(owner, object);
-  const error = new ObjectFreedError(`object ${objectId} was freed before it was read`, { objectId });
-  return { failure: failureOf(error) as Failure };
+/** Of an object that was freed; without an end, of one that nobody knows any more. */
+export function freedValue({ owner, object }: HeldRef, end = objectEndOf(undefined)): WireValue {
+  return { failure: failureOf(freedError(objectIdOf(owner, object), end)) as Failure };
+}
+
+export function freedError(objectId: string, end = objectEndOf(undefined)): ObjectFreedError {
+  return new ObjectFreedError(`object ${objectId} ${endStory(end)}`, { objectId, freedBy: end.by });
 }

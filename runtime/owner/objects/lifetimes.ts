@@ -1,6 +1,6 @@
 // Objects of this process, owned or borrowed, that agents keep for lifetimes: who has to fail when one ends.
 
-import { Recent } from "../../core/index.ts";
+import { type ObjectEnd, Recent } from "../../core/index.ts";
 import type { ObjectEntry } from "./object-ref.ts";
 
 interface Members {
@@ -14,10 +14,10 @@ const ENDS_MAX = 100_000;
 
 export class Lifetimes {
   readonly #members = new Map<string, Members>();
-  readonly #ended = new Recent<string, true>(ENDS_MAX);
+  readonly #ended = new Recent<string, ObjectEnd>(ENDS_MAX);
 
-  hasEnded(lifetime: string): boolean {
-    return this.#ended.has(lifetime);
+  endOf(lifetime: string): ObjectEnd | undefined {
+    return this.#ended.peek(lifetime);
   }
 
   add(lifetime: string, entry: ObjectEntry): void {
@@ -30,8 +30,8 @@ export class Lifetimes {
   }
 
   /** Those that are reached here. A repeat finds none. */
-  end(lifetime: string): ObjectEntry[] {
-    this.#ended.set(lifetime, true);
+  end(lifetime: string, end: ObjectEnd): ObjectEntry[] {
+    this.#ended.set(lifetime, end);
     const members = this.#members.get(lifetime);
     this.#members.delete(lifetime);
     return (members?.entries ?? []).flatMap((one) => one.deref() ?? []);

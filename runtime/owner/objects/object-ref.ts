@@ -194,7 +194,9 @@ export function isRef(value: unknown): value is ObjectRef {
 /** The entry of a handle that may still be used. */
 export function entryOf(ref: { readonly entry: ObjectEntry; readonly id: string; readonly released: boolean }): ObjectEntry {
   if (ref.released) {
-    throw new ObjectFreedError(`${String(ref)}: this handle was released and can't be used any more`, { objectId: ref.id });
+    throw new ObjectFreedError(`${String(ref)}: this handle was released and can't be used any more`, {
+      objectId: ref.id, freedBy: "release",
+    });
   }
   const { entry } = ref;
   // What failed, with the session or before, says why.

@@ -270,7 +270,7 @@ export class Reading {
     if (hasBytes(value.value)) return new Box(values.decode(value.value as Uint8Array));
     const { stored } = value;
     if (!stored) {
-      throw values.errorIn(value) ?? new ObjectFetchTimeoutError(`object ${entry.id} has no value`, { objectId: entry.id });
+      throw await values.failed(value) ?? new ObjectFetchTimeoutError(`object ${entry.id} has no value`, { objectId: entry.id });
     }
     try {
       return new Box(values.decodeStored(await this.#openStored(entry, stored, options)));
@@ -279,7 +279,7 @@ export class Reading {
       // Word of its owner's death may still be on its way.
       await this.#yieldTurn();
       const loss = await borrowing.lossOf(entry);
-      if (loss !== undefined) throw values.errorIn(loss) ?? error;
+      if (loss !== undefined) throw await values.failed(loss) ?? error;
       recovery.missing(entry, stored, error.message);
       return undefined;
     }

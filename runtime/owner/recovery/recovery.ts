@@ -5,14 +5,13 @@
 // those that the program has. A foreign object is asked for at its owner, who does the same.
 
 import { Lineage, type Making } from "../../core/index.ts";
-import {
-  failureOf, ObjectFetchTimeoutError, ObjectFreedError, ReconstructionFailedError,
-} from "../../errors.ts";
+import { failureOf, ObjectFetchTimeoutError, ReconstructionFailedError } from "../../errors.ts";
 import type { BoundArg, Draft, Failure, Stored } from "../../transport/index.ts";
 import { warn } from "../../warnings.ts";
 import type { ActorCallRecord } from "../actors/actor-call.ts";
 import type { ActorClient } from "../actors/actor-client.ts";
 import { heldRef } from "../objects/borrowing.ts";
+import { freedError } from "../objects/keeping.ts";
 import { lossOf } from "./loss-story.ts";
 import { isOpen, type ObjectEntry, objectIdOf } from "../objects/object-ref.ts";
 import { LostItems } from "./lost-items.ts";
@@ -145,7 +144,7 @@ export class Recovery {
     const isOwn = owner === this.#session.parts.identity.processId;
     const entry = isOwn ? borrowing.own(object) : borrowing.received(owner, ownerNode, object);
     const objectId = objectIdOf(owner, object);
-    if (entry === undefined) throw new ObjectFreedError(`object ${objectId} was freed before it was read`, { objectId });
+    if (entry === undefined) throw freedError(objectId);
     if (isOwn) borrowing.addLocal(entry);
     try {
       if (entry.state === "pending" && !entry.subscribed) borrowing.settle(entry, { ...value, contained: [] });
@@ -355,8 +354,7 @@ export class Recovery {
     const text = `object ${objectId} is lost (${reason}), and "${run.name}", run again to make it, failed`;
     let failure: unknown;
     try {
-      await values.revive((value.codes ?? []) as never);
-      failure = failureOf(new ReconstructionFailedError(text, { objectId }, values.errorIn(value)));
+      failure = failureOf(new ReconstructionFailedError(text, { objectId }, await values.failed(value)));
     } catch (error) {
       // The error can't be brought here, or not be told: its own words are lost.
       failure = failureOf(new ReconstructionFailedError(text, { objectId }, error));

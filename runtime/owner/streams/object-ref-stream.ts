@@ -94,7 +94,9 @@ export class ObjectRefStream<T = unknown> implements AsyncIterableIterator<Objec
 
   #check(): void {
     if (!this.released) return;
-    throw new ObjectFreedError(`${this.toString()}: this handle was released and can't be used any more`, { objectId: this.id });
+    throw new ObjectFreedError(`${this.toString()}: this handle was released and can't be used any more`, {
+      objectId: this.id, freedBy: "release",
+    });
   }
 }
 Object.defineProperty(ObjectRefStream.prototype, STREAM_BRAND, { value: true });

@@ -4,12 +4,12 @@
 // Encoding is synchronous and leaves two by-products for the caller: the refs inside (whose borrowers must be counted) and
 // the code inside (which the reader revives before it decodes, because reviving imports modules).
 
-import { errorOf, type FailureData, InvalidArgumentError } from "../../errors.ts";
+import { errorOf, type FailureData, InvalidArgumentError, type TaskError } from "../../errors.ts";
 import type { DecodeHooks, EncodeHooks, Encoded, ValueCodec } from "../../serialize/index.ts";
 import { decodeThrown, mayBeViewed } from "../../serialize/index.ts";
 import type { ObjectOwner, ReadableObject, WritableObject } from "../../store/index.ts";
 import { INLINE_LIMIT_BYTES } from "../../store/index.ts";
-import type { Code, Draft } from "../../transport/index.ts";
+import type { Code, Draft, Value } from "../../transport/index.ts";
 import type { CodeExchange } from "../code-exchange.ts";
 import type { Home } from "../home.ts";
 import type { ObjectEntry, ObjectRef } from "../objects/object-ref.ts";
@@ -227,8 +227,22 @@ export class Values {
   errorIn(value: WireValue): Error | undefined {
     const { error } = value;
     if (error) return this.#decoding(() => decodeThrown(error, this.#decodeHooks));
-    if (value.failure) return errorOf(value.failure as FailureData);
+    if (value.failure) return errorOf(value.failure as FailureData, (thrown) => this.#thrownIn(thrown));
     return undefined;
+  }
+
+  /** The same once its code is here. A failure is told as a text where the code of what was thrown can't be had any more. */
+  async failed(value: WireValue): Promise<Error | undefined> {
+    await this.revive((value.codes ?? NO_CODES) as Code[]);
+    for (let failure = value.failure; failure; failure = failure.cause) {
+      await this.revive((failure.thrown?.codes ?? NO_CODES) as Code[]).catch(() => {});
+    }
+    return this.errorIn(value);
+  }
+
+  #thrownIn({ error, codes }: Draft<Value>): TaskError | undefined {
+    if (!error || !this.isDecodable(codes as Code[])) return undefined;
+    return this.#decoding(() => decodeThrown(error, this.#decodeHooks));
   }
 
   /** Decodes an object of the store. Large parts of the result are views that keep it pinned. */

@@ -3,10 +3,11 @@
 
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { KeptBook, type Lifetime } from "../../../runtime/core/index.ts";
+import { KeptBook, type Lifetime, type ObjectEnd } from "../../../runtime/core/index.ts";
 
 const OBJECTS = ["a", "b", "c", "d"];
 const SCOPES = ["s", "t"];
+const END: ObjectEnd = { by: "free", scope: "" };
 
 function lifetime(id: string, endsAt?: number): Lifetime {
   return { id, name: id, isScope: SCOPES.includes(id), endsAt };
@@ -17,9 +18,9 @@ test("an object with two lifetimes goes with the second, and can't be kept again
   expect(book.keep("a", "value", lifetime("s"))).toBe("new");
   expect(book.keep("a", "other", lifetime("a"))).toBe("known");
   expect(book.lifetimesOf("a").map(({ id }) => id)).toEqual(["s", "a"]);
-  expect(book.endLifetime("s")).toEqual([]);
+  expect(book.endLifetime("s", END)).toEqual([]);
   expect(book.find("a")).toBe("value");
-  expect(book.endLifetime("a")).toEqual(["value"]);
+  expect(book.endLifetime("a", END)).toEqual(["value"]);
   expect(book.find("a")).toBeUndefined();
   expect(book.keep("a", "value", lifetime("t"))).toBe("over");
   expect(book.keep("b", "late", lifetime("s"))).toBe("over");
@@ -30,11 +31,11 @@ test("who ends an object ends what was kept for its sake, but for what lives for
   const book = new KeptBook<string>();
   for (const inside of ["a", "b", "c"]) book.keep(inside, inside, lifetime("a"));
   book.keep("c", "c", lifetime("s"));
-  expect(book.end("a").sort()).toEqual(["a", "b"]);
-  expect(book.end("a")).toEqual([]);
+  expect(book.end("a", END).sort()).toEqual(["a", "b"]);
+  expect(book.end("a", END)).toEqual([]);
   expect(book.values()).toEqual(["c"]);
   expect(book.scopes()).toEqual(["s"]);
-  expect(book.end("c")).toEqual(["c"]);
+  expect(book.end("c", END)).toEqual(["c"]);
   expect(book.scopes()).toEqual([]);
 });
 
@@ -81,7 +82,7 @@ test("in any history what is kept is what the model keeps, and each is given up 
         expect(book.keep(one.object, one.object, lifetime(one.lifetime))).toBe(isOver ? "over" : known ? "known" : "new");
         if (!isOver) model.set(one.object, (known ?? new Set()).add(one.lifetime));
       } else {
-        given.push(...(one.do === "end" ? book.end(one.id) : book.endLifetime(one.id)));
+        given.push(...(one.do === "end" ? book.end(one.id, END) : book.endLifetime(one.id, END)));
         if (one.do === "end") model.delete(one.id);
         leave(one.id);
       }

@@ -15,7 +15,7 @@ class Storages {
   async head(clusterId = "c1"): Promise<(name: CallName, body: object) => Promise<Record<string, never>>> {
     const open = await OpenStorage.open(this.storage);
     const random = { next: () => 0, hex: () => `id${(this.#ids += 1)}` };
-    const lifetimes = new HeadLifetimes({ clusterId, random, storage: open, scopeEnded: (id) => this.ended.push(id) });
+    const lifetimes = new HeadLifetimes({ clusterId, random, storage: open, scopeEnded: ({ id }) => this.ended.push(id) });
     const calls: CallHandlers = lifetimes.calls();
     return async (name, body) => (await calls[name]?.(body as never, undefined as never)) as Record<string, never>;
   }
