@@ -250,7 +250,8 @@ export class SharedClient implements StoreClient {
 function noMemory(bytes: number, error: unknown): Error {
   // What it was asked for is right: it reads the question otherwise than this code means it.
   const isRefused = (error as NodeJS.ErrnoException).code === "EINVAL";
-  if (isRefused) return new VersionMismatchError(`the native addon was built from other sources: ${howToBuild()} makes it again`, {}, error);
+  const text = `the native addon was built from other sources: ${howToBuild()} makes it again`;
+  if (isRefused) return new VersionMismatchError(text, {}, error);
   return new ObjectStoreFullError(`this machine has no memory for ${bytes} bytes of its object store`, {}, error);
 }
 
