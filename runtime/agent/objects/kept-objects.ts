@@ -483,8 +483,8 @@ function wireLifetime({ id, name, isScope, endsAt }: Lifetime, now: number): Kep
 }
 
 function scopeError(scope: string, objectId = ""): ObjectFreedError {
-  const text = `the scope "${scope}" was freed`;
-  return new ObjectFreedError(objectId === "" ? text : `object ${objectId} can't be kept: ${text}`, { objectId, freedBy: "scope" });
+  const what = objectId === "" ? "" : `object ${objectId} can't be kept: `;
+  return new ObjectFreedError(`${what}the scope "${scope}" was freed`, { objectId, freedBy: "scope" });
 }
 
 /** Those with the least to do first. */
