@@ -57,6 +57,9 @@ export class EarlierLife {
   marked({ task, coords, state, at }: Event<"marked">): void {
     this.#known = this.#ends();
     const key = keyOf(task, coords);
+    const { mapped, loop } = this.#plan.tasks[task];
+    // It may have ended without an instance.
+    if (!mapped && loop === undefined) this.#known.delete(`slot ${key}`);
     this.#known.set(key, { starts: 1, tries: 0, ...this.#known.get(key), state, reason: "marked by hand", endedAt: at });
   }
 

@@ -64,12 +64,14 @@ export function sharedDepth(a: Scoped, b: Scoped): number {
   return depth;
 }
 
-/** Everything after a task, itself not among them. */
+/** Everything after a task, itself not among them; what lies behind a gate comes after it. */
 export function descendants(plan: Plan, tasks: readonly number[]): Set<number> {
   const found = new Set<number>();
   const todo = [...tasks];
+  const behind = (gate: number): number[] => plan.tasks.flatMap(({ scope }, task) => (scope.includes(gate) ? [task] : []));
   for (let task = todo.pop(); task !== undefined; task = todo.pop()) {
-    for (const next of plan.tasks[task].downstream) {
+    const { kind, downstream } = plan.tasks[task];
+    for (const next of kind === "gate" || kind === "loop" ? [...downstream, ...behind(task)] : downstream) {
       if (found.has(next)) continue;
       found.add(next);
       todo.push(next);

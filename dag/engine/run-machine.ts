@@ -273,10 +273,14 @@ export class RunMachine {
 
   /** What lies behind a gate that does not open has no instance, and its state. */
   #collapse(gate: Slot, state: TaskState, reason?: string): void {
-    for (const task of this.#field.inside(gate.task)) {
-      this.#field.collapsed(task, gate.coords, state, reason);
-      this.#tell(task, gate.coords, state, 0, reason);
-      this.#field.ended(task, gate.coords, state);
+    const inside = this.#field.inside(gate.task);
+    for (const task of inside) {
+      // Where the gate failed, what comes first behind it has failed.
+      const isLater = state === "failed" && this.plan.tasks[task].upstream.some((before) => inside.includes(before));
+      const [own, why] = isLater ? (["upstreamFailed", undefined] as const) : [state, reason];
+      this.#field.collapsed(task, gate.coords, own, why);
+      this.#tell(task, gate.coords, own, 0, why);
+      this.#field.ended(task, gate.coords, own);
     }
   }
 

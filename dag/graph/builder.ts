@@ -20,6 +20,8 @@ export interface DraftParts {
 export interface Group {
   readonly id: string;
   readonly tasks: Draft[];
+  /** A dag that is called as a node. */
+  readonly isDag: boolean;
 }
 
 /** What a group gave stands for the group where edges are drawn. */
@@ -29,6 +31,8 @@ export class Builder {
   static #current: Builder | undefined;
 
   readonly tasks: Draft[] = [];
+  /** The groups that a task was drawn in, outermost first. */
+  readonly groups = new Map<Draft, readonly Group[]>();
   readonly #defaults: DagTaskOptions;
   readonly #ids = new Map<string, number>();
   #prefix = "";
@@ -89,12 +93,15 @@ export class Builder {
       downstream: new Set(),
       choices: {},
       loop: undefined,
+      leads: undefined,
+      isElementWise: false,
       teardown: undefined,
       isSetup: false,
       trigger: undefined,
     };
     this.tasks.push(draft);
     for (const group of this.#groups) group.tasks.push(draft);
+    this.groups.set(draft, this.#groups);
     for (const { value } of args) this.reads(draft, value);
     if (expansion?.kind === "product") this.reads(draft, { ...expansion.lists });
     else if (expansion?.kind === "sets") this.reads(draft, [expansion.list, expansion.rest]);
@@ -133,9 +140,9 @@ export class Builder {
   }
 
   /** Runs the body of a group: ids get its prefix, and what it gives stands for it. */
-  inGroup<T>(id: string, body: () => T): T {
+  inGroup<T>(id: string, body: () => T, isDag = false): T {
     const [prefix, groups] = [this.#prefix, this.#groups];
-    const group: Group = { id, tasks: [] };
+    const group: Group = { id, tasks: [], isDag };
     this.#prefix = `${id}.`;
     this.#groups = [...groups, group];
     try {

@@ -83,14 +83,14 @@ export function defineDag<P extends object, B>(
   const graph = naming(id, () => {
     const builder = new Builder(defaults);
     const result = builder.build(() => body(paramNodes(id, options.params)));
-    return graphOf(id, builder.tasks, result);
+    return graphOf(id, builder, result);
   });
   const schedule = scheduleOf(id, options);
   const inline = (params: { [K in keyof P]?: In<P[K]> }): B => {
     checkNames(id, options.params, params);
     const given = { ...defaultsOf(options.params), ...present(params) };
     const here = Builder.here(`dag ${id}`);
-    return here.inGroup(here.uniqueId(id), () => body(given as ParamNodes<P>));
+    return here.inGroup(here.uniqueId(id), () => body(given as ParamNodes<P>), true);
   };
   return { id, options, graph, schedule, inline };
 }

@@ -1,6 +1,7 @@
 // A graph for people who look at it: rows of its tasks, and what it says of itself. Plain data.
 
 import type { Draft } from "./draft.ts";
+import { decidesOn } from "./element-wise.ts";
 import type { DagDefinition, DagSchedule } from "./dag.ts";
 import { mermaidOf } from "./mermaid.ts";
 
@@ -55,10 +56,12 @@ export function describeGraph({ id, options, graph, schedule }: Definition): Gra
   };
 }
 
-function taskRow({ id, kind, expansion, upstream, downstream, teardown, options }: Draft): GraphTaskRow {
+function taskRow(draft: Draft): GraphTaskRow {
+  const { id, kind, expansion, isElementWise, downstream, teardown, options } = draft;
   const { triggerRule = "allSuccess", retries = 0, pool, queue, doc } = options;
   return {
-    id, kind: teardown === undefined ? kind : "teardown", mapped: expansion !== undefined, upstream: idsOf(upstream),
+    id, kind: teardown === undefined ? kind : "teardown", mapped: expansion !== undefined || isElementWise,
+    upstream: idsOf(decidesOn(draft).upstream),
     downstream: idsOf(downstream), triggerRule, retries, pool: typeof pool === "object" ? pool.name : pool, queue, doc,
   };
 }

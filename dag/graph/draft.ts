@@ -31,16 +31,20 @@ export interface Draft {
   readonly id: string;
   readonly kind: TaskKind;
   readonly fn: ((...args: never[]) => unknown) | undefined;
-  readonly args: readonly Argument[];
-  readonly expansion: Expansion | undefined;
+  args: readonly Argument[];
+  expansion: Expansion | undefined;
   readonly options: DagTaskOptions;
   /** Gates it lies behind, outermost first. */
-  readonly scope: readonly Draft[];
-  readonly upstream: Set<Draft>;
+  scope: readonly Draft[];
+  upstream: Set<Draft>;
   readonly downstream: Set<Draft>;
   /** Of a branch: what its keys lead to. */
   choices: Readonly<Record<string, readonly Draft[]>>;
   loop: Loop | undefined;
+  /** Of a gate that belongs to an expanded task: that task. */
+  leads: Draft | undefined;
+  /** Expanded, by the gate it lies behind. */
+  isElementWise: boolean;
   teardown: { readonly setups: readonly Draft[]; readonly failRun: boolean } | undefined;
   isSetup: boolean;
   /** The definition of a graph that it starts a run of. */

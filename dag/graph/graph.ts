@@ -2,8 +2,11 @@
 
 import { GraphError } from "../../sdk/index.ts";
 import { type Plan, type PlanTask } from "../engine/plan.ts";
+import type { Builder } from "./builder.ts";
 import type { Draft } from "./draft.ts";
+import { decidesOn, drawElementWise } from "./element-wise.ts";
 import { type Pool, poolOf } from "./pool.ts";
+import type { InnerRule } from "../engine/trigger-rules.ts";
 import { guardsOf, reach, setupsOf } from "./precedence.ts";
 
 const RETRY_DELAY_MS = 300_000;
@@ -18,12 +21,14 @@ export interface Graph {
   readonly warnings: readonly string[];
 }
 
-export function graphOf(dagId: string, tasks: readonly Draft[], result: unknown): Graph {
+export function graphOf(dagId: string, builder: Pick<Builder, "tasks" | "groups">, result: unknown): Graph {
+  const { tasks } = builder;
   for (const draft of tasks) {
     if (draft.teardown !== undefined) checkTeardown(draft);
     checkPool(draft);
   }
   refuseCycles(tasks);
+  drawElementWise(builder);
   const setups = setupsOf(tasks);
   const plan = { dagId, tasks: tasks.map((draft) => planOf(draft, setups.get(draft) ?? new Set(), guardsOf(draft, tasks))) };
   const warnings = warningsOf(tasks).map((text) => `dag ${dagId}: ${text}`);
@@ -36,7 +41,7 @@ function planOf(draft: Draft, needs: ReadonlySet<Draft>, guards: readonly Draft[
   return {
     id, kind, scope: places(draft.scope), mapped: draft.expansion !== undefined,
     upstream: places(draft.upstream), downstream: places(draft.downstream),
-    rule: teardown === undefined ? (options.triggerRule ?? "allSuccess") : "teardown",
+    rule: teardown === undefined ? ruleOf(draft) : "teardown",
     setups: places(teardown?.setups ?? []), needs: places(needs), guards: places(new Set([...guards, ...needs])),
     retry: {
       retries: options.retries ?? 0, delayMs: options.retryDelayMs ?? RETRY_DELAY_MS, backoff: options.retryBackoff ?? 0,
@@ -47,6 +52,11 @@ function planOf(draft: Draft, needs: ReadonlySet<Draft>, guards: readonly Draft[
     dependsOnPast: options.dependsOnPast ?? false,
     leaf: isLeaf(draft),
   };
+}
+
+/** Where a gate decides on it, it runs when that has opened. */
+function ruleOf(draft: Draft): InnerRule {
+  return decidesOn(draft) === draft ? (draft.options.triggerRule ?? "allSuccess") : "allSuccess";
 }
 
 /** Teardowns don't count, unless they say so: what only they come after is a leaf too. */

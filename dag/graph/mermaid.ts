@@ -42,7 +42,8 @@ function tree(tasks: readonly Draft[], prefix: string, depth: number): string[] 
       continue;
     }
     const [open, close] = SHAPES[task.kind] ?? ["[", "]"];
-    lines.push(`${indent}${nameOf(task)}${open}"${rest}${task.expansion === undefined ? "" : " []"}"${close}`);
+    const isMapped = task.expansion !== undefined || task.isElementWise;
+    lines.push(`${indent}${nameOf(task)}${open}"${rest}${isMapped ? " []" : ""}"${close}`);
   }
   for (const [group, inside] of groups) {
     lines.push(`${indent}subgraph ${`${prefix}${group}`.replaceAll(/[^A-Za-z0-9_]/g, "_")}["${group}"]`);

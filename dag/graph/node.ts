@@ -9,12 +9,21 @@ export type Source =
   | { readonly kind: "task"; readonly task: Draft }
   | { readonly kind: "states"; readonly task: Draft }
   | { readonly kind: "param"; readonly name: string }
-  /** What a mapped group is built with: an element of the lists it is expanded over. */
-  | { readonly kind: "item"; readonly gate: Draft; readonly name: string }
+  /** An element of the lists that a gate is expanded over, by the name of the list; of sets without a name the whole of it. */
+  | { readonly kind: "item"; readonly gate: Draft; readonly name: string | undefined }
+  /** What a task is given by this name: of its element, a set of arguments, or else of the rest. */
+  | {
+      readonly kind: "argument"; readonly set: Node<unknown>; readonly rest: readonly unknown[];
+      readonly name: string; readonly names: readonly string[]; readonly what: string;
+    }
   | { readonly kind: "previous" | "index"; readonly gate: Draft }
   /** The value of a loop: that of its last round. */
   | { readonly kind: "last"; readonly gate: Draft; readonly inner: Node<unknown> }
-  | { readonly kind: "map"; readonly list: unknown; readonly fn: (element: never) => unknown }
+  | {
+      readonly kind: "map"; readonly list: unknown; readonly fn: (element: never) => unknown;
+      /** `list` is one element of it. */
+      readonly isElement?: boolean;
+    }
   | { readonly kind: "zip"; readonly lists: readonly unknown[]; readonly fill: { readonly value: unknown } | undefined };
 
 /** A value of the run to come: given where a `T` is expected, it draws the edge. */
@@ -93,7 +102,7 @@ export function describe({ source }: Node<unknown>): string {
     case "item": return `the parameter ${source.name} of group ${source.gate.id}`;
     case "previous": case "index": return `the ${source.kind} of a loop`;
     case "last": return "the value of a loop";
-    case "map": case "zip": return "a list of the run";
+    case "map": case "zip": case "argument": return "a list of the run";
   }
 }
 
@@ -110,6 +119,7 @@ export function nodesIn(value: unknown, found: Node<unknown>[] = []): Node<unkno
     found.push(leaf);
     const { source } = leaf;
     if (source.kind === "map") nodesIn(source.list, found);
+    else if (source.kind === "argument") nodesIn([source.set, source.rest], found);
     else if (source.kind === "zip") nodesIn([...source.lists], found);
     return leaf;
   });

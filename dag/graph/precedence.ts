@@ -29,14 +29,15 @@ export function guardsOf(draft: Draft, tasks: readonly Draft[]): Draft[] {
   return [...new Set([...circuits, ...branches])];
 }
 
-/** Everything that comes before or after a task, itself not among it. */
+/** Everything that comes before or after a task, itself not among it; the gates it lies behind come before it. */
 export function reach(draft: Draft, side: "upstream" | "downstream"): Set<Draft> {
   const found = new Set<Draft>();
-  const todo = [...draft[side]];
+  const next = (one: Draft): Draft[] => [...one[side], ...(side === "upstream" ? one.scope : [])];
+  const todo = next(draft);
   for (let one = todo.pop(); one !== undefined; one = todo.pop()) {
     if (found.has(one)) continue;
     found.add(one);
-    todo.push(...one[side]);
+    todo.push(...next(one));
   }
   return found;
 }

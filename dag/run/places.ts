@@ -3,6 +3,7 @@
 import { NotFoundError } from "../../sdk/index.ts";
 import { descendants, type Place, type Plan } from "../engine/plan.ts";
 import type { Graph } from "../graph/graph.ts";
+import { decidesOn } from "../graph/element-wise.ts";
 import { sourcesOf } from "../graph/reads.ts";
 
 /** Of a task, "train", or of an instance of it, "train[2]". @throws NotFoundError. */
@@ -35,7 +36,8 @@ function between({ tasks }: Plan, { task, coords }: Place): Place[] {
 
 export function clearingOf({ plan, tasks: drafts }: Graph, places: readonly Place[], downstream: boolean): Clearing {
   const first = places.map(({ task }) => task);
-  const tasks = new Set(places.filter(({ coords }) => coords.length === 0).map(({ task }) => task));
+  const whole = places.filter(({ coords }) => coords.length === 0);
+  const tasks = new Set(whole.flatMap(({ task }) => [task, decidesOn(drafts[task]).place]));
   if (downstream) for (const task of descendants(plan, first)) tasks.add(task);
   const around = [...tasks].flatMap((task) => between(plan, { task, coords: [] }));
   const instances = places.filter(({ coords }) => coords.length > 0);

@@ -3,7 +3,7 @@
 import { type Coords, keyOf, sharedDepth } from "../engine/plan.ts";
 import type { RunMachine } from "../engine/run-machine.ts";
 import type { Draft, Expansion } from "../graph/draft.ts";
-import { Node, replaceNodes } from "../graph/node.ts";
+import { Node, replaceNodes, type Source } from "../graph/node.ts";
 import { isPlain } from "../graph/structure.ts";
 import { Element, elementOf, Held, Mapped, OfSet, Zipped } from "./inputs.ts";
 
@@ -41,9 +41,10 @@ export class Resolver {
 
   /** The arguments of an instance. */
   args(draft: Draft, coords: Coords): unknown[] {
-    const own = draft.expansion !== undefined && draft.kind !== "gate";
+    const { expansion } = draft;
+    const own = expansion !== undefined && draft.kind !== "gate";
     const from = { scope: draft.scope, coords: own ? coords.slice(0, -1) : coords };
-    if (own && draft.expansion.kind === "sets") return this.#argsOfSet(draft, draft.expansion, from, coords.at(-1) ?? 0);
+    if (own && expansion.kind === "sets") return this.#argsOfSet(draft, expansion, from, coords.at(-1) ?? 0);
     return draft.args.map(({ name, value }) => (
       name === undefined ? this.inputs(value, from) : this.#element(draft, name, from, coords.at(-1) ?? 0)
     ));
@@ -77,18 +78,25 @@ export class Resolver {
       case "index": return from.coords[from.scope.indexOf(source.gate)];
       case "previous": return this.#previous(source.gate, from);
       case "last": return this.#last(source.gate, source.inner, from);
-      case "map": return new Mapped(this.inputs(source.list, from), source.fn, true);
+      case "map": return new Mapped(this.inputs(source.list, from), source.fn, source.isElement !== true);
+      case "argument": return this.#argument(source, from);
       case "zip": return new Zipped(source.lists.map((list) => this.inputs(list, from)), source.fill);
     }
   }
 
-  #element(draft: Draft, name: string, from: Viewpoint, index: number): unknown {
+  #argument({ set, rest, name, names, what }: Source & { kind: "argument" }, from: Viewpoint): unknown {
+    return new OfSet({ set: this.inputs(set, from), name, names, rest: rest.map((value) => this.inputs(value, from)), what });
+  }
+
+  #element(draft: Draft, name: string | undefined, from: Viewpoint, index: number): unknown {
     const expansion = draft.expansion as Expansion;
     if (expansion.kind === "sets") {
       const set = elementOf(this.#list(draft.place, "", expansion.list, from), index);
+      if (name === undefined) return set;
       if (typeof set !== "object" || set === null) return undefined;
       return isPlain(set) ? (set as Record<string, unknown>)[name] : new Element(set, name);
     }
+    if (name === undefined) return undefined;
     const names = Object.keys(expansion.lists);
     const sizes = this.#sizes.get(keyOf(draft.place, from.coords)) ?? [];
     const place = names.indexOf(name);

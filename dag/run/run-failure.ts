@@ -10,11 +10,16 @@ export function failureOf(
   machine: RunMachine, { id, dagId }: RunSummary, errors: ReadonlyMap<string, unknown>,
 ): DagRunFailedError {
   const failures: DagRunFailedError["failures"][number][] = [];
+  const names = new Set<string>();
   for (const slot of machine.slots()) {
     for (const at of slot.instances ?? [slot]) {
       if (at.state !== "failed") continue;
+      const { id: taskId } = instanceName(machine.plan.tasks[slot.task].id, at.coords);
+      // The gate of an expansion has its name.
+      if (names.has(taskId)) continue;
+      names.add(taskId);
       const error = errors.get(keyOf(slot.task, at.coords)) ?? new TaskCancelledError(at.reason ?? "it was ended");
-      failures.push({ taskId: instanceName(machine.plan.tasks[slot.task].id, at.coords).id, error });
+      failures.push({ taskId, error });
     }
   }
   const [first] = failures;

@@ -4,6 +4,7 @@ import { type Coords, instanceName } from "../engine/plan.ts";
 import type { RunMachine } from "../engine/run-machine.ts";
 import { isTerminal, type TaskState } from "../engine/states.ts";
 import type { Draft } from "../graph/draft.ts";
+import { decidesOn } from "../graph/element-wise.ts";
 
 export interface Reason {
   readonly kind: string;
@@ -44,7 +45,7 @@ export function explain(machine: RunMachine, draft: Draft, block: Block, only: C
   const own = placesOf(draft).filter(({ coords }) => only.every((n, depth) => coords[depth] === n));
   const reasons = own.filter(({ state }) => state !== "none").map((at) => reasonOf(draft.id, at, block));
   const waits = own.length === 0 || own.some(({ state }) => state === "none");
-  for (const before of draft.upstream) {
+  for (const before of decidesOn(draft).upstream) {
     const ends = placesOf(before);
     const open = ends.filter(({ state }) => !isTerminal(state));
     const bad = ends.filter(({ state }) => state === "failed" || state === "upstreamFailed" || state === "skipped");

@@ -4,7 +4,7 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { get, getRuntimeContext, init, list, remote, shutdown } from "troupe";
-import { chain, clear, ctx, dag, DagRunFailedError, getRun, loop, mark, noop, resume, task } from "troupe/dag";
+import { chain, clear, ctx, dag, DagRunFailedError, getRun, group, loop, mark, noop, resume, task } from "troupe/dag";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 beforeAll(() => init({ numCpus: 2 }));
@@ -23,10 +23,11 @@ describe("a run on the cluster", () => {
         total: sum(added),
         nested: sum([add(1), 5, add(2)]),
         looped: loop<number>((v) => add(v), { max: 3, initial: 0 }),
+        inGroup: group("g", () => sum(add.expand({ v: add.expand({ v: numbers(n) }) }))),
       };
     });
     const run = await graph.run({ n: 4 });
-    expect(await run.result()).toEqual({ added: [10, 11, 12, 13], total: 46, nested: 10, looped: 3 });
+    expect(await run.result()).toEqual({ added: [10, 11, 12, 13], total: 46, nested: 10, looped: 3, inGroup: 14 });
     const rows = await run.tasks();
     expect(new Set(rows.map(({ state }) => state))).toEqual(new Set(["success"]));
     const workers = new Set((await list.workers()).map(({ pid }) => pid));
