@@ -80,6 +80,14 @@ export class JournalWriter {
 
   async #write(writers: readonly Writer[], writings: readonly Writing[]): Promise<void> {
     if (writings.length === 0) return;
+    const rivals = rivalsOf(writings);
+    if (rivals.size > 0) {
+      const part = async (are: boolean): Promise<void> => this.#write(
+        writers.filter((_writer, i) => rivals.has(writings[i]) === are), writings.filter((one) => rivals.has(one) === are),
+      );
+      await part(false);
+      return part(true);
+    }
     try {
       if (await commit(writings)) return writers.forEach((writer) => writer.written());
       if (writings.length === 1) return writers[0].lost(undefined);
@@ -89,6 +97,20 @@ export class JournalWriter {
       for (const writer of writers) writer.lost(error);
     }
   }
+}
+
+/**
+ * Those that check what one before them changes, as two runs do that want the same turn: a commit checks everything before it
+ * changes anything, so they go with a later one.
+ */
+function rivalsOf(writings: readonly Writing[]): Set<Writing> {
+  const changed = new Set<string>();
+  const rivals = new Set<Writing>();
+  for (const one of writings) {
+    if (one.changes.some(({ type, key }) => type === "check" && changed.has(key))) rivals.add(one);
+    else for (const { type, key } of one.changes) if (type !== "check") changed.add(key);
+  }
+  return rivals;
 }
 
 async function commit(writings: readonly Writing[]): Promise<boolean> {

@@ -5,6 +5,8 @@ import { kv, list } from "../../sdk/index.ts";
 export interface ServedProgram {
   readonly hash: string;
   readonly paused: boolean;
+  /** How many graphs of its id the service has had. */
+  readonly version: number;
 }
 
 const PREFIX = "dag/served/";

@@ -34,8 +34,8 @@ const placeIn = (values: readonly unknown[]) => (handle: unknown): unknown => va
 
 /** What runs on the worker: the code of a task, closed over. */
 function bodyOf(draft: Draft): (order: Order, ...values: unknown[]) => Promise<Answer> {
-  const { fn = () => undefined, kind, options: { retryOn, checkpoint, cacheKey } } = draft;
-  const keeping = keepingOf({ checkpoint, cacheKey });
+  const { id, fn = () => undefined, kind, options: { retryOn, checkpoint, cacheKey } } = draft;
+  const keeping = keepingOf(id, { checkpoint, cacheKey });
   return async (ordered, ...values) => {
     const began = performance.now();
     const took = (): number => performance.now() - began;

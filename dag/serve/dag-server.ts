@@ -78,15 +78,15 @@ export class DagServer {
     this.#parts = parts;
   }
 
-  /** Serves them from now on; one of the same id is a newer version of it. */
-  async add(definitions: readonly Definition[], paused: boolean): Promise<void> {
+  /** Serves them from now on; one of the same id is a newer version of it. `version`: what it was in an earlier life. */
+  async add(definitions: readonly Definition[], paused: boolean, version?: number): Promise<void> {
     for (const definition of definitions) {
       const known = this.#entries.get(definition.id);
       known?.timer?.cancel();
       const isPaused = paused || (await this.#parts.ticks.isPaused(definition.id));
       const entry: Entry = {
         definition,
-        version: (known?.version ?? 0) + 1,
+        version: version ?? (known?.version ?? 0) + 1,
         paused: isPaused,
         schedule: undefined,
         hearing: known?.hearing ?? Promise.resolve(),
@@ -178,6 +178,7 @@ export class DagServer {
   }
 
   async #on(entry: Entry): Promise<void> {
+    if (!this.#isOn(entry)) return;
     const { id, schedule, options } = entry.definition;
     const { clock, ticks } = this.#parts;
     if (schedule.kind === "assets") {
@@ -199,7 +200,7 @@ export class DagServer {
   #arm(entry: Entry): void {
     entry.timer?.cancel();
     const next = entry.schedule?.next;
-    if (next === undefined || this.#stopped || entry.paused) return;
+    if (next === undefined || !this.#isOn(entry)) return;
     entry.timer = this.#parts.clock.at(next.getTime(), () => void this.#fire(entry));
   }
 
@@ -214,6 +215,7 @@ export class DagServer {
 
   async #fireNow(entry: Entry): Promise<void> {
     const { schedule } = entry;
+    // Of a graph that has a newer version since, what was due before is still its own.
     if (this.#stopped || entry.paused || schedule === undefined) return;
     const { clock, ticks } = this.#parts;
     for (let due = schedule.due(new Date(clock.now())); due.length > 0; due = schedule.due(new Date(clock.now()))) {

@@ -109,13 +109,14 @@ export class DagHost {
     const added = await addedTo(this.#id);
     const newer = new Set(added.map(({ definition }) => definition.id));
     await this.#server.add(definitions.filter(({ id }) => !newer.has(id)), paused);
-    for (const one of added) await this.#server.add([one.definition], one.paused);
+    for (const one of added) await this.#server.add([one.definition], one.paused, one.version);
   }
 
   async add(definitions: readonly Definition[], paused: boolean): Promise<void> {
     await this.#ready;
     await this.#server.add(definitions, paused);
-    await keepAdded(this.#id, definitions, paused);
+    const versions = new Map(this.#server.dags().map(({ id, version }) => [id, version]));
+    await keepAdded(this.#id, definitions.map((definition) => ({ definition, paused, version: versions.get(definition.id)! })));
   }
 
   /** The URL of its HTTP API. @throws ConnectionError when the port can't be had. */
@@ -144,27 +145,33 @@ export class DagHost {
   }
 
   async dags(): Promise<ServedDag[]> {
-    return this.#server.dags();
+    return (await this.#served()).dags();
   }
 
   async describe(id: string): Promise<GraphDetail> {
-    return this.#server.describe(id);
+    return (await this.#served()).describe(id);
   }
 
   async next(id: string, count: number): Promise<Date[]> {
-    return this.#server.next(id, count);
+    return (await this.#served()).next(id, count);
   }
 
-  pause(id: string): Promise<void> {
-    return this.#server.pause(id);
+  async pause(id: string): Promise<void> {
+    await (await this.#served()).pause(id);
   }
 
-  unpause(id: string): Promise<void> {
-    return this.#server.unpause(id);
+  async unpause(id: string): Promise<void> {
+    await (await this.#served()).unpause(id);
   }
 
-  trigger(id: string, options: ManualRun): Promise<string> {
-    return this.#server.trigger(id, options);
+  async trigger(id: string, options: ManualRun): Promise<string> {
+    return (await this.#served()).trigger(id, options);
+  }
+
+  /** In a new life it has its graphs only when they are read. */
+  async #served(): Promise<DagServer> {
+    await this.#ready;
+    return this.#server;
   }
 
   /** Assets may have changed. */

@@ -99,6 +99,18 @@ describe("results that are kept", () => {
     expect(origins).toEqual(["computed", "cache", "computed"]);
   });
 
+  test("a key made of the arguments holds for every instance of a mapped task, a text for one place each", async () => {
+    const cache = defineStore("mapped", { dir: folder });
+    const twice = task("byArguments", (n: number) => n * 2, { checkpoint: cache, cacheKey: (n: number) => `n${n}` });
+    const byText = task("byText", (n: number) => n * 2, { checkpoint: cache, cacheKey: "same" });
+    const mapped = dag("mapped", { params: { list: [1, 2] } }, ({ list: n }) => [twice.expand({ n }), byText.expand({ n })]);
+    await (await mapped.run()).done();
+    const run = await mapped.run({ list: [3, 2, 1] });
+    expect(await run.result()).toEqual([[6, 4, 2], [2, 4, 2]]);
+    expect((await provenance(run.id)).tasks.map(({ origin }) => origin))
+      .toEqual(["computed", "cache", "cache", "cache", "cache", "computed"]);
+  });
+
   test("what can't outlive its process is refused as a checkpoint, for good", async () => {
     const wrong = task("wrong", () => () => 1, { checkpoint: defineStore("plain", { dir: folder }), retries: 3 });
     const run = await dag("unkept", () => wrong()).run();

@@ -63,5 +63,11 @@ test("a graph that is served again is a newer version; a continuous one has one 
   expect((await service.dags())[0].version).toBe(4);
   await expect.poll(() => ended.get()).toBeGreaterThanOrEqual(3);
   expect(await most.get()).toBe(1);
+  // Also in its next life.
+  const host = async () => (await list.actors({ filters: { className: "DagHost", state: "ALIVE" } }))[0]?.pid;
+  const pid = (await host())!;
+  process.kill(pid, "SIGKILL");
+  await expect.poll(host).not.toBe(pid);
+  expect((await service.dags()).map(({ version }) => version)).toEqual([4]);
   await service.stop();
 });

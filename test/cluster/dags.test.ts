@@ -201,6 +201,10 @@ describe("a run on the cluster", () => {
       .toEqual(["skip", "skip", "skip", "create"]);
     expect((await graph.backfill({ ...span, reprocess: "completed", reverse: true, dryRun: true }))[0])
       .toEqual({ logicalDate: new Date("2026-01-03"), action: "reprocess" });
+    const [one, other] = await Promise.all([graph, graph].map((same) => same.backfill({ from: "2026-02-01", to: "2026-02-10" })));
+    await Promise.all([one.done, other.done]);
+    const times = [...one.runs, ...other.runs].map(({ logicalDate }) => logicalDate.getTime());
+    expect([times.length, new Set(times).size]).toEqual([10, 10]);
     await expect(dag("plain", () => add(1)).backfill(span)).rejects.toThrow(/no schedule of times/);
     await expect(graph.backfill({ ...span, form: 1 } as never)).rejects.toThrow(/backfill option form is not known/);
     await expect(mark(filled.runs[0].id, "date", "done" as never)).rejects.toThrow(/must be success, failed, skipped, not done/);
