@@ -8,7 +8,7 @@ import { FoundWrong } from "./failure.ts";
 import type { ConnectOptions } from "./option-values.ts";
 import { watchRun } from "./run-screen.ts";
 import { printRun, printRunJson } from "./run-tables.ts";
-import { print, printJson, table } from "./table.ts";
+import { othersOnStderr, print, printJson, table } from "./table.ts";
 
 interface PlaceOptions {
   /** A file, or a folder of files. */
@@ -22,6 +22,7 @@ interface RunOptions extends PlaceOptions {
 
 /** The graphs of a folder; what is made there and not exported is named on stderr. */
 async function dagsOf(dir: string) {
+  othersOnStderr();
   const { dagsIn } = await import("../dag/index.ts");
   const { dags, warnings } = await dagsIn(dir);
   for (const warning of warnings) process.stderr.write(`warning: ${warning}\n`);
@@ -40,7 +41,7 @@ export async function list(options: EitherOptions): Promise<void> {
   if (options.address !== undefined) return listServed(options);
   const [dags, { scheduleText }] = [await dagsOf(options.dir), await import("../dag/contract.ts")];
   const rows = dags.map(({ id, schedule, options: { tags = [] }, next, warnings }) => (
-    { id, schedule: scheduleText(schedule), next: next()[0]?.toISOString() ?? "", tags, warnings }
+    { id, schedule: scheduleText(schedule), next: next()[0]?.toISOString(), tags, warnings }
   ));
   if (options.json) return printJson(rows);
   print(rows.length === 0 ? `no graphs are exported in ${options.dir}` : table(["id", "schedule", "next", "tags"], rows));
@@ -48,7 +49,7 @@ export async function list(options: EitherOptions): Promise<void> {
 
 function listServed(options: EitherOptions): Promise<void> {
   return withService(options, async (service) => {
-    const rows = (await service.dags()).map(({ runs: _runs, next, ...row }) => ({ ...row, next: next?.toISOString() ?? "" }));
+    const rows = (await service.dags()).map(({ runs: _runs, next, ...row }) => ({ ...row, next: next?.toISOString() }));
     if (options.json) return printJson(rows);
     const columns = ["id", "schedule", "next", "paused", "activeRuns", "version", "tags"];
     print(rows.length === 0 ? `service ${service.name} serves no graphs` : table(columns, rows));
@@ -86,6 +87,8 @@ export function run(id: string, options: RunOptions & ConnectOptions): Promise<v
   return asDriver({ ...options, orPrivate: true, logToDriver: true }, async () => {
     const dag = await dagOf(id, options);
     const begun = await dag.run(options.params);
+    // Once more ends the command.
+    process.once("SIGINT", () => void begun.cancel());
     if (!options.json) {
       process.stderr.write(`run ${begun.id}\n`);
       await watchRun(begun.events(), await taskIdsOf(dag));

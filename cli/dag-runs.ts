@@ -174,7 +174,8 @@ export function serve(dir: string, options: ServeArgs): Promise<void> {
   if (options.stop) {
     return withService(options, async (service) => {
       await service.stop();
-      print(`service ${service.name} has ended`);
+      if (options.json) printJson({ name: service.name, stopped: true });
+      else print(`service ${service.name} has ended`);
     });
   }
   return asDriver({ ...options, orPrivate: true }, async (isPrivate) => {

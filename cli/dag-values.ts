@@ -12,6 +12,11 @@ export function paramsOf(text: string): object {
   throw new WrongValue("It must be a JSON object.");
 }
 
+export function timeOf(text: string): string {
+  if (!Number.isNaN(Date.parse(text))) return text;
+  throw new WrongValue("It must be a time such as 2026-01-31 or 2026-01-31T12:00:00Z.");
+}
+
 export function countFrom(least: number): (text: string) => number {
   return (text) => {
     const count = Number(text);

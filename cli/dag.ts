@@ -2,10 +2,12 @@
 // dag-runs.ts (what the cluster serves), loaded when it is asked for.
 
 import { Argument, type Command, Option } from "commander";
+import type { RunState } from "../dag/index.ts";
 import { connecting, portOf } from "./option-values.ts";
-import { countFrom, paramsOf } from "./dag-values.ts";
+import { countFrom, paramsOf, timeOf } from "./dag-values.ts";
 
 type Action = (...given: readonly unknown[]) => Promise<void>;
+const RUN_STATES: readonly RunState[] = ["queued", "running", "success", "failed", "cancelled"];
 const files = () => import("./dag-files.ts");
 const runs = () => import("./dag-runs.ts");
 
@@ -61,7 +63,8 @@ function declareGraphs(dag: Command): void {
 
 function declareStarts(dag: Command): void {
   placed(dag.command("test")).description("run a graph in this process, without a cluster; waits take no time")
-    .argument("<dag>", "its id").option(...PARAMS).option("--now <time>", "where the clock of the run stands at the start")
+    .argument("<dag>", "its id").option(...PARAMS)
+    .option("--now <time>", "where the clock of the run stands at the start", timeOf)
     .option(...JSON_OPTION)
     .addHelpText("after", example('test sales --params \'{"day": "2026-01-01"}\'')).action(lazily(files, "test"));
   connecting(placed(dag.command("run")))
@@ -69,11 +72,11 @@ function declareStarts(dag: Command): void {
     .argument("<dag>", "its id").option(...PARAMS).option(...JSON_OPTION)
     .addHelpText("after", example("run sales", "run sales --address 127.0.0.1:6380 --json")).action(lazily(files, "run"));
   waiting(serviced(dag.command("trigger"))).description("start a run of a graph that is served; prints its id")
-    .argument("<dag>", "its id").option(...PARAMS).option("--logical-date <time>", "the time it is for; default now")
+    .argument("<dag>", "its id").option(...PARAMS).option("--logical-date <time>", "the time it is for; default now", timeOf)
     .addHelpText("after", example("trigger sales", 'trigger sales --params \'{"day": "2026-01-01"}\' --wait'))
     .action(lazily(runs, "trigger"));
   connecting(placed(dag.command("backfill"))).description("runs for times that have passed").argument("<dag>", "its id")
-    .requiredOption("--from <date>", "first time").requiredOption("--to <date>", "last time")
+    .requiredOption("--from <date>", "first time", timeOf).requiredOption("--to <date>", "last time", timeOf)
     .addOption(new Option("--reprocess <which>", "what to do about times that have a run")
       .choices(["none", "failed", "completed"]).default("none"))
     .option("--reverse", "latest first").option("--max-active-runs <n>", "runs at once", countFrom(1), 10)
@@ -85,7 +88,8 @@ function declareStarts(dag: Command): void {
 function declareRuns(dag: Command): void {
   const run = ["<run>", "its id, as `troupe dag runs` shows it"] as const;
   serviced(dag.command("runs")).description("runs, the newest first").argument("[dag]", "only of this graph")
-    .option("--state <state>", "only those in this state").option("--limit <n>", "at most so many", countFrom(1), 100)
+    .addOption(new Option("--state <state>", "only those in this state").choices(RUN_STATES))
+    .option("--limit <n>", "at most so many", countFrom(1), 100)
     .addHelpText("after", example("runs sales --state failed")).action(lazily(runs, "listRuns"));
   serviced(dag.command("tasks")).description("the tasks of a run").argument(...run)
     .addHelpText("after", example("tasks RUN --json")).action(lazily(runs, "tasks"));

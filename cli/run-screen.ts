@@ -9,7 +9,7 @@ interface Screen {
   readonly isTTY?: boolean;
   readonly rows?: number;
   readonly columns?: number;
-  write(text: string): unknown;
+  write(text: string, ...rest: never[]): unknown;
 }
 
 /** Until the events end. `ids`: the tasks of the graph, in its order. */
@@ -25,13 +25,25 @@ export async function watchRun(
     return;
   }
   const view = new RunView(ids, process.env.NO_COLOR === undefined);
-  let drawn = 0;
+  const { write } = screen;
+  let [drawn, isLineOpen] = [0, false];
+  const erased = (): string => {
+    const lines = drawn;
+    drawn = 0;
+    return lines === 0 ? "" : `\x1b[${lines}A\x1b[J`;
+  };
+  // What others print, such as tasks, stands above the tree.
+  screen.write = (text, ...rest) => {
+    write.call(screen, erased());
+    isLineOpen = !String(text).endsWith("\n");
+    return write.call(screen, text, ...rest);
+  };
   const draw = (all: boolean): void => {
     const lines = view.lines(Date.now()).map((line) => cut(printable(line), sizeOf(screen.columns, 80)));
     const most = Math.max(3, sizeOf(screen.rows, 24) - 2);
     const shown = all || lines.length <= most ? lines : [...lines.slice(0, most - 1), `… ${lines.length - most + 1} more`];
-    screen.write(`${drawn === 0 ? "" : `\x1b[${drawn}A\x1b[J`}${shown.join("\n")}\n`);
-    drawn = shown.length;
+    write.call(screen, `${isLineOpen ? "\n" : ""}${erased()}${shown.join("\n")}\n`);
+    [drawn, isLineOpen] = [shown.length, false];
   };
   const timer = setInterval(() => draw(false), DRAW_EVERY_MS);
   try {
@@ -39,6 +51,7 @@ export async function watchRun(
   } finally {
     clearInterval(timer);
     draw(true);
+    screen.write = write;
   }
 }
 

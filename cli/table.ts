@@ -30,8 +30,15 @@ export function shownBytes(bytes: number): string {
   return `${Number((bytes / 2 ** (10 * at)).toFixed(1))} ${units[at]}`;
 }
 
+const answer = process.stdout.write.bind(process.stdout);
+
 export function print(text: string): void {
-  process.stdout.write(`${text}\n`);
+  answer(`${text}\n`);
+}
+
+/** From now on stdout has what the command prints and nothing else; what users' code prints there is on stderr. */
+export function othersOnStderr(): void {
+  process.stdout.write = ((...written: Parameters<typeof answer>) => process.stderr.write(...written)) as typeof answer;
 }
 
 export function printJson(value: unknown): void {

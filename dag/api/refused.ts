@@ -3,9 +3,10 @@
 export class Refused extends Error {
   readonly status: number;
   readonly code: string;
+  readonly headers: Readonly<Record<string, string>>;
 
-  constructor(status: number, code: string, message: string) {
+  constructor(status: number, code: string, message: string, headers: Readonly<Record<string, string>> = {}) {
     super(message);
-    [this.status, this.code] = [status, code];
+    [this.status, this.code, this.headers] = [status, code, headers];
   }
 }

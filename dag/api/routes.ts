@@ -5,7 +5,7 @@ import { isOver, type RunState } from "../engine/states.ts";
 import { taskOf } from "../engine/plan.ts";
 import type { GraphDetail } from "../graph/describe.ts";
 import type { DagEvent } from "../run/event-log.ts";
-import type { RunBook, RunDetail } from "../run/run-book.ts";
+import type { RunBook, RunDetail, RunRow } from "../run/run-book.ts";
 import type { ManualRun, ServedDag } from "../serve/dag-server.ts";
 import type { Schema } from "./schema-check.ts";
 import { Refused } from "./refused.ts";
@@ -26,6 +26,8 @@ export interface Asked {
   readonly path: Readonly<Record<string, string>>;
   readonly query: Readonly<Record<string, never>>;
   readonly body: Readonly<Record<string, never>>;
+  /** Aborts when nobody reads the answer any more. */
+  readonly signal: AbortSignal;
 }
 
 export interface Route {
@@ -42,13 +44,17 @@ export interface Route {
   readonly streams?: true;
   /** Answers without the token: it tells nothing. */
   readonly open?: true;
-  readonly answer: (served: Served, asked: Asked) => Promise<unknown> | AsyncIterable<unknown>;
+  /** Of a stream: its lines, once it is sure that there will be some. */
+  readonly answer: (served: Served, asked: Asked) => Promise<unknown>;
 }
 
 const WAIT_MS = 20_000;
 const PAGE = 1000;
 const limit: Schema = { type: "integer", minimum: 1, maximum: 10_000, default: 100 };
 const offset: Schema = { type: "integer", minimum: 0, default: 0 };
+const timeoutMs: Schema = {
+  type: "integer", minimum: 0, maximum: 86_400_000, description: "Ends after so long; default when the run is over",
+};
 const RUN = "/dags/{dagId}/runs/{runId}";
 
 async function dagRow(served: Served, id: string): Promise<Omit<ServedDag, "runs">> {
@@ -72,13 +78,25 @@ async function resultOf(served: Served, asked: Asked): Promise<{ result: unknown
 }
 
 async function eventsOf(served: Served, asked: Asked): Promise<AsyncIterable<DagEvent>> {
-  await runOf(served, asked);
+  const { id } = await runOf(served, asked);
   const { from = 0 } = asked.query as { from?: number };
-  return events(served, asked.path.runId, from, WAIT_MS);
+  return events(served, id, from, patienceOf(asked));
 }
 
-async function* events(served: Served, id: string, first: number, waitMs: number): AsyncGenerator<DagEvent> {
+/** How long more to wait: asked anew before each wait. */
+type Patience = () => number;
+
+const PATIENT_NOT: Patience = () => 0;
+
+function patienceOf({ query, signal }: Asked): Patience {
+  const { timeoutMs: most = Infinity } = query as { timeoutMs?: number };
+  const end = performance.now() + most;
+  return () => (signal.aborted ? 0 : Math.ceil(Math.min(WAIT_MS, Math.max(0, end - performance.now()))));
+}
+
+async function* events(served: Served, id: string, first: number, patience: Patience): AsyncGenerator<DagEvent> {
   for (let from = first, over = false; !over;) {
+    const waitMs = patience();
     const page = await served.events(id, { from, limit: PAGE, waitMs });
     yield* page.events;
     if (waitMs === 0 && page.events.length === 0) return;
@@ -87,11 +105,12 @@ async function* events(served: Served, id: string, first: number, waitMs: number
 }
 
 async function logsOf(served: Served, asked: Asked): Promise<{ logs: DagEvent[] }> {
-  const { id } = await runOf(served, asked);
   const { taskId } = asked.path;
+  const { id } = await runOf(served, asked);
+  if (taskId !== undefined) await tasksOf(served, asked);
   const { limit: most = PAGE * 10 } = asked.query as { limit?: number };
   const logs: DagEvent[] = [];
-  for await (const event of events(served, id, 0, 0)) {
+  for await (const event of events(served, id, 0, PATIENT_NOT)) {
     const isOf = taskId === undefined || event.taskId === taskId || taskOf(event.taskId ?? "") === taskId;
     if (event.type !== "run" && event.type !== "task" && isOf && logs.push(event) >= most) break;
   }
@@ -107,17 +126,28 @@ async function tasksOf(served: Served, asked: Asked): Promise<{ tasks: unknown[]
   return { tasks: found };
 }
 
-/** Its states, one a line, and the last line with the result or the error. */
-async function* wait(served: Served, asked: Asked): AsyncGenerator<unknown> {
-  const { id } = await runOf(served, asked);
-  for await (const { type, state, at } of events(served, id, 0, WAIT_MS)) if (type === "run") yield { state, at };
+async function wait(served: Served, asked: Asked): Promise<AsyncIterable<unknown>> {
+  return statesOf(served, (await runOf(served, asked)).id, patienceOf(asked));
+}
+
+/** One a line, and the last line with the result or the error; or with neither, when it is not over. */
+async function* statesOf(served: Served, id: string, patience: Patience): AsyncGenerator<unknown> {
+  for await (const { type, state, at } of events(served, id, 0, patience)) if (type === "run") yield { state, at };
   const { state } = await served.run(id);
+  if (!isOver(state as RunState)) return yield { state };
   try {
     yield { state, result: await served.result(id) };
   } catch (error) {
     const { code = "FAILED", message } = error as { code?: string; message: string };
     yield { state, error: { code, message } };
   }
+}
+
+/** What is kept of a graph that is not served any more is told too. */
+async function runsOf(served: Served, { path: { dagId }, query }: Asked): Promise<{ runs: RunRow[] }> {
+  const runs = await served.runs({ dagId, ...(query as object) });
+  if (runs.length === 0) await dagRow(served, dagId);
+  return { runs };
 }
 
 const changed = (change: (served: Served, asked: Asked) => Promise<unknown>): Route["answer"] => (
@@ -159,7 +189,7 @@ export const ROUTES: readonly Route[] = [
   {
     method: "GET", path: "/dags/{dagId}/runs", id: "listRunsOfDag", summary: "Runs of a graph, the newest first",
     query: { state: runState, limit, offset }, response: ref("Runs"),
-    answer: async (served, { path: { dagId }, query }) => ({ runs: await served.runs({ dagId, ...(query as object) }) }),
+    answer: runsOf,
   },
   {
     method: "POST", path: "/dags/{dagId}/runs", id: "triggerRun", summary: "Starts a run", body: ref("RunRequest"), status: 201,
@@ -170,12 +200,11 @@ export const ROUTES: readonly Route[] = [
   {
     method: "GET", path: `${RUN}/wait`, id: "waitForRun",
     summary: "Its states until it is over; the last line has its result, or why not",
-    response: { type: "object" }, streams: true, answer: wait,
+    query: { timeoutMs }, response: ref("Standing"), streams: true, answer: wait,
   },
   {
     method: "GET", path: `${RUN}/events`, id: "streamEvents", summary: "Everything it has told and will tell",
-    query: { from: offset }, response: ref("Event"), streams: true,
-    answer: async function* (served, asked) { yield* await eventsOf(served, asked); },
+    query: { from: offset, timeoutMs }, response: ref("Event"), streams: true, answer: eventsOf,
   },
   {
     method: "GET", path: `${RUN}/result`, id: "getResult", summary: "Its result, once it is there", response: ref("Result"),

@@ -32,7 +32,8 @@ export function problemOf(
   if (schema.enum !== undefined && !schema.enum.includes(value)) return `${at} must be one of ${schema.enum.join(", ")}`;
   if (typeof value === "number") {
     const { minimum = -Infinity, maximum = Infinity } = schema;
-    if (value < minimum || value > maximum) return `${at} must be from ${minimum} to ${maximum}`;
+    const range = maximum === Infinity ? `${minimum} or more` : `from ${minimum} to ${maximum}`;
+    if (value < minimum || value > maximum) return `${at} must be ${range}`;
   }
   if (schema.format === "date-time" && typeof value === "string" && Number.isNaN(Date.parse(value))) {
     return `${at} must be a time such as 2026-01-31T00:00:00Z`;

@@ -30,6 +30,9 @@ const RUN = { id: text, dagId: text, type: text, state: runState, logicalDate: t
 
 export const SCHEMAS = {
   Error: object({ error: object({ code: text, message: text }) }),
+  Standing: object(
+    { state: runState, at: time, result: anything, error: object({ code: text, message: text }) }, "at", "result", "error",
+  ),
   Health: object({ status: text, service: text }),
   Dag: object(SERVED, "next"),
   Dags: object({ dags: list("Dag") }),

@@ -1,7 +1,8 @@
 // Serves the API over HTTP: one table of routes, bounded bodies, errors as JSON, streams as NDJSON.
 
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { createServer, type IncomingMessage, type ServerResponse, STATUS_CODES } from "node:http";
 import type { AddressInfo } from "node:net";
+import type { Duplex } from "node:stream";
 import { ConnectionError, InvalidArgumentError, NotFoundError, TroupeError } from "../../sdk/index.ts";
 import { masked } from "../run/secrets.ts";
 import { BASE, openApi } from "./openapi.ts";
@@ -31,6 +32,10 @@ export interface ApiServer {
 }
 
 const BODY_BYTES_MAX = 1024 * 1024;
+/** What is read of a body that is too large, so that whoever sends it hears why it is refused. */
+const READ_BYTES_MAX = 64 * 1024 * 1024;
+/** Lists in lists in lists: more is for nobody, and too much for whoever walks through it. */
+const BODY_DEPTH_MAX = 200;
 const REQUEST_MS = 10_000;
 const CONNECTIONS_MAX = 1000;
 const HEADERS = {
@@ -43,6 +48,7 @@ export function serveApi(parts: ApiParts, { port, host = "127.0.0.1" }: ApiPlace
   server.requestTimeout = REQUEST_MS;
   server.headersTimeout = REQUEST_MS;
   server.maxConnections = CONNECTIONS_MAX;
+  server.on("clientError", refuseConnection);
   return new Promise((resolve, reject) => {
     server.once("error", (error) => {
       reject(new ConnectionError(`the API can't be served at ${host}:${port}: ${error.message}`, {}, error));
@@ -60,21 +66,46 @@ export function serveApi(parts: ApiParts, { port, host = "127.0.0.1" }: ApiPlace
   });
 }
 
+/** What is no HTTP is answered too. */
+function refuseConnection({ code, message }: NodeJS.ErrnoException, socket: Duplex): void {
+  if (!socket.writable || code === "ECONNRESET") return void socket.destroy();
+  const status = { HPE_HEADER_OVERFLOW: 431, ERR_HTTP_REQUEST_TIMEOUT: 408 }[code ?? ""] ?? 400;
+  const body = `${JSON.stringify({ error: { code: "INVALID_ARGUMENT", message: `this is no request: ${message}` } })}\n`;
+  const headers = { ...HEADERS, Connection: "close", "Content-Length": Buffer.byteLength(body) };
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.join("")}\r\n${body}`);
+}
+
 async function respond(parts: ApiParts, request: IncomingMessage, response: ServerResponse): Promise<void> {
   try {
-    const url = new URL(request.url ?? "/", "http://api");
+    const url = urlOf(request);
     if (url.pathname === `${BASE}/openapi.json` && request.method === "GET") return send(response, 200, openApi(parts.version));
     const { route, path } = routeOf(request.method ?? "", url.pathname);
     if (!route.open) checkToken(request, parts);
     const query = queryOf(route, url.searchParams);
     const body = await bodyOf(route, request);
     await parts.learnSecrets();
-    const answer = route.answer(parts.served, { path, query: query as never, body: body as never });
+    const signal = closed(response);
+    const answer = await route.answer(parts.served, { path, query: query as never, body: body as never, signal });
     if (route.streams) return await stream(response, answer as AsyncIterable<unknown>);
-    send(response, route.status ?? 200, await answer);
+    send(response, route.status ?? 200, answer);
   } catch (error) {
     fail(response, error);
   }
+}
+
+function urlOf({ url = "/" }: IncomingMessage): URL {
+  try {
+    return new URL(url, "http://api");
+  } catch {
+    throw new Refused(400, "INVALID_ARGUMENT", `${url} is no path`);
+  }
+}
+
+function closed(response: ServerResponse): AbortSignal {
+  const controller = new AbortController();
+  response.once("close", () => controller.abort());
+  return controller.signal;
 }
 
 function routeOf(method: string, pathname: string): { route: Route; path: Record<string, string> } {
@@ -88,7 +119,8 @@ function routeOf(method: string, pathname: string): { route: Route; path: Record
     }
     return { route, path: Object.fromEntries(Object.entries(match.groups ?? {}).map(([name, text]) => [name, decoded(text)])) };
   }
-  if (allowed.length > 0) throw new Refused(405, "METHOD_NOT_ALLOWED", `${pathname} takes ${allowed.join(", ")}, not ${method}`);
+  const ways = allowed.join(", ");
+  if (ways !== "") throw new Refused(405, "METHOD_NOT_ALLOWED", `${pathname} takes ${ways}, not ${method}`, { Allow: ways });
   throw new Refused(404, "NOT_FOUND", `there is nothing at ${pathname}; ${BASE}/openapi.json tells what there is`);
 }
 
@@ -107,7 +139,8 @@ function decoded(text: string): string {
 function checkToken({ headers: { authorization = "" } }: IncomingMessage, { isToken }: ApiParts): void {
   const [, token = ""] = /^Bearer (\S+)$/i.exec(authorization) ?? [];
   if (isToken(token)) return;
-  throw new Refused(401, "AUTHENTICATION", "the header Authorization: Bearer TOKEN must have the cluster's token");
+  const asks = { "WWW-Authenticate": "Bearer" };
+  throw new Refused(401, "AUTHENTICATION", "the header Authorization: Bearer TOKEN must have the cluster's token", asks);
 }
 
 function queryOf({ query = {} }: Route, given: URLSearchParams): Record<string, unknown> {
@@ -128,9 +161,10 @@ async function bodyOf({ body: schema }: Route, request: IncomingMessage): Promis
   let size = 0;
   for await (const chunk of request as AsyncIterable<Buffer>) {
     size += chunk.length;
-    if (size > BODY_BYTES_MAX) throw new Refused(413, "TOO_LARGE", `a body may have ${BODY_BYTES_MAX} bytes`);
-    chunks.push(chunk);
+    if (size <= BODY_BYTES_MAX) chunks.push(chunk);
+    if (size > READ_BYTES_MAX) break;
   }
+  if (size > BODY_BYTES_MAX) throw new Refused(413, "TOO_LARGE", `a body may have ${BODY_BYTES_MAX} bytes`);
   if (schema === undefined) return {};
   let body: unknown = {};
   try {
@@ -138,27 +172,33 @@ async function bodyOf({ body: schema }: Route, request: IncomingMessage): Promis
   } catch (error) {
     throw new Refused(400, "INVALID_ARGUMENT", `the body is no JSON: ${(error as Error).message}`);
   }
-  refuse(problemOf(schema, body, SCHEMAS));
+  refuse(isDeeper(body, BODY_DEPTH_MAX) ? `body may be nested ${BODY_DEPTH_MAX} deep` : problemOf(schema, body, SCHEMAS));
   return body;
+}
+
+function isDeeper(value: unknown, most: number): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  return most === 0 || Object.values(value).some((one) => isDeeper(one, most - 1));
 }
 
 function refuse(problem: string | undefined): void {
   if (problem !== undefined) throw new Refused(400, "INVALID_ARGUMENT", problem);
 }
 
-function send(response: ServerResponse, status: number, value: unknown): void {
+function send(response: ServerResponse, status: number, value: unknown, headers: Readonly<Record<string, string>> = {}): void {
   if (response.destroyed) return;
   // What came in and was not read would be taken for the next request.
   const close = response.req.complete ? {} : { Connection: "close" };
-  const asks = status === 401 ? { "WWW-Authenticate": "Bearer" } : {};
-  response.writeHead(status, { ...HEADERS, ...close, ...asks }).end(`${textOf(value)}\n`);
+  // What can't be written as JSON is found before anything is sent.
+  const text = textOf(value);
+  response.writeHead(status, { ...HEADERS, ...close, ...headers }).end(`${text}\n`);
 }
 
 /** No faster than it is read; ends when nobody reads any more. */
 async function stream(response: ServerResponse, lines: AsyncIterable<unknown>): Promise<void> {
+  response.writeHead(200, { ...HEADERS, "Content-Type": "application/x-ndjson; charset=utf-8" }).flushHeaders();
   for await (const line of lines) {
     if (response.destroyed) return;
-    if (!response.headersSent) response.writeHead(200, { ...HEADERS, "Content-Type": "application/x-ndjson; charset=utf-8" });
     if (response.write(`${textOf(line)}\n`)) continue;
     await new Promise<void>((resolve) => response.once("drain", resolve).once("close", resolve));
   }
@@ -168,11 +208,11 @@ async function stream(response: ServerResponse, lines: AsyncIterable<unknown>): 
 function fail(response: ServerResponse, error: unknown): void {
   // The answer is under way: that it stops in the middle says that something went wrong.
   if (response.headersSent) return void response.destroy();
-  const { status, code, message } = refusalOf(error);
-  send(response, status, { error: { code, message } });
+  const { status, code, message, headers } = refusalOf(error);
+  send(response, status, { error: { code, message } }, headers);
 }
 
-function refusalOf(error: unknown): { readonly status: number; readonly code: string; readonly message: string } {
+function refusalOf(error: unknown): Pick<Refused, "status" | "code" | "message"> & Partial<Pick<Refused, "headers">> {
   if (error instanceof Refused) return error;
   const message = error instanceof Error ? error.message : String(error);
   if (error instanceof NotFoundError) return { status: 404, code: error.code, message };

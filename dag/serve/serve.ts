@@ -225,7 +225,10 @@ export async function serveDags(
 
 /** The service of a name. @throws NotFoundError. */
 export async function dagService(name = "default"): Promise<DagService> {
-  const host = await getActor<DagHost>(actorName(name), { namespace: NAMESPACE });
+  const host = await getActor<DagHost>(actorName(name), { namespace: NAMESPACE }).catch((error: unknown) => {
+    if (!(error instanceof NotFoundError)) throw error;
+    throw new NotFoundError(`no service ${name} serves graphs here: begin one with serveDags(), or troupe dag serve DIR`);
+  });
   return serviceOf(name, host, await ask(host, () => host.url.remote()));
 }
 

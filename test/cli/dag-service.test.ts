@@ -95,6 +95,8 @@ test("the HTTP API is there with the cluster's token, also of a service that is 
 
 test("a service that is ended is gone, its runs are not", async () => {
   expect((await dag("serve", "--stop")).code).toBe(0);
-  expect(await dag("pause", "flagged")).toMatchObject({ code: 1, stderr: expect.stringContaining("dags:default") });
+  expect(await dag("pause", "flagged")).toMatchObject({
+    code: 1, stderr: expect.stringContaining("no service default serves graphs here"),
+  });
   expect(await json("runs", "flagged")).toMatchObject([{ state: "failed" }]);
 });

@@ -1,5 +1,6 @@
 // `troupe init dag` and `troupe dag`: a new project is green at once, and its graph is listed, shown, tested and run.
 
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { Machine } from "./machine.ts";
@@ -32,4 +33,33 @@ test("a new project runs at once", async () => {
     code: 2,
     stderr: expect.stringContaining("must be a JSON object"),
   });
+});
+
+const DIST = new URL("../../dist/dag/index.js", import.meta.url).href;
+
+test("answers have nothing in them of what graphs print; what is used wrongly is said", async () => {
+  const folder = join(machine.folder, "dags");
+  mkdirSync(folder);
+  writeFileSync(join(folder, "talks.mjs"), `import { dag, task } from ${JSON.stringify(DIST)};
+    console.log("loaded");
+    const say = task("say", () => { console.log("said"); return 1; });
+    export const talks = dag("talks", () => say());`);
+  const dag = (...args: readonly string[]) => machine.troupe("dag", ...args, "--dir", folder);
+
+  const listed = await dag("list", "--json");
+  expect([JSON.parse(listed.stdout), listed.stderr]).toEqual([[expect.not.objectContaining({ next: "" })], "loaded\n"]);
+  const tested = await dag("test", "talks", "--json");
+  expect([JSON.parse(tested.stdout), tested.stderr]).toEqual([expect.objectContaining({ result: 1 }), "loaded\nsaid\n"]);
+  const ran = await dag("run", "talks", "--json");
+  expect(JSON.parse(ran.stdout)).toMatchObject({ result: 1 });
+  expect(ran.stderr).toMatch(/\) said$/m);
+
+  const wrong = (text: string) => ({ code: 2, stdout: "", stderr: expect.stringContaining(text) });
+  expect(await dag("test", "talks", "--now", "soon")).toEqual(wrong("It must be a time such as 2026-01-31"));
+  const backfill = ["backfill", "talks", "--from", "soon", "--to", "2026-01-31"];
+  expect(await dag(...backfill)).toEqual(wrong("It must be a time such as"));
+  expect(await machine.troupe("dag", "runs", "--state", "fialed")).toEqual(wrong("Allowed choices are queued, running"));
+  await machine.troupe("start", "--head", "--num-cpus", "1", "--port", "0", "--storage", "memory");
+  const failed = { code: 1, stderr: expect.stringContaining("no service default serves graphs here: begin one with") };
+  expect(await machine.troupe("dag", "trigger", "talks")).toMatchObject(failed);
 });

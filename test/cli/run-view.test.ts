@@ -49,6 +49,30 @@ test("a terminal is drawn over, no wider and no higher than it is; texts of user
   for (const line of last.split("\n")) expect(line.replaceAll(/\x1b\[\d*[mAJ]/g, "").length).toBeLessThan(30);
 });
 
+test("what others print on a terminal stands above what is drawn, whole", async () => {
+  const written: string[] = [];
+  const screen = { isTTY: true, rows: 9, columns: 40, write: (text: string) => void written.push(text) };
+  const plain = screen.write;
+  let drawn = (): void => {};
+  const first = new Promise<void>((resolve) => (drawn = resolve));
+  screen.write = (text) => {
+    plain(text);
+    if (text.includes("a running")) drawn();
+  };
+  async function* events(): AsyncGenerator<DagEvent> {
+    yield event(0, "a", "running");
+    await first;
+    screen.write("(pid=1) a line\n");
+    screen.write("half");
+    yield event(50, "a", "success");
+  }
+  await watchRun(events(), ["a", "b"], screen);
+  const at = written.indexOf("(pid=1) a line\n");
+  expect(written[at - 1]).toBe("\x1b[2A\x1b[J");
+  const after = written.slice(at + 1).filter((text) => text !== "");
+  expect(after).toEqual(["half", expect.stringMatching(/^\n.*a.*success 50ms\n· b\n$/u)]);
+});
+
 test("a terminal that does not know how large it is is drawn on", async () => {
   const written: string[] = [];
   async function* events(): AsyncGenerator<DagEvent> { yield event(0, "a", "running"); }

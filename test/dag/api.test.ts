@@ -1,9 +1,10 @@
 // The HTTP API over a service in this process: answers are what the document says, errors are typed, secrets are hidden.
 
 import { request } from "node:http";
+import { connect } from "node:net";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openApi } from "../../dag/api/openapi.ts";
-import { ROUTES } from "../../dag/api/routes.ts";
+import { ROUTES, type Served } from "../../dag/api/routes.ts";
 import { problemOf, type Schema } from "../../dag/api/schema-check.ts";
 import { SCHEMAS } from "../../dag/api/schemas.ts";
 import { type ApiServer, serveApi } from "../../dag/api/server.ts";
@@ -51,6 +52,17 @@ async function lines(path: string): Promise<Record<string, unknown>[]> {
   expect(answer.headers.get("content-type")).toContain("application/x-ndjson");
   return (await answer.text()).trimEnd().split("\n").map((line) => JSON.parse(line) as Record<string, unknown>);
 }
+
+/** What is answered to bytes that may be no request. */
+function answerTo(text: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let answer = "";
+    const socket = connect(Number(new URL(api.url).port), "127.0.0.1", () => socket.write(text));
+    socket.on("data", (bytes) => (answer += bytes.toString())).on("error", reject).on("close", () => resolve(answer));
+  });
+}
+
+const nested = (depth: number): string => `{"params": {"n": ${"[".repeat(depth)}${"]".repeat(depth)}}}`;
 
 async function runIt(params: object): Promise<string> {
   const { status, body } = await call("POST", "/dags/each/runs", { params });
@@ -111,6 +123,7 @@ describe("runs", () => {
       .toMatchObject({ tasks: [{ id: "twice[0]", mapIndex: 0 }, { id: "twice[1]" }] });
     expect((await call("GET", `${at}/tasks/twice[1]`)).body).toMatchObject({ tasks: [{ id: "twice[1]", state: "success" }] });
     expect((await call("GET", "/dags/each/runs?state=success&limit=1")).body).toMatchObject({ runs: [{ id }] });
+    expect(await call("GET", `${at}/tasks/none/logs`)).toMatchObject({ status: 404, body: { error: { code: "NOT_FOUND" } } });
     const events = await lines(`${at}/events?from=2`);
     expect([events[0].seq, events.at(-1)]).toEqual([2, expect.objectContaining({ type: "run", state: "success" })]);
     expect((await call("PATCH", "/dags/each", { paused: true })).body).toMatchObject({ id: "each", paused: true });
@@ -145,12 +158,24 @@ describe("refusals", () => {
     ["POST", "/dags/each/runs", { param: {} }, 400, "INVALID_ARGUMENT", "body has no param; it has params, logicalDate"],
     ["POST", "/dags/each/runs", { params: { m: 1 } }, 400, "INVALID_ARGUMENT", "dag each has no parameter m; it has n"],
     ["POST", "/dags/each/runs", { logicalDate: "soon" }, 400, "INVALID_ARGUMENT", "body.logicalDate must be a time"],
+    ["POST", "/dags/each/runs", nested(300), 400, "INVALID_ARGUMENT", "body may be nested 200 deep"],
+    ["POST", "/dags/each/runs", nested(100_000), 400, "INVALID_ARGUMENT", "body may be nested 200 deep"],
+    ["GET", "/dags/other/runs", undefined, 404, "NOT_FOUND", "dag other is not served here"],
+    ["GET", "/runs?offset=-1", undefined, 400, "INVALID_ARGUMENT", "offset must be 0 or more"],
     ["PATCH", "/dags/each", {}, 400, "INVALID_ARGUMENT", "body needs paused"],
-    ["POST", "/dags/each/runs", "x".repeat(2_000_000), 413, "TOO_LARGE", "a body may have 1048576 bytes"],
+    ["POST", "/dags/each/runs", "x".repeat(16_000_000), 413, "TOO_LARGE", "a body may have 1048576 bytes"],
   ])("%s %s", async (method, path, body, status, code, text) => {
     const answer = await call(method, path, body);
     expect(answer).toMatchObject({ status, body: { error: { code, message: expect.stringContaining(text) } } });
     expect(problemOf(SCHEMAS.Error, answer.body, SCHEMAS)).toBeUndefined();
+  });
+
+  test("what is no request is answered as all else", async () => {
+    const rest = "Host: api\r\nConnection: close\r\n\r\n";
+    expect(await answerTo(`GET // HTTP/1.1\r\n${rest}`)).toMatch(/^HTTP\/1.1 400 [^]*"message":"\/\/ is no path"/);
+    expect(await answerTo("hello\r\n\r\n")).toMatch(/^HTTP\/1.1 400 [^]*application\/json[^]*{"error":{"code":"INVALID_/);
+    expect(await answerTo(`GET / HTTP/1.1\r\nA: ${"a".repeat(99_999)}\r\n${rest}`)).toMatch(/^HTTP\/1.1 431 [^]*{"error":/);
+    expect(await answerTo(`PUT /api/v1/dags HTTP/1.1\r\n${rest}`)).toMatch(/^HTTP\/1.1 405 [^]*\r\nAllow: GET\r\n/);
   });
 
   test("without the token nothing is told", async () => {
@@ -161,6 +186,32 @@ describe("refusals", () => {
     }
     const bare = await fetch(`${api.url}/dags`);
     expect([bare.status, bare.headers.get("www-authenticate")]).toEqual([401, "Bearer"]);
+  });
+
+  test("a wait ends with its time, or when nobody reads any more", async () => {
+    let abandoned = (): void => {};
+    // A run that tells nothing and never ends.
+    const quiet: Partial<Served> = {
+      run: async (id) => ({ id, dagId: "quiet", state: "running" }) as never,
+      events: async (_id, { waitMs } = {}) => {
+        if (waitMs === 0) abandoned();
+        await new Promise((resolve) => setImmediate(resolve));
+        return { events: [], next: 0, over: false };
+      },
+    };
+    const its = await serveApi(
+      { served: quiet as Served, version: "1", isToken: () => true, learnSecrets: async () => {} }, { port: 0 },
+    );
+    const run = `${its.url}/dags/quiet/runs/r`;
+    const headers = { Authorization: "Bearer x" };
+    expect(await (await fetch(`${run}/wait?timeoutMs=20`, { headers })).text()).toBe('{"state":"running"}\n');
+    const timed = await fetch(`${run}/events?timeoutMs=20`, { headers });
+    expect([timed.status, await timed.text()]).toEqual([200, ""]);
+    const noticed = new Promise<void>((resolve) => (abandoned = resolve));
+    const left = request(`${run}/events`, { headers });
+    left.on("error", () => {}).once("response", () => left.destroy()).end();
+    await noticed;
+    its.close();
   });
 
   test("a stream that nobody reads any more costs nothing", async () => {
