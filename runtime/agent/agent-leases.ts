@@ -1,7 +1,6 @@
 // Leases of this node's workers: the shell of scheduler/lease-queue.ts.
 //
-// Orders come from processes of this node and, passed on, from other agents; actors ask as origin "actor:<id>". Grants and
-// refusals go back the way the order came.
+// Orders come from processes of this node and, passed on, from other agents; actors ask as origin "actor:<id>".
 
 import {
   failureOf, GROUP_REMOVED, InfeasibleError, InvalidArgumentError, PlacementGroupRemovedError, RuntimeEnvSetupError,
@@ -10,15 +9,7 @@ import {
 import type { Clock, Random, Timer } from "../seams.ts";
 import type { ClaimBook } from "../store/index.ts";
 import type {
-  ActorSpec,
-  Channel,
-  LeaseGranted,
-  LeaseRefused,
-  EndLease,
-  MessageName,
-  LeaseRequest,
-  NodeInfo,
-  SendOf,
+  ActorSpec, Channel, EndLease, LeaseGranted, LeaseRefused, LeaseRequest, NodeInfo, SendOf,
 } from "../transport/index.ts";
 import {
   bundleOf, LeaseQueue, type LeaseEffect, type LeaseEvent, type QuotaReport, type RefusalCode, resourceAmounts, type Resources,
@@ -26,6 +17,7 @@ import {
 } from "../../scheduler/index.ts";
 import type { AgentEnvironments } from "./agent-environments.ts";
 import type { AgentGroups } from "./agent-groups.ts";
+import { LeaseRoutes } from "./lease-routes.ts";
 import type { LocalProcesses } from "./workers/local-processes.ts";
 import type { WorkerPool } from "./workers/worker-pool.ts";
 
@@ -80,15 +72,13 @@ export class AgentLeases {
   readonly #leaseOf = new Map<string, string>();
   #events: LeaseEvent[] = [];
   #stepping = false;
-  /** Leases of other nodes that came back in this turn. */
-  #returns: { readonly lease: string; readonly node: string; readonly reason: string }[] = [];
-  /** Nodes whose agents passed a process's orders on to this one: answers go back that way. */
-  readonly #via = new Map<string, string>();
+  readonly #routes: LeaseRoutes;
   /** Of idle workers with an environment. */
   readonly #idle = new Map<string, Timer>();
 
   constructor(parts: AgentLeasesParts) {
     this.#parts = parts;
+    this.#routes = new LeaseRoutes(parts.processes, parts.connectPeer);
     let leases = 0;
     this.#queue = new LeaseQueue({
       nodeId: parts.nodeId,
@@ -121,7 +111,7 @@ export class AgentLeases {
   }
 
   requested(request: LeaseRequest, origin: string, via: string): void {
-    if (via !== "") this.#via.set(origin, via);
+    this.#routes.cameFrom(origin, via);
     this.#step({
       kind: "requested",
       origin,
@@ -186,7 +176,7 @@ export class AgentLeases {
       const { origin, page } = granted;
       const tags = this.#parts.claims.page(page)?.claimed() ?? [];
       const news = { ...died, lease, origin, claims: claimsOf(tags) };
-      if (!this.#parts.processes.sharesMemory(origin)) this.#answer(granted, "processDied", news);
+      if (!this.#parts.processes.sharesMemory(origin)) this.#routes.answer(granted, "processDied", news);
       this.#endLease(lease, worker);
     }
     this.#busy(worker);
@@ -202,12 +192,12 @@ export class AgentLeases {
     }
     this.#forget(lease);
     this.#step({ kind: "leaseReturned", lease });
-    if (node !== this.#parts.nodeId && node !== "") this.#returns.push({ lease, node, reason: "" });
+    if (node !== this.#parts.nodeId && node !== "") this.#routes.returned(lease, node);
   }
 
   /** The owner of a lease wants its worker killed. */
   endWorker(message: EndLease): void {
-    if (message.node !== this.#parts.nodeId) return this.#tell(message.node, "endLease", message);
+    if (message.node !== this.#parts.nodeId) return this.#routes.tell(message.node, "endLease", message);
     for (const [worker, held] of this.#leaseOf) if (held === message.lease) this.#parts.workers.kill(worker, message.reason);
   }
 
@@ -223,7 +213,7 @@ export class AgentLeases {
   workerLeaves(lease: string, worker: string): void {
     const granted = this.#granted.get(lease);
     if (granted === undefined || this.#leaseOf.get(worker) !== lease) return;
-    this.#answer(granted, "leaseRevoked", { lease, reason: "its worker leaves", origin: granted.origin });
+    this.#routes.answer(granted, "leaseRevoked", { lease, reason: "its worker leaves", origin: granted.origin });
     this.#step({ kind: "workerDied", worker });
   }
 
@@ -237,13 +227,13 @@ export class AgentLeases {
 
   processGone(process: string): void {
     this.#step({ kind: "processGone", origin: process });
-    this.#via.delete(process);
+    this.#routes.gone(process);
     for (const [lease, { origin, over }] of this.#granted) if (over && origin === process) this.#forget(lease);
   }
 
   /** Whose agent passed on what its processes asked for. */
   nodeGone(node: string): void {
-    for (const [origin, via] of [...this.#via]) if (via === node) this.processGone(origin);
+    for (const origin of this.#routes.passedOnBy(node)) this.processGone(origin);
   }
 
   viewChanged(nodes: readonly NodeInfo[]): void {
@@ -319,18 +309,9 @@ export class AgentLeases {
       isNews ||= effects.length > 0 || events.some(({ kind }) => kind !== "viewChanged");
       for (const effect of effects) this.#do(effect);
     }
-    this.#passReturns();
+    this.#routes.passReturns();
     this.#stepping = false;
     if (isNews) this.#parts.changed();
-  }
-
-  /** After the orders: a lease that comes back while its order stands is granted anew. */
-  #passReturns(): void {
-    for (const returned of this.#returns) {
-      // A node that can't be reached is dead or dying, and its leases with it.
-      this.#parts.connectPeer(returned.node).then((channel) => channel.send("leaseReturned", returned), () => {});
-    }
-    this.#returns = [];
   }
 
   #do(effect: LeaseEffect): void {
@@ -347,7 +328,7 @@ export class AgentLeases {
       case "stopWorker":
         return this.#parts.workers.kill(effect.worker, "it was idle");
       case "prepareEnvironment":
-        return this.#parts.environments.prepare(effect.jobId, effect.environment, this.#via.get(effect.origin) ?? "");
+        return this.#parts.environments.prepare(effect.jobId, effect.environment, this.#routes.nodeOf(effect.origin));
       case "bundleHeld":
         return this.#parts.groups.held(effect);
       case "tellQuota":
@@ -363,7 +344,7 @@ export class AgentLeases {
       case "refuse":
         return this.#refuse(effect);
       case "askBack":
-        return this.#answer(effect, "leaseRevoked", { lease: effect.lease, reason: effect.reason, origin: effect.origin });
+        return this.#routes.answer(effect, "leaseRevoked", { lease: effect.lease, reason: effect.reason, origin: effect.origin });
       case "askIdle":
         this.#parts.workers.get(effect.worker)?.channel?.send("leaseRevoked", { lease: effect.lease, reason: "idle" });
         return;
@@ -398,7 +379,7 @@ export class AgentLeases {
     this.#leaseOf.set(worker, lease);
     pooled?.channel?.send("leaseGranted", { lease, claimPage, worker, gpus: [...gpus] });
     pooled?.channel?.flush();
-    this.#answer(effect, "leaseGranted", { schedulingClass, lease, worker, node: this.#parts.nodeId, claimPage, origin });
+    this.#routes.answer(effect, "leaseGranted", { schedulingClass, lease, worker, node: this.#parts.nodeId, claimPage, origin });
   }
 
   /** Workers of an environment of their own end when nobody has wanted them for a while. */
@@ -433,23 +414,7 @@ export class AgentLeases {
     const bundle = bundleOf(effect);
     if (bundle !== undefined) return this.#parts.groups.refused(bundle.group, error);
     if (origin.startsWith(ACTOR_ORIGIN)) return this.#parts.actorRefused(origin.slice(ACTOR_ORIGIN.length), error);
-    this.#answer(effect, "leaseRefused", { schedulingClass, failure: failureOf(error), origin });
-  }
-
-  /** Back the way the order came: to the process itself, or to the agent that passed it on. */
-  #answer<N extends "leaseGranted" | "leaseRefused" | "leaseRevoked" | "processDied">(
-    { origin }: { origin: string },
-    name: N,
-    body: SendOf<N>,
-  ): void {
-    const via = this.#via.get(origin);
-    if (via === undefined) return this.#parts.processes.channelOf(origin)?.send(name, body);
-    this.#tell(via, name, body);
-  }
-
-  /** A node that can't be reached is dead or dying, and its leases with it. */
-  #tell<N extends MessageName>(node: string, name: N, body: SendOf<N>): void {
-    this.#parts.connectPeer(node).then((channel) => channel.send(name, body), () => {});
+    this.#routes.answer(effect, "leaseRefused", { schedulingClass, failure: failureOf(error), origin });
   }
 
   #forward(node: string, request: (LeaseEffect & { kind: "forward" })["request"]): void {
@@ -463,13 +428,10 @@ export class AgentLeases {
       strategy: strategy as never,
       infeasibleGraceMs: Number.isFinite(graceMs) ? graceMs : GRACE_ENDLESS,
     };
-    this.#parts.connectPeer(node).then(
-      (channel) => channel.send("leaseRequest", body),
-      () => {
-        // Out of reach counts as a refusal by that node: the queue looks for another.
-        this.#step({ kind: "forwardRefused", node, origin: request.origin, schedulingClass: request.schedulingClass });
-      },
-    );
+    this.#routes.tell(node, "leaseRequest", body, () => {
+      // Out of reach counts as a refusal by that node: the queue looks for another.
+      this.#step({ kind: "forwardRefused", node, origin: request.origin, schedulingClass: request.schedulingClass });
+    });
   }
 }
 
