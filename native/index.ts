@@ -16,8 +16,28 @@ export interface Mapping {
 export interface OutboxHandle {
   readonly kind: "outbox";
 }
+/** Of a socket: what its threads carry goes one way. */
+export interface PorterHandle {
+  readonly kind: "porter";
+}
 
-export interface Native {
+/** Native threads that carry bytes between stream sockets and memory. */
+export interface Porters {
+  /**
+   * Duplicates the descriptor. `told` says on the loop what is left to carry and the CRC-32 of what was received: when a load
+   * has been carried, once a second while bytes move, and with an errno when the connection can't go on. Throws EMFILE.
+   */
+  openPorter(fd: number, told: (error: number, left: number, sum: number) => void): PorterHandle;
+  /** One range at a time, of which the first `have` bytes are there. Throws EPIPE after an error. */
+  porterReceive(porter: PorterHandle, buffer: ArrayBufferLike, offset: number, length: number, have: number): void;
+  /** Copies `length` bytes of `head`; `bytes` leave from where they lie. What is left to carry. Throws EPIPE after an error. */
+  porterSend(porter: PorterHandle, head: Uint8Array, length: number, bytes: Uint8Array | undefined): number;
+  /** From now on it reads from nobody's memory and writes to none. Idempotent. */
+  porterClose(porter: PorterHandle): void;
+}
+
+/** An addon that was built before there were porters has none. */
+export interface Native extends Partial<Porters> {
   /** A memory without a name: its file descriptor. Throws ENOMEM, EMFILE. */
   createMemory(bytes: number): number;
   /** The bytes stay until the last mapping is gone. */

@@ -85,5 +85,6 @@ NAPI_MODULE_INIT() {
   interrupt_exports(env, exports);
   outbox_exports(env, exports);
   crc_exports(env, exports);
+  porter_exports(env, exports);
   return exports;
 }

@@ -36,3 +36,4 @@ void process_exports(napi_env env, napi_value exports);
 void interrupt_exports(napi_env env, napi_value exports);
 void outbox_exports(napi_env env, napi_value exports);
 void crc_exports(napi_env env, napi_value exports);
+void porter_exports(napi_env env, napi_value exports);

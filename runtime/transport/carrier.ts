@@ -8,6 +8,8 @@ import type { FrameHeader } from "./frame.ts";
 /** Where bytes that come beside a frame are put. */
 export interface Place {
   readonly bytes: Uint8Array;
+  /** Their CRC-32, if it was taken while they came; before they are said to have arrived. */
+  summed?(sum: number): void;
   /** Nothing is written there any more. Exactly once. */
   ended(): void;
 }

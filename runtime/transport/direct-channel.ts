@@ -5,6 +5,7 @@
 // else is taken before it. A direct connection is not resumed: its channel ends with it.
 
 import net from "node:net";
+import type { Porters } from "../../native/index.ts";
 import { ConnectionError, failureOf } from "../errors.ts";
 import type { Clock } from "../seams.ts";
 import { addressOf, type Place as Where, refuseExposure } from "./address.ts";
@@ -13,6 +14,7 @@ import { DirectReader, HEAD_BYTES } from "./direct-reader.ts";
 import { FRAME_MAX, PREFIX, tooLong } from "./frame.ts";
 import { HELLO_WITHIN_MS } from "./hello.ts";
 import type { Failure } from "./messages.ts";
+import { CARRIED_FROM, ReceivingPorter, SendingPorter } from "./porters.ts";
 import { boundEnd, connectedWithin } from "./socket-ends.ts";
 
 /** A control character, which no other protocol at this port begins with: HTTP/2 begins with a P, TLS with 0x16. */
@@ -26,6 +28,8 @@ export interface DirectOptions {
   readonly clock: Clock;
   /** True: plain text beyond this machine is the caller's explicit wish. */
   readonly trustedNetwork?: boolean;
+  /** Carry large bytes. Absent: the loop does. */
+  readonly porters?: Porters | undefined;
 }
 
 export class DirectCarrier implements Carrier {
@@ -34,15 +38,20 @@ export class DirectCarrier implements Carrier {
   readonly late = false;
   readonly overhead = 0;
   readonly #clock: Clock;
+  readonly #porters: Porters | undefined;
   readonly #reader: DirectReader;
   /** Of bytes that may not change yet. */
   readonly #leaving = new Set<() => void>();
   #socket!: net.Socket;
+  #receiving: ReceivingPorter | undefined;
+  #sending: SendingPorter | undefined;
   #ended = false;
+  #isEnding = false;
   #failure: Failure | undefined;
 
-  constructor(clock: Clock) {
+  constructor({ clock, porters }: DirectOptions) {
     this.#clock = clock;
+    this.#porters = porters;
     this.#reader = new DirectReader({
       frameMax: () => this.frameMax,
       frame: (bytes, start, end, owned) => this.receiver.frame(bytes, start, end, owned),
@@ -58,12 +67,12 @@ export class DirectCarrier implements Carrier {
     callback: (length: number): boolean => {
       this.#reader.took(length);
       this.#turn();
-      return true;
+      return !this.#isCarriedOn();
     },
   };
 
   get pendingBytes(): number {
-    return this.#socket.writableLength;
+    return this.#socket.writableLength + (this.#sending?.pendingBytes ?? 0);
   }
 
   attach(socket: net.Socket): void {
@@ -78,7 +87,6 @@ export class DirectCarrier implements Carrier {
     socket.on("end", () => this.#finish(undefined));
     socket.on("close", () => {
       this.#finish(this.#failure);
-      this.#reader.end();
       for (const left of [...this.#leaving]) left();
     });
   }
@@ -93,9 +101,14 @@ export class DirectCarrier implements Carrier {
   write(bytes: Buffer, length: number): boolean {
     if (this.#ended) return false;
     const socket = this.#socket;
+    const frame = bytes.subarray(0, length);
+    if (this.#sending !== undefined && this.#sending.pendingBytes > 0) {
+      this.#sending.send(Buffer.concat([NOTHING_BESIDE, frame]));
+      return false;
+    }
     socket.cork();
     socket.write(NOTHING_BESIDE);
-    socket.write(bytes.subarray(0, length));
+    socket.write(frame);
     socket.uncork();
     return socket.writableLength > 0;
   }
@@ -108,11 +121,17 @@ export class DirectCarrier implements Carrier {
     const socket = this.#socket;
     const head = Buffer.allocUnsafe(HEAD_BYTES - PREFIX);
     head.writeUInt32LE(beside.length, 0);
+    const frame = bytes.subarray(0, length);
+    const porter = this.#senderOf(beside.length);
+    if (porter !== undefined) {
+      porter.send(Buffer.concat([head, frame]), beside, left);
+      return false;
+    }
     const once = (): void => void (this.#leaving.delete(once) && left());
     this.#leaving.add(once);
     socket.cork();
     socket.write(head);
-    socket.write(bytes.subarray(0, length));
+    socket.write(frame);
     socket.write(beside, once);
     socket.uncork();
     return socket.writableLength > 0;
@@ -129,8 +148,9 @@ export class DirectCarrier implements Carrier {
     if (this.#ended) return;
     // What still comes is dropped: closing with unread bytes would break the other side before it has read the goodbye.
     this.#ended = true;
+    this.#isEnding = true;
     boundEnd(this.#socket, this.#clock, this.pendingBytes > 0);
-    this.#socket.end();
+    this.#hasLeft();
   }
 
   destroy(failure: Failure | undefined): void {
@@ -145,12 +165,51 @@ export class DirectCarrier implements Carrier {
     return undefined;
   }
 
+  /** True: a porter reads the rest of what is arriving, and the socket rests. */
+  #isCarriedOn(): boolean {
+    if (this.#porters === undefined || this.#ended || this.#reader.missing < CARRIED_FROM) return false;
+    this.#receiving ??= ReceivingPorter.of(this.#porters, this.#socket, {
+      progress: () => this.#turn(),
+      arrived: (sum) => {
+        this.#reader.filled(sum);
+        this.#turn();
+        this.#socket.resume();
+      },
+      ended: (failure) => this.#finish(failure),
+    });
+    if (this.#receiving === undefined) return false;
+    const { bytes, have } = this.#reader.lend();
+    this.#receiving.receive(bytes, have);
+    return true;
+  }
+
+  /** Undefined: the socket sends it. What it has taken before goes first, and so does what a porter has. */
+  #senderOf(length: number): SendingPorter | undefined {
+    if (this.#sending !== undefined && this.#sending.pendingBytes > 0) return this.#sending;
+    if (this.#porters === undefined || length < CARRIED_FROM || this.#socket.writableLength > 0) return undefined;
+    this.#sending ??= SendingPorter.of(this.#porters, this.#socket, {
+      drained: () => {
+        this.#hasLeft();
+        this.receiver.drained();
+      },
+      failed: (failure) => this.#finish(failure),
+    });
+    return this.#sending;
+  }
+
+  /** Ends the socket in order, once a porter has sent what it has. */
+  #hasLeft(): void {
+    if (this.#isEnding && (this.#sending?.pendingBytes ?? 0) === 0) this.#socket.end();
+  }
+
   #turn(): void {
     if (!this.#ended) this.receiver.turn();
   }
 
   #finish(failure: Failure | undefined): void {
     // From here on nothing is read, and what was lent to be read into is free.
+    this.#receiving?.close();
+    this.#sending?.close();
     this.#socket.destroy();
     this.#reader.end();
     if (this.#ended) return;
@@ -165,7 +224,7 @@ export function connectDirect(
 ): Promise<void> {
   refuseExposure(where, options.trustedNetwork, "Dialling");
   const { host, port } = where;
-  const carrier = new DirectCarrier(options.clock);
+  const carrier = new DirectCarrier(options);
   const socket = net.connect({ host, port, onread: carrier.onread });
   return connectedWithin(timeoutMs, options.clock, socket, addressOf(where), () => {
     carrier.attach(socket);
@@ -197,8 +256,10 @@ export function sortConnection(
 }
 
 /** Over a connection that was sorted out as a direct one. The hello is answered by the caller. */
-export function acceptDirect(socket: net.Socket, clock: Clock): { readonly carrier: Carrier; readonly begin: () => void } {
-  const carrier = new DirectCarrier(clock);
+export function acceptDirect(
+  socket: net.Socket, options: DirectOptions,
+): { readonly carrier: Carrier; readonly begin: () => void } {
+  const carrier = new DirectCarrier(options);
   carrier.attach(socket);
   return {
     carrier,

@@ -33,6 +33,7 @@ export class DirectReader {
   #filled = 0;
   #place: Place | undefined;
   #placed = 0;
+  #isLent = false;
   #isOver = false;
 
   constructor(arrivals: DirectArrivals) {
@@ -40,7 +41,27 @@ export class DirectReader {
   }
 
   room(): Uint8Array {
-    return this.#place === undefined ? scratch : this.#place.bytes.subarray(this.#placed);
+    return this.#place === undefined || this.#isLent ? scratch : this.#place.bytes.subarray(this.#placed);
+  }
+
+  /** So much is still to come to the present place. */
+  get missing(): number {
+    return this.#place === undefined ? 0 : this.#place.bytes.length - this.#placed;
+  }
+
+  /** What is missing is put there by somebody else, who says so with `filled`. `have`: bytes that are there. */
+  lend(): { readonly bytes: Uint8Array; readonly have: number } {
+    this.#isLent = true;
+    return { bytes: (this.#place as Place).bytes, have: this.#placed };
+  }
+
+  /** `sum`: of all bytes of the place. */
+  filled(sum: number): void {
+    if (this.#place === undefined) return;
+    this.#isLent = false;
+    this.#placed = this.#place.bytes.length;
+    this.#place.summed?.(sum);
+    this.#landed();
   }
 
   /** So many bytes were read to `room`. */

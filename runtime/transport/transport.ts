@@ -4,6 +4,7 @@
 //   tcp:host:port   a resumable link over gRPC; on request a direct connection, of TCP alone, to the same port
 
 import type { Socket } from "node:net";
+import type { Porters } from "../../native/index.ts";
 import type { Clock, Random } from "../seams.ts";
 import { systemClock, systemRandom } from "../system.ts";
 import { addressOf, placeOf, type Place } from "./address.ts";
@@ -15,6 +16,7 @@ import type { FrameChannel } from "./frame-channel.ts";
 import { greet, type Host, onlyDirect, receive } from "./hello.ts";
 import { dialLink, LinkSessions, type LinkSettings } from "./link-session.ts";
 import { LoopPoller } from "./loop-poller.ts";
+import { systemPorters } from "./porters.ts";
 import { isDeserted } from "./probe.ts";
 import { connectSocket, listenSocket, type MakeSink, type PeerCredentials, systemCredentials } from "./socket-channel.ts";
 
@@ -30,6 +32,8 @@ export interface SystemTransportOptions {
   readonly peerCredentials?: PeerCredentials;
   /** Where the bytes of Unix sockets go. Absent: net.Socket. */
   readonly makeSink?: MakeSink;
+  /** Carry large bytes of direct connections. Default: those of the addon; undefined: the loop does. */
+  readonly porters?: Porters | undefined;
   /** False: a thread that awaits an answer over a Unix socket sleeps at once. Default true, unless TROUPE_POLL is 0. */
   readonly poll?: boolean;
   /** Allows plain text to and from other machines. Only for networks that nobody else can reach. */
@@ -64,7 +68,8 @@ class SystemTransport implements Transport {
     const clock = options.clock ?? systemClock;
     const poller = new LoopPoller(clock, options.poll ?? process.env.TROUPE_POLL !== "0");
     this.#options = {
-      random: systemRandom, loseAfterMs: LOSE_AFTER_MS, peerCredentials: systemCredentials, ...options, clock, poller,
+      random: systemRandom, loseAfterMs: LOSE_AFTER_MS, peerCredentials: systemCredentials, porters: systemPorters, ...options,
+      clock, poller,
     };
     this.#everywhereGrpc = (options.mode ?? process.env.TROUPE_TRANSPORT) === "grpc";
   }
@@ -102,7 +107,7 @@ class SystemTransport implements Transport {
       isLost: (peer) => cuts?.of(peer.nodeId) !== undefined,
     };
     const direct = place.kind === "unix" || this.#everywhereGrpc ? undefined : (socket: Socket): void => {
-      const { carrier, begin } = acceptDirect(socket, clock);
+      const { carrier, begin } = acceptDirect(socket, this.#options);
       const gate = (gated: Carrier, node: string): Carrier => cuts?.gate(gated, node) ?? gated;
       accepted.add(receive(carrier, { ...host, authenticated: false, session: undefined, admit: onlyDirect(admit), gate }));
       begin();

@@ -1,7 +1,9 @@
 // Direct connections: bytes beside answers come to the places they are given, and strangers at the port get nowhere.
 
 import net from "node:net";
-import { afterEach, describe, expect, it } from "vitest";
+import { crc32 } from "node:zlib";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { native } from "../../native/index.ts";
 import { AuthenticationError, ConnectionError, errorOf } from "../../runtime/errors.ts";
 import {
   Callee, Caller, type Channel, type ChannelHandler, type Listener, type Place, systemTransport,
@@ -14,7 +16,10 @@ const MIB = 1024 * 1024;
 const DIAL = { timeoutMs: 5_000, direct: true };
 const CALL = { timeoutMs: 5_000 };
 
-const transport = systemTransport({ mode: "auto" });
+/** What carries large bytes: threads of the addon, or the loop. */
+const CARRIED = native?.openPorter === undefined ? ["loop"] as const : ["threads", "loop"] as const;
+const transports = { threads: systemTransport({ mode: "auto" }), loop: systemTransport({ mode: "auto", porters: undefined }) };
+let transport = transports.threads;
 const closers: { close(): unknown }[] = [];
 afterEach(async () => {
   for (const closer of closers.splice(0).reverse()) await closer.close();
@@ -30,10 +35,12 @@ const source = Buffer.alloc(8 * MIB, "0123456789abcdef, and so on; ");
 class Server {
   lefts = 0;
   asked = 0;
+  channel: Channel | undefined;
   readonly closes: unknown[] = [];
   readonly #callee = new Callee({
     readChunk: ({ offset, length }, context) => {
       this.asked += 1;
+      this.channel = context.channel;
       context.answered = () => void (this.lefts += 1);
       return { chunk: { bytes: source.subarray(offset, offset + length), total: source.length } };
     },
@@ -50,12 +57,15 @@ class Server {
 
 class Client {
   readonly caller = new Caller(systemClock);
+  readonly goodbyes: string[] = [];
   readonly closes: unknown[] = [];
   channel!: Channel;
 
   async dial(address: string, overGrpc = false): Promise<this> {
     const handler: ChannelHandler = {
-      messages: { answer: (answer) => this.caller.answered(answer), goodbye: () => {} },
+      messages: {
+        answer: (answer) => this.caller.answered(answer), goodbye: ({ reason }) => void this.goodbyes.push(reason),
+      },
       place: (answer, length, channel) => this.caller.placeOf(answer, length, channel),
       onClose: (channel, failure) => {
         this.closes.push(failure);
@@ -74,11 +84,16 @@ class Client {
 
 /** A place that counts its ends. */
 function placeOf(bytes: Uint8Array) {
-  const place = { bytes, ends: 0, ended: () => void (place.ends += 1) };
+  const place = {
+    bytes, ends: 0, sum: undefined as number | undefined,
+    summed: (sum: number) => void (place.sum = sum), ended: () => void (place.ends += 1),
+  };
   return place;
 }
 
-describe("a direct connection", () => {
+describe.each(CARRIED)("a direct connection carried by %s", (carrier) => {
+  beforeEach(() => void (transport = transports[carrier]));
+
   it("brings bytes to their place, others into memory of their own, small ones within the answer", async () => {
     const server = new Server();
     const client = await new Client().dial((await server.listen()).address);
@@ -87,12 +102,13 @@ describe("a direct connection", () => {
     expect(placed.bytes).toBe(place.bytes);
     expect(Buffer.from(placed.bytes).equals(source.subarray(MIB, 2 * MIB))).toBe(true);
     expect(place.ends).toBe(1);
+    expect(place.sum).toBe(carrier === "loop" ? undefined : crc32(source.subarray(MIB, 2 * MIB)));
     const loose = await client.read(3, 2 * MIB, () => undefined);
     expect(Buffer.from(loose.bytes).equals(source.subarray(3, 3 + 2 * MIB))).toBe(true);
     let asked = 0;
     const small = await client.read(5, 100, () => void (asked += 1) as undefined);
     expect([Buffer.from(small.bytes).equals(source.subarray(5, 105)), asked]).toEqual([true, 0]);
-    expect(server.lefts).toBe(3);
+    await expect.poll(() => server.lefts).toBe(3);
   });
 
   it("keeps many chunks apart", async () => {
@@ -106,7 +122,7 @@ describe("a direct connection", () => {
     )));
     expect(chunks.every(({ total }) => total === source.length)).toBe(true);
     expect(source.equals(target)).toBe(true);
-    expect(server.lefts).toBe(offsets.length);
+    await expect.poll(() => server.lefts).toBe(offsets.length);
   });
 
   it("cut in the middle of a chunk fails what is asked, and leaves the place alone from then on", async () => {
@@ -138,6 +154,42 @@ describe("a direct connection", () => {
     await expect(reading).rejects.toThrow("enough");
     expect([ends, place.ends]).toEqual([1, 1]);
     await expect.poll(() => [server.closes.length, server.lefts]).toEqual([1, 1]);
+  });
+
+  it("brings chunks of every size among one another, in their order and whole", async () => {
+    const server = new Server();
+    const client = await new Client().dial((await server.listen()).address);
+    const sizes = [1, 20_000, 262_143, 270_400, 300_000, MIB, 3 * MIB + 17];
+    const lengths = Array.from({ length: 120 }, (_, index) => sizes[index % sizes.length]);
+    const answers: number[] = [];
+    const chunks = await Promise.all(lengths.map((length, index) => (
+      client.read(index, length).finally(() => void answers.push(index))
+    )));
+    expect(chunks.map(({ bytes }, index) => source.subarray(index, index + lengths[index]).equals(bytes))).not.toContain(false);
+    expect(answers).toEqual(answers.map((_, index) => index));
+    await expect.poll(() => server.lefts).toBe(lengths.length);
+  });
+
+  it("says goodbye behind what it sends", async () => {
+    const server = new Server();
+    const client = await new Client().dial((await server.listen()).address);
+    const reading = client.read(0, 8 * MIB, () => void server.channel?.close("it was enough") as undefined);
+    expect(source.equals((await reading).bytes)).toBe(true);
+    await expect.poll(() => client.goodbyes).toEqual(["it was enough"]);
+    await expect.poll(() => [server.closes.length, server.lefts]).toEqual([1, 1]);
+  });
+
+  it("ended by who asks while chunks come lets go of everything", async () => {
+    const server = new Server();
+    const client = await new Client().dial((await server.listen()).address);
+    const places = [0, 1, 2].map(() => placeOf(new Uint8Array(8 * MIB)));
+    const reading = Promise.allSettled(places.map((place, index) => client.read(0, 8 * MIB, () => {
+      if (index === 1) client.channel.close("enough");
+      return place;
+    })));
+    expect((await reading).map(({ status }) => status)).toEqual(["fulfilled", "rejected", "rejected"]);
+    await expect.poll(() => [server.closes.length, server.lefts]).toEqual([1, 3]);
+    await expect.poll(() => places.map(({ ends }) => ends)).toEqual([1, 1, 0]);
   });
 
   it("is a link of gRPC when everything is", async () => {

@@ -73,6 +73,8 @@ export interface IncomingAsk extends ChunkAsk {
 interface Landing {
   readonly channel: Channel;
   readonly place: Place;
+  /** Of its bytes, if it was taken while they came. */
+  sum: number | undefined;
   /** Nobody looks at its bytes there any more. Idempotent. */
   taken(): void;
 }
@@ -214,7 +216,8 @@ export class IncomingObject {
       this.#landing.delete(chunk);
       done();
     };
-    const landing = { channel, place: { bytes: loan.bytes, ended }, taken };
+    const summed = (sum: number) => void (landing.sum = sum);
+    const landing: Landing = { channel, place: { bytes: loan.bytes, summed, ended }, sum: undefined, taken };
     this.#landing.set(chunk, landing);
     return landing;
   }
@@ -227,7 +230,7 @@ export class IncomingObject {
     const took = this.#parts.clock.now() - (this.#asks.get(ask) ?? 0);
     if (chunk === undefined) return void transfer.arrived(ask, took);
     if (bytes.length === 0 && !whole) return transfer.missed(ask);
-    if (bytes.length !== ask.bytes || crc32(bytes) !== sum) return this.#damagedBy(ask, chunk);
+    if (bytes.length !== ask.bytes || (landing?.sum ?? crc32(bytes)) !== sum) return this.#damagedBy(ask, chunk);
     counts.copiedBytes += bytes.length;
     this.#progressAt = this.#parts.clock.now();
     landing?.taken();
