@@ -6,6 +6,7 @@ export { isClusterToken, openSealed, sealForCluster } from "./cluster-token.ts";
 export { REDUCE_BRAND } from "../runtime/serialize/index.ts";
 export { storageFolder } from "./kv.ts";
 export { isObjectId, startOf } from "./explain.ts";
+export { hearNotes, noteSender } from "./notes.ts";
 export { nodeOf, systemSeams } from "./init.ts";
 export { explainId, type Told } from "../runtime/owner/index.ts";
 export {

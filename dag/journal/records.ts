@@ -77,9 +77,11 @@ export type Entry =
       /** Of a run that is gone on with: where results of its earlier life were found. */
       readonly found?: readonly (readonly [key: string, origin: Origin])[] | undefined;
     })
-  /** What an attempt told that is too much to be kept with its end. */
+  /** What an attempt told while it ran, or what is too much to be kept with its end. */
   | {
       readonly type: "told"; readonly at: number; readonly task: number; readonly coords: Coords; readonly told: readonly Told[];
+      /** While it ran: which of its starts that was. */
+      readonly attempt?: number | undefined;
     }
   | {
       readonly type: "said";

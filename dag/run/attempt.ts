@@ -5,6 +5,7 @@ import type { RetryExceptions } from "../../sdk/index.ts";
 import { DeferSignal, FailSignal, type RunSummary, type TaskContext, type Told, withContext } from "./context.ts";
 import { evaluate, SkipSignal } from "./inputs.ts";
 import { captureOutput, LINE_MAX, PrintedLines } from "./output.ts";
+import { type Note, Telling } from "./telling.ts";
 import { keepSecret, keepSecretsAround, knownSecrets, masked, maskError } from "./secrets.ts";
 
 export interface Order {
@@ -33,12 +34,12 @@ export interface Place {
   readonly signal: AbortSignal;
   readonly now: () => number;
   readonly valueOf: (handle: unknown) => unknown;
+  /** Takes what is told while it runs. */
+  readonly note: (note: Note) => void;
 }
 
 type Code = (...args: never[]) => unknown;
 
-/** Things that one attempt tells. */
-const TOLD_MAX = 100_000;
 /** Characters of the name of a metric. */
 const NAME_MAX = 1000;
 
@@ -55,9 +56,13 @@ export async function attempt(
 /** What was told, without the secrets that any task of this process's runs has seen. */
 export function withoutSecrets({ secrets = [], ...report }: Report): Report {
   for (const secret of secrets) keepSecret(secret);
-  const told = report.told.map(maskTold);
+  const told = maskAll(report.told);
   if (report.outcome === "skip") return { ...report, told, reason: masked(report.reason) };
   return report.outcome === "error" ? { ...report, told, error: maskError(report.error) } : { ...report, told };
+}
+
+export function maskAll(told: readonly Told[]): Told[] {
+  return told.map(maskTold);
 }
 
 function maskTold(one: Told): Told {
@@ -65,14 +70,11 @@ function maskTold(one: Told): Told {
 }
 
 async function attemptOnce(
-  fn: Code, kind: string, retryOn: RetryExceptions | undefined, order: Order, { signal, now, valueOf }: Place,
+  fn: Code, kind: string, retryOn: RetryExceptions | undefined, order: Order, { signal, now, valueOf, note }: Place,
 ): Promise<readonly [Report, unknown]> {
-  const told: Told[] = [];
-  const tell = (one: Told): void => {
-    if (told.length > TOLD_MAX) return;
-    if (told.length === TOLD_MAX) told.push({ type: "log", name: "warn", value: `what is told after ${TOLD_MAX} is left out` });
-    else told.push(cut(maskTold(one)));
-  };
+  const telling = new Telling(order.attempt, note);
+  const { told } = telling;
+  const tell = (one: Told): void => telling.add(cut(maskTold(one)));
   const printed = new PrintedLines((name, value) => tell({ type: "log", name, value }));
   try {
     const { run, task, attempt, since, resumed } = order;
@@ -80,7 +82,10 @@ async function attemptOnce(
     // Mapped arguments are made by the user's code too.
     const value = await withContext(context, printed, async () => (
       fn(...((await Promise.all(order.args.map((arg) => evaluate(arg, valueOf)))) as never[]))
-    )).finally(() => printed.end());
+    )).finally(() => {
+      printed.end();
+      telling.end();
+    });
     if (kind === "branch") {
       const chosen = keysOf(value, order);
       return [{ outcome: "success", chosen, told }, chosen];

@@ -1,6 +1,6 @@
 // Runs tasks on the cluster: results stay where they are made, and refs to them go from task to task.
 
-import { startOf } from "../../sdk/contract.ts";
+import { hearNotes, noteSender, startOf } from "../../sdk/contract.ts";
 import {
   cancel, digestOf, explain, findObjects, get, getRuntimeContext, InfeasibleError, InvalidArgumentError, isClusterPrivate,
   ObjectLostError, type ObjectRef, placeOfRef, put, remote, type RemoteFunction, RuntimeEnvSetupError, TaskCancelledError,
@@ -14,6 +14,7 @@ import { evaluate, Held, replaceHeld } from "./inputs.ts";
 import { readCheckpoint, type SafeResult } from "./checkpoint.ts";
 import { KeptAttempt, keepingOf } from "./kept-attempt.ts";
 import { scopeOf } from "./run-scope.ts";
+import { bytesOfNote, type Note, noteOfBytes } from "./telling.ts";
 import { type Attempt, type Ended, endedAttempt, lengthOfValue, type Runner, type Start } from "./runner.ts";
 import { afterSizing, sizeOf } from "./sizing.ts";
 
@@ -38,11 +39,12 @@ function bodyOf(draft: Draft): (order: Order, ...values: unknown[]) => Promise<A
   const keeping = keepingOf(id, { checkpoint, cacheKey });
   return async (ordered, ...values) => {
     const began = performance.now();
+    const send = noteSender();
     const took = (): number => performance.now() - began;
     const { signal, nodeId, attempt: repeats = 0 } = getRuntimeContext();
     const order = { ...ordered, attempt: ordered.attempt + repeats };
     const where = { nodeId, workerPid: process.pid, ...(repeats > 0 && { repeats }) };
-    const place = { signal, now: () => Date.now(), valueOf: placeIn(values) };
+    const place = { signal, now: () => Date.now(), valueOf: placeIn(values), note: (one: Note) => send(bytesOfNote(one)) };
     const kept = keeping && new KeptAttempt(keeping, fn, order);
     const [report, value] = await attempt(kept?.code ?? fn, kind, retryOn, order, place);
     if (report.outcome !== "success") return [{ report, where, tookMs: took() }, undefined];
@@ -107,6 +109,7 @@ export class ClusterRunner implements Runner {
         ended: this.#ended(draft, told as ObjectRef<Told>, value),
         stop: () => void cancel(told).catch(() => {}),
         start: () => startHere(told),
+        hear: (listener) => hearNotes(told, (bytes) => listener(noteOfBytes(bytes))),
         explain: () => explain(told),
       };
     } catch (error) {

@@ -6,6 +6,7 @@ import { attempt, type Order, retriable } from "./attempt.ts";
 import { type Clock, VirtualClock } from "./clock.ts";
 import { evaluate } from "./inputs.ts";
 import { withoutCluster } from "./keys.ts";
+import type { Note } from "./telling.ts";
 import { type Attempt, type Ended, lengthOfValue, type Runner } from "./runner.ts";
 
 /** Results are their own handles, in a box: undefined is a result too. */
@@ -32,12 +33,17 @@ export class LocalRunner implements Runner {
 
   start(draft: Draft, order: Order): Attempt {
     const abort = new AbortController();
-    return { ended: this.#run(draft, order, abort.signal), stop: (reason) => abort.abort(new Error(reason)) };
+    let hear: ((note: Note) => void) | undefined;
+    return {
+      ended: this.#run(draft, order, abort.signal, (note) => hear?.(note)),
+      stop: (reason) => abort.abort(new Error(reason)),
+      hear: (listener) => { hear = listener; },
+    };
   }
 
-  async #run(draft: Draft, order: Order, signal: AbortSignal): Promise<Ended> {
+  async #run(draft: Draft, order: Order, signal: AbortSignal, note: (note: Note) => void): Promise<Ended> {
     const { retryOn, timeoutMs } = draft.options;
-    const place = { signal, now: () => this.#clock.now(), valueOf };
+    const place = { signal, now: () => this.#clock.now(), valueOf, note };
     this.#running += 1;
     let timer: NodeJS.Timeout | undefined;
     try {

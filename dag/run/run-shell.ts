@@ -4,7 +4,7 @@
 import { type RunEffect, type RunEvent, type Whereabouts, whereaboutsOf } from "../engine/events.ts";
 import { type Coords, instanceName, keyOf, type Place } from "../engine/plan.ts";
 import { RunMachine } from "../engine/run-machine.ts";
-import { attemptOf, type Instance, spentOf } from "../engine/slots.ts";
+import { attemptOf, type Instance, nextAttemptOf, spentOf } from "../engine/slots.ts";
 import { isOver, isTerminal, type RunState } from "../engine/states.ts";
 import type { Waiting } from "../engine/admission.ts";
 import { type DagRunFailedError, DeadlineError, ObjectLostError } from "../../sdk/index.ts";
@@ -16,11 +16,11 @@ import type { RunOptions } from "../journal/programs.ts";
 import { type Entry, errorOfRecord, errorRecordOf } from "../journal/records.ts";
 import type { RunJournal } from "../journal/run-journal.ts";
 import type { Timer } from "./clock.ts";
-import { withoutSecrets } from "./attempt.ts";
+import { maskAll, withoutSecrets } from "./attempt.ts";
 import type { RunSummary, Told } from "./context.ts";
 import type { Engine } from "./engine.ts";
 import type { Follower } from "./follower.ts";
-import { lengthOf } from "./inputs.ts";
+import { type Answer, endsLoop, instancesOf } from "./questions.ts";
 import { Resolver } from "./resolver.ts";
 import { sweepAfter } from "./retention.ts";
 import { Results } from "./results.ts";
@@ -31,15 +31,11 @@ import { messageOf, partsOf, RunVoice, stackOf } from "./run-voice.ts";
 import type { Reason } from "./why.ts";
 import type { Ended, Start } from "./runner.ts";
 import { startAttempt } from "./starting.ts";
+import { HeardNotes, type Note } from "./telling.ts";
 import { AttemptsUnderWay, type UnderWay } from "./under-way.ts";
 
 /** What the journal keeps with an event. */
 type Extra = Partial<Pick<Extract<Entry, { type: "succeeded" }>, "result" | "error" | "told" | "startedAt" | "sizes" | "found">>;
-
-/** Asks the cluster about values: how long lists are, whether a loop goes on. */
-type Question = () => Promise<
-  [answer: { type: "expanded"; size: number } | { type: "round"; stop: boolean }, extra?: Pick<Extra, "sizes">]
->;
 
 export class RunShell {
   protected readonly engine: Engine;
@@ -163,7 +159,9 @@ export class RunShell {
 
   #again(entry: Entry): void {
     if (entry.type === "said") return this.voice.said(entry);
-    if (entry.type === "told") return this.#tellUser(this.graph.tasks[entry.task], entry.coords, entry.told, entry.at);
+    if (entry.type === "told") {
+      return this.#tellUser(this.graph.tasks[entry.task], entry.coords, entry.told, entry.at, entry.attempt);
+    }
     if (entry.type === "cleared" || entry.type === "marked" || entry.type === "resumed") {
       if (isOver(this.state)) this.#open();
       this.voice.log.reopen();
@@ -295,36 +293,25 @@ export class RunShell {
     if (effect.kind === "state") return this.#told(effect, at);
     if (effect.kind === "run") return this.#runState(effect.state, at);
     if (this.#isReplay) return;
+    const { resolver, engine: { runner } } = this;
+    const { task, coords } = effect;
+    const draft = this.graph.tasks[task];
     switch (effect.kind) {
-      case "measure": return void this.#measure(this.graph.tasks[effect.task], effect.coords);
-      case "ready": return this.#queue(this.graph.tasks[effect.task], effect.coords);
-      case "wait": return this.#wait(effect.task, effect.coords, effect.until);
-      case "judge": return void this.#judge(this.graph.tasks[effect.task], effect.coords, effect.round);
+      case "measure": return void this.#ask("notExpanded", draft, coords, instancesOf(resolver, runner, draft, coords));
+      case "ready": return this.#queue(draft, coords);
+      case "wait": return this.#wait(task, coords, effect.until);
+      case "judge": return void this.#ask("roundFailed", draft, coords, endsLoop(resolver, runner, draft, coords, effect.round));
       case "stop": return this.#attempts.find(effect)?.attempt.stop(effect.reason);
     }
   }
 
-  #measure(draft: Draft, coords: Coords): Promise<void> {
-    return this.#ask("notExpanded", draft, coords, async () => {
-      const lists = this.resolver.lists(draft.expansion!, { scope: draft.scope, coords });
-      const sizes = await Promise.all(lists.map((list) => lengthOf(list, (held) => this.engine.runner.length(held))));
-      this.#sizes.set(keyOf(draft.place, coords), sizes);
-      return [{ type: "expanded", size: sizes.reduce((all, one) => all * one, 1) }, { sizes }];
-    });
-  }
-
-  #judge(gate: Draft, coords: Coords, round: number): Promise<void> {
-    return this.#ask("roundFailed", gate, coords, async () => {
-      const value = this.resolver.inputs(gate.loop!.valueNode, { scope: [...gate.scope, gate], coords: [...coords, round] });
-      const stop = await this.engine.runner.judge(gate.loop!.until as (value: never) => unknown, value);
-      return [{ type: "round", stop }];
-    });
-  }
-
-  async #ask(failed: "notExpanded" | "roundFailed", { place: task }: Draft, coords: Coords, ask: Question): Promise<void> {
+  async #ask(
+    failed: "notExpanded" | "roundFailed", { place: task }: Draft, coords: Coords, asked: Promise<Answer>,
+  ): Promise<void> {
     try {
-      const [answer, extra] = await ask();
-      this.step({ ...answer, task, coords, at: this.engine.clock.now() }, extra);
+      const { sizes, ...answer } = await asked;
+      if (sizes !== undefined) this.#sizes.set(keyOf(task, coords), sizes);
+      this.step({ ...answer, task, coords, at: this.engine.clock.now() }, sizes && { sizes });
     } catch (error) {
       this.#errors.set(keyOf(task, coords), error);
       const reason = failed === "roundFailed" ? `until: ${messageOf(error)}` : messageOf(error);
@@ -356,9 +343,20 @@ export class RunShell {
     const args = (): readonly unknown[] => this.resolver.args(draft, coords);
     const attempt = startAttempt(this.engine, this.summary, draft, coords, instance, args);
     const queued = this.#isLost ? [] : this.machine.step({ type: "admitted", ...of, at });
-    const one = { of, attempt, waiting, queuedAt: at, queued, hasStarted: false };
+    const [number, heard] = [nextAttemptOf(instance), new HeardNotes()];
+    const one = { of, attempt, waiting, queuedAt: at, queued, hasStarted: false, number, heard };
     this.#attempts.add(one);
+    attempt.hear?.((note) => this.#noted(draft, one, note));
     void attempt.ended.then((ended) => this.#attemptEnded(draft, coords, one, ended));
+  }
+
+  #noted(draft: Draft, one: UnderWay, note: Note): void {
+    if (this.#isLost || isOver(this.state) || !this.#attempts.tells(one)) return;
+    const told = maskAll(one.heard.fresh(note));
+    if (told.length === 0) return;
+    const at = this.engine.clock.now();
+    this.#journal?.append({ type: "told", ...one.of, told, at, attempt: note.attempt });
+    this.#tellUser(draft, one.of.coords, told, at, note.attempt);
   }
 
   #tellQueued(one: UnderWay, at: number): void {
@@ -380,7 +378,8 @@ export class RunShell {
     // Of an earlier life of the run, which has begun it anew since.
     if (this.#attempts.find(one.of) !== one) return this.engine.admission.start();
     const start = this.#attempts.ended(one, ended);
-    const { told: said, ...rest } = withoutSecrets(ended.report);
+    const { told: whole, ...rest } = withoutSecrets(ended.report);
+    const said = one.heard.rest(one.number + (ended.repeats ?? 0), whole);
     const all = rest.outcome === "error" ? [...said, { type: "log" as const, name: "error", value: stackOf(rest.error) }] : said;
     const told = this.#toldAtEnd(draft, one, start, all);
     switch (rest.outcome) {
@@ -438,9 +437,10 @@ export class RunShell {
 
   // -- what is told ------------------------------------------------------------------------------------------------------
 
-  #tellUser(draft: Draft, coords: Coords, all: readonly Told[], at: number): void {
+  #tellUser(draft: Draft, coords: Coords, all: readonly Told[], at: number, number?: number): void {
     const instance = this.machine.instance(draft.place, coords);
-    for (const one of all) this.voice.user(draft, coords, instance === undefined ? 0 : attemptOf(instance), one, at);
+    const attempt = number ?? (instance === undefined ? 0 : attemptOf(instance));
+    for (const one of all) this.voice.user(draft, coords, attempt, one, at);
   }
 
   #told({ task, coords, state, attempt, reason }: Extract<RunEffect, { kind: "state" }>, at: number): void {

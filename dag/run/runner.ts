@@ -4,6 +4,7 @@ import type { Whereabouts } from "../engine/events.ts";
 import type { Draft } from "../graph/draft.ts";
 import type { ResultRecord } from "../journal/records.ts";
 import type { Order, Report } from "./attempt.ts";
+import type { Note } from "./telling.ts";
 
 export interface Ended extends Whereabouts {
   readonly report: Report;
@@ -25,6 +26,8 @@ export interface Attempt {
   stop(reason: string): void;
   /** Undefined while it is queued. Attempts without it run from the beginning. */
   start?(): Start | undefined;
+  /** Tells while it runs what it tells. */
+  hear?(listener: (note: Note) => void): void;
   /** What it waits for, where it is. */
   explain?(): Promise<{ readonly text: string; readonly reasons: readonly { readonly kind: string }[] }>;
 }

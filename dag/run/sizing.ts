@@ -7,6 +7,7 @@ import type { Sizing } from "../graph/options.ts";
 import { parameterNames } from "../graph/parameters.ts";
 import { evaluate } from "./inputs.ts";
 import type { Attempt, Ended } from "./runner.ts";
+import type { Note } from "./telling.ts";
 
 type Asked = RemoteFunction<[args: readonly unknown[], ...values: unknown[]], Promise<TaskOptions>>;
 const asked = new WeakMap<Sizing, Asked>();
@@ -30,11 +31,13 @@ export function afterSizing(
 ): Attempt {
   let begun: Attempt | undefined;
   let stopped: string | undefined;
+  let listener: ((note: Note) => void) | undefined;
   const begin = async (): Promise<Ended> => {
     try {
       const options = await size;
       if (stopped !== undefined) return failed(new Error(stopped));
       begun = start(options);
+      if (listener !== undefined) begun.hear?.(listener);
     } catch (error) {
       return failed(error);
     }
@@ -47,6 +50,10 @@ export function afterSizing(
       begun?.stop(reason);
     },
     start: () => begun?.start?.(),
+    hear: (one) => {
+      listener = one;
+      begun?.hear?.(one);
+    },
     explain: async () => (await begun?.explain?.()) ?? { text: "it waits for what its resources depend on", reasons: [] },
   };
 }

@@ -5,6 +5,7 @@ import type { Waiting } from "../engine/admission.ts";
 import { type RunEffect, whereaboutsOf } from "../engine/events.ts";
 import { type Coords, keyOf, type Place } from "../engine/plan.ts";
 import type { Attempt, Ended, Start } from "./runner.ts";
+import type { HeardNotes } from "./telling.ts";
 import type { StartWatch } from "./start-watch.ts";
 import type { Reason } from "./why.ts";
 
@@ -21,6 +22,9 @@ export interface UnderWay {
   /** What is still to be told of its being queued. */
   queued: readonly RunEffect[];
   hasStarted: boolean;
+  /** Its number, of the first start of it that the cluster makes. */
+  readonly number: number;
+  readonly heard: HeardNotes;
 }
 
 export interface Hearing {
@@ -52,6 +56,19 @@ export class AttemptsUnderWay {
 
   find({ task, coords }: Place): UnderWay | undefined {
     return this.#all.get(keyOf(task, coords));
+  }
+
+  /** It tells something, so it runs. False when it is not under way any more. */
+  tells(one: UnderWay): boolean {
+    if (this.find(one.of) !== one) return false;
+    if (one.hasStarted) return true;
+    this.#unseen.delete(one);
+    this.#begun(one, one.attempt.start?.() ?? { at: this.#hearing.now() });
+    return true;
+  }
+
+  #begun(one: UnderWay, start: Start): void {
+    this.#hearing.started(one, { ...start, at: Math.max(one.queuedAt, start.at) });
   }
 
   /** It has ended. Gives since when it has run, when that was not told yet; undefined when it has not. */
@@ -87,7 +104,7 @@ export class AttemptsUnderWay {
       const start = one.attempt.start?.();
       if (start !== undefined) {
         this.#unseen.delete(one);
-        this.#hearing.started(one, { ...start, at: Math.max(one.queuedAt, start.at) });
+        this.#begun(one, start);
       } else if (one.queued.length > 0 && now - one.queuedAt > SHOWN_MS) this.#hearing.waits(one);
     }
     return this.#unseen.size === 0;

@@ -234,6 +234,13 @@ export interface Heartbeat {
 }
 export const Heartbeat = v1.Heartbeat as Codec<Heartbeat>;
 
+export interface Note {
+  readonly task: number;
+  readonly attempt: number;
+  readonly bytes: Uint8Array;
+}
+export const Note = v1.Note as Codec<Note>;
+
 export interface CancelObject {
   readonly object: number;
   readonly force: boolean;
@@ -1325,6 +1332,7 @@ export const MESSAGES = {
   streamTaken: { field: 23, codec: StreamTaken },
   callStuck: { field: 12, codec: CallStuck },
   heartbeat: { field: 71, codec: Heartbeat },
+  note: { field: 85, codec: Note },
   lostObject: { field: 80, codec: LostObject },
   borrow: { field: 24, codec: Borrow },
   drop: { field: 25, codec: Drop },

@@ -21,6 +21,7 @@ export type { CancelOptions } from "./tasks/abandoned.ts";
 export { TaskRecord, type SchedulingClass, type TaskLease, type TaskTemplate } from "./tasks/task-record.ts";
 export { type Ask, type Explanation, explainId, type Reason, type ReasonKind, type Told } from "./reports/explanation.ts";
 export { sendHeartbeat } from "./tasks/heartbeats.ts";
+export { listenTo, sendNote } from "./tasks/notes.ts";
 export { explainHere } from "./reports/explain-here.ts";
 export { type TaskStart, taskStart } from "./tasks/task-start.ts";
 export type { RetryOn } from "./tasks/outcome.ts";

@@ -3,6 +3,7 @@
 import type { MessageHandlers } from "../transport/index.ts";
 import { cancelOwn } from "./tasks/cancelling.ts";
 import { heartbeatHeard } from "./tasks/heartbeats.ts";
+import { noteHeard } from "./tasks/notes.ts";
 import type { Session } from "./session.ts";
 
 export function processMessages(session: Session): MessageHandlers {
@@ -14,6 +15,7 @@ export function processMessages(session: Session): MessageHandlers {
     },
     cancelObject: ({ object, force, recursive }) => cancelOwn(session, object, { force, recursive }),
     heartbeat: (message) => heartbeatHeard(session, message),
+    note: (message) => noteHeard(session, message),
     callStuck: (message) => session.stuckCalls.told(message),
     borrow: (message) => session.borrowing.onBorrow(message),
     drop: (message, channel) => session.borrowing.onDrop(message, session.links.of(channel)),

@@ -54,7 +54,7 @@ export type {
   ExportCode, FetchCode, FetchObject, FindGroup, FindKept, FindNamed, FindObjects, FreeObjects, Goodbye, GrantDescriptors,
   GrantSlab, GroupSpec, Heartbeat, HeldRef, Hello, JobEnded, JoinCopies, KeepObjects, KeptObject, KeyEntries, KillActor,
   LeaseGranted, LeaseRefused, LeaseRequest, LeaseReturned, LeaseRevoked, LeaveCopies, Lifetime, ListState, LogLines, LogPart,
-  LookUpProcess, LostObject, Metrics, NameObject, NodeDied, NodeReport, ObjectGrant, ObjectsEnded, ObjectsOpened, OpenScope,
+  LookUpProcess, LostObject, Metrics, NameObject, NodeDied, NodeReport, Note, ObjectGrant, ObjectsEnded, ObjectsOpened, OpenScope,
   Ping, PlaceActor, Pong, ProcessDied, PushTask, ReadChunk, ReadKeys, ReadLog, ReadStack, Refused, RegisteredJob,
   RegisteredNode, RegisterJob, RegisterNode, Relay, RelayClosed, RemoveGroup, ReserveBundles, ResolveActor, Resolved, Resumed,
   SlabGrant, StackTold, StartThread, StateRows, Stored, Strategy, StreamHanded, StreamItem, StreamPosition, StreamPull,

@@ -96,6 +96,8 @@ export class TaskRecord implements PooledTask {
   lease: TaskLease | undefined;
   slot = 0;
   heartbeat: LastHeartbeat | undefined;
+  /** Hears what its code tells while it runs. */
+  onNote: ((bytes: Uint8Array) => void) | undefined;
   /** When the delay before its next attempt ends. */
   retryAt = 0;
   chargedMicros = 0;
