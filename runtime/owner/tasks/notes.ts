@@ -17,7 +17,7 @@ export function noteHeard({ submission }: Session, { task: number, attempt, byte
   if (task?.life.attempt === attempt) task.onNote?.(bytes);
 }
 
-/** From the code of an attempt. It leaves at once, also when that code goes on without ever giving way. */
+/** From the code of an attempt. Over a socket it leaves at once, also when that code goes on without ever giving way. */
 export function sendNote(session: Session, { submitter, attempt }: Attempt, bytes: Uint8Array): void {
   const { process, number } = submitter;
   const note = { task: number, attempt, bytes };
