@@ -24,7 +24,7 @@ Example:
 
 async function memory(options: MemoryOptions): Promise<void> {
   await withCluster(options, async ({ link }) => {
-    const [stores, objects] = await Promise.all([link.rows("stores"), link.rows("objects")]);
+    const [stores, objects, workers] = await Promise.all([link.rows("stores"), link.rows("objects"), link.rows("workers")]);
     objects.sort((one, other) => Number(other.size) - Number(one.size));
     if (options.json) return printJson({ stores, objects });
     print(table(["node", "used", "capacity", "objects", "spilled", "on disk", "waiting"], stores.map(storeRow)));
@@ -33,8 +33,9 @@ async function memory(options: MemoryOptions): Promise<void> {
     );
     if (holders.length > 0) print(`\n${table(["node", "process", "pid", "made", "reads"], holders.map(holderRow))}`);
     if (objects.length === 0) return;
-    const largest = objects.slice(0, OBJECTS_SHOWN).map(objectRow);
-    print(`\n${table(["id", "size", "state", "owner", "handles", "borrowers", "kept", "site"], largest)}`);
+    const pids = pidsOf(workers, stores);
+    const largest = objects.slice(0, OBJECTS_SHOWN).map((row) => objectRow(row, pids));
+    print(`\n${table(["id", "size", "state", "owner", "handles", "held by", "kept", "site"], largest)}`);
     if (objects.length > OBJECTS_SHOWN) print(`and ${objects.length - OBJECTS_SHOWN} smaller ones: troupe list objects`);
   });
 }
@@ -55,9 +56,16 @@ function holderRow({ node, process, pid, objects, bytes, pinnedObjects, pinnedBy
   };
 }
 
-function objectRow({ id, size, state, ownerId, localHandles, borrowers, site, ...lives }: Row): Row {
+/** Of workers, and of drivers that have used a store. */
+function pidsOf(workers: readonly Row[], stores: readonly Row[]): Map<string, string> {
+  const holders = stores.flatMap(({ holders: told }) => told as Row[]).map(({ process, pid }) => ({ id: process, pid }));
+  return new Map([...workers, ...holders].map(({ id, pid }) => [String(id), `pid ${String(pid)}`]));
+}
+
+function objectRow({ id, size, state, ownerId, localHandles, heldBy, site, ...lives }: Row, pids: Map<string, string>): Row {
+  const holders = (heldBy as string[]).map((process) => pids.get(process) ?? process).join(", ");
   const kept = keptFor(lives);
-  return { id, size: shownBytes(Number(size)), state, owner: ownerId, handles: localHandles, borrowers, kept, site };
+  return { id, size: shownBytes(Number(size)), state, owner: ownerId, handles: localHandles, "held by": holders, kept, site };
 }
 
 /** What agents keep it for, beyond its maker. */

@@ -70,8 +70,11 @@ export interface ObjectRow {
   readonly locations: readonly string[];
   /** Milliseconds since 1970. */
   readonly createdAt: number;
+  /** Handles of its owner's process, values there that hold it, and tasks that were given it. */
   readonly localHandles: number;
   readonly borrowers: number;
+  /** The processes that hold it: its owner, where it has handles, and those that borrow it. */
+  readonly heldBy: readonly string[];
   /** Of one that agents keep, whatever becomes of who made it: its owner is the agent of the node that has it. */
   readonly lifetime?: "detached" | "scope" | undefined;
   /** The scopes that it is in. */

@@ -3,12 +3,15 @@
 
 import { execFileSync, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { mkdtempSync, readdirSync, rmdirSync } from "node:fs";
+import {
+  closeSync, fstatSync, mkdtempSync, openSync, readdirSync, readlinkSync, readSync, rmdirSync, writeSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import {
-  createBuffer, get, getRuntimeContext, GetTimeoutError, list, ObjectStoreFullError, OutOfDiskError, put, remote, type ObjectRef,
+  createBuffer, get, getRuntimeContext, GetTimeoutError, list, ObjectLostError, ObjectStoreFullError, OutOfDiskError, put, remote,
+  type ObjectRef, wait,
 } from "troupe";
 import { testCluster, type TestCluster } from "troupe/testing";
 
@@ -168,6 +171,49 @@ test("what was spilled is read by other nodes from where it lies", async () => {
     expect(await get(refs.map((ref) => far.remote(ref)))).toEqual(values.map(hashOf));
   }
 });
+
+test("what the disk has damaged is made again; what nothing can make is an ObjectLostError, and never wrong", async () => {
+  const spillFolder = mkdtempSync(join(tmpdir(), "troupe-damaged-"));
+  await using cluster = await testCluster({ head: { numCpus: 1, objectStoreMemory: "16MiB", spillFolder } });
+  await cluster.connect();
+  const made = Array.from({ length: 4 }, (_, seed) => make.remote(seed, 4 * MIB));
+  await wait(made, { numReturns: 4 });
+  const puts: ObjectRef<Uint8Array>[] = [];
+  for (let seed = 10; seed < 14; seed += 1) puts.push(await put(valueOf(seed, 4 * MIB)));
+  for (let seed = 20; seed < 24; seed += 1) puts.push(await put(valueOf(seed, 4 * MIB)));
+  const [agent] = [...cluster.pids().agents.values()];
+  expect(damageFiles(agent, spillFolder)).toBeGreaterThan(0);
+  for (const [seed, ref] of made.entries()) expect(hashOf(await get(ref))).toBe(hashOf(valueOf(seed, 4 * MIB)));
+  for (const ref of puts.slice(0, 4)) {
+    await expect(get(ref)).rejects.toThrow(ObjectLostError);
+    await expect(get(ref)).rejects.toThrow(/its copy on disk is damaged/);
+  }
+  await cluster.stop();
+  rmdirSync(spillFolder);
+});
+
+/** A bit of every block of the files without a name that a process has in that folder. How many files there are. */
+function damageFiles(pid: number, folder: string): number {
+  const isThere = (fd: string) => {
+    try {
+      return readlinkSync(`/proc/${pid}/fd/${fd}`).startsWith(`${folder}/`);
+    } catch {
+      // It was closed meanwhile.
+      return false;
+    }
+  };
+  const files = readdirSync(`/proc/${pid}/fd`).filter(isThere);
+  for (const file of files) {
+    const fd = openSync(`/proc/${pid}/fd/${file}`, "r+");
+    for (let at = MIB / 2; at < fstatSync(fd).size; at += MIB) {
+      const byte = Buffer.alloc(1);
+      readSync(fd, byte, 0, 1, at);
+      writeSync(fd, Buffer.of(byte[0] ^ 1), 0, 1, at);
+    }
+    closeSync(fd);
+  }
+  return files.length;
+}
 
 test("a full store that may not spill says who fills it", async () => {
   await using cluster = await testCluster({ head: { numCpus: 1, objectStoreMemory: "16MiB", spillFolder: false } });

@@ -1,6 +1,6 @@
 // What a cluster tells of itself: tasks, objects, actors, workers, nodes and stores, from every process of two nodes.
 
-import { get, getRuntimeContext, list, put, remote, summary } from "troupe";
+import { get, getRuntimeContext, kill, list, put, remote, summary } from "troupe";
 import { testCluster, type TestCluster } from "troupe/testing";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
@@ -78,6 +78,24 @@ describe("list.tasks", () => {
 });
 
 describe("list.objects", () => {
+  test("names the processes that hold an object", async () => {
+    class Keeper {
+      kept: unknown;
+      keep(box: unknown) {
+        this.kept = box;
+        return getRuntimeContext().workerId;
+      }
+    }
+    const ref = await put("held");
+    const keepers = [{}, { far: 0.1 }].map((resources) => remote(Keeper, { resources, numCpus: 0 }).remote());
+    const workers = await get(keepers.map((keeper) => keeper.keep.remote({ ref })));
+    const holders = async () => (await list.objects({ filters: { id: ref.id } }))[0].heldBy;
+    const [{ ownerId }] = await list.objects({ filters: { id: ref.id } });
+    expect([...await holders()].sort()).toEqual([ownerId, ...workers].sort());
+    await kill(keepers[1]);
+    await expect.poll(holders).toEqual([ownerId, workers[0]]);
+  });
+
   test("has an object as long as a handle to it lives", async () => {
     const small = await put("small");
     const large = await put(new Uint8Array(200_000));

@@ -198,7 +198,8 @@ export class AgentRoom {
       `(${holders.join("; ")}); ${bytes > 0 ? `${bytes} bytes were` : "a slab was"} asked for ${patienceMs} ms long`;
     const failure = this.#diskFailure?.error;
     if (failure === undefined) {
-      const why = spilling === undefined ? ", and spilling is turned off" : ", and what is in it is being read or written";
+      const pieces = capacity - used >= bytes && bytes > 0 ? "; what is free lies in pieces that are too small" : "";
+      const why = pieces + (spilling === undefined ? ", and spilling is turned off" : ", and what is in it is being read or written");
       return new ObjectStoreFullError(`${text}${why}. Release refs, or start the node with more memory`);
     }
     const cause = errorOf(failureOf(failure));

@@ -1,8 +1,10 @@
 // Objects that leave the node's memory for its spill file, and come back when somebody reads them.
 //
 // A copy in the file stays when its object was restored, so the next time it leaves costs nothing. What is read from the file is
-// compared with the sums of what was written; nothing wrong is ever handed out.
+// compared with the sums of what was written; nothing wrong is ever handed out. An object whose only bytes here are damaged is gone
+// from this node: who looks for it finds a copy elsewhere, or makes it again.
 
+import { Recent } from "../../core/index.ts";
 import { ObjectLostError } from "../../errors.ts";
 import { BLOCK_BYTES, crc32, PAGE, SpillBook } from "../../store/index.ts";
 import type {
@@ -15,6 +17,10 @@ const WRITES_AT_ONCE = 4;
 const READS_AT_ONCE = 3;
 /** A read that failed is tried again: what was written is still what is wanted. */
 const READ_TRIES = 2;
+/** Somebody asked so often for what the disk did not give: it never will. */
+const UNREADABLE_TIMES = 3;
+
+const UNREAD_KEPT = 10_000;
 
 /** The file, and where in it everything lies. */
 export class SpillSpace {
@@ -49,6 +55,8 @@ export class AgentSpilling {
   /** Copies of other nodes' objects are dropped: they are fetched again. True when it was one. */
   readonly #dropCopy: (handle: ObjectHandle) => boolean;
   readonly #isCopy: (handle: ObjectHandle) => boolean;
+  /** How often these could not be read. */
+  readonly #unread = new Recent<string, number>(UNREAD_KEPT);
   #spilled = 0;
   #restored = 0;
 
@@ -88,6 +96,7 @@ export class AgentSpilling {
       await this.#readBlocks(handle, copy, { from: 0, to: copy.sums.length }, range);
     } catch (error) {
       range.abort();
+      this.#giveUp(handle, error);
       throw error;
     } finally {
       if (copy !== undefined) this.#space.book.read(handle);
@@ -110,6 +119,9 @@ export class AgentSpilling {
       await this.#readBlocks(handle, copy, { from: first, to: Math.ceil(end / BLOCK_BYTES) }, { chunk });
       this.#restored += bytes.length;
       return { bytes: chunk(offset, end - offset), total: copy.size };
+    } catch (error) {
+      this.#giveUp(handle, error);
+      throw error;
     } finally {
       this.#space.book.read(handle);
     }
@@ -179,6 +191,17 @@ export class AgentSpilling {
     } finally {
       source.end();
     }
+  }
+
+  /** What is in the memory as well is written anew when it leaves. */
+  #giveUp(handle: ObjectHandle, error: unknown): void {
+    if (!(error instanceof ObjectLostError)) return;
+    const key = `${handle.slot}/${handle.generation}`;
+    const times = (this.#unread.get(key) ?? 0) + 1;
+    this.#unread.set(key, times);
+    if (error.cause !== undefined && times < UNREADABLE_TIMES) return;
+    if (this.#host.whereabouts(handle) === "evicted") this.#host.free(handle);
+    this.freed(handle);
   }
 
   /** Several at once: the disk is asked for the next while one is checked. */

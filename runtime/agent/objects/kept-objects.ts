@@ -146,7 +146,7 @@ export class KeptObjects {
       const lifetimes = this.#book.lifetimesOf(id);
       return {
         id, size: stored.size, state: "READY", ownerId: processId, locations: homes.length > 0 ? homes : [nodeId], createdAt,
-        localHandles: 0, borrowers: 0, name,
+        localHandles: 0, borrowers: 0, heldBy: [], name,
         lifetime: lifetimes.some(({ isScope }) => isScope) ? "scope" : "detached",
         scopes: lifetimes.filter(({ isScope }) => isScope).map((scope) => scope.name),
       };

@@ -119,9 +119,11 @@ function objectRow({ processId, epoch }: StateView, entry: ObjectEntry): object 
   const { value } = entry;
   const state = value === undefined ? "PENDING" : isError(value) ? "FAILED" : "READY";
   const stored = value?.stored;
+  const { local, borrowers } = entry.count;
   return {
     id: entry.id, size: stored?.size ?? value?.value?.length ?? 0, state, ownerId: processId,
     locations: stored === undefined || stored === null ? [] : [stored.node], createdAt: epoch + entry.madeAt,
-    localHandles: entry.count.local, borrowers: entry.count.borrowers?.size ?? 0, site: entry.site,
+    localHandles: local, borrowers: borrowers?.size ?? 0, site: entry.site,
+    heldBy: [...(local > 0 ? [processId] : []), ...borrowers?.keys() ?? []],
   };
 }

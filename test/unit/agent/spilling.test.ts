@@ -121,7 +121,10 @@ describe.each(STORE_KINDS)("spilling from a store: %s", (kind) => {
     expect((lost[0].reason as Error).message).toMatch("damaged");
     const right = outcomes[0].status === "fulfilled" ? { object: bad, seed: 1 } : { object: good, seed: 2 };
     expect(read(store, right.object)?.equals(fill(right.seed, right.object.size))).toBe(true);
-    expect(parts.host.stats().evicted).toBe(1);
+    // It is gone from here, with its place on the disk: whoever asks is told to look elsewhere.
+    expect(parts.host.whereabouts(right.seed === 1 ? good : bad)).toBe("gone");
+    expect(parts.host.stats().evicted).toBe(0);
+    expect(parts.spilling.stats().spillFileBytes).toBe(right.object.size);
   });
 
   it("reads again what could not be read once", async () => {
@@ -140,6 +143,19 @@ describe.each(STORE_KINDS)("spilling from a store: %s", (kind) => {
     parts.disk.fault = () => {};
     await restore(parts, object);
     expect(read(parts.store, object)?.equals(fill(1, object.size))).toBe(true);
+  });
+
+  it("gives up an object that can't be read however often it is asked for", async () => {
+    const parts = start();
+    const object = await put(parts.store, 1, 2 * MIB);
+    await spillAll(parts);
+    parts.disk.fault = () => { throw new ConnectionError("EIO"); };
+    for (let times = 0; times < 3; times += 1) {
+      expect(parts.host.whereabouts(object)).toBe("evicted");
+      await expect(restore(parts, object)).rejects.toThrow("can't be read");
+    }
+    expect(parts.host.whereabouts(object)).toBe("gone");
+    expect(parts.spilling.stats().spillFileBytes).toBe(0);
   });
 
   it("keeps in memory what a full disk does not take", async () => {
