@@ -12,8 +12,8 @@ const FIELDS: { readonly [K in StateKind]: readonly (keyof StateRowOf<K>)[] } = 
     "submittedAt", "startedAt", "endedAt", "runMs", "progress",
   ],
   objects: [
-    "id", "size", "state", "ownerId", "locations", "createdAt", "localHandles", "borrowers", "heldBy", "lifetime", "scopes", "name",
-    "site",
+    "id", "size", "state", "ownerId", "locations", "createdAt", "localHandles", "borrowers", "heldBy", "lifetime", "scopes",
+    "name", "site",
   ],
   workers: ["id", "pid", "nodeId", "state", "jobId", "environment", "threadOf"],
   jobs: ["id", "name", "namespace", "state", "nodeId", "entry", "reason"],

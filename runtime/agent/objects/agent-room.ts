@@ -199,8 +199,8 @@ export class AgentRoom {
     const failure = this.#diskFailure?.error;
     if (failure === undefined) {
       const pieces = capacity - used >= bytes && bytes > 0 ? "; what is free lies in pieces that are too small" : "";
-      const why = pieces + (spilling === undefined ? ", and spilling is turned off" : ", and what is in it is being read or written");
-      return new ObjectStoreFullError(`${text}${why}. Release refs, or start the node with more memory`);
+      const why = spilling === undefined ? "spilling is turned off" : "what is in it is being read or written";
+      return new ObjectStoreFullError(`${text}${pieces}, and ${why}. Release refs, or start the node with more memory`);
     }
     const cause = errorOf(failureOf(failure));
     return new OutOfDiskError(`${text}, and nothing could be spilled: ${cause.message}`, {}, failure);

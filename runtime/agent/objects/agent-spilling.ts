@@ -1,8 +1,8 @@
 // Objects that leave the node's memory for its spill file, and come back when somebody reads them.
 //
 // A copy in the file stays when its object was restored, so the next time it leaves costs nothing. What is read from the file is
-// compared with the sums of what was written; nothing wrong is ever handed out. An object whose only bytes here are damaged is gone
-// from this node: who looks for it finds a copy elsewhere, or makes it again.
+// compared with the sums of what was written; nothing wrong is ever handed out. An object whose only bytes here are damaged is
+// gone from this node: who looks for it finds a copy elsewhere, or makes it again.
 
 import { Recent } from "../../core/index.ts";
 import { ObjectLostError } from "../../errors.ts";
