@@ -1002,6 +1002,7 @@ export const HeadPlace = v1.HeadPlace as Codec<HeadPlace>;
 export interface Disturb {
   readonly holdHead: boolean;
   readonly cuts: readonly Cut[];
+  readonly rate: number;
 }
 export const Disturb = v1.Disturb as Codec<Disturb>;
 

@@ -13423,6 +13423,7 @@ v1.Disturb = (function() {
 const Disturb = function () {
 this.holdHead = false;
 this.cuts = [];
+this.rate = 0;
 };
 Disturb.encode = function (message, writer, _depth) {
 if (!writer)
@@ -13436,6 +13437,8 @@ writer.uint32(8).bool(message.holdHead);
 if (message.cuts != null && message.cuts.length)
 for (let i = 0; i < message.cuts.length; ++i)
 v1.Cut.encode(message.cuts[i], writer.uint32(18).fork(), _depth + 1).ldelim();
+if (message.rate != null && $Object.hasOwnProperty.call(message, "rate") && (typeof message.rate === "object" ? message.rate.low || message.rate.high : message.rate !== 0))
+writer.uint32(24).uint64(message.rate);
 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
 for (let i = 0; i < message.$unknowns.length; ++i)
 writer.raw(message.$unknowns[i]);
@@ -13483,6 +13486,15 @@ break;
 if (!(message.cuts && message.cuts.length))
 message.cuts = [];
 message.cuts.push(v1.Cut.decode(reader, reader.size(), $undefined, _depth + 1));
+continue;
+}
+case 3: {
+if (wireType !== 0)
+break;
+if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+message.rate = value;
+else
+message.rate = 0;
 continue;
 }
 }

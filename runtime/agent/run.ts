@@ -150,8 +150,8 @@ async function startHead(config: AgentConfig, seams: Seams, failed: (reason: str
 }
 
 /** By a test. All that is broken from now on: what is not named is whole again. */
-async function disturb({ holdHead, cuts }: Disturb, network: Cuts, head: RunningHead): Promise<AnswerBody> {
-  network.set(cuts);
+async function disturb({ holdHead, cuts, rate }: Disturb, network: Cuts, head: RunningHead): Promise<AnswerBody> {
+  network.set(cuts, rate);
   await head.process?.hold(holdHead);
   return { done: {} };
 }

@@ -1,5 +1,5 @@
 // Broken networks for tests: frames between this process and chosen nodes are lost, as if a cable were cut in one direction or
-// in both.
+// in both. And slow ones: what this process sends leaves at a rate.
 //
 // What is lost breaks nothing at first. A cut connection is given up after the time that keepalive would take, no new one
 // comes about, and links do what they do about that. When the cut heals, connections that lost frames are made anew, and the
@@ -11,6 +11,7 @@ import type { Address } from "./channel.ts";
 import type { Carrier, Place, Receiver } from "./carrier.ts";
 import type { FrameHeader } from "./frame.ts";
 import type { Failure } from "./messages.ts";
+import { Pace, type PacedLane } from "./pace.ts";
 
 export interface Cut {
   /** The other node, and where its agent is dialled. */
@@ -28,15 +29,18 @@ const NOTICED_AFTER_MS = 8000;
 export class Cuts {
   readonly #clock: Clock;
   readonly #gates = new Set<GatedCarrier>();
+  readonly #pace: Pace;
   #cuts: readonly Cut[] = [];
 
   constructor(clock: Clock) {
     this.#clock = clock;
+    this.#pace = new Pace(clock);
   }
 
-  /** From now on these, and no others. */
-  set(cuts: readonly Cut[]): void {
+  /** From now on these, and no others. `rate`: bytes a second that are sent to all nodes together; 0: any. */
+  set(cuts: readonly Cut[], rate = 0): void {
     this.#cuts = cuts;
+    this.#pace.set(rate);
     for (const gate of [...this.#gates]) gate.changed();
   }
 
@@ -53,7 +57,8 @@ export class Cuts {
 
   /** A connection to a node, which loses what is cut. */
   gate(carrier: Carrier, node: string): Carrier {
-    const gate = new GatedCarrier(carrier, this.#clock, () => this.of(node), () => void this.#gates.delete(gate));
+    const lane = this.#pace.lane();
+    const gate = new GatedCarrier(carrier, this.#clock, lane, () => this.of(node), () => void this.#gates.delete(gate));
     this.#gates.add(gate);
     gate.changed();
     return gate;
@@ -64,15 +69,17 @@ class GatedCarrier implements Carrier, Receiver {
   receiver!: Receiver;
   readonly #carrier: Carrier;
   readonly #clock: Clock;
+  readonly #lane: PacedLane;
   readonly #cut: () => Cut | undefined;
   readonly #gone: () => void;
   #noticed: Timer | undefined;
   /** Where bytes go that no cut has lost. */
   #accompanied: Place | undefined;
 
-  constructor(carrier: Carrier, clock: Clock, cut: () => Cut | undefined, gone: () => void) {
+  constructor(carrier: Carrier, clock: Clock, lane: PacedLane, cut: () => Cut | undefined, gone: () => void) {
     this.#carrier = carrier;
     this.#clock = clock;
+    this.#lane = lane;
     this.#cut = cut;
     this.#gone = gone;
     carrier.receiver = this;
@@ -99,7 +106,7 @@ class GatedCarrier implements Carrier, Receiver {
   }
 
   get pendingBytes(): number {
-    return this.#carrier.pendingBytes;
+    return this.#carrier.pendingBytes + this.#lane.pendingBytes;
   }
 
   get late(): boolean {
@@ -111,7 +118,12 @@ class GatedCarrier implements Carrier, Receiver {
   }
 
   write(bytes: Buffer, length: number, now: boolean): boolean {
-    return this.#cut()?.outbound ? false : this.#carrier.write(bytes, length, now);
+    if (this.#cut()?.outbound) return false;
+    const isHeld = this.#lane.holds(length, () => {
+      const copy = Buffer.from(bytes.subarray(0, length));
+      return { send: () => void this.#carrier.write(copy, length, true), drop: () => {} };
+    });
+    return isHeld ? false : this.#carrier.write(bytes, length, now);
   }
 
   get writeBeside(): Carrier["writeBeside"] {
@@ -127,10 +139,12 @@ class GatedCarrier implements Carrier, Receiver {
   }
 
   end(): void {
-    this.#carrier.end();
+    const end = (): void => this.#carrier.end();
+    if (!this.#lane.holds(0, () => ({ send: end, drop: end }))) end();
   }
 
   destroy(failure: Failure | undefined): void {
+    this.#lane.end();
     this.#carrier.destroy(failure);
   }
 
@@ -160,6 +174,7 @@ class GatedCarrier implements Carrier, Receiver {
 
   ended(failure: Failure | undefined): void {
     this.#noticed?.cancel();
+    this.#lane.end();
     this.#gone();
     this.receiver.ended(failure);
   }
@@ -167,8 +182,14 @@ class GatedCarrier implements Carrier, Receiver {
   // -- inside --------------------------------------------------------------------------------------------------------
 
   #writeBeside(bytes: Buffer, length: number, beside: Uint8Array, left: () => void): boolean {
-    if (!this.#cut()?.outbound) return this.#carrier.writeBeside?.(bytes, length, beside, left) ?? false;
-    left();
-    return false;
+    if (this.#cut()?.outbound) {
+      left();
+      return false;
+    }
+    const isHeld = this.#lane.holds(length + beside.length, () => {
+      const copy = Buffer.from(bytes.subarray(0, length));
+      return { send: () => void this.#carrier.writeBeside?.(copy, length, beside, left), drop: left };
+    });
+    return isHeld ? false : this.#carrier.writeBeside?.(bytes, length, beside, left) ?? false;
   }
 }

@@ -87,6 +87,7 @@ export class TestCluster implements AsyncDisposable {
   #driver: Cluster | undefined;
   #headHeld = false;
   readonly #cuts = new Map<string, Cut[]>();
+  readonly #rates = new Map<string, number>();
 
   readonly #storage: string;
 
@@ -169,12 +170,21 @@ export class TestCluster implements AsyncDisposable {
     }));
   }
 
-  /** Ends all partitions. Nodes that live reconnect by themselves. */
+  /** From now on what a node sends to others takes the time of a link of that rate, until heal(). */
+  async slow(id: string, options: { bytesPerSecond: number }): Promise<void> {
+    const { bytesPerSecond } = checkOptions("slow", options, { bytesPerSecond: amount });
+    const node = this.#node(id);
+    this.#rates.set(id, Math.ceil(bytesPerSecond));
+    await this.#disturb(node);
+  }
+
+  /** Ends all partitions, and what was slow is fast. Nodes that live reconnect by themselves. */
   async heal(): Promise<void> {
-    const cut = [...this.#cuts.keys()];
+    const cut = new Set([...this.#cuts.keys(), ...this.#rates.keys()]);
     this.#cuts.clear();
+    this.#rates.clear();
     // A node that was declared dead has ended, or does while it is told.
-    await Promise.all(cut.filter((id) => this.#nodes.has(id)).map((id) => this.#disturb(this.#node(id)).catch(() => {})));
+    await Promise.all([...cut].filter((id) => this.#nodes.has(id)).map((id) => this.#disturb(this.#node(id)).catch(() => {})));
   }
 
   /** Process ids by role, to signal real processes. */
@@ -217,7 +227,8 @@ export class TestCluster implements AsyncDisposable {
       kind: "command", processId: random.hex(8), nodeId: "", clusterId: this.#clusterId, token: this.token,
     };
     const holdHead = node === this.#headNode && this.#headHeld;
-    return disturb(clock, `unix:${node.sessionDir}/agent.sock`, identity, { holdHead, cuts: this.#cuts.get(node.id) ?? [] });
+    const body = { holdHead, cuts: this.#cuts.get(node.id) ?? [], rate: this.#rates.get(node.id) ?? 0 };
+    return disturb(clock, `unix:${node.sessionDir}/agent.sock`, identity, body);
   }
 
   #head(): RunningNode {

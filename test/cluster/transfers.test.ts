@@ -5,6 +5,8 @@ import { get, GetTimeoutError, list, onNode, put, remote, run, wait, type Object
 import { testCluster, type TestCluster } from "troupe/testing";
 
 const MIB = 1024 * 1024;
+/** Slower than nodes pass on what they have, on a machine that is busy with much else. */
+const ORIGIN_RATE = 16 * MIB;
 
 let cluster: TestCluster;
 afterEach(() => cluster.stop());
@@ -66,11 +68,13 @@ describe("copies", () => {
     const small = await put(pattern(1));
     await Promise.all(nodes.map((node) => run(readerOn(node), [small])));
     const ref = await put(pattern(size));
+    // On one machine no link is the bottleneck, and the origin may be the first to answer everybody.
+    const head = (await list.stores()).find(({ nodeId }) => !nodes.includes(nodeId))!.nodeId;
+    await cluster.slow(head, { bytesPerSecond: ORIGIN_RATE });
     expect(await Promise.all(nodes.map((node) => run(readerOn(node), [ref])))).toEqual(nodes.map(() => size));
     const stores = await list.stores();
-    const origin = stores.find(({ nodeId }) => !nodes.includes(nodeId));
-    // On one machine no link is the bottleneck, and the origin may be the fastest to answer; but it does not serve them all.
-    expect(origin!.servedBytes).toBeLessThan(4 * size);
+    const origin = stores.find(({ nodeId }) => nodeId === head);
+    expect(origin!.servedBytes).toBeLessThan(2.5 * size);
     const relayed = stores.filter(({ nodeId }) => nodes.includes(nodeId)).reduce((sum, { servedBytes }) => sum + servedBytes, 0);
     expect(relayed + origin!.servedBytes).toBeGreaterThanOrEqual(5 * size);
     ref.release();
