@@ -68,8 +68,10 @@ export type RunEffect =
   | { readonly kind: "judge"; readonly task: number; readonly coords: Coords; readonly round: number }
   /** End what still runs of it. */
   | { readonly kind: "stop"; readonly task: number; readonly coords: Coords; readonly reason: string }
+  /** What still runs of it, or waits, is of no use any more: nobody wants to hear of its end. */
+  | { readonly kind: "leave"; readonly task: number; readonly coords: Coords; readonly reason: string }
   | {
       readonly kind: "state"; readonly task: number; readonly coords: Coords; readonly state: TaskState; readonly attempt: number;
-      readonly reason?: string | undefined;
+      readonly reason?: string | undefined; readonly byHand?: boolean | undefined;
     }
   | { readonly kind: "run"; readonly state: RunState; readonly reason?: string | undefined };

@@ -21,14 +21,14 @@ export class Field {
   readonly #guarded: readonly (readonly number[])[];
   readonly #inside: readonly (readonly number[])[];
   /** The task that ends a round of a loop has ended. */
-  readonly #roundEnded: (gate: Slot, state: TaskState) => void;
+  readonly #roundEnded: (gate: Slot, round: number, state: TaskState) => void;
   #slots = new Map<string, Slot>();
   #tallies = new Map<string, Tally>();
   #sizes = new Map<string, number>();
   #todo: Slot[] = [];
   #openTasks = 0;
 
-  constructor(plan: Plan, roundEnded: (gate: Slot, state: TaskState) => void) {
+  constructor(plan: Plan, roundEnded: (gate: Slot, round: number, state: TaskState) => void) {
     const { tasks } = plan;
     this.#plan = plan;
     this.#roundEnded = roundEnded;
@@ -166,7 +166,8 @@ export class Field {
     const { complete, ends } = this.#tally(task, coords.slice(0, depth + 1));
     const slot = this.slot(tasks[task].scope[depth], coords.slice(0, depth));
     if (slot === undefined || !complete) return;
-    this.#roundEnded(slot, ends.failed + ends.upstreamFailed > 0 ? "failed" : ends.success > 0 ? "success" : "skipped");
+    const state = ends.failed + ends.upstreamFailed > 0 ? "failed" : ends.success > 0 ? "success" : "skipped";
+    this.#roundEnded(slot, coords[depth], state);
   }
 
   // -- inside ------------------------------------------------------------------------------------------------------------

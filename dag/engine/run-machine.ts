@@ -4,7 +4,7 @@
 // more. So the cost of an end does not grow with the number of instances beside it.
 
 import type { RunEffect, RunEvent, Whereabouts } from "./events.ts";
-import { type Coords, descendants, instanceName, keyOf, type Plan, sharedDepth } from "./plan.ts";
+import { type Coords, descendants, instanceName, keyOf, type Place, type Plan, sharedDepth } from "./plan.ts";
 import { retryWaitMs } from "./retry-wait.ts";
 import { decisionOf } from "./decision.ts";
 import { EarlierLife } from "./earlier-life.ts";
@@ -35,7 +35,7 @@ export class RunMachine {
   constructor(plan: Plan, info: RunInfo) {
     this.plan = plan;
     this.#info = info;
-    this.#field = new Field(plan, (slot, state) => this.#roundEnded(slot, state));
+    this.#field = new Field(plan, (slot, round, state) => this.#roundEnded(slot, round, state));
     this.#earlier = new EarlierLife(plan, this.#field);
   }
 
@@ -90,20 +90,34 @@ export class RunMachine {
   // -- events ------------------------------------------------------------------------------------------------------------
 
   #restart(event: RunEvent): void {
-    if (event.type === "cleared") this.#earlier.cleared(event);
-    else if (event.type === "marked") this.#earlier.marked(event);
+    const isLive = this.#state === "running" && event.type !== "resumed";
+    if (event.type === "cleared") this.#leave(this.#earlier.cleared(event, isLive), "it was cleared");
+    else if (event.type === "marked") this.#mark(event, isLive);
     else if (event.type === "resumed") this.#earlier.resumed(event);
-    if (event.type !== "resumed" || event.anew) {
+    if (!isLive && (event.type !== "resumed" || event.anew)) {
       this.#override = undefined;
       this.#blocked = new Set(event.type === "started" ? event.blocked : []);
     }
-    this.#rebuild();
+    this.#rebuild(isLive);
   }
 
-  #rebuild(): void {
+  #mark(event: Extract<RunEvent, { type: "marked" }>, isLive: boolean): void {
+    const { state } = event;
+    const { marked, left } = this.#earlier.marked(event, isLive);
+    this.#leave(left, "it was marked by hand");
+    for (const place of marked) {
+      this.#effects.push({ kind: "state", ...place, state, attempt: this.#earlier.attemptOf(place), byHand: true });
+    }
+  }
+
+  #leave(places: readonly Place[], reason: string): void {
+    for (const { task, coords } of places) this.#effects.push({ kind: "leave", task, coords, reason });
+  }
+
+  #rebuild(isLive: boolean): void {
     this.#life += 1;
     this.#forced = new Map();
-    this.#toRun("running");
+    if (!isLive) this.#toRun("running");
     this.#field.reset();
     if (this.plan.tasks.length === 0) this.#toRun("success");
   }
@@ -194,7 +208,7 @@ export class RunMachine {
     const task = this.plan.tasks[slot.task];
     const known = this.#earlier.slot(slot);
     if (known !== undefined) return this.#takeOver(slot, known);
-    if (this.#earlier.hasEnded(slot)) return this.#begin(slot);
+    if (this.#earlier.hasBegun(slot)) return this.#begin(slot);
     const forced = this.#forcedReason(slot);
     if (forced !== undefined) return this.#conclude(slot, "skipped", forced);
     if (this.#blocked.has(slot.task) && !this.#stopped(slot.task)) return;
@@ -244,8 +258,11 @@ export class RunMachine {
   #takeOver(slot: Slot, known: KnownEnd): void {
     const { kind, loop } = this.plan.tasks[slot.task];
     if (loop !== undefined) {
+      const isLive = !isTerminal(known.state);
+      if (isLive) this.#field.hold(slot, 1);
       for (let round = 0; round < (known.size ?? 0); round += 1) this.#openRound(slot);
       [slot.state, slot.reason] = [known.state, known.reason];
+      if (isLive) return;
       if (known.size === undefined) this.#collapse(slot, known.state);
       return this.#field.ended(slot.task, slot.coords, known.state);
     }
@@ -290,12 +307,12 @@ export class RunMachine {
   }
 
   /** The last task of a round of a loop has ended. */
-  #roundEnded(slot: Slot, state: TaskState): void {
+  #roundEnded(slot: Slot, round: number, state: TaskState): void {
     const { loop } = this.plan.tasks[slot.task];
-    if (slot.state !== "running" || loop === undefined) return;
+    if (slot.state !== "running" || loop === undefined || round !== slot.rounds - 1) return;
     if (state !== "success") return this.#endLoop(slot, state === "skipped" ? "skipped" : "upstreamFailed");
     if (loop.until) {
-      this.#effects.push({ kind: "judge", task: slot.task, coords: slot.coords, round: slot.rounds - 1 });
+      this.#effects.push({ kind: "judge", task: slot.task, coords: slot.coords, round });
     } else this.#judged(slot, slot.rounds >= loop.max);
   }
 
@@ -320,13 +337,14 @@ export class RunMachine {
     this.#effects.push({ kind: "wait", task: instance.slot.task, coords: instance.coords, until });
   }
 
-  /** Begins it, or takes it over as far as it had come. */
+  /** Begins it, or takes it over as far as it had come. What is on its way is not begun twice. */
   #enter(instance: Instance): void {
     const { slot, until, state } = instance;
     if (isTerminal(state)) {
       this.#route(instance);
       this.#field.ended(slot.task, slot.coords, state);
-    } else if (until !== undefined) this.#wait(instance, instance.hasDeferred === true ? "deferred" : "upForRetry", until);
+    } else if (state !== "none") return;
+    else if (until !== undefined) this.#wait(instance, instance.hasDeferred === true ? "deferred" : "upForRetry", until);
     else this.#schedule(instance);
   }
 

@@ -1,12 +1,13 @@
 // One run of a graph, as its users see it.
 
-import { InvalidArgumentError } from "../../sdk/index.ts";
-import { keyOf } from "../engine/plan.ts";
+import { InvalidArgumentError, ObjectLostError } from "../../sdk/index.ts";
+import { instanceName, keyOf, type Place } from "../engine/plan.ts";
 import { isOver } from "../engine/states.ts";
+import type { Draft } from "../graph/draft.ts";
 import type { RunSummary } from "./context.ts";
 import type { DagEvent, EventPage } from "./event-log.ts";
 import { clearingOf, placeOf } from "./places.ts";
-import { tasksOfResult } from "./results.ts";
+import { type Results, tasksOfResult } from "./results.ts";
 import { hasFailures, rowsOf, type TaskInstanceRow } from "./rows.ts";
 import { RunShell } from "./run-shell.ts";
 import { explain, type Why, whyOf } from "./why.ts";
@@ -71,6 +72,33 @@ export class DagRun<R = unknown> extends RunShell {
     return this.engine === other.engine || (!this.isLocal && !other.isLocal);
   }
 
+  /** Carries on a run whose process is gone. */
+  async goOn(): Promise<void> {
+    this.goOnWithout(await this.#recover());
+  }
+
+  /** @internal */
+  get drafts(): readonly Draft[] {
+    return this.graph.tasks;
+  }
+
+  /** @internal What there is to know of its results. */
+  get outputs(): Pick<Results, "records" | "origins"> {
+    return this.results;
+  }
+
+  async #recover(only?: ReadonlySet<number>): Promise<readonly Place[]> {
+    const tell = (taskId: string, text: string): void => this.voice.say(taskId, text, this.engine.clock.now());
+    return this.results.recover(this.engine.runner, this.machine, this.graph, tell, only);
+  }
+
+  async #findResults(tasks: ReadonlySet<number>): Promise<void> {
+    const lost = await this.#recover(tasks);
+    const names = lost.map(({ task, coords }) => instanceName(this.graph.tasks[task].id, coords).id).join(", ");
+    if (names === "") return;
+    throw new ObjectLostError(`results of run ${this.id} are nowhere any more: ${names}; resume("${this.id}") makes them again`);
+  }
+
   /** @internal */
   rows(): TaskInstanceRow[] {
     return rowsOf(this.machine, this.graph);
@@ -85,7 +113,7 @@ export class DagRun<R = unknown> extends RunShell {
   async result(): Promise<R> {
     await this.done();
     if (this.state !== "success") throw this.failure();
-    await this.findResults(tasksOfResult(this.graph));
+    await this.#findResults(tasksOfResult(this.graph));
     return (await this.engine.runner.fetch(this.resolver.inputs(this.graph.result, { scope: [], coords: [] }))) as R;
   }
 
@@ -93,7 +121,7 @@ export class DagRun<R = unknown> extends RunShell {
   async heldResult(): Promise<unknown> {
     await this.done();
     if (this.state !== "success") throw this.failure();
-    await this.findResults(tasksOfResult(this.graph));
+    await this.#findResults(tasksOfResult(this.graph));
     return this.engine.runner.hold(this.resolver.inputs(this.graph.result, { scope: [], coords: [] }));
   }
 
@@ -150,10 +178,10 @@ export class DagRun<R = unknown> extends RunShell {
    * NotFoundError.
    */
   async clear(taskIds: string | readonly string[], { downstream = true }: { downstream?: boolean } = {}): Promise<this> {
-    await this.ended;
+    await this.settled();
     const places = [taskIds].flat().map((id) => placeOf(this.graph, this.id, id));
     const { tasks, instances, read } = clearingOf(this.graph, places, downstream);
-    const lost = await this.recover(read);
+    const lost = await this.#recover(read);
     const again = { tasks: [...tasks], instances, lost };
     await this.restart({ type: "cleared", ...again, at: this.engine.clock.now() });
     return this;
@@ -161,8 +189,9 @@ export class DagRun<R = unknown> extends RunShell {
 
   /** Runs everything again that has not succeeded, and what succeeded and whose result is nowhere any more. */
   async resume(): Promise<this> {
+    if (!isOver(this.state) && !hasFailures(this.rows())) return this;
     await this.ended;
-    const lost = await this.recover();
+    const lost = await this.#recover();
     const isWhole = this.state === "success" && !hasFailures(rowsOf(this.machine, this.graph));
     const needed = tasksOfResult(this.graph);
     if (isWhole && !lost.some(({ task }) => needed.has(task))) return this;
@@ -170,11 +199,11 @@ export class DagRun<R = unknown> extends RunShell {
     return this;
   }
 
-  /** Gives a task another end by hand; nothing is run for it. Mapped tasks by their instances: `train[2]`. */
+  /** Gives a task another end by hand; nothing is run for it. One instance of many by its name: `train[2]`. */
   async mark(taskId: string, state: "success" | "failed" | "skipped"): Promise<this> {
     if (!MARKS.includes(state))
       throw new InvalidArgumentError(`mark ${taskId}: the state must be ${MARKS.join(", ")}, not ${String(state)}`);
-    await this.ended;
+    await this.settled();
     const place = placeOf(this.graph, this.id, taskId);
     await this.restart({ type: "marked", ...place, state, at: this.engine.clock.now() });
     return this;

@@ -65,7 +65,7 @@ export function resume(runId: string, options: ResumeOptions = {}): Promise<DagR
   return changing(runId, (run) => run.resume(), options);
 }
 
-/** Runs a task again, and what comes after it. @throws NotFoundError. */
+/** Runs a task again, and what comes after it; at once where this process carries the run out. @throws NotFoundError. */
 export function clear(
   runId: string,
   { task, downstream, ...options }: { task: string | readonly string[]; downstream?: boolean } & ResumeOptions,
@@ -73,7 +73,7 @@ export function clear(
   return changing(runId, (run) => run.clear(task, { downstream }), options);
 }
 
-/** Gives a task another end by hand. @throws NotFoundError. */
+/** Gives a task, or an instance of it, another end by hand; what of it is under way is stopped. @throws NotFoundError. */
 export function mark(runId: string, task: string, state: "success" | "failed" | "skipped"): Promise<DagRun> {
   return changing(runId, (run) => run.mark(task, state), {});
 }

@@ -7,7 +7,7 @@ import { RunMachine } from "../engine/run-machine.ts";
 import { attemptOf, type Instance, nextAttemptOf, spentOf } from "../engine/slots.ts";
 import { isOver, isTerminal, type RunState } from "../engine/states.ts";
 import type { Waiting } from "../engine/admission.ts";
-import { type DagRunFailedError, DeadlineError, ObjectLostError } from "../../sdk/index.ts";
+import { type DagRunFailedError, DeadlineError } from "../../sdk/index.ts";
 import type { Draft } from "../graph/draft.ts";
 import type { Graph } from "../graph/graph.ts";
 import type { CallbackInfo } from "../graph/options.ts";
@@ -96,12 +96,19 @@ export class RunShell {
     return this.machine.state;
   }
 
-  /** Only a run that is over begins again. */
+  /** Settles when the run is over, or at once while it is neither that nor about to be. */
+  protected settled(): Promise<void> {
+    return isOver(this.state) || this.machine.endedFor !== undefined ? this.ended : Promise.resolve();
+  }
+
+  /** A run that is over begins again; one that goes on does so with what is changed. */
   protected async restart(event: RunEvent): Promise<void> {
-    await this.ended;
-    if (this.#journal !== undefined && !(await this.#journal.reopen())) throw new RunMovedError(this.id);
-    this.#open();
-    this.voice.log.reopen();
+    await this.settled();
+    if (isOver(this.state)) {
+      if (this.#journal !== undefined && !(await this.#journal.reopen())) throw new RunMovedError(this.id);
+      this.#open();
+      this.voice.log.reopen();
+    }
     this.#goAgain(event);
     // The call is answered when what it asked for is kept.
     await this.#journal?.flushed();
@@ -194,9 +201,8 @@ export class RunShell {
     for (const effect of this.machine.step(event)) this.#do(effect, event.at);
   }
 
-  /** Carries on a run whose process is gone. */
-  async goOn(): Promise<void> {
-    const lost = await this.recover();
+  /** Carries on a run whose process is gone, and with it some results. */
+  protected goOnWithout(lost: readonly Place[]): void {
     this.#limit(this.startedTime?.getTime() ?? this.engine.clock.now());
     for (const { slot, coords, state, endedAt = 0 } of this.instances()) {
       const draft = this.graph.tasks[slot.task];
@@ -212,11 +218,6 @@ export class RunShell {
     this.step(event, found.length === 0 ? undefined : { found });
   }
 
-  /** @internal */
-  get drafts(): readonly Draft[] {
-    return this.graph.tasks;
-  }
-
   /** @internal Of a task, or of all, in the order of the graph. */
   instances(task?: number): Instance[] {
     const slots = [...this.machine.slots()].filter((slot) => (task === undefined ? this.#isTask(slot.task) : slot.task === task));
@@ -225,23 +226,6 @@ export class RunShell {
 
   #isTask(task: number): boolean {
     return isShown(this.machine, this.graph.tasks[task].kind, task);
-  }
-
-  /** @internal What there is to know of its results. */
-  get outputs(): Pick<Results, "records" | "origins"> {
-    return this.results;
-  }
-
-  protected async recover(only?: ReadonlySet<number>): Promise<readonly Place[]> {
-    const tell = (taskId: string, text: string): void => this.voice.say(taskId, text, this.engine.clock.now());
-    return this.results.recover(this.engine.runner, this.machine, this.graph, tell, only);
-  }
-
-  protected async findResults(tasks: ReadonlySet<number>): Promise<void> {
-    const lost = await this.recover(tasks);
-    const names = lost.map(({ task, coords }) => instanceName(this.graph.tasks[task].id, coords).id).join(", ");
-    if (names === "") return;
-    throw new ObjectLostError(`results of run ${this.id} are nowhere any more: ${names}; resume("${this.id}") makes them again`);
   }
 
   /** @internal Of this process's hold on it; undefined when it is not kept, or carried out elsewhere. */
@@ -301,6 +285,7 @@ export class RunShell {
       case "ready": return this.#queue(draft, coords);
       case "wait": return this.#wait(task, coords, effect.until);
       case "judge": return void this.#ask("roundFailed", draft, coords, endsLoop(resolver, runner, draft, coords, effect.round));
+      case "leave": return this.#leave(effect, effect.reason);
       case "stop": return this.#attempts.find(effect)?.attempt.stop(effect.reason);
     }
   }
@@ -308,11 +293,15 @@ export class RunShell {
   async #ask(
     failed: "notExpanded" | "roundFailed", { place: task }: Draft, coords: Coords, asked: Promise<Answer>,
   ): Promise<void> {
+    // Where the run has begun anew meanwhile, it is asked again.
+    const { life } = this.machine;
     try {
       const { sizes, ...answer } = await asked;
+      if (life !== this.machine.life) return;
       if (sizes !== undefined) this.#sizes.set(keyOf(task, coords), sizes);
       this.step({ ...answer, task, coords, at: this.engine.clock.now() }, sizes && { sizes });
     } catch (error) {
+      if (life !== this.machine.life) return;
       this.#errors.set(keyOf(task, coords), error);
       const reason = failed === "roundFailed" ? `until: ${messageOf(error)}` : messageOf(error);
       this.step({ type: failed, task, coords, reason, at: this.engine.clock.now() }, { error: errorRecordOf(error) });
@@ -327,9 +316,9 @@ export class RunShell {
       pool: options.pool === undefined ? undefined : poolOf(options.pool), poolSlots: options.poolSlots ?? 1,
       maxActive: options.maxActive, maxActivePerRun: options.maxActivePerRun, maxActiveTasks: this.#options.maxActiveTasks,
       start: () => {
-        this.ready.delete(key);
-        if (isTerminal(this.machine.instance(draft.place, coords)?.state ?? "removed")) this.engine.admission.ended(waiting);
-        else this.#start(draft, coords, waiting);
+        const isWanted = this.ready.get(key) === waiting && this.ready.delete(key);
+        if (isWanted && !isTerminal(this.machine.instance(draft.place, coords)!.state)) this.#start(draft, coords, waiting);
+        else this.engine.admission.ended(waiting);
       },
     };
     this.ready.set(key, waiting);
@@ -340,8 +329,7 @@ export class RunShell {
     const of = { task: draft.place, coords };
     const at = this.engine.clock.now();
     const instance = this.machine.instance(draft.place, coords)!;
-    const args = (): readonly unknown[] => this.resolver.args(draft, coords);
-    const attempt = startAttempt(this.engine, this.summary, draft, coords, instance, args);
+    const attempt = startAttempt(this.engine, this.summary, draft, coords, instance, () => this.resolver.args(draft, coords));
     const queued = this.#isLost ? [] : this.machine.step({ type: "admitted", ...of, at });
     const [number, heard] = [nextAttemptOf(instance), new HeardNotes()];
     const one = { of, attempt, waiting, queuedAt: at, queued, hasStarted: false, number, heard };
@@ -357,6 +345,15 @@ export class RunShell {
     const at = this.engine.clock.now();
     this.#journal?.append({ type: "told", ...one.of, told, at, attempt: note.attempt });
     this.#tellUser(draft, one.of.coords, told, at, note.attempt);
+  }
+
+  /** Of an instance that is begun anew, or has its end by hand. */
+  #leave(of: Place, reason: string): void {
+    const key = keyOf(of.task, of.coords);
+    this.#attempts.leave(of, reason);
+    this.ready.delete(key);
+    this.#timers.get(key)?.cancel();
+    this.#timers.delete(key);
   }
 
   #tellQueued(one: UnderWay, at: number): void {
@@ -443,11 +440,11 @@ export class RunShell {
     for (const one of all) this.voice.user(draft, coords, attempt, one, at);
   }
 
-  #told({ task, coords, state, attempt, reason }: Extract<RunEffect, { kind: "state" }>, at: number): void {
+  #told({ task, coords, state, attempt, reason, byHand = false }: Extract<RunEffect, { kind: "state" }>, at: number): void {
     const draft = this.graph.tasks[task];
     if (!isShown(this.machine, draft.kind, task)) return;
     this.voice.state(draft, coords, { state, attempt, reason }, at);
-    if (this.#isReplay) return;
+    if (this.#isReplay || byHand) return;
     if (state === "success" && draft.options.outlets !== undefined) this.#emit(draft, coords, at);
     const { onSuccess, onFailure, onSkip } = draft.options;
     const calls = { success: onSuccess, failed: onFailure, skipped: onSkip }[state as "success"];

@@ -87,6 +87,15 @@ export class AttemptsUnderWay {
     return told.map(({ text, reasons }) => ({ kind: "cluster", text, reasons }));
   }
 
+  /** It ends, and nobody hears of it. */
+  leave(of: Place, reason: string): void {
+    const one = this.find(of);
+    if (one === undefined) return;
+    this.#all.delete(keyOf(of.task, of.coords));
+    this.#unseen.delete(one);
+    one.attempt.stop(reason);
+  }
+
   stop(reason: string): void {
     for (const { attempt } of this.#all.values()) attempt.stop(reason);
   }

@@ -155,6 +155,39 @@ describe("a run on the cluster", () => {
     await expect(resume("nowhere")).rejects.toThrow(/run nowhere is not known/);
   });
 
+  test("a run that goes on is changed at once: marks end what hangs, clears what waits, all else goes on", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "changed-"));
+    const aborted = join(folder, "aborted");
+    const told: string[] = [];
+    const hangs = task("hangs", (path: string) => new Promise((resolve) => {
+      ctx().signal.addEventListener("abort", () => resolve(writeFileSync(path, "")));
+    }), { numCpus: 0, onSuccess: () => told.push("hangs") });
+    const waits = task("waits", () => {
+      if (ctx().attempt === 0) throw new Error("not yet");
+      return "cleared";
+    }, { retries: 1, retryDelayMs: 3_600_000 });
+    const round = task("round", async (n: number) => { await new Promise((go) => setTimeout(go, 20)); return n + 1; });
+    const read = task("read", (...values: unknown[]) => values, { triggerRule: "noneFailed" });
+    const graph = dag("changed", () => read(hangs(aborted), waits(), loop<number>((n) => round(n), { max: 5, initial: 0 })));
+    const run = await graph.run();
+    const seen = async (id: string, state: string): Promise<void> => {
+      for await (const one of run.events()) if (one.taskId === id && one.state === state) return;
+    };
+    await Promise.all([seen("hangs", "running"), seen("waits", "upForRetry")]);
+    expect((await mark(run.id, "hangs", "skipped")).id).toBe(run.id);
+    await clear(run.id, { task: "waits" });
+    expect(await run.result()).toEqual([undefined, "cleared", 5]);
+    const rows = (await run.tasks()).map(({ id, state, attempt }) => [id, state, attempt]);
+    expect(rows).toEqual([
+      ["hangs", "skipped", 0], ["waits", "success", 1], ...[0, 1, 2, 3, 4].map((n) => [`round[${n}]`, "success", 0]),
+      ["read", "success", 0],
+    ]);
+    await expect.poll(() => existsSync(aborted)).toBe(true);
+    await seen("hangs", "skipped");
+    expect(told).toEqual([]);
+    rmSync(folder, { recursive: true });
+  });
+
   test("a task that depends on its past goes on when the run before has it done, also by hand", async () => {
     const folder = mkdtempSync(join(tmpdir(), "past-"));
     const path = join(folder, "bad");

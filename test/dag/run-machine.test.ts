@@ -3,7 +3,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { RunEffect, RunEvent } from "../../dag/engine/events.ts";
-import { keyOf, type Plan, type PlanTask, sharedDepth } from "../../dag/engine/plan.ts";
+import { descendants, keyOf, type Place, type Plan, type PlanTask, sharedDepth } from "../../dag/engine/plan.ts";
 import { RunMachine } from "../../dag/engine/run-machine.ts";
 import { isOver, isTerminal, type TaskState } from "../../dag/engine/states.ts";
 import { decide, Ends, TRIGGER_RULES } from "../../dag/engine/trigger-rules.ts";
@@ -64,27 +64,49 @@ function answer(effect: RunEffect, draw: (below: number) => number, at: number):
   return [...started, { type: "failed", ...of, reason: "no", final: kind === 7 }];
 }
 
-/** Its process dies at these times, with some results, and another one goes on; with `anew` after its end too, by hand. */
+/**
+ * Its process dies at these times, with some results, and another one goes on; with `anew` after its end too, by hand. At others
+ * somebody clears or marks a task while the run goes on.
+ */
 interface Lives {
   readonly diesAt?: readonly number[];
   readonly anew?: boolean;
+  readonly changedAt?: readonly number[];
 }
 
 function play(
-  plan: Plan, draw: (below: number) => number, cancelAt = -1, { diesAt = [], anew = false }: Lives = {},
+  plan: Plan, draw: (below: number) => number, cancelAt = -1, { diesAt = [], anew = false, changedAt = [] }: Lives = {},
 ): { machine: RunMachine; journal: RunEvent[]; kept: Set<string> } {
   let kept = new Set<string>();
   const machine = new RunMachine(plan, INFO);
   const journal: RunEvent[] = [];
-  const open: RunEvent[][] = [];
+  let open: RunEvent[][] = [];
   let at = 0;
+  /** Questions are asked anew when the run is changed. */
+  const isOf = ({ task, coords }: Place, [event]: RunEvent[]): boolean => (
+    "coords" in event && event.task === task && keyOf(task, coords) === keyOf(task, event.coords)
+  );
   const step = (event: RunEvent): void => {
     journal.push(event);
     if (event.type === "running") expect(kept.has(keyOf(event.task, event.coords))).toBe(false);
     for (const effect of machine.step(event)) {
+      if (effect.kind === "leave") open = open.filter((line) => !isOf(effect, line));
       const events = answer(effect, draw, at);
+      // What is on its way is not begun twice.
+      if (effect.kind === "ready") expect(open.some((line) => isOf(effect, line))).toBe(false);
       if (events.length > 0) open.push(events);
     }
+  };
+  const change = (): void => {
+    kept.clear();
+    open = open.filter(([{ type }]) => type !== "expanded" && type !== "notExpanded");
+    const task = 1 + draw(plan.tasks.length - 1);
+    const all = machine.slot(task, [])?.instances ?? [];
+    const coords = all.length > 0 ? all[draw(all.length)].coords : [];
+    const after = [...descendants(plan, [task])];
+    if (draw(2) === 0) return step({ type: "marked", task, coords, state: draw(2) === 0 ? "success" : "skipped", at });
+    if (coords.length > 0) step({ type: "cleared", tasks: after, instances: [{ task, coords }], at });
+    else step({ type: "cleared", tasks: [task, ...after], at });
   };
   const goOn = (byHand: boolean): void => {
     open.length = 0;
@@ -106,6 +128,10 @@ function play(
     }
     if (diesAt.includes(at)) {
       goOn(false);
+      continue;
+    }
+    if (changedAt.includes(at)) {
+      change();
       continue;
     }
     if (at === cancelAt) step({ type: "ended", state: "cancelled", reason: "enough", at });
@@ -153,6 +179,20 @@ describe("a run", () => {
     fc.assert(fc.property(shapes, draws, times, fc.boolean(), (given, stream, diesAt, anew) => {
       const plan = planOf(given);
       const { machine, journal } = play(plan, drawerOf(stream), -1, { diesAt, anew });
+      expect(isOver(machine.state)).toBe(true);
+      const states = statesOf(machine);
+      for (const [key, state] of states) expect([key, isTerminal(state)]).toEqual([key, true]);
+      const again = new RunMachine(plan, INFO);
+      for (const event of journal) again.step(event);
+      expect([statesOf(again), again.state]).toEqual([states, machine.state]);
+    }), { numRuns: 500 });
+  });
+
+  test("is changed while it goes on: it ends, what is on its way is not begun twice, the journal makes it again", () => {
+    const times = fc.array(fc.integer({ min: 1, max: 40 }), { maxLength: 4 });
+    fc.assert(fc.property(shapes, draws, times, times, (given, stream, changedAt, diesAt) => {
+      const plan = planOf(given);
+      const { machine, journal } = play(plan, drawerOf(stream), -1, { changedAt, diesAt });
       expect(isOver(machine.state)).toBe(true);
       const states = statesOf(machine);
       for (const [key, state] of states) expect([key, isTerminal(state)]).toEqual([key, true]);
