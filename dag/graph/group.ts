@@ -4,7 +4,8 @@ import { Builder } from "./builder.ts";
 import { type In, Node } from "./node.ts";
 import { GraphError } from "../../sdk/index.ts";
 import { parameterNames } from "./parameters.ts";
-import { checkId, checkList, checkLists, type ListOf, nodeOf } from "./task.ts";
+import type { ListOf } from "./expansion-types.ts";
+import { checkId, checkList, checkLists, nodeOf } from "./task.ts";
 import type { Draft, Expansion } from "./draft.ts";
 
 /** What one instance gives, as all of them give it. */

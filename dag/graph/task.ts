@@ -4,14 +4,13 @@ import { describeValue } from "../../sdk/contract.ts";
 import { InvalidArgumentError } from "../../sdk/index.ts";
 import { Builder } from "./builder.ts";
 import type { Argument, Draft, Expansion } from "./draft.ts";
+import type { Beside, ListOf, Lists, Widened } from "./expansion-types.ts";
 import { GraphError } from "../../sdk/index.ts";
 import { type In, Node } from "./node.ts";
 import { checkTaskOptions, type DagTaskOptions, mergeOptions } from "./options.ts";
 import { parameterNames } from "./parameters.ts";
 
 type Args<A extends readonly unknown[]> = { [K in keyof A]: In<A[K]> };
-/** A list of values, or a node for one. */
-export type ListOf<E = unknown> = readonly In<E>[] | Node<readonly E[]>;
 
 export interface DagTask<A extends readonly unknown[], R> {
   /** A node for the result. */
@@ -20,7 +19,7 @@ export interface DagTask<A extends readonly unknown[], R> {
    * One instance an element, over the cross product of the lists; names are those of the parameters, the rest is filled in
    * order.
    */
-  expand(lists: Readonly<Record<string, ListOf<A[number]>>>, ...rest: readonly In<A[number]>[]): Node<Awaited<R>[]>;
+  expand<L extends Lists<A[number]>>(lists: L, ...rest: Beside<A, L>): Node<Awaited<R>[]>;
   /** One instance a set of arguments; the rest fills in order what a set has not. */
   expandAll(sets: ListOf<Readonly<Record<string, A[number]>>>, ...rest: readonly In<A[number]>[]): Node<Awaited<R>[]>;
   /** The same task with other options. */
@@ -29,6 +28,9 @@ export interface DagTask<A extends readonly unknown[], R> {
   local(...args: A): R;
   readonly taskName: string;
 }
+
+/** Of the function as it is: parameters with a default have the type of that. */
+export type TaskOf<F> = F extends (...args: infer A) => infer R ? DagTask<A, Widened<R>> : never;
 
 const NAME = /^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$/;
 
@@ -44,9 +46,8 @@ export function checkId(what: string, id: unknown): asserts id is string {
  *
  * @throws InvalidArgumentError for what is no function, and for wrong options.
  */
-export function task<A extends readonly unknown[], R>(
-  id: string, fn: (...args: A) => R, options: DagTaskOptions = {},
-): DagTask<A, R> {
+export function task<F extends Function>(id: string, fn: F, options?: DagTaskOptions): TaskOf<F>;
+export function task(id: string, fn: (...args: readonly unknown[]) => unknown, options: DagTaskOptions = {}): unknown {
   checkId("task", id);
   if (typeof fn !== "function") throw new InvalidArgumentError(`task ${id}: expected a function, not ${typeof fn}`);
   return taskWith(id, fn, checkTaskOptions(`task ${id}`, options));

@@ -67,3 +67,63 @@ dag("loops", () => {
   loop((previous, index) => step(previous, index), { max: 5, initial: "x" });
   return [lists, looped];
 });
+
+const scaled = task("scaled", (a: number, b = 1) => a * b);
+const labelled = task("labelled", async (n: number, label: string, list: string[]) => ({ n, label, list }));
+const total = task("total", (list: number[]) => list.length);
+dag("defaults", () => {
+  const one: Node<number> = scaled(1);
+  const two: Node<number> = scaled(one, scaled(2, 3));
+  const many: Node<number[]> = scaled.expand({ b: [1, 2] }, two);
+  total(many);
+  total(scaled.expand({ b: numbers() }, 1));
+  total(scaled.expand({ a: [1, one] }));
+  total(scaled.expand({ a: [1], b: [2] }));
+  total(scaled.expand({ a: many.map((x) => x + 1) }, 5));
+  scaled(1, undefined);
+  const ones: Node<number>[] = [];
+  const literals = [task("one", () => 1)(), task("sure", () => true)(), task("name", () => "x")()] as const;
+  // Types are the same when each takes the other.
+  const same = <T>(_a: (value: T) => T, _b: (value: T) => T): void => {};
+  same<typeof literals>((value) => value, (value: readonly [Node<number>, Node<boolean>, Node<string>]) => value);
+  const either: Node<"a" | "b"> = task("either", (n: number): "a" | "b" => (n > 1 ? "a" : "b"))(1);
+  const branded = task("branded", () => "x" as string & { readonly brand: 1 })();
+  const kept: Node<string & { readonly brand: 1 }> = branded;
+  // @ts-expect-error a text is no number
+  scaled("x");
+  // @ts-expect-error a text is no number
+  scaled(1, "x");
+  // @ts-expect-error an argument too many
+  scaled(1, 2, 3);
+  // @ts-expect-error a list is no number
+  scaled(many);
+  // @ts-expect-error texts are no numbers
+  scaled.expand({ b: ["x"] }, 1);
+  // @ts-expect-error a text is no number
+  scaled.expand({ b: [1, 2] }, "x");
+  // @ts-expect-error an argument too many
+  scaled.expand({ b: [1, 2] }, 1, 2);
+  // @ts-expect-error more lists than parameters
+  scaled.expand({ a: [1], b: [2], c: [3] });
+  // @ts-expect-error the list itself is no list of numbers
+  scaled.expand({ b: 5 }, 1);
+  // @ts-expect-error what it gives is a list
+  scaled(scaled.expand({ b: [1, 2] }, 1));
+
+  const rows: Node<{ n: number; label: string; list: string[] }[]> = labelled.expand({ n: [1, 2] }, "x", ["y"]);
+  labelled.expand({ label: texts(), n: numbers() }, texts());
+  labelled.expand({ list: [texts(), ["x"]] }, one, "x");
+  task("rows", (all: { n: number }[]) => all.length)(rows);
+  // @ts-expect-error the others come in the order of the parameters
+  labelled.expand({ n: [1] }, ["y"], "x");
+  // @ts-expect-error the list of texts is missing
+  labelled.expand({ n: [1] }, "x");
+  // @ts-expect-error there is one parameter that takes numbers
+  labelled.expand({ n: [1], label: [2] }, ["y"]);
+
+  const any = task("any", (...values: number[]) => values.length);
+  any.expand({ x: [1] }, 2, 3);
+  const named: Record<string, number[]> = { b: [1] };
+  scaled.expand(named, 1);
+  return [ones, either, kept];
+});
