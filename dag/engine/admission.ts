@@ -1,7 +1,7 @@
 // Which of the instances that may run are started: pools, caps, priorities. For all runs of one engine.
 //
-// Instances of one task in one run wait in one line, so only heads of lines are looked at. Higher weights go first; but every
-// eighth start goes to whoever has waited longest, so a stream of important work starves nobody.
+// Instances of one task in one run wait in one line, so only heads of lines are looked at. Higher weights go first; but whoever
+// could have been started and has seen so many others start has its turn, so a stream of important work starves nobody.
 
 export interface Waiting {
   readonly runId: string;
@@ -23,9 +23,12 @@ interface Line {
   readonly items: Waiting[];
   head: number;
   order: number;
+  /** Starts of the engine when its head came to the front. */
+  since: number;
 }
 
-const FAIR_EVERY = 8;
+/** Starts of others. */
+const PATIENCE = 256;
 
 export class Admission {
   readonly #parallelism: number;
@@ -47,7 +50,7 @@ export class Admission {
     const key = keyOf(item);
     const known = this.#lines.get(key);
     if (known !== undefined) return void known.items.push(item);
-    const line = { first: item, items: [item], head: 0, order: this.#orders++ };
+    const line = { first: item, items: [item], head: 0, order: this.#orders++, since: this.#starts };
     this.#lines.set(key, line);
     this.#enqueue(line);
   }
@@ -58,11 +61,12 @@ export class Admission {
       const item = line.items[line.head];
       line.head += 1;
       line.order = this.#orders++;
+      this.#starts += 1;
+      line.since = this.#starts;
       this.#dequeue(line);
       if (line.head === line.items.length) this.#lines.delete(keyOf(item));
       else this.#enqueue(line);
       this.#count(item, 1);
-      this.#starts += 1;
       item.start();
     }
   }
@@ -111,14 +115,15 @@ export class Admission {
 
   #next(): Line | undefined {
     if (this.#lines.size === 0 || (this.#active.get("all") ?? 0) >= this.#parallelism) return undefined;
-    const fair = this.#starts % FAIR_EVERY === FAIR_EVERY - 1;
     let best: Line | undefined;
+    let oldest: Line | undefined;
     const look = (line: Line): void => {
-      if (best === undefined || (fair ? line.order < best.order : isBefore(line, best))) best = line;
+      if (best === undefined || isBefore(line, best)) best = line;
+      if (oldest === undefined || line.since < oldest.since) oldest = line;
     };
     for (const [line] of this.#free.values()) look(line);
     for (const line of this.#capped) if (this.blockOf(line.items[line.head]) === undefined) look(line);
-    return best;
+    return oldest !== undefined && this.#starts - oldest.since >= PATIENCE ? oldest : best;
   }
 
   #caps(item: Waiting): { kind: string; key: string; by: number; most: number; text: string }[] {

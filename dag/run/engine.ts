@@ -31,12 +31,23 @@ export class Engine {
   readonly starts = new StartWatch();
   /** Undefined for runs that nobody is to know of after this process. */
   readonly journals: Journals | undefined;
+  #isStarting = false;
 
   constructor(clock: Clock, runner: Runner, journals?: Journals, parallelism = PARALLELISM) {
     this.clock = clock;
     this.runner = runner;
     this.journals = journals;
     this.admission = new Admission(parallelism);
+  }
+
+  /** What may run is started when all is there that is ready in this turn: the most important first, whoever was told first. */
+  start(): void {
+    if (this.#isStarting) return;
+    this.#isStarting = true;
+    queueMicrotask(() => {
+      this.#isStarting = false;
+      this.admission.start();
+    });
   }
 
   latest(dagId: string): Program | undefined {

@@ -263,7 +263,7 @@ export class RunShell {
 
   protected step(event: RunEvent, extra?: Extra): void {
     this.#take(event, extra);
-    this.engine.admission.start();
+    this.engine.start();
   }
 
   #take(event: RunEvent, extra?: Extra): void {
@@ -373,7 +373,7 @@ export class RunShell {
     const of = { ...one.of, at, ...whereaboutsOf(ended) };
     this.engine.admission.ended(one.waiting);
     // Of an earlier life of the run, which has begun it anew since.
-    if (this.#attempts.find(one.of) !== one) return this.engine.admission.start();
+    if (this.#attempts.find(one.of) !== one) return this.engine.start();
     const start = this.#attempts.ended(one, ended);
     const { told: whole, ...rest } = withoutSecrets(ended.report);
     const said = one.heard.rest(one.number + (ended.repeats ?? 0), whole);

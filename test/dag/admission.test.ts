@@ -65,11 +65,12 @@ test("unimportant work starts while important work keeps coming", () => {
   };
   add("low", 1);
   add("low", 1);
-  for (let i = 0; i < 30; i += 1) {
+  for (let i = 0; i < 600; i += 1) {
     add("high", 9);
     admission.ended(running!);
     admission.start();
   }
   expect(started.filter((id) => id === "low")).toHaveLength(2);
-  expect(started.slice(0, 8).filter((id) => id === "high").length).toBeGreaterThanOrEqual(5);
+  // Nothing but patience lets it in.
+  expect(started.slice(1, 200)).toEqual(Array.from({ length: 199 }, () => "high"));
 });

@@ -2,7 +2,8 @@
 
 import { describe, expect, test } from "vitest";
 import {
-  branch, chain, ctx, dag, type DagRun, DagRunFailedError, group, loop, type Node, noop, setup, shortCircuit, task, teardown,
+  branch, chain, ctx, dag, type DagRun, DagRunFailedError, group, loop, type Node, noop, pool, setup, shortCircuit, task,
+  teardown,
 } from "../../dag/index.ts";
 
 /** After everything that can happen now. */
@@ -96,6 +97,16 @@ describe("expansion", () => {
     const [, tasks] = await endOf(() => inc.expand({ x: list().map(odd) }));
     expect(tasks).toEqual({ list: "success", "inc[0]": "success", "inc[1]": "skipped", "inc[2]": "success" });
   });
+});
+
+test("of what is ready at once the most important is first, also where lists are expanded one after the other", async () => {
+  const order: string[] = [];
+  const note = task("note", (n: number, name: string) => order.push(`${name}${n}`), { pool: pool("one-at-a-time", 1) });
+  const graph = dag("important", () => [1, 5, 3].map((priority) => (
+    note.with({ id: `of${priority}`, priority }).expand({ n: [0, 1] }, String(priority))
+  )));
+  await (await graph.test()).done();
+  expect(order).toEqual(["50", "51", "30", "31", "10", "11"]);
 });
 
 describe("who waits for whom", () => {
