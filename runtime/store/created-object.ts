@@ -4,13 +4,14 @@
 // sealed object, nor into its neighbours in the slab. Objects too large for one ArrayBuffer are mapped part by part, as
 // they are written.
 
-import type { Mapping, Native } from "../../native/index.ts";
-import { InvalidArgumentError } from "../errors.ts";
+import { howToBuild, type Mapping, type Native } from "../../native/index.ts";
+import { InvalidArgumentError, ObjectStoreFullError, VersionMismatchError } from "../errors.ts";
 import {
   ABORTED, ABORTS, clientAt, descriptorAt, isInside, OWNER_NODE, OWNER_PROCESS, ownerWords, PAGE, SEALED, SIZE_HIGH, SIZE_LOW,
   STATE,
 } from "./layout.ts";
 import type { Kept } from "./kept-mappings.ts";
+import { UnmadePages } from "./unmade-pages.ts";
 import type { Loan, ObjectHandle, ObjectOwner, WritableObject } from "./store.ts";
 
 /** Copies from here on are worth leaving the loop for. */
@@ -59,6 +60,7 @@ export class CreatedObject implements WritableObject {
   #busy = 0;
   #writing = 0;
   #letGo: (() => void) | undefined;
+  #unmade: UnmadePages | undefined;
   #ended = false;
 
   constructor(parts: CreatedParts, handle: ObjectHandle, size: number, range: CreatedRange) {
@@ -121,13 +123,23 @@ export class CreatedObject implements WritableObject {
     };
   }
 
-  /**
-   * Maps the pages of an object with a mapping of its own, and makes those that there are not. Rejects when there is no
-   * memory.
-   */
+  /** All its pages are mapped: the next object there finds them. */
+  get areMade(): boolean {
+    return this.#unmade?.areMade ?? true;
+  }
+
+  /** Of an object with a mapping of its own: its pages are mapped, and made, as `makePages` is called. */
+  leaveUnmade(): void {
+    this.#unmade = new UnmadePages(this.size, (offset, length) => this.#populate(offset, length));
+  }
+
+  makePages(offset: number, length: number): Promise<void> | undefined {
+    return this.#unmade?.make(offset, length);
+  }
+
+  /** Maps and makes all of them. Rejects when there is no memory. */
   populate(): Promise<void> {
-    const { mapping, offset } = this.#part as MappedPart;
-    return this.#offLoop((native) => native.populate(mapping, offset, this.size));
+    return this.#populate(0, this.size);
   }
 
   seal(owner?: ObjectOwner): ObjectHandle {
@@ -187,6 +199,16 @@ export class CreatedObject implements WritableObject {
     this.#detach();
   }
 
+  async #populate(offset: number, length: number): Promise<void> {
+    if (this.#ended) throw new InvalidArgumentError("the object was sealed or aborted before");
+    const { mapping, offset: start } = this.#part as MappedPart;
+    try {
+      await this.#offLoop((native) => native.populate(mapping, start + offset, length));
+    } catch (error) {
+      throw noMemory(length, error);
+    }
+  }
+
   async #offLoop(job: (native: Native) => Promise<void>): Promise<void> {
     const done = this.#work(true);
     try {
@@ -215,6 +237,15 @@ export class CreatedObject implements WritableObject {
     for (const view of this.#views.splice(0)) this.#parts.native.detach(view);
     this.#parts.ended(this, this.#part?.kept);
   }
+}
+
+/** The memory is taken before it is written: a full machine is this error, and not a signal at the first write. */
+export function noMemory(bytes: number, error: unknown): Error {
+  // What it was asked for is right: it reads the question otherwise than this code means it.
+  const isRefused = (error as NodeJS.ErrnoException).code === "EINVAL";
+  const text = `the native addon was built from other sources: ${howToBuild()} makes it again`;
+  if (isRefused) return new VersionMismatchError(text, {}, error);
+  return new ObjectStoreFullError(`this machine has no memory for ${bytes} bytes of its object store`, {}, error);
 }
 
 /** Whether its bytes stay where they are while a thread reads them, as long as nobody transfers them. */

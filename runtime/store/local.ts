@@ -397,6 +397,10 @@ class LocalCreated implements WritableObject {
     };
   }
 
+  makePages(): undefined {
+    return undefined;
+  }
+
   seal(owner?: ObjectOwner): ObjectHandle {
     if (this.#ended) throw new InvalidArgumentError("the object was sealed or aborted before");
     if (this.#writing > 0) throw new InvalidArgumentError("the object is still being written");

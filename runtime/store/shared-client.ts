@@ -1,8 +1,8 @@
 // A process's side of the shared-memory store: carves its slabs, writes in place, reads privately (pins.ts).
 
-import { howToBuild, type Mapping, type Native } from "../../native/index.ts";
-import { InvalidArgumentError, ObjectStoreFullError, VersionMismatchError } from "../errors.ts";
-import { CreatedObject, type CreatedParts, WHOLE_MAX_BYTES } from "./created-object.ts";
+import type { Mapping, Native } from "../../native/index.ts";
+import { InvalidArgumentError } from "../errors.ts";
+import { CreatedObject, type CreatedParts, noMemory, WHOLE_MAX_BYTES } from "./created-object.ts";
 import {
   CLIENT_WORDS,
   chunksPerSlab,
@@ -87,7 +87,7 @@ export class SharedClient implements StoreClient {
       hold: (slot) => this.#pins.hold(slot),
       ended: (object, kept) => {
         this.#open.delete(object);
-        if (kept !== undefined && !this.#closed && object.isInMemory) this.#kept.give(kept);
+        if (kept !== undefined && !this.#closed && object.isInMemory && object.areMade) this.#kept.give(kept);
       },
     };
     const at = clientAt(grant.client);
@@ -122,10 +122,10 @@ export class SharedClient implements StoreClient {
     return this.#begin(new CreatedObject(this.#created, handle, size, { bytes, mapping: slab.mapping, offset }));
   }
 
-  async create(size: number): Promise<WritableObject> {
+  async create(size: number, pages: "now" | "later" = "now"): Promise<WritableObject> {
     if (!isSize(size)) throw new InvalidArgumentError(`an object can't have ${size} bytes`);
     const sizeClass = sizeClassOf(size);
-    if (sizeClass === undefined) return this.#createLarge(size);
+    if (sizeClass === undefined) return this.#createLarge(size, pages);
     for (;;) {
       if (this.#closed) throw closedError();
       const created = this.tryCreate(size);
@@ -189,7 +189,7 @@ export class SharedClient implements StoreClient {
     return object;
   }
 
-  async #createLarge(size: number): Promise<WritableObject> {
+  async #createLarge(size: number, pages: "now" | "later"): Promise<WritableObject> {
     const allocation = await this.#broker.allocate(size);
     const { bytes } = allocation;
     this.#words[descriptorAt(allocation.slot) + FIRST_PAGE] = allocation.offset / PAGE + 1;
@@ -201,11 +201,15 @@ export class SharedClient implements StoreClient {
     const part = { mapping: kept.mapping, offset: offset - kept.offset, kept, isInMemory };
     const object = this.#begin(new CreatedObject(this.#created, allocation, size, part));
     if (known !== undefined) return object;
+    if (pages === "later") {
+      object.leaveUnmade();
+      return object;
+    }
     try {
       await object.populate();
     } catch (error) {
       object.abort();
-      throw this.#closed ? closedError() : noMemory(bytes, error);
+      throw this.#closed ? closedError() : error;
     }
     return object;
   }
@@ -244,15 +248,6 @@ export class SharedClient implements StoreClient {
     const bytes = new Uint8Array(whole);
     this.#slabs.set(sizeClass, { mapping, bytes, firstPage: lease.offset / PAGE, chunks: chunksPerSlab(sizeClass), next: 0 });
   }
-}
-
-/** The memory is taken before it is written: a full machine is this error, and not a signal at the first write. */
-function noMemory(bytes: number, error: unknown): Error {
-  // What it was asked for is right: it reads the question otherwise than this code means it.
-  const isRefused = (error as NodeJS.ErrnoException).code === "EINVAL";
-  const text = `the native addon was built from other sources: ${howToBuild()} makes it again`;
-  if (isRefused) return new VersionMismatchError(text, {}, error);
-  return new ObjectStoreFullError(`this machine has no memory for ${bytes} bytes of its object store`, {}, error);
 }
 
 function closedError(): InvalidArgumentError {

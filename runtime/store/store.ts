@@ -38,6 +38,11 @@ export interface WritableObject extends ObjectHandle {
    * before.
    */
   lend(offset: number, length: number, how: "read" | "written"): Loan;
+  /**
+   * Of an object that was created with its pages to be made later: makes those of a part, before anything is written there.
+   * Undefined when they are there. Rejects with ObjectStoreFullError when this machine has no memory.
+   */
+  makePages(offset: number, length: number): Promise<void> | undefined;
   seal(owner?: ObjectOwner): ObjectHandle;
   abort(): void;
 }
@@ -79,7 +84,8 @@ export interface Allocation extends ObjectHandle {
 export interface StoreClient {
   /** The object at once when a leased slab and a descriptor are at hand, else undefined: then use `create`. */
   tryCreate(size: number): WritableObject | undefined;
-  create(size: number): Promise<WritableObject>;
+  /** `pages` "later": `makePages` makes them. */
+  create(size: number, pages?: "now" | "later"): Promise<WritableObject>;
   /**
    * Pins a sealed object; undefined when that generation is gone or not sealed. Never waits. Who has as many pinned as it can
    * gets a copy. Readers of one process may see what each other writes, but a `fresh` one sees what was sealed.

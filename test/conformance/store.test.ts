@@ -170,6 +170,33 @@ describe.each(STORE_KINDS)("store: %s", (kind) => {
     await untilSwept(world);
   });
 
+  it("makes pages later where it is asked to: as parts are filled, or not at all when it is aborted", async () => {
+    const { store } = start(64 * MIB).client();
+    const size = 20 * MIB + 100;
+    const bytes = randomBytes(size);
+    const aborted = await store.create(size, "later");
+    const making = aborted.makePages(0, MIB);
+    aborted.abort();
+    await making;
+    for (let round = 0; round < 3; round += 1) {
+      const object = await store.create(size, "later");
+      for (let offset = 0; offset < size; offset += MIB) {
+        const length = Math.min(MIB, size - offset);
+        await object.makePages(offset, length);
+        await object.write(offset, bytes.subarray(offset, offset + length));
+      }
+      const handle = object.seal();
+      expect(readBytes(store, handle)?.equals(bytes)).toBe(true);
+      world.host.free(handle);
+      // What comes there next finds a mapping that is whole.
+      const next = await putBytes(store, bytes);
+      expect(readBytes(store, next)?.equals(bytes)).toBe(true);
+      world.host.free(next);
+      world.host.sweep();
+    }
+    await untilSwept(world);
+  });
+
   it("gives out the whole memory again and again", async () => {
     const { store } = start(32 * MIB).client();
     const kept: ObjectHandle[] = [];

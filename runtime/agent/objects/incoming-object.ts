@@ -138,6 +138,8 @@ export class IncomingObject {
     const { clock, network, source } = this.#parts;
     const transfer = this.#transfer as Transfer;
     const { slot, generation, node } = source;
+    const making = ask.chunk === undefined ? undefined : this.#target?.makePages(ask.chunk * CHUNK_BYTES, ask.bytes);
+    if (making !== undefined && !await this.#hasPages(making)) return transfer.missed(ask);
     this.#asks.set(ask, clock.now());
     let landing: Landing | undefined;
     try {
@@ -193,6 +195,16 @@ export class IncomingObject {
     // Nobody is to be sent here for it; who can't be told finds out.
     if (isShared) network.leave(source, undefined).catch(() => {});
     this.#settle.reject(error);
+  }
+
+  /** False: it is over, for want of memory or as it is. */
+  async #hasPages(making: Promise<void>): Promise<boolean> {
+    try {
+      await making;
+    } catch (error) {
+      this.fail(error);
+    }
+    return !this.#isOver;
   }
 
   // -- chunks ------------------------------------------------------------------------------------------------------

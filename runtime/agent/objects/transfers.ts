@@ -117,7 +117,7 @@ export class Transfers {
       const begun = new Promise<void>((resolve) => this.#begins.set(incoming, resolve));
       this.#pump();
       await Promise.race([begun, incoming.ended]);
-      const target = await client.create(source.size);
+      const target = await client.create(source.size, "later");
       incoming.start(target);
       await incoming.ended;
       const copied = { stored: target.seal(owner), sums: incoming.sums };
