@@ -5,6 +5,7 @@ import {
 } from "../../sdk/contract.ts";
 import type { RetryExceptions, TaskOptions } from "../../sdk/index.ts";
 import type { InstanceName } from "../engine/plan.ts";
+import type { RunState, TaskState } from "../engine/states.ts";
 import { TRIGGER_RULES, type TriggerRule } from "../engine/trigger-rules.ts";
 import { Asset } from "../time/assets.ts";
 import type { Store } from "../stores/store.ts";
@@ -19,6 +20,8 @@ export interface CallbackInfo {
   readonly error?: unknown;
   /** When the next try begins. */
   readonly nextAt?: Date | undefined;
+  /** Of the task, or of the run where there is none. */
+  readonly state?: TaskState | RunState | undefined;
 }
 export type Callbacks = Callback | readonly Callback[];
 

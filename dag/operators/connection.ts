@@ -27,15 +27,10 @@ const CONNECTIONS = "dag/connection/";
  */
 export async function connection(name: string): Promise<Connection> {
   checkName("connection", name);
-  const uri =
-    process.env[`TROUPE_CONN_${name.toUpperCase().replaceAll(/[^A-Z0-9]/g, "_")}`] ??
-    (await keptUri(name));
-  if (uri === undefined) {
-    throw new NotFoundError(
-      `connection ${name} is not known: set TROUPE_CONN_${name.toUpperCase()}, or setConnection("${name}", uri)`,
-    );
-  }
-  return connectionOf(name, uri);
+  const named = `TROUPE_CONN_${name.toUpperCase().replaceAll(/[^A-Z0-9]/g, "_")}`;
+  const uri = process.env[named] ?? (await keptUri(name));
+  if (uri !== undefined) return connectionOf(name, uri);
+  throw new NotFoundError(`connection ${name} is not known: set ${named}, or setConnection("${name}", uri)`);
 }
 
 /** Keeps a connection in the cluster. */
@@ -74,24 +69,27 @@ export async function learnSecrets(): Promise<void> {
 }
 
 export function connectionOf(name: string, uri: string): Connection {
-  let url: URL;
-  try {
-    url = new URL(uri);
-  } catch {
+  if (typeof uri !== "string" || !URL.canParse(uri)) {
     throw new InvalidArgumentError(`connection ${name} is no URI, such as postgres://user:password@host:5432/database`);
   }
-  const [user, password] = [decodeURIComponent(url.username), decodeURIComponent(url.password)];
-  const extra = Object.fromEntries(url.searchParams);
+  const url = new URL(uri);
   for (const secret of secretsOf(url)) keepSecret(secret);
+  const decoded = (text: string): string => {
+    try {
+      return decodeURIComponent(text);
+    } catch {
+      throw new InvalidArgumentError(`connection ${name}: a % in its URI is written %25`);
+    }
+  };
   return {
     uri,
     scheme: url.protocol.slice(0, -1),
     host: url.hostname,
     port: url.port === "" ? undefined : Number(url.port),
-    user,
-    password,
-    path: decodeURIComponent(url.pathname.replace(/^\//, "")),
-    extra,
+    user: decoded(url.username),
+    password: decoded(url.password),
+    path: decoded(url.pathname.replace(/^\//, "")),
+    extra: Object.fromEntries(url.searchParams),
   };
 }
 
@@ -107,18 +105,18 @@ export interface Variable<T> {
 export function variable<T = unknown>(name: string): Variable<T> {
   checkName("variable", name);
   const key = VARIABLES + name;
+  // By its name, as with environment variables.
+  const seen = <V>(value: V): V => {
+    if (typeof value === "string" && isSecretName(name)) keepSecret(value);
+    return value;
+  };
   return {
-    get: async () => {
-      const value = await keys().get<T>(key);
-      // By its name, as with environment variables.
-      if (typeof value === "string" && isSecretName(name)) keepSecret(value);
-      return value;
-    },
-    set: (value) => keys().set(key, value),
+    get: async () => seen(await keys().get<T>(key)),
+    set: (value) => keys().set(key, seen(value)),
     update: async (change) => {
       for (;;) {
-        const before = await keys().get<T>(key);
-        const after = await change(before);
+        const before = seen(await keys().get<T>(key));
+        const after = seen(await change(before));
         if (await keys().cas(key, before, after)) return after;
       }
     },

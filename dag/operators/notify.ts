@@ -69,16 +69,19 @@ function notifier<I extends object>(id: string, tell: (inputs: I, told: Callback
 function textOf(text: Text | undefined, told: CallbackInfo): string {
   if (typeof text === "function") return text(told);
   if (text !== undefined) return text;
-  const { run, task, error } = told;
-  const what = task === undefined ? `run ${run.id}` : `task ${task.id} of run ${run.id}`;
-  if (error === undefined) return `${run.dagId}: ${what} succeeded`;
-  return `${run.dagId}: ${what} failed: ${error instanceof Error ? error.message : String(error)}`;
+  const { run, task, error, nextAt, state } = told;
+  const what = `${run.dagId}: ${task === undefined ? "" : `task ${task.id} of `}run ${run.id}`;
+  if (state === "skipped") return `${what} was skipped`;
+  if (error === undefined) return `${what} succeeded`;
+  const again = nextAt === undefined ? "" : `; the next try begins at ${nextAt.toISOString()}`;
+  const how = state === "cancelled" ? "was cancelled" : "failed";
+  return `${what} ${how}: ${error instanceof Error ? error.message : String(error)}${again}`;
 }
 
-function bodyOf({ run, task, attempt, error, nextAt }: CallbackInfo): unknown {
-  const { id, dagId, logicalDate } = run;
-  const failure = error === undefined ? {} : { error: textOf(undefined, { run, error }) };
-  return { run: { id, dagId, logicalDate }, task, attempt, nextAt, ...failure };
+function bodyOf(told: CallbackInfo): unknown {
+  const { run: { id, dagId, logicalDate }, task, attempt, error, nextAt, state } = told;
+  const failure = error === undefined ? {} : { error: textOf(undefined, told) };
+  return { run: { id, dagId, logicalDate }, task, attempt, state, nextAt, ...failure };
 }
 
 /** At least once: what was not answered is sent again. */

@@ -28,15 +28,29 @@ export interface Operator<I extends object, O> {
 const POLL_EVERY_MS = 5000;
 
 export function defineOperator<I extends object, O>(definition: OperatorDefinition<I, O>): Operator<I, O> {
-  const { id, defaults = {}, execute } = definition;
+  const { id, defaults = {} } = definition;
   checkId("operator", id);
-  if (typeof execute !== "function") throw new InvalidArgumentError(`operator ${id}: execute must be a function`);
+  checkDefinition(definition);
   checkTaskOptions(`operator ${id}: defaults`, defaults);
   const run = (inputs: I): Promise<O> => operate(definition, inputs);
   return (inputs, options = {}) => {
     const merged = mergeOptions(defaults, checkTaskOptions(`operator ${id}`, options));
     return task(merged.id ?? id, run, merged)(inputs as never) as Node<Awaited<O>>;
   };
+}
+
+const FUNCTIONS = ["execute", "poll", "cancel"] as const;
+const FIELDS: readonly string[] = [...FUNCTIONS, "id", "schema", "defaults", "pollEveryMs"];
+
+function checkDefinition<I extends object, O>(definition: OperatorDefinition<I, O>): void {
+  const { id, execute, pollEveryMs: every = POLL_EVERY_MS } = definition;
+  const refused = (what: string): Error => new InvalidArgumentError(`operator ${id}: ${what}`);
+  const unknown = Object.keys(definition).find((name) => !FIELDS.includes(name));
+  if (unknown !== undefined) throw refused(`${unknown} is not known; known are ${FIELDS.join(", ")}`);
+  const wrong = FUNCTIONS.find((name) => definition[name] !== undefined && typeof definition[name] !== "function");
+  const name = execute === undefined ? "execute" : wrong;
+  if (name !== undefined) throw refused(`${name} must be a function`);
+  if (!(every > 0)) throw refused(`pollEveryMs must be above 0, not ${String(every)}`);
 }
 
 export async function operate<I extends object, O>(definition: OperatorDefinition<I, O>, given: I): Promise<O> {

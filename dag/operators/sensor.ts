@@ -30,6 +30,7 @@ export function sensor<T>(
   options: SensorOptions = {},
 ): Node<Exclude<Awaited<T>, false | undefined | null>> {
   const { everyMs = EVERY_MS, timeoutMs = WEEK_MS, softFail = false, ...rest } = options;
+  if (typeof look !== "function") throw new InvalidArgumentError(`sensor ${id}: expected a function that looks`);
   if (!(everyMs > 0)) throw new InvalidArgumentError(`sensor ${id}: everyMs must be above 0, not ${String(everyMs)}`);
   if (!(timeoutMs > 0)) throw new InvalidArgumentError(`sensor ${id}: timeoutMs must be above 0, not ${String(timeoutMs)}`);
   return task(
@@ -58,6 +59,9 @@ export function waitOn(everyMs: number, timeoutMs: number, softFail: boolean): n
 export function fileSensor(id: string, what: string, options?: SensorOptions): Node<string>;
 export function fileSensor(id: string, what: ListInputs, options?: SensorOptions): Node<StoredFile[]>;
 export function fileSensor(id: string, what: string | ListInputs, options: SensorOptions = {}): Node<unknown> {
+  if ((typeof what !== "string" || what === "") && (typeof what !== "object" || what === null)) {
+    throw new InvalidArgumentError(`fileSensor ${id}: expected a path, or { store, pattern }`);
+  }
   if (typeof what !== "string") {
     return sensor(id, async () => {
       const files = await runList(what);

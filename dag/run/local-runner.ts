@@ -35,21 +35,25 @@ export class LocalRunner implements Runner {
     const abort = new AbortController();
     let hear: ((note: Note) => void) | undefined;
     return {
-      ended: this.#run(draft, order, abort.signal, (note) => hear?.(note)),
+      ended: this.#run(draft, order, abort, (note) => hear?.(note)),
       stop: (reason) => abort.abort(new Error(reason)),
       hear: (listener) => { hear = listener; },
     };
   }
 
-  async #run(draft: Draft, order: Order, signal: AbortSignal, note: (note: Note) => void): Promise<Ended> {
+  async #run(draft: Draft, order: Order, abort: AbortController, note: (note: Note) => void): Promise<Ended> {
     const { retryOn, timeoutMs } = draft.options;
-    const place = { signal, now: () => this.#clock.now(), valueOf, note };
+    const place = { signal: abort.signal, now: () => this.#clock.now(), valueOf, note };
     this.#running += 1;
     let timer: NodeJS.Timeout | undefined;
     try {
       const run = withoutCluster(() => attempt(draft.fn ?? (() => undefined), draft.kind, retryOn, order, place));
       const late = timeoutMs === undefined ? [] : [new Promise<never>((_, reject) => {
-        timer = setTimeout(() => reject(new Error(`task ${order.task.id} took longer than ${timeoutMs} ms`)), timeoutMs);
+        timer = setTimeout(() => {
+          const late = new Error(`task ${order.task.id} took longer than ${timeoutMs} ms`);
+          reject(late);
+          abort.abort(late);
+        }, timeoutMs);
       })];
       const [report, value] = await Promise.race([run, ...late]);
       return { report, handle: { value } satisfies Box };

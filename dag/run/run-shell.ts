@@ -462,7 +462,7 @@ export class RunShell {
   #callbackInfo(task: number, coords: Coords): CallbackInfo {
     const instance = this.machine.instance(task, coords);
     return {
-      run: this.summary, task: instanceName(this.graph.tasks[task].id, coords),
+      run: this.summary, task: instanceName(this.graph.tasks[task].id, coords), state: instance?.state,
       attempt: instance === undefined ? 0 : attemptOf(instance), error: this.#errors.get(keyOf(task, coords)),
     };
   }
@@ -475,7 +475,7 @@ export class RunShell {
     if (this.#isReplay) return this.#over();
     this.#quiet();
     const calls = state === "success" ? this.#options.onSuccess : this.#options.onFailure;
-    this.voice.call(calls, { run: this.summary, error: state === "success" ? undefined : this.failure() });
+    this.voice.call(calls, { run: this.summary, state, error: state === "success" ? undefined : this.failure() });
     if (this.#journal === undefined) return this.#over();
     // It is over for others when that is kept. What goes wrong with it is told by `onLost`.
     const journal = this.#journal;

@@ -1,14 +1,18 @@
 // Operators: commands, requests, sensors, notes to people, operators of one's own; secrets in none of what they tell.
 
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { inspect } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import {
-  bash, connection, ctx, dag, type DagRun, defineOperator, fileSensor, http, notify, sensor, sh, task, timeSensor,
+  bash, connection, ctx, dag, type DagRun, type DagRunFailedError, defineOperator, fileSensor, http, notify, sensor, sh, task,
+  timeSensor,
 } from "../../dag/index.ts";
+import { until } from "../until.ts";
 
 let server: Server;
 let url = "";
@@ -32,6 +36,15 @@ beforeAll(async () => {
   url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 });
 afterAll(() => new Promise((resolve) => server.close(resolve)));
+
+/** Its group has a process. */
+function isAlive(pid: string): boolean {
+  try {
+    return process.kill(-Number(pid), 0);
+  } catch {
+    return false;
+  }
+}
 
 const only = async (run: DagRun<unknown>) => (await run.tasks())[0];
 
@@ -59,6 +72,53 @@ describe("bash", () => {
     const name = task("name", () => "it's $HOME; exit 1");
     const run = await dag("quoted", () => sh`printf '%s|' ${name()} ${["a b", "c"]}`).test();
     expect(await run.result()).toBe("it's $HOME; exit 1|a b|c|");
+    const skipped = task("skipped", () => ctx().skip("no"));
+    const other = await dag("other", () => (
+      sh.with({ triggerRule: "allDone" })`printf '%s|' ${skipped()} ${{ a: 1 }} ${new Date(0)}`
+    )).test();
+    expect(await other.result()).toBe('|{"a":1}|1970-01-01T00:00:00.000Z|');
+  });
+
+  test("a result is whole, whatever its size and what comes before it; all lines are logs", async () => {
+    const run = await dag("large", () => (
+      bash({ cmd: `echo first; echo >&2 second; printf '{"x": "%0200000d"}' 0` })
+    )).test();
+    expect(await run.result()).toEqual({ x: "0".repeat(200_000) });
+    const told = [];
+    for await (const { type, name, value } of run.events()) if (type === "log") told.push([name, String(value).slice(0, 6)]);
+    expect(told.sort()).toEqual([["info", "first"], ["info", '{"x": '], ["warn", "second"]]);
+  });
+
+  test("what it can't do is named", async () => {
+    const lost = await only(await dag("lost", () => bash({ cmd: "true", cwd: "/nowhere" })).test());
+    expect(lost).toMatchObject({ state: "failed", reason: "bash: cwd /nowhere is no folder here" });
+    expect(() => dag("empty", () => bash({} as never))).toThrow(/cmd must be a command, as a text, not undefined/);
+    const number = task("number", () => 5);
+    const typed = await (await dag("typed", () => bash({ cmd: number() as never })).test()).tasks();
+    expect(typed[1]).toMatchObject({ state: "failed", reason: "bash: cmd must be a command, as a text, not 5" });
+  });
+
+  test("ends with its attempt: when its time is over, and when its worker is killed", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "troupe-bash-"));
+    const file = join(folder, "pid");
+    const pidIn = (): string => (existsSync(file) ? readFileSync(file, "utf8").trim() : "");
+    const cmd = `echo $$ > ${file}; sleep 600 & wait`;
+    const late = await only(await dag("late", () => bash({ cmd }, { timeoutMs: 500 })).test());
+    expect(late).toMatchObject({ state: "failed", reason: expect.stringContaining("longer than 500 ms") });
+    const first = pidIn();
+    await until(() => !isAlive(first));
+
+    rmSync(file);
+    const module = JSON.stringify(new URL("../../dist/dag/index.js", import.meta.url).href);
+    const draw = `() => bash({ cmd: ${JSON.stringify(cmd)} })`;
+    const code = `const { bash, dag } = await import(${module}); await dag("d", ${draw}).test();`;
+    const worker = spawn(process.execPath, ["--input-type=module", "-e", code], { stdio: "ignore" });
+    await until(() => pidIn() !== "");
+    const pid = pidIn();
+    expect(isAlive(pid)).toBe(true);
+    worker.kill("SIGKILL");
+    await until(() => !isAlive(pid));
+    rmSync(folder, { recursive: true });
   });
 });
 
@@ -68,6 +128,11 @@ test("http gives status, headers and body, and fails on a bad status", async () 
   const missing = (accept?: number[]) => dag("missing", () => http({ url: `${url}/missing`, accept })).test();
   expect((await only(await missing())).reason).toMatch(/answered with 404/);
   expect((await missing([404])).state).toBe("success");
+  const head = await dag("head", () => http({ url, method: "HEAD" })).test();
+  expect(await head.result()).toMatchObject({ status: 200, body: "" });
+  const nobody = await only(await dag("nobody", () => http({ url: "http://127.0.0.1:9" })).test());
+  expect(nobody.reason).toMatch(/^GET http:\/\/127\.0\.0\.1:9: fetch failed: /);
+  expect(() => dag("nowhere", () => http({ url: "nowhere" }))).toThrow(/url must be one that begins with http/);
 });
 
 describe("sensors", () => {
@@ -130,6 +195,32 @@ test("notes reach a webhook at least once, and never change a state", async () =
   });
 });
 
+test("notes say what happened", async () => {
+  heard.length = 0;
+  const slack = notify.slack({ webhook: `${url}/slack` });
+  const skipped = task("skipped", () => ctx().skip("no need"), { onSkip: slack });
+  const boom = task("boom", () => { throw new Error("it broke"); }, { retries: 1, retryDelayMs: 1000, onRetry: slack });
+  const run = await dag("said", () => [skipped(), boom()]).test({}, { now: "2026-01-01T00:00:00Z" });
+  await until(() => heard.length === 2);
+  expect(heard.map(({ body }) => (body as { text: string }).text).sort()).toEqual([
+    `said: task boom of run ${run.id} failed: it broke; the next try begins at 2026-01-01T00:00:01.000Z`,
+    `said: task skipped of run ${run.id} was skipped`,
+  ]);
+});
+
+test("an operator of one's own is cancelled with its attempt; what it is made of is checked", async () => {
+  const cancelled: number[] = [];
+  const stuck = defineOperator({
+    id: "stuck", execute: () => new Promise(() => {}), cancel: ({ n }: { n: number }) => void cancelled.push(n),
+  });
+  expect((await dag("late", () => stuck({ n: 3 }, { timeoutMs: 100 })).test()).state).toBe("failed");
+  expect(cancelled).toEqual([3]);
+  const execute = (): number => 1;
+  expect(() => defineOperator({ id: "a", execute, pol: execute } as never)).toThrow(/operator a: pol is not known/);
+  expect(() => defineOperator({ id: "a", execute, poll: 5 } as never)).toThrow(/operator a: poll must be a function/);
+  expect(() => defineOperator({ id: "a" } as never)).toThrow(/operator a: execute must be a function/);
+});
+
 test("an operator of one's own has its options, checks its inputs, and polls without a worker", async () => {
   let [begun, polls] = [0, 0];
   const job = defineOperator({
@@ -149,13 +240,17 @@ test("secrets of connections are hidden in what tasks tell", async () => {
   const leaks = task("leaks", async () => {
     const { password, extra } = await connection("store_main");
     ctx().logger.info(`using ${password}`);
-    throw new Error(`${password} and ${extra.secret_key} are wrong`);
+    const error = new AggregateError([new Error(password)], `${password} and ${extra.secret_key} are wrong`);
+    throw Object.assign(error, { request: { headers: [password, Buffer.from(`user:${password}`).toString("base64")] } });
   });
   const run = await dag("secret", () => leaks()).test();
   delete process.env.TROUPE_CONN_STORE_MAIN;
   expect((await only(run)).reason).toBe("*** and *** are wrong");
+  const failed = (await run.result().catch((error: unknown) => error)) as DagRunFailedError;
+  expect(inspect(failed, { depth: 9, showHidden: true })).not.toMatch(/p@ss-word|hush-hush|dXNlcjpwQHNz/);
+  expect(failed.failures[0].error).toMatchObject({ request: { headers: ["***", "***"] }, errors: [{ message: "***" }] });
   const told = [];
   for await (const { type, value } of run.events()) if (type === "log") told.push(value);
-  expect(told).toEqual(["using ***", expect.stringMatching(/^Error: \*\*\* and \*\*\* are wrong/)]);
+  expect(told).toEqual(["using ***", expect.stringMatching(/Error: \*\*\* and \*\*\* are wrong/)]);
   await expect(connection("a b")).rejects.toThrow(/letters, digits/);
 });
