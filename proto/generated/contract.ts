@@ -1127,6 +1127,7 @@ export interface FetchObject {
   readonly source: Stored | undefined;
   readonly ownerNode: string;
   readonly kind: string;
+  readonly direct: boolean;
 }
 export const FetchObject = v1.FetchObject as Codec<FetchObject>;
 

@@ -15130,6 +15130,7 @@ this.object = 0;
 this.source = $undefined;
 this.ownerNode = "";
 this.kind = "";
+this.direct = false;
 };
 FetchObject.encode = function (message, writer, _depth) {
 if (!writer)
@@ -15148,6 +15149,8 @@ if (message.ownerNode != null && $Object.hasOwnProperty.call(message, "ownerNode
 writer.uint32(34).string(message.ownerNode);
 if (message.kind != null && $Object.hasOwnProperty.call(message, "kind") && message.kind !== "")
 writer.uint32(42).string(message.kind);
+if (message.direct != null && $Object.hasOwnProperty.call(message, "direct") && message.direct !== false)
+writer.uint32(48).bool(message.direct);
 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
 for (let i = 0; i < message.$unknowns.length; ++i)
 writer.raw(message.$unknowns[i]);
@@ -15220,6 +15223,15 @@ if ((value = reader.stringVerify()).length)
 message.kind = value;
 else
 message.kind = "";
+continue;
+}
+case 6: {
+if (wireType !== 0)
+break;
+if (value = reader.bool())
+message.direct = value;
+else
+message.direct = false;
 continue;
 }
 }

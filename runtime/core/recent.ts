@@ -40,6 +40,10 @@ export class Recent<K, V> {
     }
   }
 
+  delete(key: K): void {
+    this.#entries.delete(key);
+  }
+
   /** Keeps at least so many from now on. */
   reserve(count: number): void {
     if (count > this.#limit) this.#limit = count;

@@ -47,6 +47,27 @@ function pattern(size: number): Uint8Array {
   return bytes;
 }
 
+test("two nodes that can't reach each other get objects by way of a third, and let go of all copies", async () => {
+  const [maker, reader] = await start(2);
+  const make = remote((size: number) => {
+    const bytes = new Uint8Array(size);
+    for (let at = 0; at < size; at += 4093) bytes[at] = (at * 7) & 255;
+    return bytes;
+  }, { schedulingStrategy: onNode(maker), numCpus: 0, maxRetries: 0 });
+  const sizes = [9 * MIB, 300_000];
+  const refs = sizes.map((size) => make.remote(size));
+  await wait(refs, { numReturns: 2, fetchLocal: false });
+  await cluster.partition([maker], { from: reader, direction: "both" });
+  const read = readerOn(reader);
+  expect(await get(refs.map((ref) => read.remote([ref])))).toEqual(sizes);
+  const { transfers } = await storeOf(maker);
+  expect(await get(refs.map((ref) => read.remote([ref])))).toEqual(sizes);
+  expect((await storeOf(maker)).transfers).toBe(transfers);
+  refs.forEach((ref) => ref.release());
+  const left = async () => (await list.stores()).map(({ objects }) => objects);
+  await expect.poll(left).toEqual([0, 0, 0]);
+});
+
 describe("copies", () => {
   test("ten readers on a node cause one transfer", async () => {
     const [there] = await start(1);

@@ -5,7 +5,7 @@
 // remembers who took copies and passes a later free on, so the owner needs to know only where the object was made.
 
 import { once, Recent, TRANSFER_KINDS, type TransferKind } from "../../core/index.ts";
-import { ObjectLostError, ObjectStoreFullError } from "../../errors.ts";
+import { ObjectFetchTimeoutError, ObjectLostError, ObjectStoreFullError } from "../../errors.ts";
 import type { Clock } from "../../seams.ts";
 import { PAGE, pagesOf, SLAB_BYTES, sizeClassOf } from "../../store/index.ts";
 import type {
@@ -17,6 +17,7 @@ import type {
 } from "../../transport/index.ts";
 import { AgentRoom, RESTORE_WAIT_MS } from "./agent-room.ts";
 import { AgentSpilling, type SpillSpace } from "./agent-spilling.ts";
+import { Detours } from "./detours.ts";
 import { FarObjects } from "./far-objects.ts";
 import { bulkHandler, type BulkLinks } from "./bulk-links.ts";
 import { HeldObjects } from "./held-objects.ts";
@@ -41,7 +42,7 @@ export interface AgentObjectsParts {
   /** Number of `client`. */
   readonly clientNumber: number;
   readonly caller: Caller;
-  readonly peers: Pick<Peers, "connect" | "find" | "deathOf">;
+  readonly peers: Pick<Peers, "connect" | "find" | "deathOf" | "likeliest">;
   readonly bulk: BulkLinks;
   /** Undefined: nothing is spilled. */
   readonly spill: SpillSpace | undefined;
@@ -65,6 +66,7 @@ export class AgentObjects {
   readonly #orphans: Orphans;
   readonly #network: PeerNetwork;
   readonly #transfers: Transfers;
+  readonly #detours: Detours;
   readonly #served: ServedObjects;
   /** Freed by their lifetimes alone, not by their owners or because those are gone. */
   readonly #kept = new Set<string>();
@@ -78,6 +80,7 @@ export class AgentObjects {
     this.#room = new AgentRoom({ clock, nodeId, host, spilling: this.#spilling, space, press });
     this.#orphans = new Orphans(parts.clock, parts.host, (handle) => this.#freeUnlessKept(handle));
     this.#network = new PeerNetwork(parts);
+    this.#detours = new Detours(parts);
     this.#transfers = new Transfers({ clock, client, capacity: host.stats().capacity, network: this.#network });
     const { counts } = this.#transfers;
     const isGone = (handle: ObjectHandle) => !this.#isHere(handle);
@@ -200,6 +203,9 @@ export class AgentObjects {
     const nodeOf = (channel: Channel) => channel.peer.nodeId;
     return {
       findObjects: (body) => ({ places: { places: this.findHere(body) } }),
+      fetchObject: async ({ source, owner, ownerNode, direct }) => (
+        { stored: await this.#copyOf(source as Stored, { process: owner, node: ownerNode }, "argument", direct) }
+      ),
       joinCopies: (body, { channel }) => this.#served.join(body, nodeOf(channel)),
       leaveCopies: (body, { channel }) => this.#served.leave(body, nodeOf(channel)),
     };
@@ -289,17 +295,34 @@ export class AgentObjects {
 
   // -- inside ------------------------------------------------------------------------------------------------------
 
-  #copyOf(source: Stored, owner: ObjectOwner, kind: TransferKind): Promise<Stored> {
+  /** `direct`: from its own node, and from no other that has got a copy for this one. */
+  async #copyOf(source: Stored, owner: ObjectOwner, kind: TransferKind, direct = false): Promise<Stored> {
     const key = placeKey(source.node, source.slot, source.generation);
     const copy = this.#copies.get(key);
-    if (copy !== undefined && this.#isHere(copy)) return Promise.resolve(copy);
+    if (copy !== undefined && this.#isHere(copy)) return copy;
     // It ended with a process that owned it.
     if (copy !== undefined) this.#dropCopy(key, copy);
     this.#transfers.raise(key, kind);
+    if (direct && this.#detours.isSought(key)) throw new ObjectFetchTimeoutError(`node ${source.node} is out of reach here too`);
     return once(this.#fetching, key, async () => {
-      const whole = (copied: Copied) => this.#copied(key, source, copied);
-      const { stored } = await this.#transfers.bring({ source, owner, kind, shared: { key, whole } });
-      return { ...source, ...stored, node: this.#parts.nodeId };
+      const known = this.#detours.known(key);
+      if (known !== undefined) {
+        try {
+          return await this.#copyOf(known, owner, kind, true);
+        } catch {
+          this.#detours.forget(key);
+        }
+      }
+      try {
+        const whole = (copied: Copied) => this.#copied(key, source, copied);
+        const { stored } = await this.#transfers.bring({ source, owner, kind, shared: { key, whole } });
+        return { ...source, ...stored, node: this.#parts.nodeId };
+      } catch (error) {
+        const isCut = error instanceof ObjectFetchTimeoutError && !direct;
+        const other = isCut ? await this.#detours.around(key, source, owner) : undefined;
+        if (other === undefined) throw error;
+        return this.#copyOf(other, owner, kind, true);
+      }
     });
   }
 
