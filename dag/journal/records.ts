@@ -8,6 +8,7 @@
 //   dag/cancel/<run>           somebody asks who carries it out to cancel it
 //   dag/holder/<holder>        processes that carry runs out, with their beats
 //   dag/tick/<dag>/<time>      which run a time has
+//   dag/pool/<pool>            how many of its slots each holder has, and who waits for some
 //
 // Values of tasks are in none of them.
 
@@ -103,6 +104,7 @@ export const journalKey = (runId: string, piece?: number): string => (
 export const cancelKey = (runId: string): string => `dag/cancel/${runId}`;
 export const programKey = (hash: string, piece: number): string => `dag/program/${hash}/${piece}`;
 export const versionKey = (hash = ""): string => `dag/version/${hash}`;
+export const poolKey = (pool: string): string => `dag/pool/${pool}`;
 export const holderKey = (holder: string): string => `dag/holder/${holder}`;
 export const tickKey = (dagId: string, at?: Date): string => `dag/tick/${dagId}/${at?.toISOString() ?? ""}`;
 

@@ -1,11 +1,12 @@
 // What the runs of one process share: time, the way code is run, who may start, and where what happens is kept.
 
-import { Admission } from "../engine/admission.ts";
+import { Admission, type Waiting } from "../engine/admission.ts";
 import { Holder } from "../journal/holder.ts";
 import { JournalWriter } from "../journal/journal-writer.ts";
 import type { JournalParts } from "../journal/run-journal.ts";
 import type { Program } from "../journal/programs.ts";
 import { type Clock, systemClock } from "./clock.ts";
+import { ClusterPools } from "./cluster-pools.ts";
 import { ClusterRunner } from "./cluster-runner.ts";
 import type { Runner } from "./runner.ts";
 import { StartWatch } from "./start-watch.ts";
@@ -31,6 +32,8 @@ export class Engine {
   readonly starts = new StartWatch();
   /** Undefined for runs that nobody is to know of after this process. */
   readonly journals: Journals | undefined;
+  /** Undefined where no other process has tasks of these pools. */
+  readonly #pools: ClusterPools | undefined;
   #isStarting = false;
 
   constructor(clock: Clock, runner: Runner, journals?: Journals, parallelism = PARALLELISM) {
@@ -38,6 +41,7 @@ export class Engine {
     this.runner = runner;
     this.journals = journals;
     this.admission = new Admission(parallelism);
+    this.#pools = journals && new ClusterPools(journals.holder);
   }
 
   /** What may run is started when all is there that is ready in this turn: the most important first, whoever was told first. */
@@ -48,6 +52,17 @@ export class Engine {
       this.#isStarting = false;
       this.admission.start();
     });
+  }
+
+  /** The slots of its pool, beside those of other processes; undefined where nobody has to be asked. */
+  slotsOf({ pool, poolSlots }: Waiting): Promise<void> | undefined {
+    return pool && this.#pools?.take(pool, poolSlots);
+  }
+
+  /** What was let in, and has the slots of its pool, has ended. */
+  ended(waiting: Waiting): void {
+    this.admission.ended(waiting);
+    if (waiting.pool !== undefined) this.#pools?.release(waiting.pool, waiting.poolSlots);
   }
 
   latest(dagId: string): Program | undefined {

@@ -315,11 +315,12 @@ export class RunShell {
       runId: this.id, dagId: this.summary.dagId, taskId: draft.id, weight: this.graph.weights[draft.place],
       pool: options.pool === undefined ? undefined : poolOf(options.pool), poolSlots: options.poolSlots ?? 1,
       maxActive: options.maxActive, maxActivePerRun: options.maxActivePerRun, maxActiveTasks: this.#options.maxActiveTasks,
-      start: () => {
-        const isWanted = this.ready.get(key) === waiting && this.ready.delete(key);
-        if (isWanted && !isTerminal(this.machine.instance(draft.place, coords)!.state)) this.#start(draft, coords, waiting);
-        else this.engine.admission.ended(waiting);
-      },
+      start: () => void (this.engine.slotsOf(waiting)?.then(begin) ?? begin()),
+    };
+    const begin = (): void => {
+      const isWanted = this.ready.get(key) === waiting && this.ready.delete(key) && !this.#isLost;
+      if (isWanted && !isTerminal(this.machine.instance(draft.place, coords)!.state)) this.#start(draft, coords, waiting);
+      else this.engine.ended(waiting);
     };
     this.ready.set(key, waiting);
     this.engine.admission.add(waiting);
@@ -371,7 +372,7 @@ export class RunShell {
     const key = keyOf(draft.place, coords);
     const at = this.engine.clock.now();
     const of = { ...one.of, at, ...whereaboutsOf(ended) };
-    this.engine.admission.ended(one.waiting);
+    this.engine.ended(one.waiting);
     // Of an earlier life of the run, which has begun it anew since.
     if (this.#attempts.find(one.of) !== one) return this.engine.start();
     const start = this.#attempts.ended(one, ended);

@@ -5,7 +5,7 @@ import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { init, kv, shutdown } from "troupe";
-import { dag, getRun, resume, serveDags, setup, task, teardown } from "troupe/dag";
+import { dag, getRun, pool, resume, serveDags, setup, task, teardown, variable } from "troupe/dag";
 import { type TestCluster, testCluster } from "troupe/testing";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 
@@ -70,6 +70,30 @@ describe("a triggered run", () => {
     await expect.poll(async () => (await made()).map(({ id, state }) => [id, state]))
       .toEqual([[child.id, "success"]]);
     expect(await leases()).toEqual([]);
+  });
+});
+
+describe("a pool", () => {
+  const taken = async () => (await kv.get<{ held: Readonly<Record<string, number>> }>("dag/pool/turns"))?.held ?? {};
+
+  test("has so many places in the whole cluster, and processes take turns", async () => {
+    const ids = await Promise.all(["turns", "turns"].map((scenario) => runOf(engineOf(scenario))));
+    const runs = await Promise.all(ids.map((id) => getRun(id)));
+    await Promise.all(runs.map((run) => run.done()));
+    expect(runs.map(({ state }) => state)).toEqual(["success", "success"]);
+    expect([await variable("now").get(), await variable("most").get()]).toEqual([0, 1]);
+    await expect.poll(taken).toEqual({});
+  });
+
+  test("gets back the places of a process that died", async () => {
+    const engine = engineOf("one-turn");
+    const held = await runOf(engine);
+    await expect.poll(async () => Object.values(await taken())).toEqual([1]);
+    engine.kill("SIGKILL");
+    const next = task("next", () => "its turn", { pool: pool("turns", 1), numCpus: 0 });
+    expect(await (await dag("next", () => next()).run()).result()).toBe("its turn");
+    await expect.poll(taken).toEqual({});
+    await (await getRun(held)).cancel();
   });
 });
 
