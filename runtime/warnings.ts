@@ -14,9 +14,11 @@ export function warn(code: WarningCode, text: string): void {
   if (process.env.TROUPE_WARNINGS !== "off") process.emitWarning(text, { type: "TroupeWarning", code });
 }
 
-const OWN = ["", "../sdk/"].map((folder) => new URL(folder === "" ? "./" : folder, import.meta.url).href);
+const OWN = ["./", "../sdk/", "../dag/"].map((folder) => new URL(folder, import.meta.url).href);
 const OWN_PATHS = OWN.map((url) => fileURLToPath(url));
 const FRAMES = 30;
+/** What no line of the user's calls: a graph's engine does by itself. */
+export const NOWHERE = "a place that is not known";
 
 /** Where the user's code called us, looked for when it is asked: `train.ts:12:9`. To be made in the call itself. */
 export class CallSite {
@@ -33,10 +35,10 @@ export class CallSite {
   toString(): string {
     for (const line of (this.#at.stack ?? "").split("\n").slice(1)) {
       const place = /\(?((?:file:\/\/|\/|[A-Za-z]:[\\/])[^()]*:\d+:\d+)\)?$/.exec(line.trim())?.[1];
-      if (place === undefined || isOwn(place)) continue;
+      if (place === undefined || isOwn(place) || /[ (]node:/.test(line)) continue;
       return shown(place);
     }
-    return "a place that is not known";
+    return NOWHERE;
   }
 }
 

@@ -2,6 +2,7 @@
 
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { cancel, get, init, put, ready, remote, run, shutdown } from "troupe";
+import { dag, task } from "troupe/dag";
 import { until } from "../until.ts";
 
 const warnings: (Error & { code?: string })[] = [];
@@ -98,6 +99,12 @@ test("a wait that can never end, with what it lacks; not one that only takes lon
   await also;
   expect(await run(remote(() => new Promise((resolve) => setTimeout(resolve, 700, 7))))).toBe(7);
   expect(await told("TROUPE_ENDLESS_WAIT")).toHaveLength(2);
+});
+
+test("what a graph waits for, one after the other, is no line of the user's", async () => {
+  const chain = task("chain", (n: number) => n, { maxActivePerRun: 1 });
+  await (await dag("chain", () => chain.expand({ n: Array.from({ length: 120 }, (_, i) => i) })).run()).done();
+  expect(await told("TROUPE_GET_IN_LOOP")).toEqual([]);
 });
 
 test("TROUPE_WARNINGS=off", async () => {

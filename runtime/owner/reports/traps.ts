@@ -1,7 +1,7 @@
 // Ways of using Troupe that work and cost more than they have to, or that can never end: each is told once a place.
 
 import type { Clock, Timer } from "../../seams.ts";
-import { CallSite, warn, type WarningCode } from "../../warnings.ts";
+import { CallSite, NOWHERE, warn, type WarningCode } from "../../warnings.ts";
 import type { Explanation, Reason } from "./explanation.ts";
 import type { ObjectEntry } from "../objects/object-ref.ts";
 
@@ -77,7 +77,7 @@ export class Traps {
     if (this.#loneGets < LONE_GETS) return;
     this.#loneGets = 0;
     const site = String(new CallSite());
-    if (site !== this.#loneSite) return;
+    if (site !== this.#loneSite || site === NOWHERE) return;
     const text = `${site} waits for one task before it submits the next, so they run one after the other: if they do not need ` +
       "each other's results, submit all of them first, or use mapAll().";
     this.#tell("TROUPE_GET_IN_LOOP", site, text);
