@@ -421,7 +421,8 @@ export class RunMachine {
     if (isTerminal(instance.state)) return;
     const { slot: { task }, coords } = instance;
     instance.stopped = true;
-    if (instance.state === "queued" || instance.state === "running") this.#effects.push({ kind: "stop", task, coords, reason });
+    const isUnderWay = instance.state === "queued" || instance.state === "running" || instance.hasDeferred === true;
+    if (isUnderWay) this.#effects.push({ kind: "stop", task, coords, reason });
     this.#finish(instance, instance.state === "running" ? "failed" : "skipped", reason);
   }
 

@@ -98,6 +98,7 @@ export class Builder {
       teardown: undefined,
       isSetup: false,
       trigger: undefined,
+      callsOff: false,
     };
     this.tasks.push(draft);
     for (const group of this.#groups) group.tasks.push(draft);

@@ -49,4 +49,6 @@ export interface Draft {
   isSetup: boolean;
   /** The definition of a graph that it starts a run of. */
   trigger: { readonly definition: object; readonly wait: boolean } | undefined;
+  /** What it began elsewhere is to be ended when it is stopped while it waits. */
+  callsOff: boolean;
 }

@@ -81,7 +81,8 @@ function addGate(tasks: Draft[], first: Draft): Draft {
   const { triggerRule } = first.options;
   const gate: Draft = {
     ...first, place: tasks.length, kind: "gate", fn: undefined, args: [], options: { triggerRule, priority: 0 },
-    upstream: first.upstream, downstream: new Set([first]), choices: {}, loop: undefined, trigger: undefined, leads: first,
+    upstream: first.upstream, downstream: new Set([first]), choices: {}, loop: undefined, trigger: undefined,
+    callsOff: false, leads: first,
   };
   tasks.push(gate);
   for (const before of gate.upstream) {

@@ -5,7 +5,7 @@ import { type StandardSchema, validated } from "../graph/schema.ts";
 import type { In, Node } from "../graph/node.ts";
 import { checkTaskOptions, type DagTaskOptions, mergeOptions } from "../graph/options.ts";
 import { checkId, task } from "../graph/task.ts";
-import { ctx, DeferSignal } from "../run/context.ts";
+import { ctx, DeferSignal, isCalledOff } from "../run/context.ts";
 
 export interface OperatorDefinition<I extends object, O> {
   readonly id: string;
@@ -17,7 +17,7 @@ export interface OperatorDefinition<I extends object, O> {
   poll?(inputs: I): O | undefined | Promise<O | undefined>;
   /** Between two polls. Default 5000. */
   readonly pollEveryMs?: number | undefined;
-  /** Called when the task is cancelled while it runs. */
+  /** Called when the task is cancelled or its time is over, while it runs or waits for its next poll. */
   cancel?(inputs: I): unknown;
 }
 
@@ -35,7 +35,9 @@ export function defineOperator<I extends object, O>(definition: OperatorDefiniti
   const run = (inputs: I): Promise<O> => operate(definition, inputs);
   return (inputs, options = {}) => {
     const merged = mergeOptions(defaults, checkTaskOptions(`operator ${id}`, options));
-    return task(merged.id ?? id, run, merged)(inputs as never) as Node<Awaited<O>>;
+    const node = task(merged.id ?? id, run, merged)(inputs as never) as Node<Awaited<O>>;
+    if (node.source.kind === "task") node.source.task.callsOff = definition.cancel !== undefined && definition.poll !== undefined;
+    return node;
   };
 }
 
@@ -56,6 +58,7 @@ function checkDefinition<I extends object, O>(definition: OperatorDefinition<I, 
 export async function operate<I extends object, O>(definition: OperatorDefinition<I, O>, given: I): Promise<O> {
   const { id, schema } = definition;
   const inputs = schema === undefined ? given : await validated(`operator ${id}`, "inputs", schema, given);
+  if (isCalledOff()) return (await definition.cancel?.(inputs)) as O;
   const { signal, resumed, now } = ctx();
   const stop = (): void => void Promise.resolve(definition.cancel?.(inputs)).catch(() => {});
   signal.addEventListener("abort", stop, { once: true });

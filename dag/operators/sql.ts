@@ -3,6 +3,8 @@
 
 import type { Table } from "apache-arrow";
 import type { DuckDBValue } from "@duckdb/node-api";
+import { describeValue } from "../../sdk/contract.ts";
+import { InvalidArgumentError } from "../../sdk/index.ts";
 import type { Node } from "../graph/node.ts";
 import type { DagTaskOptions } from "../graph/options.ts";
 import { pool } from "../graph/pool.ts";
@@ -24,6 +26,9 @@ export interface SqlTag {
  * that are given. Unless another pool is named, the queries of a file run one after the other.
  */
 export function sql(conn: string = IN_MEMORY, options: DagTaskOptions = {}): SqlTag {
+  if (typeof conn !== "string" || conn === "") {
+    throw new InvalidArgumentError(`sql: expected the name of a connection, or duckdb:///path, not ${describeValue(conn)}`);
+  }
   const turns = conn === IN_MEMORY ? {} : { pool: pool(`sql:${conn}`, 1) };
   const query = task(options.id ?? "sql", runSql, { ...turns, ...options });
   return (texts, ...values) => query(conn, [...texts], [...values] as never);
@@ -35,6 +40,8 @@ export function runSql(conn: string, texts: readonly string[], values: readonly 
     const bound: DuckDBValue[] = [];
     const words = values.map((value, i) => {
       const table = tableFrom(value, arrow);
+      // Nothing says of which type the elements of this one would be.
+      if (Array.isArray(value) && value.length === 0) return "[]";
       if (table === undefined) return `$${bound.push(boundValue(value, duckdb))}`;
       registerTable(`table_${i + 1}`, table, database, duckdb, arrow);
       return `table_${i + 1}()`;
@@ -57,6 +64,9 @@ function boundValue(value: unknown, duckdb: DuckDb): DuckDBValue {
   if (value === undefined) return null;
   if (value instanceof Date) return new duckdb.DuckDBTimestampTZValue(BigInt(value.getTime()) * 1000n);
   if (value instanceof Uint8Array) return new duckdb.DuckDBBlobValue(value);
+  if (typeof value === "object" && value !== null && isPlain(value)) {
+    throw new InvalidArgumentError(`sql: ${describeValue(value)} can't be bound: bind its fields, or JSON.stringify of it`);
+  }
   if (Array.isArray(value)) return duckdb.listValue(value.map((one) => boundValue(one, duckdb)));
   return value as DuckDBValue;
 }

@@ -18,6 +18,8 @@ export interface Order {
   readonly since: number;
   /** It goes on after a wait. */
   readonly resumed: boolean;
+  /** It was stopped while it waited: what it began elsewhere is to end. */
+  readonly calledOff?: boolean | undefined;
   /** Of a branch: the keys it may give. */
   readonly keys?: readonly string[] | undefined;
 }
@@ -77,8 +79,8 @@ async function attemptOnce(
   const tell = (one: Told): void => telling.add(cut(maskTold(one)));
   const printed = new PrintedLines((name, value) => tell({ type: "log", name, value }));
   try {
-    const { run, task, attempt, since, resumed } = order;
-    const context = { run, task, attempt, since, resumed, signal, now, tell };
+    const { run, task, attempt, since, resumed, calledOff } = order;
+    const context = { run, task, attempt, since, resumed, calledOff, signal, now, tell };
     // Mapped arguments are made by the user's code too.
     const value = await withContext(context, printed, async () => (
       fn(...((await Promise.all(order.args.map((arg) => evaluate(arg, valueOf)))) as never[]))

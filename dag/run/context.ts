@@ -78,6 +78,7 @@ export interface ContextParts {
   readonly attempt: number;
   readonly since: number;
   readonly resumed: boolean;
+  readonly calledOff?: boolean | undefined;
   readonly signal: AbortSignal;
   readonly now: () => number;
   readonly tell: (told: Told) => void;
@@ -85,6 +86,7 @@ export interface ContextParts {
 
 interface Inside {
   readonly context: TaskContext;
+  readonly calledOff: boolean;
   readonly printed: Printed;
 }
 /** Hears what the code prints. */
@@ -101,6 +103,11 @@ export function ctx(): TaskContext {
   return context;
 }
 
+/** The task was stopped while it waited: nothing is to be done but to end what it began elsewhere. */
+export function isCalledOff(): boolean {
+  return storage.getStore()?.calledOff === true;
+}
+
 export function isInTask(): boolean {
   return storage.getStore() !== undefined;
 }
@@ -111,7 +118,7 @@ export function printedBy(): Printed | undefined {
 }
 
 export function withContext<T>(parts: ContextParts, printed: Printed, act: () => T): T {
-  return storage.run({ context: contextOf(parts), printed }, act);
+  return storage.run({ context: contextOf(parts), calledOff: parts.calledOff === true, printed }, act);
 }
 
 function contextOf({ run, task, attempt, since, resumed, signal, now, tell }: ContextParts): TaskContext {

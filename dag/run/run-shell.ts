@@ -30,7 +30,7 @@ import { watchLimits } from "./run-limits.ts";
 import { messageOf, partsOf, RunVoice, stackOf } from "./run-voice.ts";
 import type { Reason } from "./why.ts";
 import type { Ended, Start } from "./runner.ts";
-import { startAttempt } from "./starting.ts";
+import { startAttempt, stopAttempt } from "./starting.ts";
 import { HeardNotes, type Note } from "./telling.ts";
 import { AttemptsUnderWay, type UnderWay } from "./under-way.ts";
 
@@ -65,10 +65,7 @@ export class RunShell {
   #fail!: (error: Error) => void;
 
   constructor(engine: Engine, graph: Graph, summary: RunSummary, options: RunOptions) {
-    this.engine = engine;
-    this.graph = graph;
-    this.summary = summary;
-    this.#options = options;
+    [this.engine, this.graph, this.summary, this.#options] = [engine, graph, summary, options];
     this.machine = new RunMachine(graph.plan, { logicalDate: summary.logicalDate });
     this.resolver = new Resolver(this.machine, summary.params, this.results.handles, this.#sizes);
     this.voice = new RunVoice(summary, engine.runner.isLocal, (entry) => this.#journal?.append(entry));
@@ -286,7 +283,10 @@ export class RunShell {
       case "wait": return this.#wait(task, coords, effect.until);
       case "judge": return void this.#ask("roundFailed", draft, coords, endsLoop(resolver, runner, draft, coords, effect.round));
       case "leave": return this.#leave(effect, effect.reason);
-      case "stop": return this.#attempts.find(effect)?.attempt.stop(effect.reason);
+      case "stop": {
+        const carrier = { engine: this.engine, run: this.summary, machine: this.machine, resolver: this.resolver };
+        return this.voice.awaits(stopAttempt(carrier, this.graph.tasks[effect.task], effect, this.#attempts.find(effect)));
+      }
     }
   }
 
@@ -330,10 +330,11 @@ export class RunShell {
     const of = { task: draft.place, coords };
     const at = this.engine.clock.now();
     const instance = this.machine.instance(draft.place, coords)!;
+    const { hasDeferred: resumed = false } = instance;
     const attempt = startAttempt(this.engine, this.summary, draft, coords, instance, () => this.resolver.args(draft, coords));
     const queued = this.#isLost ? [] : this.machine.step({ type: "admitted", ...of, at });
     const [number, heard] = [nextAttemptOf(instance), new HeardNotes()];
-    const one = { of, attempt, waiting, queuedAt: at, queued, hasStarted: false, number, heard };
+    const one = { of, attempt, waiting, queuedAt: at, queued, hasStarted: false, resumed, number, heard };
     this.#attempts.add(one);
     attempt.hear?.((note) => this.#noted(draft, one, note));
     void attempt.ended.then((ended) => this.#attemptEnded(draft, coords, one, ended));
@@ -477,7 +478,7 @@ export class RunShell {
     this.#quiet();
     const calls = state === "success" ? this.#options.onSuccess : this.#options.onFailure;
     this.voice.call(calls, { run: this.summary, state, error: state === "success" ? undefined : this.failure() });
-    if (this.#journal === undefined) return this.#over();
+    if (this.#journal === undefined) return void (this.voice.emitted()?.then(() => this.#over()) ?? this.#over());
     // It is over for others when that is kept. What goes wrong with it is told by `onLost`.
     const journal = this.#journal;
     const end = (): Promise<void> => journal.ended(state, new Date(at));

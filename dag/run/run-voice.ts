@@ -30,7 +30,7 @@ export class RunVoice {
   readonly #summary: RunSummary;
   readonly #isLocal: boolean;
   readonly #keep: (entry: Said) => void;
-  /** Events of assets that are on their way. */
+  /** Events of assets, and what else is on its way. */
   readonly #emitting = new Set<Promise<void>>();
 
   /** `isLocal`: nothing that it calls asks a cluster. */
@@ -73,6 +73,14 @@ export class RunVoice {
     const emitting = kept === undefined ? this.#emit(draft, what, at) : kept.then(() => this.#emit(draft, what, at), () => {});
     this.#emitting.add(emitting);
     void emitting.finally(() => this.#emitting.delete(emitting));
+  }
+
+  /** The run is not over before this has settled, whichever way. */
+  awaits(work: Promise<unknown> | undefined): void {
+    if (work === undefined) return;
+    const done = work.then(() => {}, () => {});
+    this.#emitting.add(done);
+    void done.finally(() => this.#emitting.delete(done));
   }
 
   /** Undefined when nothing is on its way. */

@@ -19,6 +19,8 @@ export interface UnderWay {
   readonly attempt: Attempt;
   readonly waiting: Waiting;
   readonly queuedAt: number;
+  /** It goes on after a wait. */
+  readonly resumed: boolean;
   /** What is still to be told of its being queued. */
   queued: readonly RunEffect[];
   hasStarted: boolean;

@@ -5,7 +5,7 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import { InvalidArgumentError, kv, NotFoundError } from "../../sdk/index.ts";
 import { isInTask } from "../run/context.ts";
-import { REDUCE_BRAND, storageFolder } from "../../sdk/contract.ts";
+import { type Check, type Checks, checkOptions, object, REDUCE_BRAND, storageFolder, text } from "../../sdk/contract.ts";
 import { isWithoutCluster, keys } from "../run/keys.ts";
 import { FolderStore } from "./folder-store.ts";
 import { type HttpPlace, HttpStore } from "./http-store.ts";
@@ -161,13 +161,21 @@ function clientOf(name: string, { dir, s3, http }: StoreDefinition): StoreClient
   return new HttpStore(name, typeof http === "object" ? http : { url: http! });
 }
 
-function checkDefinition(name: string, { dir, s3, http }: StoreDefinition): void {
+/** Checked by what it is. */
+const anything: Check = () => undefined;
+const anyText: Check = (value) => (typeof value === "string" ? undefined : "a text");
+const S3_CHECKS: Checks = {
+  bucket: anyText, prefix: anyText, endpoint: anyText, region: anyText, connection: anyText,
+  accessKeyId: anyText, secretAccessKey: anyText, sessionToken: anyText,
+};
+
+function checkDefinition(name: string, definition: StoreDefinition): void {
+  const { dir, s3, http } = checkOptions(`store ${name}:`, definition, { dir: text, s3: object, http: anything });
+  if (s3 !== undefined) checkOptions(`store ${name}: s3`, s3, S3_CHECKS);
+  if (typeof http === "object") checkOptions(`store ${name}: http`, http, { url: text, headers: object });
   const given = [dir, s3, http].filter((one) => one !== undefined);
   if (given.length !== 1) {
     throw new InvalidArgumentError(`store ${name}: give one of { dir: "…" }, { s3: { bucket: "…" } } and { http: "…" }`);
-  }
-  if (dir !== undefined && (typeof dir !== "string" || dir === "")) {
-    throw new InvalidArgumentError(`store ${name}: dir must be a path, not ${JSON.stringify(dir)}`);
   }
   if (s3 !== undefined && !s3.bucket && !s3.connection) {
     throw new InvalidArgumentError(`store ${name}: s3 needs the name of a bucket, or of a connection`);

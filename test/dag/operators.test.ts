@@ -215,6 +215,12 @@ test("an operator of one's own is cancelled with its attempt; what it is made of
   });
   expect((await dag("late", () => stuck({ n: 3 }, { timeoutMs: 100 })).test()).state).toBe("failed");
   expect(cancelled).toEqual([3]);
+  const elsewhere = defineOperator({
+    id: "elsewhere", pollEveryMs: 1000, execute: () => undefined, poll: () => undefined,
+    cancel: async ({ n }: { n: number }) => { cancelled.push(await Promise.resolve(n)); },
+  });
+  const run = await dag("between", { timeoutMs: 4500 }, () => elsewhere({ n: task("four", () => 4)() })).test();
+  expect([run.state, (await run.tasks())[1].state, cancelled]).toEqual(["failed", "skipped", [3, 4]]);
   const execute = (): number => 1;
   expect(() => defineOperator({ id: "a", execute, pol: execute } as never)).toThrow(/operator a: pol is not known/);
   expect(() => defineOperator({ id: "a", execute, poll: 5 } as never)).toThrow(/operator a: poll must be a function/);

@@ -46,6 +46,10 @@ describe("sql", () => {
       { city: "Atlanta", delay: 35, n: 2, note: "it's; drop table x --" },
       { city: "New York", delay: 7, n: 1, note: "it's; drop table x --" },
     ]);
+    expect(rowsOf(await query(() => sql()`select 1::integer as a where not 'ATL' = any(${[]})`))).toEqual([{ a: 1 }]);
+    const run = await dag("q", () => sql()`select ${{ a: 1 }}`).test();
+    await expect(run.result()).rejects.toThrow(/{ a: 1 } can't be bound: bind its fields/);
+    expect(() => dag("q", () => sql(5 as never)`select 1`)).toThrow(/sql: expected the name of a connection/);
   });
 
   test("every type goes in and comes out, with nulls and in several batches", async () => {

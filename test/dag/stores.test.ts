@@ -173,8 +173,11 @@ test("stores go by name; what is not defined is named", async () => {
   expect((await store("mine").get("a")).toString()).toBe("1");
   expect(() => store("nowhere")).toThrow(/store nowhere is not known/);
   expect(store("default").name).toBe("default");
-  for (const wrong of [{}, { dir: "" }, { dir: "a", http: "http://b" }, { http: "ftp://b" }, { s3: {} }]) {
-    expect(() => defineStore("wrong", wrong)).toThrow(/store wrong/);
+  const unknown = [
+    { dir: "a", folder: "b" }, { s3: { bucket: "a", endpiont: "b" } }, { s3: { bucket: 5 } }, { http: { uri: "a" } },
+  ];
+  for (const wrong of [{}, { dir: "" }, { dir: "a", http: "http://b" }, { http: "ftp://b" }, { s3: {} }, ...unknown]) {
+    expect(() => defineStore("wrong", wrong as never)).toThrow(/store wrong/);
   }
   expect(() => defineStore("a b", { dir: "a" })).toThrow(/letters, digits/);
 });
