@@ -1,6 +1,6 @@
 // One run of a graph, as its users see it.
 
-import { InvalidArgumentError, ObjectLostError } from "../../sdk/index.ts";
+import { InvalidArgumentError, NotFoundError, ObjectLostError } from "../../sdk/index.ts";
 import { instanceName, keyOf, type Place } from "../engine/plan.ts";
 import { isOver } from "../engine/states.ts";
 import type { Draft } from "../graph/draft.ts";
@@ -173,13 +173,23 @@ export class DagRun<R = unknown> extends RunShell {
     return whyOf(this.graph.tasks[task].id, [...reasons, ...(await this.explainAttempts(task, coords))]);
   }
 
+  /** @throws NotFoundError, also for an instance that there is not. */
+  #placeOf(name: string): Place {
+    const place = placeOf(this.graph, this.id, name);
+    const { task, coords } = place;
+    const isThis = (one: Place["coords"]): boolean => coords.every((n, depth) => one[depth] === n);
+    if (coords.length > 0 && !this.instances(task).some((one) => isThis(one.coords)))
+      throw new NotFoundError(`run ${this.id} has no instance ${name}; tasks() has all that there are`);
+    return place;
+  }
+
   /**
    * Runs tasks again, and with `downstream` all that comes after them; everything else keeps its result. @throws
    * NotFoundError.
    */
   async clear(taskIds: string | readonly string[], { downstream = true }: { downstream?: boolean } = {}): Promise<this> {
     await this.settled();
-    const places = [taskIds].flat().map((id) => placeOf(this.graph, this.id, id));
+    const places = [taskIds].flat().map((id) => this.#placeOf(id));
     const { tasks, instances, read } = clearingOf(this.graph, places, downstream);
     const lost = await this.#recover(read);
     const again = { tasks: [...tasks], instances, lost };
@@ -204,7 +214,7 @@ export class DagRun<R = unknown> extends RunShell {
     if (!MARKS.includes(state))
       throw new InvalidArgumentError(`mark ${taskId}: the state must be ${MARKS.join(", ")}, not ${String(state)}`);
     await this.settled();
-    const place = placeOf(this.graph, this.id, taskId);
+    const place = this.#placeOf(taskId);
     await this.restart({ type: "marked", ...place, state, at: this.engine.clock.now() });
     return this;
   }

@@ -153,6 +153,9 @@ describe("a run on the cluster", () => {
     await mark(run.id, "third", "failed");
     expect([run.state, (await get(counts.all.remote())).length]).toEqual(["failed", 5]);
     await expect(resume("nowhere")).rejects.toThrow(/run nowhere is not known/);
+    for (const again of [mark(run.id, "third[7]", "success"), clear(run.id, { task: "third[7]" })]) {
+      await expect(again).rejects.toThrow(/has no instance third\[7\]/);
+    }
   });
 
   test("a run that goes on is changed at once: marks end what hangs, clears what waits, all else goes on", async () => {
