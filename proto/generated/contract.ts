@@ -1099,6 +1099,7 @@ export const SlabGrant = v1.SlabGrant as Codec<SlabGrant>;
 export interface AllocateObject {
   readonly bytes: number;
   readonly waitMs: number;
+  readonly isSeen: boolean;
 }
 export const AllocateObject = v1.AllocateObject as Codec<AllocateObject>;
 

@@ -14769,6 +14769,7 @@ v1.AllocateObject = (function() {
 const AllocateObject = function () {
 this.bytes = 0;
 this.waitMs = 0;
+this.isSeen = false;
 };
 AllocateObject.encode = function (message, writer, _depth) {
 if (!writer)
@@ -14781,6 +14782,8 @@ if (message.bytes != null && $Object.hasOwnProperty.call(message, "bytes") && (t
 writer.uint32(8).uint64(message.bytes);
 if (message.waitMs != null && $Object.hasOwnProperty.call(message, "waitMs") && message.waitMs !== 0)
 writer.uint32(16).uint32(message.waitMs);
+if (message.isSeen != null && $Object.hasOwnProperty.call(message, "isSeen") && message.isSeen !== false)
+writer.uint32(24).bool(message.isSeen);
 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
 for (let i = 0; i < message.$unknowns.length; ++i)
 writer.raw(message.$unknowns[i]);
@@ -14829,6 +14832,15 @@ if (value = reader.uint32())
 message.waitMs = value;
 else
 message.waitMs = 0;
+continue;
+}
+case 3: {
+if (wireType !== 0)
+break;
+if (value = reader.bool())
+message.isSeen = value;
+else
+message.isSeen = false;
 continue;
 }
 }

@@ -378,7 +378,7 @@ export class Agent {
     const grant = store.admit(peer.processId);
     // Its job is told later: a worker adopts one, a driver asks for one in a call.
     const details = toBytes(ProcessWelcome, { store: grant, claimsPath: claims.path });
-    const callee = new Callee({ ...this.#services.calls(peer), ...this.#services.storeCalls(grant.client) });
+    const callee = new Callee({ ...this.#services.calls(peer), ...this.#services.storeCalls(grant.client, peer) });
     const handler: ChannelHandler = {
       messages: {
         ...this.#services.messages(peer), ...this.#services.storeMessages(grant.client),

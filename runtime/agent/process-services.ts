@@ -101,12 +101,12 @@ export class ProcessServices {
   }
 
   /** Of a process that maps the store, as client `client`. */
-  storeCalls(client: number): CallHandlers {
-    const { objects } = this.#parts;
+  storeCalls(client: number, peer: Peer): CallHandlers {
+    const { objects, jobs, jobOf } = this.#parts;
     return {
       grantSlab: (body) => objects.slab(client, body),
       grantDescriptors: (body) => objects.descriptors(client, body),
-      allocateObject: (body) => objects.allocate(client, body),
+      allocateObject: (body) => objects.allocate(client, body, jobs.heirOf(jobOf(peer))),
       fetchObject: (body) => objects.fetch(body, client),
     };
   }

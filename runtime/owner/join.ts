@@ -189,7 +189,7 @@ function storeBroker(caller: Caller, agent: Channel): StoreBroker {
       const { slots, generations } = await caller.call(agent, "grantDescriptors", { count }, "descriptors", options);
       return slots.map((slot, index) => ({ slot, generation: generations[index] }));
     },
-    allocate: (bytes) => caller.call(agent, "allocateObject", { bytes, waitMs: 0 }, "object", options),
+    allocate: (bytes, isSeen) => caller.call(agent, "allocateObject", { bytes, waitMs: 0, isSeen }, "object", options),
   };
 }
 

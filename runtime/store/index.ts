@@ -12,6 +12,7 @@ import type { Overflow, StoreBroker, StoreClient, StoreGrant, StoreHost } from "
 export { crc32 } from "./checksum.ts";
 export * from "./store.ts";
 export { PAGE, pagesOf, SLAB_BYTES, sizeClassOf } from "./layout.ts";
+export { ANY_TENANT } from "./page-tenants.ts";
 export { RoomQueue } from "./room-queue.ts";
 export { BLOCK_BYTES, SpillBook, type SpilledCopy } from "./spill-book.ts";
 export type { SpillStorage } from "./spill-file.ts";

@@ -122,10 +122,10 @@ export class SharedClient implements StoreClient {
     return this.#begin(new CreatedObject(this.#created, handle, size, { bytes, mapping: slab.mapping, offset }));
   }
 
-  async create(size: number, pages: "now" | "later" = "now"): Promise<WritableObject> {
+  async create(size: number, pages: "now" | "later" = "now", isSeen = false): Promise<WritableObject> {
     if (!isSize(size)) throw new InvalidArgumentError(`an object can't have ${size} bytes`);
     const sizeClass = sizeClassOf(size);
-    if (sizeClass === undefined) return this.#createLarge(size, pages);
+    if (sizeClass === undefined) return this.#createLarge(size, pages, isSeen);
     for (;;) {
       if (this.#closed) throw closedError();
       const created = this.tryCreate(size);
@@ -189,8 +189,8 @@ export class SharedClient implements StoreClient {
     return object;
   }
 
-  async #createLarge(size: number, pages: "now" | "later"): Promise<WritableObject> {
-    const allocation = await this.#broker.allocate(size);
+  async #createLarge(size: number, pages: "now" | "later", isSeen: boolean): Promise<WritableObject> {
+    const allocation = await this.#broker.allocate(size, isSeen);
     const { bytes } = allocation;
     this.#words[descriptorAt(allocation.slot) + FIRST_PAGE] = allocation.offset / PAGE + 1;
     const { path, offset } = placeOf(this.#grant, allocation.offset);

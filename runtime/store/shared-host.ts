@@ -42,10 +42,11 @@ import {
 } from "./layout.ts";
 import { HostRange } from "./host-range.ts";
 import { placeOf } from "./overflow-place.ts";
+import { ANY_TENANT, PageTenants } from "./page-tenants.ts";
 import { isAlive } from "./process-age.ts";
 import type {
   Allocation, ObjectHandle, Overflow, Restoration, SealedBytes, SealedObject, SlabLease, StoreGrant, StoreHolder, StoreHost,
-  StoreMap, StoreStats, StoreUnit,
+  StoreMap, StoreStats, StoreUnit, Tenancy,
 } from "./store.ts";
 import { StoreBooks } from "./store-books.ts";
 
@@ -74,6 +75,7 @@ class SharedHost implements StoreHost {
   readonly #controlPath: string;
   readonly #words: Int32Array;
   readonly #books: StoreBooks;
+  readonly #tenants: PageTenants;
   readonly #clients: (Client | undefined)[] = [];
   /** Slots whose ranges this process works on: freed meanwhile, they are reused by nobody yet. */
   readonly #busy = new Set<number>();
@@ -89,6 +91,7 @@ class SharedHost implements StoreHost {
     this.#words = new Int32Array(native.mapShared(this.#controlPath, 0, CONTROL_BYTES));
     this.#words[0] = MAGIC;
     this.#words[1] = LAYOUT_VERSION;
+    this.#tenants = new PageTenants(capacity);
     this.#books = new StoreBooks(capacity, (page, pages) => overflow.freed(page, pages));
   }
 
@@ -129,6 +132,7 @@ class SharedHost implements StoreHost {
     this.#takeReturned(client);
     const lease = this.#books.leaseSlab(client, sizeClass, overflow);
     if (lease === undefined) this.#recallSlabs();
+    else this.#tenants.take(lease.offset / PAGE, lease.bytes / PAGE, ANY_TENANT);
     return lease;
   }
 
@@ -138,12 +142,17 @@ class SharedHost implements StoreHost {
     return handles;
   }
 
-  allocate(client: number, bytes: number, overflow?: number): Allocation | undefined {
+  allocate(client: number, bytes: number, overflow?: number, { tenant, isSeen } = OF_ANYBODY): Allocation | undefined {
     const allocation = this.#books.allocate(client, bytes, overflow);
     if (allocation === undefined) {
       this.#recallSlabs();
       return undefined;
     }
+    const [firstPage, pages] = [allocation.offset / PAGE, allocation.bytes / PAGE];
+    if (isSeen && !this.#tenants.isOwn(firstPage, pages, tenant)) {
+      this.#native.punch(this.#memories[0], allocation.offset, allocation.bytes);
+    }
+    this.#tenants.take(firstPage, pages, tenant);
     this.#lease(allocation);
     return allocation;
   }
@@ -190,6 +199,7 @@ class SharedHost implements StoreHost {
       return undefined;
     }
     const memory = this.#rangeAt(range.firstPage, range.pages);
+    this.#tenants.take(range.firstPage, range.pages, ANY_TENANT);
     this.#busy.add(slot);
     const end = () => {
       memory.end();
@@ -464,3 +474,4 @@ interface Client {
 }
 
 const DESCRIPTORS_A_LEASE = 64;
+const OF_ANYBODY: Tenancy = { tenant: ANY_TENANT, isSeen: false };

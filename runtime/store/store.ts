@@ -69,7 +69,7 @@ export interface StoreBroker {
   slab(sizeClass: number): Promise<SlabLease>;
   descriptors(count: number): Promise<readonly ObjectHandle[]>;
   /** For anything larger than the largest size class. Waits while the store is full, then rejects with ObjectStoreFullError. */
-  allocate(bytes: number): Promise<Allocation>;
+  allocate(bytes: number, isSeen?: boolean): Promise<Allocation>;
 }
 export interface SlabLease {
   readonly slab: number;
@@ -85,7 +85,7 @@ export interface StoreClient {
   /** The object at once when a leased slab and a descriptor are at hand, else undefined: then use `create`. */
   tryCreate(size: number): WritableObject | undefined;
   /** `pages` "later": `makePages` makes them. */
-  create(size: number, pages?: "now" | "later"): Promise<WritableObject>;
+  create(size: number, pages?: "now" | "later", isSeen?: boolean): Promise<WritableObject>;
   /**
    * Pins a sealed object; undefined when that generation is gone or not sealed. Never waits. Who has as many pinned as it can
    * gets a copy. Readers of one process may see what each other writes, but a `fresh` one sees what was sealed.
@@ -176,6 +176,14 @@ export interface StoreGrant {
   readonly overflow: string;
 }
 
+/** Whose job a range is for. */
+export interface Tenancy {
+  /** A number of its own for each job. */
+  readonly tenant: number;
+  /** Its program sees the bytes as they are: it is shown none of another job. */
+  readonly isSeen: boolean;
+}
+
 /** The agent's side. Synchronous: the shell queues what cannot be granted now and retries after a free. */
 export interface StoreHost {
   admit(owner: string): StoreGrant;
@@ -190,7 +198,7 @@ export interface StoreHost {
   /** With `overflow`, at that page there: the caller has reserved it. */
   slab(client: number, sizeClass: number, overflow?: number): SlabLease | undefined;
   descriptors(client: number, count: number): readonly ObjectHandle[] | undefined;
-  allocate(client: number, bytes: number, overflow?: number): Allocation | undefined;
+  allocate(client: number, bytes: number, overflow?: number, tenancy?: Tenancy): Allocation | undefined;
   map(): StoreMap;
   /** Whether the bytes of the object are here, elsewhere, or gone for good. */
   whereabouts(handle: ObjectHandle): "here" | "evicted" | "gone";

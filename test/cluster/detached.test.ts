@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import {
-  free, get, getObject, init, InvalidArgumentError, list, NameTakenError, NotFoundError, ObjectFreedError, ObjectLostError,
+  createBuffer, free, get, getObject, init, InvalidArgumentError, list, NameTakenError, NotFoundError, ObjectFreedError, ObjectLostError,
   type ObjectRef, put, remote, run, scope, shutdown, TaskError, wait,
 } from "troupe";
 import { testCluster, type TestCluster } from "troupe/testing";
@@ -137,6 +137,23 @@ describe("on two nodes", () => {
     await expect(getObject("")).rejects.toThrow(InvalidArgumentError);
     await expect(two.detach({ replicas: 0 })).rejects.toThrow(/option replicas/);
     await expect(two.detach({ ttl: 5 } as never)).rejects.toThrow(InvalidArgumentError);
+  });
+
+  test("what a job has freed is not seen by another, in none of its buffers", async () => {
+    const sizes = [70_000, 300_000, 20 * MIB];
+    for (const size of sizes) {
+      const refs = await Promise.all(Array.from({ length: 6 }, () => put(new Uint8Array(size).fill(0xa7))));
+      for (const ref of refs) ref.release();
+    }
+    await nothingLeft();
+    await shutdown();
+    await cluster.connect();
+    for (const size of sizes) {
+      for (let times = 0; times < 6; times += 1) {
+        using buffer = await createBuffer(size);
+        expect(buffer.bytes.includes(0xa7), `${size} bytes`).toBe(false);
+      }
+    }
   });
 
   test("drivers of one namespace share names, and others don't", async () => {

@@ -7,7 +7,7 @@
 import { once, Recent, TRANSFER_KINDS, type TransferKind } from "../../core/index.ts";
 import { ObjectFetchTimeoutError, ObjectLostError, ObjectStoreFullError } from "../../errors.ts";
 import type { Clock } from "../../seams.ts";
-import { PAGE, pagesOf, SLAB_BYTES, sizeClassOf } from "../../store/index.ts";
+import { ANY_TENANT, PAGE, pagesOf, SLAB_BYTES, sizeClassOf } from "../../store/index.ts";
 import type {
   ObjectHandle, ObjectOwner, Restoration, RoomNeed, StoreBroker, StoreClient, StoreHost,
 } from "../../store/index.ts";
@@ -137,7 +137,8 @@ export class AgentObjects {
     slots.forEach((slot, index) => this.#held.opened(client, { slot, generation: generations[index] }));
   }
 
-  async allocate(client: number, body: AllocateObject): Promise<AnswerBody> {
+  /** `tenant`: of the job that it is for. */
+  async allocate(client: number, body: Draft<AllocateObject> & { bytes: number }, tenant = ANY_TENANT): Promise<AnswerBody> {
     const { host } = this.#parts;
     const { capacity } = host.stats();
     if (body.bytes > capacity) {
@@ -147,7 +148,8 @@ export class AgentObjects {
       );
     }
     const need = { pages: pagesOf(body.bytes), align: 1 };
-    const attempt = (page?: number) => host.allocate(client, body.bytes, page);
+    const tenancy = { tenant, isSeen: body.isSeen ?? false };
+    const attempt = (page?: number) => host.allocate(client, body.bytes, page, tenancy);
     return { object: await this.#room.take({ client, bytes: body.bytes, need, attempt }) };
   }
 

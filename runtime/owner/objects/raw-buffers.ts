@@ -2,7 +2,7 @@
 
 import { InvalidArgumentError, ObjectLostError } from "../../errors.ts";
 import { bufferPlace, byteArrayHead, headBytes } from "../../serialize/index.ts";
-import type { WritableObject } from "../../store/index.ts";
+import { sizeClassOf, type WritableObject } from "../../store/index.ts";
 import type { Stored } from "../../transport/index.ts";
 import { heldRef } from "./borrowing.ts";
 import { entryOf, type ObjectEntry, ObjectRef, type WaitOptions } from "./object-ref.ts";
@@ -27,7 +27,10 @@ export class StoreBuffer {
     this.size = target.size - offset;
   }
 
-  /** All of it, to be written in place. What is not written is undefined. Detached (length 0) by `seal` and `abort`. */
+  /**
+   * All of it, to be written in place. What is not written is undefined, but never of another job. Detached (length 0) by `seal`
+   * and `abort`.
+   */
   get bytes(): Uint8Array {
     const whole = this.#target.bytes;
     return whole.length === 0 ? whole : whole.subarray(this.#offset);
@@ -68,7 +71,9 @@ export class RawBuffers {
     const { home, identity: { processId, nodeId } } = this.#session.parts;
     this.#session.checkAlive();
     const { head, offset } = byteArrayHead(size);
-    const target = await this.#session.holding(home.joined.then(() => home.storeHere().create(offset + size)));
+    const target = await this.#session.holding(home.joined.then(() => home.storeHere().create(offset + size, "now", true)));
+    // Chunks of slabs have had other objects in them, of any job.
+    if (sizeClassOf(target.size) !== undefined) target.bytes.fill(0);
     // Where there is no single array, there are parts.
     target.chunk(0, offset).set(head);
     return new StoreBuffer(target, offset, () => {
