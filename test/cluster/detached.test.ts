@@ -7,7 +7,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import {
-  createBuffer, free, get, getObject, init, InvalidArgumentError, list, NameTakenError, NotFoundError, ObjectFreedError, ObjectLostError,
+  createBuffer, free, get, getObject, init, InvalidArgumentError, list, NameTakenError, NotFoundError, ObjectFreedError,
+  ObjectLostError,
   type ObjectRef, put, remote, run, scope, shutdown, TaskError, wait,
 } from "troupe";
 import { testCluster, type TestCluster } from "troupe/testing";
