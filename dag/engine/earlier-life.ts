@@ -4,7 +4,7 @@
 import type { RunEvent } from "./events.ts";
 import type { Field } from "./field.ts";
 import { type Coords, keyOf, type Place, type Plan } from "./plan.ts";
-import { type Instance, type KnownEnd, type Slot, spentOf } from "./slots.ts";
+import { type Instance, instanceAt, type KnownEnd, type Slot, spentOf } from "./slots.ts";
 import { isTerminal } from "./states.ts";
 
 type Event<T extends RunEvent["type"]> = Extract<RunEvent, { readonly type: T }>;
@@ -38,7 +38,8 @@ export class EarlierLife {
     const key = keyOf(slot.task, coords);
     const known = this.#known.get(key);
     if (known !== undefined) return { ...known, slot, coords };
-    return { slot, coords, state: "none", starts: 0, tries: 0, ...this.#before.get(key) };
+    const before = this.#before.get(key);
+    return instanceAt(slot, coords, before?.starts ?? 0, before?.spent);
   }
 
   attemptOf({ task, coords }: Place): number {

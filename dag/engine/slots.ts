@@ -61,6 +61,15 @@ export function slotAt(task: number, coords: Coords): Slot {
   return { task, coords, state: "none", instances: undefined, open: 0, seen: new Ends(), rounds: 0 };
 }
 
+/** All fields from the start: a run may have a hundred thousand of them, and fields that come later cost more. */
+export function instanceAt(slot: Slot, coords: Coords, starts: number, spent: number | undefined): Instance {
+  return {
+    slot, coords, state: "none", starts, repeats: undefined, tries: 0, spent, hasDeferred: undefined, until: undefined,
+    route: undefined, stopped: undefined, since: undefined, startedAt: undefined, endedAt: undefined, reason: undefined,
+    nodeId: undefined, workerPid: undefined,
+  };
+}
+
 export class Tally {
   readonly ends = new Ends();
   /** Instances, or whole parts that are not known yet, which have not ended. */

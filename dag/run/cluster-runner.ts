@@ -91,6 +91,7 @@ const heldThere = remote(async (input: unknown, ...values: unknown[]) => evaluat
 export class ClusterRunner implements Runner {
   readonly isLocal = false;
   readonly #bodies = new WeakMap<Draft, Body>();
+  readonly #nodes = new Map<string, readonly [nodeId: string]>();
   readonly #judges = new WeakMap<object, RemoteFunction<[input: unknown, ...values: unknown[]], Promise<boolean>>>();
 
   start(draft: Draft, order: Order): Attempt {
@@ -120,13 +121,21 @@ export class ClusterRunner implements Runner {
   async #ended(draft: Draft, told: ObjectRef<Told>, value: ObjectRef<unknown>): Promise<Ended> {
     try {
       const { report, where, tookMs, made } = await get(told);
-      const result = made && { id: value.id, ...made, locations: [where.nodeId], place: placeOfRef(value) };
-      return { report, handle: value, result, tookMs, ...where };
+      const locations = this.#on(where.nodeId);
+      const result = made && { id: value.id, ...made, locations, place: placeOfRef(value) };
+      return { report, handle: value, result, tookMs, ...where, nodeId: locations[0] };
     } catch (error) {
       return failedBy(draft, error);
     } finally {
       told.release();
     }
+  }
+
+  /** The list of one node: the same for all results there, since a run may have a hundred thousand. */
+  #on(nodeId: string): readonly [nodeId: string] {
+    const known = this.#nodes.get(nodeId) ?? [nodeId];
+    this.#nodes.set(nodeId, known);
+    return known;
   }
 
   async length(input: unknown): Promise<number> {

@@ -6,6 +6,7 @@ import { codeHash, InvalidArgumentError } from "../../sdk/index.ts";
 import { type InstanceName, instanceName, keyOf } from "../engine/plan.ts";
 import { attemptOf, type Instance } from "../engine/slots.ts";
 import type { Draft } from "../graph/draft.ts";
+import { decidesOn } from "../graph/element-wise.ts";
 import type { RunEnvironment } from "../journal/environment.ts";
 import { loadProgram } from "../journal/programs.ts";
 import type { Origin, ResultRecord } from "../journal/records.ts";
@@ -67,11 +68,17 @@ function taskProvenance(run: DagRun, instance: Instance, metrics: Metrics): Task
   const name = instanceName(draft.id, coords);
   const record = run.outputs.records.get(keyOf(task, coords));
   return {
-    ...name, state, attempt: attemptOf(instance), origin: run.outputs.origins.get(keyOf(task, coords)), code: codeOf(draft),
-    inputs: [...draft.upstream].filter(({ kind }) => kind !== "gate").map((before) => inputOf(run, before)),
+    ...name, state, attempt: attemptOf(instance), origin: originOf(run, instance), code: codeOf(draft),
+    inputs: [...decidesOn(draft).upstream].filter(({ kind }) => kind !== "gate").map((before) => inputOf(run, before)),
     output: record && { size: record.size, hash: record.hash, locations: record.locations, checkpoint: record.checkpoint },
     metrics: metrics.get(name.id) ?? {}, startedAt: dateOf(startedAt), endedAt: dateOf(endedAt), nodeId, workerPid,
   };
+}
+
+/** Undefined where there is no result of code: what has none succeeds too, and what is marked by hand. */
+function originOf({ outputs }: DagRun, { slot: { task }, coords, state, startedAt, reason }: Instance): Origin | undefined {
+  const hasRun = state === "success" && startedAt !== undefined && reason === undefined;
+  return hasRun ? (outputs.origins.get(keyOf(task, coords)) ?? "computed") : undefined;
 }
 
 const dateOf = (at: number | undefined): Date | undefined => (at === undefined ? undefined : new Date(at));

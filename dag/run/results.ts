@@ -15,6 +15,7 @@ type Tell = (taskId: string, text: string) => void;
 export class Results {
   readonly handles = new Map<string, unknown>();
   readonly records = new Map<string, ResultRecord>();
+  /** Of those that were not simply computed. */
   readonly origins = new Map<string, Origin>();
   readonly #again = new Set<string>();
   #found: (readonly [key: string, origin: Origin])[] = [];
@@ -24,7 +25,9 @@ export class Results {
     else this.handles.delete(key);
     if (record === undefined) this.records.delete(key);
     else this.records.set(key, record);
-    this.origins.set(key, record?.cached === true ? "cache" : this.#again.has(key) ? "recomputed" : "computed");
+    const origin = record?.cached === true ? "cache" : this.#again.has(key) ? "recomputed" : undefined;
+    if (origin !== undefined) this.origins.set(key, origin);
+    else this.origins.delete(key);
   }
 
   /** They are made again. */
