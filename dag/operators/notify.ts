@@ -2,8 +2,9 @@
 
 import { request } from "node:http";
 import { request as secureRequest } from "node:https";
+import { type Check, type Checks, checkOptions, object, text } from "../../sdk/contract.ts";
 import { InvalidArgumentError } from "../../sdk/index.ts";
-import type { In, Node } from "../graph/node.ts";
+import { type In, Node, nodesIn } from "../graph/node.ts";
 import type { Callback, CallbackInfo, DagTaskOptions } from "../graph/options.ts";
 import { task } from "../graph/task.ts";
 import { ctx } from "../run/context.ts";
@@ -46,16 +47,44 @@ export interface Notifier<I extends object> {
   (inputs: In<I>, options: DagTaskOptions): Node<void>;
 }
 
+const words: Check = (value) => (typeof value === "function" || text(value) === undefined ? undefined : "a text, or a function");
+const address: Check = (value) => (
+  typeof value === "string" && /^https?:$/.test(URL.canParse(value) ? new URL(value).protocol : "") ? undefined : "a URL"
+);
+const callable: Check = (value) => (typeof value === "function" ? undefined : "a function");
+const people: Check = (value) => {
+  const all = [value].flat();
+  return all.length > 0 && all.every((one) => text(one) === undefined) ? undefined : "an address, or a list of them";
+};
+
 export const notify = {
-  slack: notifier("slack", ({ webhook, text, channel }: SlackOptions, told) => (
-    post(webhook, { text: textOf(text, told), ...(channel === undefined ? {} : { channel }) })
-  )),
-  email: notifier("email", (inputs: EmailOptions, told) => again(() => sendMail(inputs, told))),
-  webhook: notifier("webhook", ({ url, headers, body = bodyOf }: WebhookOptions, told) => post(url, body(told), headers)),
+  slack: notifier(
+    "slack", "webhook", { webhook: address, text: words, channel: text },
+    ({ webhook, text: said, channel }: SlackOptions, told) => (
+      post(webhook, { text: textOf(said, told), ...(channel === undefined ? {} : { channel }) })
+    ),
+  ),
+  email: notifier(
+    "email", "to", { to: people, from: text, subject: words, text: words, html: words, connection: text },
+    (inputs: EmailOptions, told) => again(() => sendMail(inputs, told)),
+  ),
+  webhook: notifier(
+    "webhook", "url", { url: address, headers: object, body: callable },
+    ({ url, headers, body = bodyOf }: WebhookOptions, told) => post(url, body(told), headers),
+  ),
 } as const;
 
-function notifier<I extends object>(id: string, tell: (inputs: I, told: CallbackInfo) => Promise<void>): Notifier<I> {
+/** `needed`: the one input without which there is nobody to tell. */
+function notifier<I extends object>(
+  id: string, needed: string, checks: Checks, tell: (inputs: I, told: CallbackInfo) => Promise<void>,
+): Notifier<I> {
+  // What comes from other tasks is known when it is there.
+  const known = Object.fromEntries(Object.entries(checks).map(([name, check]): [string, Check] => (
+    [name, (value) => (nodesIn(value).length > 0 ? undefined : check(value))]
+  )));
   const notifying = (inputs: I, options?: DagTaskOptions): unknown => {
+    const given = inputs instanceof Node ? { [needed]: inputs } : checkOptions(`notify.${id}`, inputs, known);
+    if (!Object.hasOwn(given, needed)) throw new InvalidArgumentError(`notify.${id} needs ${needed}`);
     if (options === undefined) return (told: CallbackInfo) => tell(inputs, told);
     const run = (given: I): Promise<void> => {
       const { run: of, task: own, attempt } = ctx();

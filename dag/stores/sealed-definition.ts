@@ -22,9 +22,15 @@ export function hideSecrets(definition: StoreDefinition): void {
   secretsIn(definition).forEach(keepSecret);
 }
 
+/** Without the scheme of an Authorization header. */
+function bareOf(value: string): string {
+  return value.slice(value.lastIndexOf(" ") + 1);
+}
+
 function secretsIn({ s3, http }: StoreDefinition): string[] {
   const { url, headers = {} } = typeof http === "object" ? http : { url: http };
   const inHeaders = Object.entries(headers).filter(([name]) => isSecretName(name) || /authorization|cookie|key/i.test(name));
   const inUrls = [url, s3?.endpoint].flatMap((one) => (one !== undefined && URL.canParse(one) ? secretsOf(new URL(one)) : []));
-  return [s3?.secretAccessKey, s3?.sessionToken, ...inHeaders.map(([, value]) => value), ...inUrls].filter(Boolean) as string[];
+  const ofHeaders = inHeaders.flatMap(([, value]) => [value, bareOf(value)]);
+  return [s3?.secretAccessKey, s3?.sessionToken, ...ofHeaders, ...inUrls].filter(Boolean) as string[];
 }

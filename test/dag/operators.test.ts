@@ -208,6 +208,13 @@ test("notes say what happened", async () => {
   ]);
 });
 
+test("notes that could reach nobody are refused where they are written", () => {
+  expect(() => notify.slack({} as never)).toThrow(/notify\.slack needs webhook/);
+  expect(() => notify.slack({ webhook: url, chanel: "#c" } as never)).toThrow(/notify\.slack option chanel is not known/);
+  expect(() => notify.webhook({ url: "nobody" })).toThrow(/notify\.webhook option url must be a URL/);
+  expect(() => notify.email({ to: [] })).toThrow(/notify\.email option to must be an address/);
+});
+
 test("an operator of one's own is cancelled with its attempt; what it is made of is checked", async () => {
   const cancelled: number[] = [];
   const stuck = defineOperator({
