@@ -532,6 +532,42 @@ SPILLING = {
     "shuffle_s": shuffling,
 }
 
+LARGE = 256 * 2**20
+
+
+def apart(measured):
+    """With two nodes: `make` gives objects of the other one."""
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": 2**31})
+    cluster.add_node(num_cpus=1, object_store_memory=2**31, resources={"there": 1})
+    ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
+    made = ray.remote(resources={"there": 0.001})(lambda size: np.zeros(size, dtype=np.uint8))
+    try:
+        ray.get(made.remote(100_000))
+        return measured(made.remote)
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+
+
+def small_gets(make):
+    refs = [make(100_000) for _ in range(200)]
+    ray.wait(refs, num_returns=len(refs), fetch_local=False)
+    return [sorted(timed(lambda: ray.get(ref)) * 1e6 for ref in refs)[len(refs) // 2]]
+
+
+def large_get(make):
+    ref = make(LARGE)
+    ray.wait([ref], fetch_local=False)
+    return LARGE / 1e9 / timed(lambda: ray.get(ref))
+
+
+APART = {
+    "remote_get_100kb_us": small_gets,
+    "remote_get_256mib_gbps": lambda make: [large_get(make) for _ in range(5)],
+}
+
 OWN = {
     **SPILLING,
     "put_to_memcpy": lambda: against_copy(0),
@@ -553,6 +589,8 @@ OWN = {
 def measure(name, options):
     if name == "init_to_first_result_ms":
         return OWN[name]()
+    if name in APART:
+        return apart(APART[name])
     store = {"object_store_memory": DATA // 4} if name in SPILLING else {}
     ray.init(log_to_driver=False, include_dashboard=False, logging_level="ERROR", resources={"custom": 100}, **store)
     try:
@@ -585,7 +623,7 @@ def main():
     parser.add_argument("--warmup", type=float, default=0.5)
     parser.add_argument("--windows", type=int, default=4)
     options = parser.parse_args()
-    names = [name for name in [*RATES, *OWN] if re.search(options.only, name)]
+    names = [name for name in [*RATES, *OWN, *APART] if re.search(options.only, name)]
     print(json.dumps([run_row(name, options) for name in names]))
 
 
