@@ -66,7 +66,8 @@ export class Machine {
   driver(body: string, environment: Readonly<Record<string, string>> = {}): Promise<Ended> {
     const file = join(this.folder, "driver.mjs");
     const troupe = pathToFileURL(join(ROOT, "dist", "sdk", "index.js")).href;
-    const names = "init, isInitialized, shutdown, remote, get, put, run, wait, list, kv, getActor, onNode, AuthenticationError";
+    const names = "init, isInitialized, shutdown, remote, get, put, run, wait, cancel, list, kv, getActor, onNode, " +
+      "AuthenticationError";
     writeFileSync(file, `import { ${names} } from ${JSON.stringify(troupe)};\n${body}\n`);
     return this.#run([file], environment);
   }

@@ -79,8 +79,10 @@ const OBJECTS = `${HELPERS}
   }
   const inner = remote(([ref]) => remote((bytes) => bytes.length).remote(ref).value(), there);
   assert.equal(await run(inner, [put20]), 20_000_000);
-  const { ready, pending } = await wait([later.remote(5), put20]);
+  const never = remote(() => new Promise(() => {})).remote();
+  const { ready, pending } = await wait([never, put20]);
   assert.deepEqual([ready.length, pending.length, ready[0] === put20], [1, 1, true]);
+  cancel(never);
 
   // What is released is freed, the copies too.
   const stored = async () => (await list.stores()).reduce((total, { objects }) => total + objects, 0);

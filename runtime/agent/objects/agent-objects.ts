@@ -241,18 +241,20 @@ export class AgentObjects {
     return { chunk: await reaching(reached, body.node, () => this.#network.askSmall(body.node, body)) };
   }
 
-  /** Where these are in this node's store: there, or as copies, which are their owner's from now on, not their source's. */
+  /** Where these are in this node's store: there, or as copies, which are their owner's from now on. Asked again: the same. */
   findHere({ places }: Pick<FindObjects, "places">): Draft<Stored>[] {
+    const { nodeId } = this.#parts;
     return places.map((place) => {
       const { node, slot, generation, size } = place;
-      if (node === this.#parts.nodeId) return this.#isHere({ slot, generation }) ? place : NOWHERE;
+      if (node === nodeId) return this.#isHere({ slot, generation }) ? place : NOWHERE;
       const key = placeKey(node, slot, generation);
-      const copy = this.#copies.get(key);
+      const given = this.#given.get(key);
+      const copy = this.#copies.get(key) ?? given;
       if (copy === undefined) return NOWHERE;
       this.#copies.delete(key);
       this.#copyKeys.delete(handleKey(copy));
-      this.#given.set(key, copy);
-      return this.#isHere(copy) ? { ...copy, size } : NOWHERE;
+      if (copy !== given) this.#given.set(key, copy);
+      return this.#isHere(copy) ? { node: nodeId, slot: copy.slot, generation: copy.generation, size } : NOWHERE;
     });
   }
 

@@ -1,11 +1,14 @@
 // Looks through the cluster for objects that their owner, or a reader, did not find where they were made.
 
+import { DeadlineError } from "../../errors.ts";
 import type { AnswerBody, Caller, Draft, FindObjects, Stored } from "../../transport/index.ts";
 import type { AgentObjects } from "./agent-objects.ts";
 import type { Peers } from "../peers.ts";
 
-/** A node that does not answer within this has nothing to find. */
+/** Who does not answer is asked again, and says the same: a copy given away in an answer that nobody heard would be nobody's. */
 const ANSWER_TIMEOUT_MS = 5000;
+/** Longer than a node that is silent stays in the view. */
+const TRIES = 4;
 
 export interface ObjectSearchParts {
   readonly nodeId: string;
@@ -24,7 +27,7 @@ export class ObjectSearch {
   async find(wanted: FindObjects): Promise<AnswerBody> {
     const { nodeId, objects, peers } = this.#parts;
     if (wanted.here) return { places: { places: objects.findHere(wanted) } };
-    const others = peers.nodes().filter(({ id, state }) => id !== nodeId && state === "ALIVE");
+    const others = peers.nodes().filter(({ id }) => id !== nodeId && this.#isAlive(id));
     const answers = await Promise.all([objects.findHere(wanted), ...others.map(({ id }) => this.#ask(id, wanted))]);
     const places = wanted.places.map((_place, index) => {
       const [first, ...rest] = answers.map((answer) => answer[index]).filter((place) => place !== undefined && place.node !== "");
@@ -38,13 +41,20 @@ export class ObjectSearch {
 
   async #ask(node: string, wanted: FindObjects): Promise<readonly Draft<Stored>[]> {
     const { caller, peers } = this.#parts;
-    try {
-      const channel = await peers.connect(node);
-      const body = { ...wanted, here: true };
-      return (await caller.call(channel, "findObjects", body, "places", { timeoutMs: ANSWER_TIMEOUT_MS })).places;
-    } catch {
-      // It is dead or dying, and what it has with it.
-      return [];
+    const body = { ...wanted, here: true };
+    for (let tries = 0; tries < TRIES && this.#isAlive(node); tries += 1) {
+      try {
+        const channel = await peers.connect(node);
+        return (await caller.call(channel, "findObjects", body, "places", { timeoutMs: ANSWER_TIMEOUT_MS })).places;
+      } catch (error) {
+        // Out of reach it is dead or dying, and what it has with it.
+        if (!(error instanceof DeadlineError)) break;
+      }
     }
+    return [];
+  }
+
+  #isAlive(node: string): boolean {
+    return this.#parts.peers.nodes().some(({ id, state }) => id === node && state === "ALIVE");
   }
 }
