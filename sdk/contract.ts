@@ -12,7 +12,7 @@ export { explainId, type Told } from "../runtime/owner/index.ts";
 export {
   amount, bool, type Check, type Checks, checkOptions, describeValue, object, oneOf, text, whole,
 } from "../runtime/option-checks.ts";
-export { checkTaskOptions, retryExceptions } from "./options.ts";
+export { checkTaskOptions, retryExceptions, TASK_CHECKS } from "./options.ts";
 export { checkFilters } from "./row-fields.ts";
 export { shapeRow, type StateKind, type TaskRow } from "./rows.ts";
 export { findTarget, readToken, type Target, type TargetOptions } from "./target.ts";

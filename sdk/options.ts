@@ -179,7 +179,8 @@ const CALL_CHECKS: Record<string, Check> = {
   retryExceptions, timeoutMs: limit, signal: abortSignal, concurrencyGroup: text,
 };
 const { signal: _ofOneCall, ...METHOD_CHECKS } = CALL_CHECKS;
-const TASK_CHECKS: Record<string, Check> = {
+/** Who builds on tasks adds its own, and checks with both. */
+export const TASK_CHECKS: Checks = {
   ...RESOURCE_CHECKS, name: text, numReturns: whole(0, 10_000), streamBackpressure: whole(1, AHEAD_MAX),
   maxRetries: whole(-1), maxCalls: whole(0), retryExceptions, nonRetryable, retryDelayMs: amount, retryBackoff: amount,
   maxRetryDelayMs: amount, timeoutMs: limit, attemptTimeoutMs: limit, heartbeatTimeoutMs: limit,
@@ -210,9 +211,8 @@ const GROUP_CHECKS: Record<string, Check> = {
   strategy: oneOf(...GROUP_STRATEGIES), name: text, namespace: text, lifetime: oneOf("job", "detached"),
 };
 
-/** `more`: options of who builds on tasks, which go before those of the same name here. */
-export function checkTaskOptions<T extends object = TaskOptions>(options: T, what = "task", more: Checks = {}): T {
-  return check(what, options, { ...TASK_CHECKS, ...more });
+export function checkTaskOptions<T extends object = TaskOptions>(options: T, what = "task", checks = TASK_CHECKS): T {
+  return check(what, options, checks);
 }
 
 export function checkGroupOptions(options: GroupOptions): GroupOptions {

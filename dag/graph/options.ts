@@ -1,7 +1,8 @@
 // What a task of a graph can say: types, defaults, checks at the door.
 
 import {
-  amount, bool, type Check, type Checks, checkTaskOptions as checkRuntimeOptions, object, oneOf, retryExceptions, text, whole,
+  amount, bool, type Check, type Checks, checkTaskOptions as checkRuntimeOptions, object, oneOf, retryExceptions,
+  TASK_CHECKS, text, whole,
 } from "../../sdk/contract.ts";
 import type { RetryExceptions, TaskOptions } from "../../sdk/index.ts";
 import type { InstanceName } from "../engine/plan.ts";
@@ -107,10 +108,11 @@ const CHECKS: Checks = {
   resources: (value) => (typeof value === "function" || object(value) === undefined ? undefined : "an object, or a function"),
   args: (value) => (Array.isArray(value) && value.every((one) => text(one) === undefined) ? undefined : "a list of names"),
 };
+const ALL_CHECKS: Checks = { ...TASK_CHECKS, ...CHECKS };
 
 /** Options without those that are undefined. @throws InvalidArgumentError for unknown names and wrong values. */
 export function checkTaskOptions(what: string, options: DagTaskOptions): DagTaskOptions {
-  return checkRuntimeOptions(options, what, CHECKS);
+  return checkRuntimeOptions(options, what, ALL_CHECKS);
 }
 
 /** What is handed on to the runtime. */

@@ -177,8 +177,10 @@ export class DagRun<R = unknown> extends RunShell {
   #placeOf(name: string): Place {
     const place = placeOf(this.graph, this.id, name);
     const { task, coords } = place;
-    const isThis = (one: Place["coords"]): boolean => coords.every((n, depth) => one[depth] === n);
-    if (coords.length > 0 && !this.instances(task).some((one) => isThis(one.coords)))
+    const isThis = (coordsOfOne: Place["coords"]): boolean => coords.every((n, depth) => coordsOfOne[depth] === n);
+    // What never began has a row all the same.
+    const places = [...this.machine.slots()].filter((slot) => slot.task === task);
+    if (coords.length > 0 && !places.some((slot) => (slot.instances ?? [slot]).some((one) => isThis(one.coords))))
       throw new NotFoundError(`run ${this.id} has no instance ${name}; tasks() has all that there are`);
     return place;
   }

@@ -3,7 +3,7 @@
 // repeatable, has its own.
 
 import { performance } from "node:perf_hooks";
-import { setFlagsFromString } from "node:v8";
+import { getHeapStatistics, setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import type { GarbageParts } from "./objects/garbage.ts";
 import { liveEntries } from "./objects/live-entries.ts";
@@ -26,8 +26,8 @@ export interface Equipment {
   readonly finalizers: Finalizers;
   /** Every entry that lives in this process; undefined where nobody can tell. */
   readonly liveEntries: () => ObjectEntry[] | undefined;
-  /** A full garbage collection, and how long the loop was busy; undefined where collections are not up to the process. */
-  readonly garbage: Pick<GarbageParts, "collect" | "busyMs"> | undefined;
+  /** Undefined where collections are not up to the process. */
+  readonly garbage: Pick<GarbageParts, "collect" | "busyMs" | "heapBytes"> | undefined;
   /** The whole cluster is in this process: there are no others, no threads, and no environments of their own. */
   readonly oneProcess: boolean;
 }
@@ -39,7 +39,10 @@ export const systemEquipment: Equipment = {
   createCodec,
   finalizers,
   liveEntries,
-  garbage: { collect: collectGarbage, busyMs: () => performance.eventLoopUtilization().active },
+  garbage: {
+    collect: collectGarbage, busyMs: () => performance.eventLoopUtilization().active,
+    heapBytes: () => getHeapStatistics().used_heap_size,
+  },
   oneProcess: false,
 };
 

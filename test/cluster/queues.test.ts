@@ -89,7 +89,8 @@ test("what was on its way to a consumer that died is taken by another", async ()
   await queue.put(1);
   await expect(get(died)).rejects.toThrow(WorkerCrashedError);
   await queue.putMany([2, 3]);
-  expect([await queue.get(), await queue.get()]).toEqual([2, 3]);
+  // The queue may hear of the death after it has lent 2 to the dead, and 3 to us: what comes back is first from then on.
+  expect([await queue.get(), await queue.get()].sort()).toEqual([2, 3]);
 });
 
 test("a name is one queue for all who name it", async () => {

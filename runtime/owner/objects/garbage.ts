@@ -1,8 +1,9 @@
 // When this process collects garbage for the sake of others: what only its garbage refers to stays pinned in the node's store, or
 // counted at its owner, until V8 looks; and V8 looks when this heap is full, not when the store is.
 //
-// It looks soon when the node asks, and within seconds when the process idles and may hold something. A collection stops user
-// code, so the time they take together is bounded.
+// It looks soon when the node asks, and within seconds when the process idles and may hold something, or has much more on its
+// heap than it had left: a process that waits for days does not keep what it began with. A collection stops user code, so the
+// time they take together is bounded.
 
 import type { Clock, Timer } from "../../seams.ts";
 
@@ -13,6 +14,9 @@ const IDLE_CHECK_MS = 4000;
 const IDLE_SHARE = 0.05;
 /** After this much work since the last collection there may be new garbage. */
 const WORK_MS = 10;
+/** So much more than after the last collection is worth one: in bytes, and as a share of what was left then. */
+const GROWN_BYTES = 32 * 1024 * 1024;
+const GROWN_SHARE = 0.5;
 /** A collection that took long is not repeated before so many times its length. */
 const REST = 10;
 
@@ -22,6 +26,8 @@ export interface GarbageParts {
   readonly collect: () => void;
   /** Milliseconds the loop was busy, ever. */
   readonly busyMs: () => number;
+  /** What lies on this heap, garbage included. */
+  readonly heapBytes: () => number;
   /** Whether anything of others may hang on this process's garbage. */
   readonly holds: () => boolean;
 }
@@ -33,9 +39,11 @@ export class Garbage {
   #notBefore = 0;
   #busyAtCheck = 0;
   #busyAtCollection = 0;
+  #leftByCollection: number;
 
   constructor(parts: GarbageParts) {
     this.#parts = parts;
+    this.#leftByCollection = parts.heapBytes();
     this.#watch();
   }
 
@@ -66,23 +74,30 @@ export class Garbage {
   // -- inside ------------------------------------------------------------------------------------------------------
 
   #watch(): void {
-    const { clock, busyMs, holds } = this.#parts;
+    const { clock, busyMs, heapBytes, holds } = this.#parts;
     this.#idle = clock.after(IDLE_CHECK_MS, () => {
       const busy = busyMs();
       const isIdle = busy - this.#busyAtCheck < IDLE_CHECK_MS * IDLE_SHARE;
       const hasWorked = busy - this.#busyAtCollection > WORK_MS;
       this.#busyAtCheck = busy;
-      if (isIdle && hasWorked && clock.now() >= this.#notBefore && holds()) this.#collect();
+      const grown = heapBytes() - this.#leftByCollection;
+      const hasGrown = grown > Math.max(GROWN_BYTES, this.#leftByCollection * GROWN_SHARE);
+      if (isIdle && hasWorked && clock.now() >= this.#notBefore && (hasGrown || holds())) {
+        this.#collect();
+        // What the first one frees V8 keeps for itself, until the second.
+        if (hasGrown) this.#collect();
+      }
       this.#watch();
     });
   }
 
   #collect(): void {
-    const { clock, collect, busyMs } = this.#parts;
+    const { clock, collect, busyMs, heapBytes } = this.#parts;
     const started = clock.now();
     collect();
     const now = clock.now();
     this.#notBefore = now + Math.max(APART_MS, (now - started) * REST);
     this.#busyAtCollection = busyMs();
+    this.#leftByCollection = heapBytes();
   }
 }
