@@ -91,6 +91,8 @@ export class RunningAttempts {
   #only: Attempt | undefined;
   readonly #live = new Set<Attempt>();
   #attributes = false;
+  /** How many have ended, ever. */
+  over = 0;
   /** Numbers of the GPUs that this process has now. */
   gpuIds: readonly number[] = [];
 
@@ -146,6 +148,7 @@ export class RunningAttempts {
   }
 
   ended(attempt: Attempt): void {
+    this.over += 1;
     this.#live.delete(attempt);
     if (this.#only === attempt) this.#only = undefined;
     if (this.#live.size === 0 && !this.#attributes) this.#storage.disable();

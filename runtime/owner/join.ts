@@ -101,7 +101,8 @@ async function enter(session: Session, hub: RelayHub, options: JoinOptions): Pro
   const chunks = new FarStore(caller, agent);
   const far = grant === undefined ? chunks : undefined;
   const holds = () => (store?.pinned().objects ?? 0) > 0 || session.borrowing.holdsAny;
-  const garbage = equipment.garbage && new Garbage({ ...equipment.garbage, clock: session.parts.seams.clock, holds });
+  const stirs = () => session.links.turns + session.attempts.over;
+  const garbage = equipment.garbage && new Garbage({ ...equipment.garbage, clock: session.parts.seams.clock, holds, stirs });
   home.entered({ agent, store, chunks, far, claims: equipment.openClaims(claimsPath), garbage });
   hub.connect(agent);
   await session.listen();

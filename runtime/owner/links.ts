@@ -66,6 +66,8 @@ export class LinkTable {
   readonly #links = new Map<string, Link>();
   readonly #byChannel = new Map<Channel, Link>();
   readonly #dialling = new Map<string, Promise<Link>>();
+  /** Turns in which something was received, ever. */
+  turns = 0;
   #closed = false;
 
   constructor(parts: LinkTableParts) {
@@ -129,6 +131,7 @@ export class LinkTable {
     return {
       messages: this.#parts.messages,
       onTurn: (channel) => {
+        this.turns += 1;
         const link = this.#byChannel.get(channel);
         if (link !== undefined) this.#parts.onTurn(link);
       },

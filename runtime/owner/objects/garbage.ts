@@ -12,7 +12,7 @@ const APART_MS = 100;
 const IDLE_CHECK_MS = 4000;
 /** Below this share of busy time a process idles. */
 const IDLE_SHARE = 0.05;
-/** After this much work since the last collection there may be new garbage. */
+/** After this much work since the last collection there may be new garbage, whatever the work was. */
 const WORK_MS = 10;
 /** So much more than after the last collection is worth one: in bytes, and as a share of what was left then. */
 const GROWN_BYTES = 32 * 1024 * 1024;
@@ -26,6 +26,8 @@ export interface GarbageParts {
   readonly collect: () => void;
   /** Milliseconds the loop was busy, ever. */
   readonly busyMs: () => number;
+  /** Counts what may have left garbage however short it was: turns of messages from other processes, attempts that ended. */
+  readonly stirs: () => number;
   /** What lies on this heap, garbage included. */
   readonly heapBytes: () => number;
   /** Whether anything of others may hang on this process's garbage. */
@@ -39,6 +41,7 @@ export class Garbage {
   #notBefore = 0;
   #busyAtCheck = 0;
   #busyAtCollection = 0;
+  #stirsAtCollection = 0;
   #leftByCollection: number;
 
   constructor(parts: GarbageParts) {
@@ -74,11 +77,11 @@ export class Garbage {
   // -- inside ------------------------------------------------------------------------------------------------------
 
   #watch(): void {
-    const { clock, busyMs, heapBytes, holds } = this.#parts;
+    const { clock, busyMs, stirs, heapBytes, holds } = this.#parts;
     this.#idle = clock.after(IDLE_CHECK_MS, () => {
       const busy = busyMs();
       const isIdle = busy - this.#busyAtCheck < IDLE_CHECK_MS * IDLE_SHARE;
-      const hasWorked = busy - this.#busyAtCollection > WORK_MS;
+      const hasWorked = busy - this.#busyAtCollection > WORK_MS || stirs() !== this.#stirsAtCollection;
       this.#busyAtCheck = busy;
       const grown = heapBytes() - this.#leftByCollection;
       const hasGrown = grown > Math.max(GROWN_BYTES, this.#leftByCollection * GROWN_SHARE);
@@ -92,12 +95,13 @@ export class Garbage {
   }
 
   #collect(): void {
-    const { clock, collect, busyMs, heapBytes } = this.#parts;
+    const { clock, collect, busyMs, stirs, heapBytes } = this.#parts;
     const started = clock.now();
     collect();
     const now = clock.now();
     this.#notBefore = now + Math.max(APART_MS, (now - started) * REST);
     this.#busyAtCollection = busyMs();
+    this.#stirsAtCollection = stirs();
     this.#leftByCollection = heapBytes();
   }
 }

@@ -33,16 +33,17 @@ class HandClock {
 }
 
 let clock: HandClock;
-let world: { busyMs: number; heapBytes: number; live: number; holds: boolean; collections: number };
+let world: { busyMs: number; stirs: number; heapBytes: number; live: number; holds: boolean; collections: number };
 
 beforeEach(() => {
   clock = new HandClock();
-  world = { busyMs: 0, heapBytes: 20 * MIB, live: 20 * MIB, holds: false, collections: 0 };
+  world = { busyMs: 0, stirs: 0, heapBytes: 20 * MIB, live: 20 * MIB, holds: false, collections: 0 };
 });
 
 function started(): Garbage {
   return new Garbage({
-    clock: clock as unknown as Clock, holds: () => world.holds, busyMs: () => world.busyMs, heapBytes: () => world.heapBytes,
+    clock: clock as unknown as Clock, holds: () => world.holds, busyMs: () => world.busyMs, stirs: () => world.stirs,
+    heapBytes: () => world.heapBytes,
     collect: () => {
       world.collections += 1;
       world.heapBytes = world.live;
@@ -63,6 +64,17 @@ test("a process that idles collects after work when it may hold something of oth
   works(100);
   expect(world.collections).toBe(1);
   clock.pass(60_000);
+  expect(world.collections).toBe(1);
+});
+
+test("however short the work was that may have left something", () => {
+  started();
+  world.holds = true;
+  world.busyMs += 1;
+  clock.pass(20_000);
+  expect(world.collections).toBe(0);
+  world.stirs += 1;
+  clock.pass(20_000);
   expect(world.collections).toBe(1);
 });
 
