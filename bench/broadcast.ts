@@ -32,12 +32,18 @@ type Side = "troupe" | "ray";
 /** Seconds of each round. */
 async function measure(side: Side, plan: Plan): Promise<number[]> {
   const network = new Namespaces(plan.nodes + 1, plan.mbit);
+  const interrupted = (): void => {
+    network.remove();
+    process.exit(130);
+  };
+  for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, interrupted);
   try {
     const { code, stdout, stderr } = await (side === "troupe" ? troupe(network, plan) : ray(network, plan));
     const seconds = JSON.parse(stdout.trim().split("\n").at(-1) ?? "null") as number[] | null;
     if (code !== 0 || seconds === null) throw new Error(`the driver ended with ${code}: ${stderr.trim().split("\n").at(-1)}`);
     return seconds;
   } finally {
+    for (const signal of ["SIGINT", "SIGTERM"]) process.removeListener(signal, interrupted);
     network.remove();
   }
 }
