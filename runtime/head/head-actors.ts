@@ -14,6 +14,8 @@ const CALL_TIMEOUT_MS = 30_000;
 /** An actor nobody reported may be on its way: this long it is waited for, then it is unknown. */
 const UNKNOWN_WAIT_MS = 2000;
 const PLACE_AGAIN_MS = 100;
+/** An actor that left a node and came to no other is not waited for any longer. */
+const FOLLOW_MS = 10_000;
 /** An actor that an earlier head knew and that no node tells of may be on its way from one to another. */
 const UNSEEN_MS = 30_000;
 /** Lives that an actor may have begun on a node while no head heard of it. */
@@ -88,7 +90,7 @@ export class HeadActors {
     if (info === undefined) return;
     this.#unseen.delete(info.actor);
     if (spec !== undefined) this.#specs.set(info.actor, spec);
-    if (!this.#directory.reported(info)) return;
+    if (!this.#directory.reported(info)) return this.#endStray(info);
     if (info.state === "DEAD") this.#specs.delete(info.actor);
     void this.#record(info);
     this.#parts.changed(info, spec);
@@ -132,15 +134,29 @@ export class HeadActors {
     });
   }
 
+  /** Wherever it is: one that goes from one node to another is waited for. */
   async kill(body: KillActor): Promise<AnswerBody> {
-    const isHere = this.#parts.channelOf(this.#directory.find(body.actor)?.node ?? "") !== undefined;
-    if (!isHere) await this.#parts.whole(() => {});
-    const info = this.#directory.find(body.actor);
-    if (info === undefined) throw new NotFoundError(`actor ${body.actor} is not known to this cluster`, { actorId: body.actor });
-    if (info.state === "DEAD") return { done: {} };
-    const channel = this.#parts.channelOf(info.node);
-    if (channel === undefined) throw new NodeDiedError(`the node of actor ${body.actor} is gone`, { nodeId: info.node });
-    return { done: await this.#parts.caller.call(channel, "killActor", body, "done", { timeoutMs: CALL_TIMEOUT_MS }) };
+    const { clock, caller, channelOf, whole } = this.#parts;
+    const { actor, noRestart, reason } = body;
+    for (const until = clock.now() + FOLLOW_MS; ;) {
+      if (channelOf(this.#directory.find(actor)?.node ?? "") === undefined) await whole(() => {});
+      const info = this.#directory.find(actor);
+      if (info === undefined) throw new NotFoundError(`actor ${actor} is not known to this cluster`, { actorId: actor });
+      if (info.state === "DEAD") return { done: {} };
+      const channel = channelOf(info.node);
+      if (channel === undefined && info.node === "") {
+        // Between two lives, and this head looks for a node for the next one.
+        if (noRestart) this.#ended(info, failureOf(new ActorDiedError(endText(info, reason), { actorId: actor })) as Failure);
+        return { done: {} };
+      }
+      if (channel === undefined) throw new NodeDiedError(`the node of actor ${actor} is gone`, { nodeId: info.node });
+      try {
+        return { done: await caller.call(channel, "killActor", body, "done", { timeoutMs: CALL_TIMEOUT_MS }) };
+      } catch (error) {
+        if (!(error instanceof NotFoundError) || clock.now() >= until) throw error;
+      }
+      await new Promise<void>((resolve) => void clock.after(PLACE_AGAIN_MS, resolve));
+    }
   }
 
   nodeDied(node: string, reason: string): void {
@@ -233,9 +249,22 @@ export class HeadActors {
 
   #declareDead(info: ActorInfo, cause: Failure): void {
     const error = new ActorDiedError(`actor ${info.className} (${info.actor}) died: ${cause.text}`, { actorId: info.actor });
-    this.reported({
-      info: { ...info, state: "DEAD", failure: { ...(failureOf(error) as Failure), cause } } as ActorInfo,
-      spec: undefined,
+    this.#ended(info, { ...(failureOf(error) as Failure), cause });
+  }
+
+  #ended(info: ActorInfo, failure: Failure): void {
+    this.reported({ info: { ...info, state: "DEAD", failure } as ActorInfo, spec: undefined });
+  }
+
+  /** A node took it when it had been ended already, and nobody knows of that life. */
+  #endStray(info: ActorInfo): void {
+    const { actor, node, state } = info;
+    const { channelOf, caller, clock } = this.#parts;
+    const channel = channelOf(node);
+    if (state === "DEAD" || this.#directory.find(actor)?.state !== "DEAD" || channel === undefined) return;
+    const body = { actor, noRestart: true, reason: "it had been ended before it was there" };
+    caller.call(channel, "killActor", body, "done", { timeoutMs: CALL_TIMEOUT_MS }).catch((error: unknown) => {
+      if (!(error instanceof NotFoundError)) clock.after(PLACE_AGAIN_MS, () => this.#endStray(info));
     });
   }
 
@@ -288,6 +317,10 @@ export class HeadActors {
 
 function isSettled(info: ActorInfo): boolean {
   return info.state === "ALIVE" || info.state === "DEAD";
+}
+
+function endText({ className, actor }: ActorInfo, reason: string): string {
+  return `actor ${className} (${actor}) ended: ${reason}`;
 }
 
 /** What is known of an actor from its spec alone. */

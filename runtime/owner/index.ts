@@ -2,7 +2,7 @@
 export { Session, type SessionParts } from "./session.ts";
 export { Link, processSocket, TEMPLATES_A_LINK, type ProcessAddress } from "./links.ts";
 export {
-  type DetachOptions, ObjectEntry, ObjectRef, entryOf, isRef, objectIdOf, setDetachCheck, type WaitOptions,
+  type DetachOptions, ObjectEntry, ObjectRef, entryOf, heldRef, isRef, objectIdOf, setDetachCheck, type WaitOptions,
 } from "./objects/object-ref.ts";
 export { anonymousNamespace, ANONYMOUS_BYTES, lastingNamespace } from "./namespaces.ts";
 export {
@@ -12,7 +12,6 @@ export {
 export { INLINE_TOTAL_BYTES } from "./values/values.ts";
 export { cancelAll } from "./tasks/cancelling.ts";
 export { StoreBuffer } from "./objects/raw-buffers.ts";
-export { heldRef } from "./objects/borrowing.ts";
 export { isStream, type Made, ObjectRefStream } from "./streams/object-ref-stream.ts";
 export { STREAM_AHEAD } from "./tasks/calling.ts";
 export { AttemptEnding, type Attempt, type RunningAttempts } from "./context.ts";

@@ -133,7 +133,7 @@ function sessionMessages(session: Session, caller: Caller, callee: Callee, hub: 
     leaseRevoked: ({ lease, reason }) => session.submission.leases.revoked(lease, reason),
     processDied: (died) => {
       session.submission.processDied(died);
-      session.borrowing.processDied(died.process, died.cause?.text ?? "it ended");
+      session.processDied(died.process, died.cause?.text ?? "it ended");
     },
     nodeDied: ({ node, reason }) => {
       session.submission.nodeDied(node, reason);

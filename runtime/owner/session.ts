@@ -12,14 +12,15 @@ import type { Seams } from "../seams.ts";
 import type { ValueCodec } from "../serialize/index.ts";
 import type {
   ActorInfo, AnswerName, AnswerOf, Caller, CallName, CallOf, CallStuck, Channel, ChannelHandler, Draft, Failure, Identity,
-  Lifetime, Listener, MessageHandlers, TaskDone,
+  Lifetime, Listener, MessageHandlers,
 } from "../transport/index.ts";
 import { ActorClients } from "./actors/actor-client.ts";
+import { endActor } from "./actors/actor-end.ts";
 import type { Ended, OutcomeParts, RetryOn } from "./tasks/outcome.ts";
 import { type CreationOptions, type NewActor, startActor } from "./actors/actor-creation.ts";
 import type { CallOptions, HandleCore } from "./actors/actor-handle.ts";
 import { Arguments } from "./tasks/arguments.ts";
-import { Borrowing, heldRef } from "./objects/borrowing.ts";
+import { Borrowing } from "./objects/borrowing.ts";
 import { Calling } from "./tasks/calling.ts";
 import { CodeExchange } from "./code-exchange.ts";
 import type { CancelOptions } from "./tasks/abandoned.ts";
@@ -31,7 +32,7 @@ import type { Home } from "./home.ts";
 import { Link, LinkTable, processSocket, type ProcessAddress } from "./links.ts";
 import { MetricsReport } from "./reports/metrics-report.ts";
 import {
-  type DetachOptions, ObjectEntry, ObjectRef, objectIdOf, type WaitForOptions, type WaitOptions,
+  type DetachOptions, heldRef, ObjectEntry, ObjectRef, objectIdOf, type WaitForOptions, type WaitOptions,
 } from "./objects/object-ref.ts";
 import type { Made, ObjectRefStream } from "./streams/object-ref-stream.ts";
 import { Keeping } from "./objects/keeping.ts";
@@ -419,7 +420,10 @@ export class Session {
       ended: () => this.unfinished.ended(),
       position: (number) => this.streams.position(number),
       retriable: (retryOn, error) => this.#retriable(retryOn, error),
-      released: (ended, done, link) => this.#released(ended, done, link),
+      stillHeld: (done, link) => {
+        for (const held of done.held) this.borrowing.handOverById(held, link);
+      },
+      released: (ended) => this.#released(ended),
     };
   }
 
@@ -458,11 +462,7 @@ export class Session {
     this.borrowing.groupHandles(group.entries, group.refs);
   }
 
-  /** The reply of a task is handled: refs the executor still holds are counted for it, then our own are dropped. */
-  #released({ number, kept }: Ended, done: TaskDone | undefined, link: Link | undefined): void {
-    if (done !== undefined && link !== undefined) {
-      for (const held of done.held) this.borrowing.handOverById(held, link);
-    }
+  #released({ number, kept }: Ended): void {
     for (const entry of kept) this.borrowing.dropLocal(entry);
     this.streams.own.over(number);
   }
@@ -472,16 +472,7 @@ export class Session {
     const actor = objectIdOf(this.parts.identity.processId, number);
     if (this.#ended !== undefined) return;
     this.actors.freed(actor);
-    this.endActor(actor);
-  }
-
-  /** Nobody has a handle to it any more. */
-  endActor(actor: string): void {
-    this.ask("killActor", { actor, noRestart: true, graceful: true, reason: "its last handle is gone" }, "done").catch(
-      () => {
-        // The agent is gone, and the actor with it: there is nothing left to end.
-      },
-    );
+    endActor(this, actor);
   }
 
   #linkClosed(link: Link): void {

@@ -10,6 +10,8 @@ import {
   get,
   getRuntimeContext,
   InfeasibleError,
+  kill,
+  list,
   NodeDiedError,
   onNode,
   put,
@@ -83,6 +85,8 @@ describe("placement", () => {
     const here = await put(new Uint8Array(5 << 20));
     const at = remote((..._values: Uint8Array[]) => getRuntimeContext().nodeId);
     await get([large, larger]);
+    // What made them keeps its lease for a moment, and while it does that node may be full.
+    await until(async () => (await driver.availableResources()).CPU === 2);
     expect(await run(at, large, larger, here)).toBe(a);
     expect(await run(at, here)).not.toBe(a);
     expect(await run(at, here, large)).not.toBe(a);
@@ -91,6 +95,23 @@ describe("placement", () => {
     const both = await get([meet.remote("one", large), meet.remote("other", large)]);
     expect(both).toContain(a);
     expect(new Set(both).size).toBe(2);
+  });
+
+  test("an actor without a node for its next life ends with its last handle, and when it is killed", async () => {
+    class Tied {
+      node() {
+        return getRuntimeContext().nodeId;
+      }
+    }
+    const tied = remote(Tied, { numCpus: 0, resources: { a: 0.5 }, maxRestarts: 5 });
+    const [dropped, killed] = [tied.remote(), tied.remote()];
+    const [a] = await get([dropped.node.remote(), killed.node.remote()]);
+    await cluster.removeNode(a, { graceful: false });
+    await until(async () => (await list.actors()).every(({ state }) => state === "RESTARTING"));
+    dropped[Symbol.dispose]();
+    await kill(killed);
+    await until(async () => (await list.actors()).every(({ state }) => state === "DEAD"));
+    await expect(get(killed.node.remote())).rejects.toThrow(ActorDiedError);
   });
 
   test("a node that joins later takes what waited for it", async () => {

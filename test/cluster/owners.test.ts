@@ -2,7 +2,7 @@
 // every node; who holds refs to them is told, and waits for nothing.
 
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { free, get, kill, list, type ObjectRef, OwnerDiedError, put, remote, run, wait } from "troupe";
+import { free, get, getRuntimeContext, kill, list, type ObjectRef, OwnerDiedError, put, remote, run, wait } from "troupe";
 import { testCluster, type TestCluster } from "troupe/testing";
 
 const BYTES = 3 * 1024 * 1024;
@@ -149,5 +149,49 @@ describe("when the owner of objects is killed", () => {
     process.kill((await get(ref)).pid, "SIGKILL");
     expect((await get(ref)).bytes.length).toBe(BYTES);
     expect(await objectsLeft()).toBe(1);
+  });
+});
+
+describe("refs that attempts were given", () => {
+  /** Holds on to what the attempt was given until this process collects garbage. */
+  const readSecond = remote(async ({ refs }: { refs: ObjectRef<Uint8Array>[] }) => {
+    const { length } = await get(refs[0]);
+    if (getRuntimeContext().attempt === 0) throw new Error("once more");
+    return length;
+  }, { maxRetries: 2, retryExceptions: true, retryDelayMs: 10 });
+
+  class Reader {
+    tries = 0;
+    async read({ refs }: { refs: ObjectRef<Uint8Array>[] }) {
+      const { length } = await get(refs[0]);
+      if ((this.tries += 1) === 1) throw new Error("once more");
+      return length;
+    }
+  }
+
+  test("are given back by each attempt, also by those that failed and were followed by another", async () => {
+    const ref = await put(new Uint8Array(BYTES));
+    expect(await run(readSecond, { refs: [ref] })).toBe(BYTES);
+    const reader = remote(Reader, { numCpus: 0, resources: { far: 1 }, maxTaskRetries: 2, retryExceptions: true }).remote();
+    expect(await get(reader.read.remote({ refs: [ref] }))).toBe(BYTES);
+    ref.release();
+    await expect.poll(objectsLeft, { interval: 100, timeout: 60_000 }).toBe(0);
+  }, 90_000);
+
+  test("are given back by the end of a node, also where nothing else of it was known here", async () => {
+    class Keeper {
+      kept: ObjectRef[] = [];
+      keep({ refs }: { refs: ObjectRef[] }) {
+        return this.kept.push(...refs);
+      }
+    }
+    const keeper = remote(Keeper, { numCpus: 0, resources: { far: 1 } }).remote();
+    const ref = await put(new Uint8Array(BYTES));
+    await get(keeper.keep.remote({ refs: [ref] }));
+    ref.release();
+    expect(await objectsLeft()).toBe(1);
+    const far = (await list.nodes()).find(({ resources }) => resources.far !== undefined);
+    await cluster.removeNode(far?.id as string, { graceful: false });
+    await noObjectsLeft();
   });
 });

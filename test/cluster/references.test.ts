@@ -9,6 +9,7 @@ import { runInNewContext } from "node:vm";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { list } from "troupe";
 import { testCluster, type TestCluster } from "troupe/testing";
+import type { ObjectEntry } from "../../runtime/owner/index.ts";
 import { ReferenceHistory } from "./fixtures/reference-history.ts";
 
 const HISTORIES = Number(process.env.TROUPE_HISTORIES ?? (process.env.TROUPE_TRANSPORT === "grpc" ? 25 : 100));
@@ -46,6 +47,18 @@ async function left(): Promise<unknown> {
   return { stores: inStores, actors: actors.length, objects };
 }
 
+/** Who holds what is left, when something is. This program owns all handles of actors. */
+async function holders(): Promise<string> {
+  const { liveEntries } = (await import("../../dist/runtime/owner/objects/live-entries.js")) as { liveEntries(): ObjectEntry[] };
+  const actors = await list.actors({ filters: { state: "ALIVE" } });
+  const counted = new Map(liveEntries().map(({ id, count }) => [id, count]));
+  const handles = actors.map((actor) => {
+    const { local, borrowers } = counted.get(actor.id) ?? {};
+    return { ...actor, local, borrowers: [...borrowers ?? []] };
+  });
+  return JSON.stringify({ objects: await list.objects(), handles, workers: (await list.workers()).map(({ id }) => id) });
+}
+
 describe("references", () => {
   test(`leave nothing behind in ${HISTORIES} random histories`, async () => {
     const nothing = { objects: 0, evicted: 0, spillFileBytes: 0 };
@@ -65,7 +78,7 @@ describe("references", () => {
       await expect.poll(left, { timeout: COLLECTED_WITHIN_MS, interval: 1000, message: `histories from ${from}` })
         .toEqual({ stores: [nothing, nothing], actors: 0, objects: [] })
         .catch(async (error: unknown) => {
-          throw new Error(`held: ${JSON.stringify(await list.objects())}`, { cause: error });
+          throw new Error(`held: ${await holders()}`, { cause: error });
         });
     }
   }, 2 * COLLECTED_WITHIN_MS + HISTORIES * 10_000);

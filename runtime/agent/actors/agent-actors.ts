@@ -5,7 +5,7 @@
 // reports every change to the head; the head starts it elsewhere when the node dies.
 
 import { actorTag, newActorLife, stepActor, type ActorEffect, type ActorEvent, type ActorLife } from "../../core/index.ts";
-import { ActorDiedError, errorOf, failureOf, GROUP_REMOVED, PlacementGroupRemovedError } from "../../errors.ts";
+import { ActorDiedError, errorOf, failureOf, GROUP_REMOVED, NotFoundError, PlacementGroupRemovedError } from "../../errors.ts";
 import type { Clock, Timer } from "../../seams.ts";
 import type {
   ActorConstructed, ActorEnded, ActorExiting, ActorInfo, ActorSpec, AnswerBody, DeathCause, Draft, Failure, KillActor,
@@ -185,7 +185,11 @@ export class AgentActors {
 
   kill({ actor, noRestart, graceful, reason }: KillActor): AnswerBody {
     const hosted = this.#hosted.get(actor);
-    if (hosted === undefined) return { done: {} };
+    if (hosted === undefined) {
+      if (this.#ended.has(actor)) return { done: {} };
+      // On its way to another node, which will tell the head of it.
+      throw new NotFoundError(`actor ${actor} is not at node ${this.#parts.nodeId}`, { actorId: actor });
+    }
     if (graceful) {
       this.#endGracefully(hosted, reason);
       return { done: {} };

@@ -250,6 +250,7 @@ export class ActorClients {
       return this.#parts.discard(done.results);
     }
     const { client, call } = found;
+    this.#parts.stillHeld(done, link);
     if (done.skipped) return this.#notThere(client);
     const error = done.results[0] !== undefined && isError(done.results[0]) ? done.results[0] : undefined;
     const retriable = error !== undefined && call.retriesLeft !== 0 && this.#parts.retriable(call.retryOn, error);
@@ -438,7 +439,7 @@ export class ActorClients {
     if (call.decided) this.#parts.discard(done?.results ?? []);
     else this.#settle(call, client.id, done, link, error, valueOf);
     if (!call.decided && error === undefined) this.#parts.recovery.callEnded(client, call);
-    this.#parts.released(call, done, link);
+    this.#parts.released(call);
     if (client.calls.size === 0) this.#letGo(client);
   }
 

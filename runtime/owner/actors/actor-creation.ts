@@ -4,6 +4,7 @@ import type { CapturedCode } from "../../closure/index.ts";
 import { failureOf } from "../../errors.ts";
 import type { ActorSpec, Failure } from "../../transport/index.ts";
 import type { EnvironmentUse } from "../environments.ts";
+import { endActor } from "./actor-end.ts";
 import { handleOf, HandleCore, type HandleOptions } from "./actor-handle.ts";
 import type { Session } from "../session.ts";
 import { thrownIn } from "../values/wire-value.ts";
@@ -40,7 +41,7 @@ export function startActor(
     session.ask("createActor", { spec: { ...spec, ...about, args: bytes, codes, bound } }, "actor").then(
       (info) => {
         // The word that its last handle is gone went before it was there.
-        if (client.isFreed) return session.endActor(client.id);
+        if (client.isFreed) return endActor(session, client.id);
         actors.creationAccepted(client, info);
         actors.ready(client).then(constructed, constructed);
       },

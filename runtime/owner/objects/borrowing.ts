@@ -8,11 +8,12 @@
 //   - a container holds the refs inside it while it lives.
 
 import { stepObject, type ObjectEvent } from "../../core/index.ts";
-import { addLocal, changeBorrower, dropLocal, forgetBorrower, isFree } from "../../core/index.ts";
+import { addLocal, dropLocal, isFree } from "../../core/index.ts";
 import type { Clock } from "../../seams.ts";
 import type { Borrow, Draft, Drop, Failure, HeldRef, LostObject, Resolved, Stored, Subscribe } from "../../transport/index.ts";
 import { isError, type WireValue } from "../values/wire-value.ts";
 import { HandleRegistry, type HandleGroup } from "./handle-registry.ts";
+import { Borrowers } from "./borrowers.ts";
 import { Containers } from "./containers.ts";
 import type { Finalizers } from "../equipment.ts";
 import { Holdings } from "./holdings.ts";
@@ -21,7 +22,7 @@ import type { Keeping } from "./keeping.ts";
 import { Orphans } from "./orphans.ts";
 import type { Recovery } from "../recovery/recovery.ts";
 import type { Link, ProcessAddress } from "../links.ts";
-import { isOpen, ObjectEntry, objectIdOf, type ObjectRef, type RefSession } from "./object-ref.ts";
+import { heldRef, isOpen, ObjectEntry, objectIdOf, type ObjectRef, type RefSession } from "./object-ref.ts";
 
 /** After a borrower's death its references stay this long: it may have handed one on in its last moment. */
 export const BORROW_GRACE_MS = 2000;
@@ -49,6 +50,7 @@ export class Borrowing {
   readonly #handles: HandleRegistry;
   readonly holdings: Holdings;
   readonly #containers: Containers;
+  readonly #borrowers = new Borrowers();
   /** Told when the last reference here is gone: entries that stand for an actor or a stream. */
   readonly #onFreed = new Map<ObjectEntry, () => void>();
   readonly #orphans: Orphans;
@@ -280,7 +282,7 @@ export class Borrowing {
   handOver(entry: ObjectEntry, borrower: ProcessAddress): void {
     if (borrower.process === entry.owner) return;
     if (entry.owner === this.#parts.processId) {
-      changeBorrower(entry.count, borrower.process, 1);
+      this.#borrowers.change(entry, borrower, 1);
       return;
     }
     const { owner, ownerNode, number } = entry;
@@ -316,18 +318,17 @@ export class Borrowing {
     return this.#own.get(number);
   }
 
-  onBorrow(message: Borrow): void {
-    for (const number of message.objects) {
-      const entry = this.#own.get(number);
-      if (entry !== undefined && changeBorrower(entry.count, message.borrower, 1)) this.#freeOwn(entry);
-    }
+  onBorrow({ objects, borrower: process, borrowerNode: node }: Borrow): void {
+    for (const number of objects) this.#counted(number, { process, node }, 1);
   }
 
-  onDrop(message: Drop, link: Link): void {
-    message.objects.forEach((number, index) => {
-      const entry = this.#own.get(number);
-      if (entry !== undefined && changeBorrower(entry.count, link.process, -(message.counts[index] ?? 1))) this.#freeOwn(entry);
-    });
+  onDrop({ objects, counts }: Drop, link: Link): void {
+    objects.forEach((number, index) => this.#counted(number, link, -(counts[index] ?? 1)));
+  }
+
+  #counted(number: number, borrower: ProcessAddress, change: number): void {
+    const entry = this.#own.get(number);
+    if (entry !== undefined && this.#borrowers.change(entry, borrower, change)) this.#freeOwn(entry);
   }
 
   onSubscribe(message: Subscribe, link: Link): void {
@@ -365,9 +366,9 @@ export class Borrowing {
 
   /** A process ended: as owner its unresolved objects are lost, as borrower its counts go after the grace time. */
   processDied(process: string, text: string): void {
-    void this.#orphans.ownerDied([...this.#foreign.values()].filter((entry) => entry.owner === process), text);
+    this.#ownerGone(process, text);
     this.#parts.clock.after(BORROW_GRACE_MS, () => {
-      for (const entry of [...this.#own.values()]) if (forgetBorrower(entry.count, process)) this.#freeOwn(entry);
+      for (const entry of this.#borrowers.ended(process, this.#own.values())) this.#freeOwn(entry);
     });
   }
 
@@ -382,11 +383,11 @@ export class Borrowing {
     return entry.state === "failed" ? entry.value : undefined;
   }
 
-  /** Owners on that node are gone, and copies that lay there. */
+  /** Owners and borrowers on that node are gone, and copies that lay there. */
   nodeDied(node: string, reason: string): void {
-    const owners = new Set<string>();
-    for (const entry of this.#foreign.values()) if (entry.ownerNode === node) owners.add(entry.owner);
-    for (const owner of owners) this.processDied(owner, `its node ${node} died: ${reason}`);
+    const gone = new Set(this.#borrowers.on(node));
+    for (const entry of this.#foreign.values()) if (entry.ownerNode === node) gone.add(entry.owner);
+    for (const process of gone) this.processDied(process, `its node ${node} died: ${reason}`);
   }
 
   /** The session ends: what is still pending fails, and nothing is given back: the agent knows that this process is gone. */
@@ -482,17 +483,17 @@ export class Borrowing {
     return entry;
   }
 
-  /** An owner that can't be reached has ended or will be told dead; its counts go with it. */
+  #ownerGone(owner: string, text: string): void {
+    void this.#orphans.ownerDied([...this.#foreign.values()].filter((entry) => entry.owner === owner), text);
+  }
+
+  /** An owner that can't be reached has ended. What it holds itself counts until that is told. */
   #toOwner(owner: string, ownerNode: string, name: "borrow", body: Borrow): void;
   #toOwner(owner: string, ownerNode: string, name: "drop", body: Drop): void;
   #toOwner(owner: string, ownerNode: string, name: "borrow" | "drop", body: Borrow & Drop): void {
     this.#parts.connect({ process: owner, node: ownerNode }).then(
       (link) => link.channel.send(name, body),
-      () => this.processDied(owner, "it can't be reached"),
+      () => this.#ownerGone(owner, "it can't be reached"),
     );
   }
-}
-
-export function heldRef(entry: ObjectEntry): HeldRef {
-  return { owner: entry.owner, ownerNode: entry.ownerNode, object: entry.number };
 }

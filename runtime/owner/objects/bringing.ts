@@ -2,8 +2,8 @@
 
 import { Deque, once } from "../../core/index.ts";
 import { ObjectLostError } from "../../errors.ts";
-import { heldRef, type Borrowing } from "./borrowing.ts";
-import { isOpen, type ObjectEntry } from "./object-ref.ts";
+import type { Borrowing } from "./borrowing.ts";
+import { heldRef, isOpen, type ObjectEntry } from "./object-ref.ts";
 import type { Recovery } from "../recovery/recovery.ts";
 import type { StoredObjects } from "./stored-objects.ts";
 import type { Waiting } from "./waiting.ts";

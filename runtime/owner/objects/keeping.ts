@@ -6,10 +6,9 @@
 import { endStory, objectEndOf } from "../../core/index.ts";
 import { failureOf, InvalidArgumentError, NotFoundError, ObjectFreedError, ObjectLostError } from "../../errors.ts";
 import type { Draft, Failure, HeldRef, KeepObjects, KeptObject, Lifetime, ObjectsEnded } from "../../transport/index.ts";
-import { heldRef } from "./borrowing.ts";
 import { KeepQuestions } from "./keep-questions.ts";
 import { Lifetimes } from "./lifetimes.ts";
-import { type DetachOptions, type ObjectEntry, ObjectRef, objectIdOf } from "./object-ref.ts";
+import { type DetachOptions, heldRef, type ObjectEntry, ObjectRef, objectIdOf } from "./object-ref.ts";
 import type { Session } from "../session.ts";
 import { warn } from "../../warnings.ts";
 import { isError, type WireValue } from "../values/wire-value.ts";

@@ -10,6 +10,7 @@ import type { ObjectState } from "../../core/index.ts";
 import type { ReferenceCount } from "../../core/index.ts";
 import type { CancelOptions } from "../tasks/abandoned.ts";
 import { callSite } from "./call-site.ts";
+import type { HeldRef } from "../../transport/index.ts";
 import type { WireValue } from "../values/wire-value.ts";
 import type { HandleGroup } from "./handle-registry.ts";
 
@@ -202,4 +203,9 @@ export function entryOf(ref: { readonly entry: ObjectEntry; readonly id: string;
   // What failed, with the session or before, says why.
   if (entry.session.ended && entry.state !== "failed") entry.session.checkAlive();
   return entry;
+}
+
+/** How an object is named in messages. */
+export function heldRef(entry: ObjectEntry): HeldRef {
+  return { owner: entry.owner, ownerNode: entry.ownerNode, object: entry.number };
 }

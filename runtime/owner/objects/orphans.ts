@@ -3,9 +3,8 @@
 
 import { failureOf, OwnerDiedError } from "../../errors.ts";
 import type { Failure, HeldRef } from "../../transport/index.ts";
-import { heldRef } from "./borrowing.ts";
 import { freedValue } from "./keeping.ts";
-import { isOpen, type ObjectEntry } from "./object-ref.ts";
+import { heldRef, isOpen, type ObjectEntry } from "./object-ref.ts";
 import type { WireValue } from "../values/wire-value.ts";
 
 export interface OrphansParts {

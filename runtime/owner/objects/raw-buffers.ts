@@ -4,8 +4,7 @@ import { InvalidArgumentError, ObjectLostError } from "../../errors.ts";
 import { bufferPlace, byteArrayHead, headBytes } from "../../serialize/index.ts";
 import { sizeClassOf, type WritableObject } from "../../store/index.ts";
 import type { Stored } from "../../transport/index.ts";
-import { heldRef } from "./borrowing.ts";
-import { entryOf, type ObjectEntry, ObjectRef, type WaitOptions } from "./object-ref.ts";
+import { entryOf, heldRef, type ObjectEntry, ObjectRef, type WaitOptions } from "./object-ref.ts";
 import type { Session } from "../session.ts";
 
 const FIRST_BYTES = 16;

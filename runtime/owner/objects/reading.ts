@@ -6,11 +6,11 @@
 import { GetTimeoutError, InvalidArgumentError, ObjectFetchTimeoutError, ObjectLostError } from "../../errors.ts";
 import type { Clock } from "../../seams.ts";
 import type { ReadableObject } from "../../store/index.ts";
-import { heldRef, type Borrowing } from "./borrowing.ts";
+import type { Borrowing } from "./borrowing.ts";
 import { Bringing } from "./bringing.ts";
 import type { Attempt } from "../context.ts";
 import {
-  entryOf, isOpen, isRef, type ObjectEntry, type ObjectRef, type WaitForOptions, type WaitOptions,
+  entryOf, heldRef, isOpen, isRef, type ObjectEntry, type ObjectRef, type WaitForOptions, type WaitOptions,
 } from "./object-ref.ts";
 import type { Recovery } from "../recovery/recovery.ts";
 import type { StoredObjects } from "./stored-objects.ts";

@@ -10,10 +10,9 @@ import type { BoundArg, Draft, Failure, Stored } from "../../transport/index.ts"
 import { warn } from "../../warnings.ts";
 import type { ActorCallRecord } from "../actors/actor-call.ts";
 import type { ActorClient } from "../actors/actor-client.ts";
-import { heldRef } from "../objects/borrowing.ts";
 import { freedError } from "../objects/keeping.ts";
 import { lossOf } from "./loss-story.ts";
-import { isOpen, type ObjectEntry, objectIdOf } from "../objects/object-ref.ts";
+import { heldRef, isOpen, type ObjectEntry, objectIdOf } from "../objects/object-ref.ts";
 import { LostItems } from "./lost-items.ts";
 import { callRun, endedTask, type GivenAgain, type Run, taskRun } from "./reruns.ts";
 import type { Session } from "../session.ts";

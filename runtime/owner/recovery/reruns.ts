@@ -3,10 +3,9 @@
 import type { EndedTask } from "../../core/index.ts";
 import type { BoundArg, Code, HeldRef } from "../../transport/index.ts";
 import { ActorCallRecord, type MethodTemplate } from "../actors/actor-call.ts";
-import { heldRef } from "../objects/borrowing.ts";
 import type { ActorClient } from "../actors/actor-client.ts";
 import { limitOf } from "../tasks/limits.ts";
-import type { ObjectEntry } from "../objects/object-ref.ts";
+import { heldRef, type ObjectEntry } from "../objects/object-ref.ts";
 import type { Session } from "../session.ts";
 import { TaskRecord, type TaskTemplate } from "../tasks/task-record.ts";
 import type { WireValue } from "../values/wire-value.ts";

@@ -28,6 +28,8 @@ export interface OutcomeParts {
   readonly position: (number: number) => StreamPosition | undefined;
   /** A promise when the class of the error has to be brought here first. Never rejects. */
   readonly retriable: (retryOn: RetryOn, error: WireValue) => boolean | Promise<boolean>;
-  /** Its arguments are no longer needed, and no code of it runs. `done` tells which refs the executor keeps. */
-  readonly released: (ended: Ended, done: TaskDone | undefined, link: Link | undefined) => void;
+  /** Counts refs that the executor of an attempt still holds, before our own are dropped: whatever comes of the attempt. */
+  readonly stillHeld: (done: TaskDone, link: Link) => void;
+  /** Its arguments are no longer needed, and no code of it runs. */
+  readonly released: (ended: Ended) => void;
 }

@@ -149,6 +149,7 @@ export class Submission {
   // -- what workers say --------------------------------------------------------------------------------------------
 
   taskDone(done: TaskDone, link: Link): void {
+    this.#parts.stillHeld(done, link);
     const task = this.#pending.get(done.task);
     if (task === undefined || task.lease?.link !== link || task.life.attempt !== done.attempt) {
       this.#parts.discard(done.results);
@@ -265,13 +266,13 @@ export class Submission {
       this.#parts.settle(entry, threw ? errorFor(index, done.results[0]) : done.results[index]);
     });
     if (!threw) this.#parts.recovery.taskEnded(task);
-    this.#parts.released(task, done, link);
+    this.#parts.released(task);
   }
 
   /** `runsOn`: its code does not know yet; what it was given is kept for it until it ends. */
   #fail(task: TaskRecord, error: WireValue, runsOn = false): void {
     this.#settle(task, undefined, undefined, codeOf(error), (entry) => this.#parts.settle(entry, error));
-    if (!runsOn) this.#parts.released(task, undefined, undefined);
+    if (!runsOn) this.#parts.released(task);
   }
 
   #settle(
@@ -307,13 +308,13 @@ export class Submission {
   #abandonedDone(done: TaskDone, link: Link): void {
     const found = this.#abandoned.take(done, link);
     if (found === undefined) return;
-    this.#forgotten(found.task, done, link);
+    this.#forgotten(found.task);
     this.#left(found.lease, found.task);
   }
 
   /** An attempt that timed out may have been followed by another, which needs the same arguments. */
-  #forgotten(task: TaskRecord, done: TaskDone | undefined, link: Link | undefined): void {
-    if (isEnded(task.life)) this.#parts.released(task, done, link);
+  #forgotten(task: TaskRecord): void {
+    if (isEnded(task.life)) this.#parts.released(task);
   }
 
   /** A lease has room again. */
@@ -361,7 +362,7 @@ export class Submission {
       const tasks = [...lease.inFlight];
       lease.inFlight.clear();
       for (const task of tasks) if (task.lease === lease) this.#judgeTask(task, lease, departed);
-      for (const task of this.#abandoned.takeAll(lease)) this.#forgotten(task, undefined, undefined);
+      for (const task of this.#abandoned.takeAll(lease)) this.#forgotten(task);
       // Its claim page has been read.
       this.leases.giveBack(lease.id, lease.node, "its worker is gone");
       this.#pump(scheduling);
