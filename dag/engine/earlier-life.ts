@@ -3,7 +3,7 @@
 
 import type { RunEvent } from "./events.ts";
 import type { Field } from "./field.ts";
-import { type Coords, keyOf, type Place, type Plan } from "./plan.ts";
+import { type Coords, isWithin, keyOf, type Place, type Plan } from "./plan.ts";
 import { type Instance, instanceAt, type KnownEnd, type Slot, spentOf } from "./slots.ts";
 import { isTerminal } from "./states.ts";
 
@@ -65,7 +65,7 @@ export class EarlierLife {
 
   /** Of a task all its instances are meant. Gives which they are, and what was on its way of them. */
   marked({ task, coords, state, at }: Event<"marked">, isLive: boolean): { readonly marked: Place[]; readonly left: Place[] } {
-    const isOf = (one: Place): boolean => one.task === task && coords.every((n, depth) => one.coords[depth] === n);
+    const isOf = (one: Place): boolean => one.task === task && isWithin(one, coords);
     const left = this.#underWay().filter(isOf);
     const there = [...this.#field.slots()].flatMap((slot) => (slot.task === task ? (slot.instances ?? []) : []));
     const known = there.map((one) => ({ task, coords: one.coords })).filter(isOf);

@@ -52,6 +52,11 @@ export function keyOf(task: number, coords: Coords): string {
   return coords.length === 0 ? `${task}` : `${task}:${coords.join(",")}`;
 }
 
+/** Whether an instance is the one with these coordinates, or one of those within them. */
+export function isWithin({ coords }: Pick<Place, "coords">, outer: Coords): boolean {
+  return outer.every((n, depth) => coords[depth] === n);
+}
+
 /** Who lies behind gates, the outermost first. */
 interface Scoped {
   readonly scope: readonly unknown[];

@@ -87,6 +87,11 @@ export class RunMachine {
     return this.#field.slots();
   }
 
+  /** Of a task: its instances, and the slots that have none. */
+  placesOf(task: number): (Instance | Slot)[] {
+    return [...this.slots()].filter((slot) => slot.task === task).flatMap((slot): (Instance | Slot)[] => slot.instances ?? [slot]);
+  }
+
   // -- events ------------------------------------------------------------------------------------------------------------
 
   #restart(event: RunEvent): void {

@@ -1,6 +1,7 @@
 // Slots of pools in the whole cluster. What a process has of a pool, and who waits for it, is one value in `kv`, changed by
 // compare-and-swap; processes that wait have their turns in the order in which they came, one slot a turn.
 
+import { setTimeout as sleep } from "node:timers/promises";
 import { isInitialized, kv } from "../../sdk/index.ts";
 import type { Pool } from "../graph/pool.ts";
 import type { Holder } from "../journal/holder.ts";
@@ -91,10 +92,10 @@ class Share {
           this.#used += by;
           grant();
         }
-        if (granted?.length === 0 && this.#asked.length > 0) await wait(LOOK_MS);
+        if (granted?.length === 0 && this.#asked.length > 0) await sleep(LOOK_MS);
       } catch {
         if (!isInitialized()) break;
-        await wait(TRY_AGAIN_MS);
+        await sleep(TRY_AGAIN_MS);
       }
     }
     this.#isBusy = false;
@@ -141,5 +142,3 @@ class Share {
     };
   }
 }
-
-const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));

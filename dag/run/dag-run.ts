@@ -1,7 +1,7 @@
 // One run of a graph, as its users see it.
 
 import { InvalidArgumentError, NotFoundError, ObjectLostError } from "../../sdk/index.ts";
-import { instanceName, keyOf, type Place } from "../engine/plan.ts";
+import { instanceName, isWithin, keyOf, type Place } from "../engine/plan.ts";
 import { isOver } from "../engine/states.ts";
 import type { Draft } from "../graph/draft.ts";
 import type { RunSummary } from "./context.ts";
@@ -177,10 +177,7 @@ export class DagRun<R = unknown> extends RunShell {
   #placeOf(name: string): Place {
     const place = placeOf(this.graph, this.id, name);
     const { task, coords } = place;
-    const isThis = (coordsOfOne: Place["coords"]): boolean => coords.every((n, depth) => coordsOfOne[depth] === n);
-    // What never began has a row all the same.
-    const places = [...this.machine.slots()].filter((slot) => slot.task === task);
-    if (coords.length > 0 && !places.some((slot) => (slot.instances ?? [slot]).some((one) => isThis(one.coords))))
+    if (coords.length > 0 && !this.machine.placesOf(task).some((one) => isWithin(one, coords)))
       throw new NotFoundError(`run ${this.id} has no instance ${name}; tasks() has all that there are`);
     return place;
   }

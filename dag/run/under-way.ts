@@ -3,7 +3,7 @@
 
 import type { Waiting } from "../engine/admission.ts";
 import { type RunEffect, whereaboutsOf } from "../engine/events.ts";
-import { type Coords, keyOf, type Place } from "../engine/plan.ts";
+import { type Coords, isWithin, keyOf, type Place } from "../engine/plan.ts";
 import type { Attempt, Ended, Start } from "./runner.ts";
 import type { HeardNotes } from "./telling.ts";
 import type { StartWatch } from "./start-watch.ts";
@@ -83,7 +83,7 @@ export class AttemptsUnderWay {
 
   /** What the cluster says of a few attempts of a task. */
   async explain(task: number, coords: Coords): Promise<Reason[]> {
-    const of = [...this.#all.values()].filter(({ of }) => of.task === task && coords.every((n, depth) => of.coords[depth] === n));
+    const of = [...this.#all.values()].filter(({ of }) => of.task === task && isWithin(of, coords));
     const asked = of.slice(0, EXPLAINED).flatMap(({ attempt }) => (attempt.explain === undefined ? [] : [attempt.explain()]));
     const told = await Promise.all(asked);
     return told.map(({ text, reasons }) => ({ kind: "cluster", text, reasons }));

@@ -1,6 +1,6 @@
 // Why a task of a run is where it is, in words and as data.
 
-import { type Coords, instanceName } from "../engine/plan.ts";
+import { type Coords, instanceName, isWithin } from "../engine/plan.ts";
 import type { RunMachine } from "../engine/run-machine.ts";
 import { isTerminal, type TaskState } from "../engine/states.ts";
 import type { Draft } from "../graph/draft.ts";
@@ -39,10 +39,8 @@ const TOLD = 5;
 
 /** `only`: of one instance. */
 export function explain(machine: RunMachine, draft: Draft, block: Block, only: Coords = []): Why {
-  const placesOf = ({ place }: Draft): readonly At[] => (
-    [...machine.slots()].filter(({ task }) => task === place).flatMap((slot): readonly At[] => slot.instances ?? [slot])
-  );
-  const own = placesOf(draft).filter(({ coords }) => only.every((n, depth) => coords[depth] === n));
+  const placesOf = ({ place }: Draft): readonly At[] => machine.placesOf(place);
+  const own = placesOf(draft).filter((one) => isWithin(one, only));
   const reasons = own.filter(({ state }) => state !== "none").map((at) => reasonOf(draft.id, at, block));
   const waits = own.length === 0 || own.some(({ state }) => state === "none");
   for (const before of decidesOn(draft).upstream) {

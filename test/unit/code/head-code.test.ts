@@ -4,25 +4,8 @@ import { describe, expect, test } from "vitest";
 import { CodeStoreFullError, CodeUnavailableError, failureOf, NotFoundError } from "../../../runtime/errors.ts";
 import { CODE_WAIT_MS, HeadCode } from "../../../runtime/head/head-code.ts";
 import type { HeadRecords } from "../../../runtime/head/head-records.ts";
-import type { Clock, Timer } from "../../../runtime/seams.ts";
 import type { ActorInfo, ActorSpec, ExportCode } from "../../../runtime/transport/index.ts";
-
-class HandClock implements Clock {
-  timers: { at: number; callback: () => void }[] = [];
-  time = 0;
-  now(): number { return this.time; }
-  wallNow(): number { return this.time; }
-  after(delayMs: number, callback: () => void): Timer {
-    const timer = { at: this.time + delayMs, callback };
-    this.timers.push(timer);
-    return { cancel: () => (this.timers = this.timers.filter((other) => other !== timer)) };
-  }
-  soon(callback: () => void): void { queueMicrotask(callback); }
-  advance(ms: number): void {
-    this.time += ms;
-    for (const timer of this.timers.filter(({ at }) => at <= this.time)) timer.callback();
-  }
-}
+import { HandClock } from "../../hand-clock.ts";
 
 function head(limit = 100_000) {
   const clock = new HandClock();

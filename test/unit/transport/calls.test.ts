@@ -2,33 +2,13 @@
 
 import { beforeEach, describe, expect, it } from "vitest";
 import { ConnectionError, DeadlineError, NotFoundError, TaskCancelledError } from "../../../runtime/errors.ts";
-import type { Clock, Timer } from "../../../runtime/seams.ts";
 import {
   type Answer, Answer as AnswerCodec, type Call, Call as CallCodec,
 } from "../../../proto/generated/contract.ts";
 import {
   type AnswerBody, Callee, type CallHandlers, Caller, type Channel, fromBytes, type MessageName, type Peer, type SendOf, toBytes,
 } from "../../../runtime/transport/index.ts";
-
-class HandClock implements Clock {
-  time = 0;
-  timers: { at: number; callback: () => void }[] = [];
-  now(): number { return this.time; }
-  wallNow(): number { return this.time; }
-  after(delayMs: number, callback: () => void): Timer {
-    const timer = { at: this.time + delayMs, callback };
-    this.timers.push(timer);
-    return { cancel: () => (this.timers = this.timers.filter((other) => other !== timer)) };
-  }
-  soon(callback: () => void): void { queueMicrotask(callback); }
-  advance(ms: number): void {
-    this.time += ms;
-    for (const timer of this.timers.filter(({ at }) => at <= this.time)) {
-      this.timers = this.timers.filter((other) => other !== timer);
-      timer.callback();
-    }
-  }
-}
+import { HandClock } from "../../hand-clock.ts";
 
 /** A channel that keeps what is sent, decoded as the other side would see it. */
 class Wire implements Channel {
