@@ -89,7 +89,8 @@ export class RunMachine {
 
   /** Of a task: its instances, and the slots that have none. */
   placesOf(task: number): (Instance | Slot)[] {
-    return [...this.slots()].filter((slot) => slot.task === task).flatMap((slot): (Instance | Slot)[] => slot.instances ?? [slot]);
+    const slots = [...this.slots()].filter((slot) => slot.task === task);
+    return slots.flatMap((slot): (Instance | Slot)[] => slot.instances ?? [slot]);
   }
 
   // -- events ------------------------------------------------------------------------------------------------------------

@@ -1,5 +1,5 @@
-// The processes that hold objects of this one: on which node each is, so that its end is the end of what they held, and which have
-// ended, so that what is told of them late counts no more.
+// The processes that hold objects of this one: on which node each is, so that its end is the end of what they held, and which
+// have ended, so that what is told of them late counts no more.
 
 import { changeBorrower, forgetBorrower, Recent } from "../../core/index.ts";
 import type { ProcessAddress } from "../links.ts";

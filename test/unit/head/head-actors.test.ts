@@ -24,10 +24,13 @@ async function headOf(hosts: Set<string>) {
   };
   const records = new HeadRecords(await OpenStorage.open(new MemoryStorage()), () => {});
   const actors = new HeadActors({
-    clock, records, whole: async (then) => then(), random: { next: () => 0, hex: () => "" }, caller: { call } as unknown as Caller,
-    channelOf: (node) => channels.get(node), nodes: () => [], endOf: () => undefined, changed: () => {},
+    clock, records, caller: { call } as unknown as Caller, random: { next: () => 0, hex: () => "" },
+    whole: async (then) => then(), channelOf: (node) => channels.get(node), nodes: () => [], endOf: () => undefined,
+    changed: () => {},
   });
-  const told = (state: string, node: string) => actors.reported({ info: { ...infoOf(SPEC, state), node } as ActorInfo, spec: SPEC });
+  const told = (state: string, node: string) => {
+    actors.reported({ info: { ...infoOf(SPEC, state), node } as ActorInfo, spec: SPEC });
+  };
   /** Lets what was asked be answered, and time pass. */
   const pass = async (ms: number) => {
     for (let turn = 0; turn < 10; turn += 1) await Promise.resolve();
