@@ -8,6 +8,7 @@ import { createCodec, type DecodeHooks, type EncodeHooks, type Encoded } from ".
 const codec = createCodec();
 /** Of code that is kept with what names it: large data travels inside, refs and handles are refused. */
 const shipper = createShipper();
+const hashes = new WeakMap<Function, string>();
 
 const refusals = (root: string): EncodeHooks & DecodeHooks => {
   const refuse = (what: string) => (): never => {
@@ -38,7 +39,8 @@ export function decodeValue<T = unknown>(bytes: Uint8Array): T {
 export function encodeProgram(value: unknown, root: string): Uint8Array {
   const codes = new Map<string, Uint8Array>();
   const code = (fn: Function): Uint8Array => {
-    const { id, bytes } = shipper.capture(fn);
+    const { id, bytes } = shipper.captureOnce(fn);
+    hashes.set(fn, id);
     codes.set(id, bytes);
     return Buffer.from(id, "latin1");
   };
@@ -97,5 +99,7 @@ function* samplesOf(bytes: Uint8Array): Iterable<Uint8Array> {
 
 /** The same for the same code with the same captured values, in every process. */
 export function codeHash(fn: Function): string {
-  return shipper.capture(fn).id;
+  let hash = hashes.get(fn);
+  if (hash === undefined) hashes.set(fn, (hash = shipper.captureOnce(fn).id));
+  return hash;
 }

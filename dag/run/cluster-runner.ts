@@ -1,61 +1,30 @@
 // Runs tasks on the cluster: results stay where they are made, and refs to them go from task to task.
 
-import { hearNotes, noteSender, startOf } from "../../sdk/contract.ts";
+import { hearNotes, startOf } from "../../sdk/contract.ts";
 import {
-  cancel, digestOf, explain, findObjects, get, getRuntimeContext, InfeasibleError, InvalidArgumentError, isClusterPrivate,
-  ObjectLostError, type ObjectRef, placeOfRef, put, remote, type RemoteFunction, RuntimeEnvSetupError, TaskCancelledError,
-  type TaskOptions,
+  cancel, explain, findObjects, get, InfeasibleError, InvalidArgumentError, isClusterPrivate, ObjectLostError, type ObjectRef,
+  placeOfRef, put, remote, type RemoteFunction, RuntimeEnvSetupError, TaskCancelledError, type TaskOptions,
 } from "../../sdk/index.ts";
 import type { Draft } from "../graph/draft.ts";
 import { runtimeOptions } from "../graph/options.ts";
 import type { ResultRecord } from "../journal/records.ts";
-import { attempt, type Order, type Report, retriable } from "./attempt.ts";
+import { type Order, retriable } from "./attempt.ts";
 import { evaluate, Held, replaceHeld } from "./inputs.ts";
 import { readCheckpoint, type SafeResult } from "./checkpoint.ts";
-import { KeptAttempt, keepingOf } from "./kept-attempt.ts";
+import { keepingOf } from "./kept-attempt.ts";
 import { scopeOf } from "./run-scope.ts";
-import { bytesOfNote, type Note, noteOfBytes } from "./telling.ts";
+import { noteOfBytes } from "./telling.ts";
 import { type Attempt, type Ended, endedAttempt, lengthOfValue, type Runner, type Start } from "./runner.ts";
 import { afterSizing, sizeOf } from "./sizing.ts";
+import { type Answer, attemptThere, placeIn, type ToldThere } from "./worker-attempt.ts";
 
-type Where = { readonly nodeId: string; readonly workerPid: number; readonly repeats?: number };
-/** What the worker tells of a result; the rest of its record is known to who started the task. */
-type Made = Pick<ResultRecord, "size" | "hash" | "checkpoint" | "cached">;
-interface Told {
-  readonly report: Report;
-  readonly where: Where;
-  readonly tookMs: number;
-  readonly made?: Made | undefined;
-}
-type Answer = readonly [told: Told, value: unknown];
 type Body = RemoteFunction<[order: Order, ...values: unknown[]], Promise<Answer>, 2>;
 
-/** Handles in what is sent are places in the list of values beside it. */
-const placeIn = (values: readonly unknown[]) => (handle: unknown): unknown => values[handle as number];
-
-/** What runs on the worker: the code of a task, closed over. */
+/** What is sent of a task: its own code, and by name what runs it. */
 function bodyOf(draft: Draft): (order: Order, ...values: unknown[]) => Promise<Answer> {
   const { id, fn = () => undefined, kind, options: { retryOn, checkpoint, cacheKey } } = draft;
   const keeping = keepingOf(id, { checkpoint, cacheKey });
-  return async (ordered, ...values) => {
-    const began = performance.now();
-    const send = noteSender();
-    const took = (): number => performance.now() - began;
-    const { signal, nodeId, attempt: repeats = 0 } = getRuntimeContext();
-    const order = { ...ordered, attempt: ordered.attempt + repeats };
-    const where = { nodeId, workerPid: process.pid, ...(repeats > 0 && { repeats }) };
-    const place = { signal, now: () => Date.now(), valueOf: placeIn(values), note: (one: Note) => send(bytesOfNote(one)) };
-    const kept = keeping && new KeptAttempt(keeping, fn, order);
-    const [report, value] = await attempt(kept?.code ?? fn, kind, retryOn, order, place);
-    if (report.outcome !== "success") return [{ report, where, tookMs: took() }, undefined];
-    try {
-      const made = await (kept?.keep(value) ?? digestOf(value));
-      return [{ report, where, tookMs: took(), made }, value];
-    } catch (error) {
-      const final = error instanceof InvalidArgumentError;
-      return [{ report: { outcome: "error", error, final, told: report.told }, where, tookMs: took() }, undefined];
-    }
-  };
+  return (order, ...values) => attemptThere({ fn, kind, retryOn, keeping }, order, values);
 }
 
 const readThere = remote(async (result: SafeResult) => [undefined, await readCheckpoint(result)] as const, { numReturns: 2 });
@@ -107,7 +76,7 @@ export class ClusterRunner implements Runner {
       const body = size === undefined ? this.#body(draft) : (this.#body(draft).options(size) as Body);
       const [told, value] = body.remote({ ...order, args: args as readonly unknown[] }, ...refs);
       return {
-        ended: this.#ended(draft, told as ObjectRef<Told>, value),
+        ended: this.#ended(draft, told as ObjectRef<ToldThere>, value),
         stop: () => void cancel(told).catch(() => {}),
         start: () => startHere(told),
         hear: (listener) => hearNotes(told, (bytes) => listener(noteOfBytes(bytes))),
@@ -118,7 +87,7 @@ export class ClusterRunner implements Runner {
     }
   }
 
-  async #ended(draft: Draft, told: ObjectRef<Told>, value: ObjectRef<unknown>): Promise<Ended> {
+  async #ended(draft: Draft, told: ObjectRef<ToldThere>, value: ObjectRef<unknown>): Promise<Ended> {
     try {
       const { report, where, tookMs, made } = await get(told);
       const locations = this.#on(where.nodeId);

@@ -24,6 +24,8 @@ import { placesOf } from "./source-maps.ts";
 import { firstChange } from "./staleness.ts";
 
 export interface CodeShipper extends Contract {
+  /** Captures a function that is asked about once: nothing of it is kept here. */
+  captureOnce(fn: Function): CapturedCode;
   /** Loads what the first capture needs. Call it while something else is waited for. */
   warmUp(): void;
 }
@@ -79,6 +81,10 @@ class Shipper implements CodeShipper {
     byMode.set(mode, captured);
     this.#remember(captured.id, fn);
     return captured;
+  }
+
+  captureOnce(fn: Function): CapturedCode {
+    return this.#captured.get(fn)?.get("auto") ?? this.#captureNow(fn, "auto");
   }
 
   revive(id: string, bytes: Uint8Array): Promise<Function> {

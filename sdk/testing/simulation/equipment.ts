@@ -1,6 +1,7 @@
 // What simulated processes work with: the memory of their node, code by reference, no garbage collector.
 
 import { createHash } from "node:crypto";
+import type { CapturedCode } from "../../../runtime/closure/index.ts";
 import type { NodeMemory } from "../../../runtime/inprocess/index.ts";
 import type { Equipment } from "../../../runtime/owner/index.ts";
 import { createCodec } from "../../../runtime/serialize/index.ts";
@@ -20,6 +21,12 @@ export class SharedCode {
     return id;
   }
 
+  captured(fn: Function): CapturedCode {
+    const id = this.idOf(fn);
+    const kind = /^class\b/.test(Function.prototype.toString.call(fn)) ? "class" : "function";
+    return { id, bytes: Buffer.from(id), needs: [], name: fn.name || "anonymous", label: fn.name, kind };
+  }
+
   find(id: string): Function | undefined {
     return this.#byId.get(id);
   }
@@ -31,14 +38,11 @@ export function equipmentOf(memory: NodeMemory, code: SharedCode): Equipment {
     openClaims: () => memory.claims,
     createCodec,
     createShipper: () => ({
-      capture: (fn) => {
-        const id = code.idOf(fn);
-        const kind = /^class\b/.test(Function.prototype.toString.call(fn)) ? "class" : "function";
-        return { id, bytes: Buffer.from(id), needs: [], name: fn.name || "anonymous", label: fn.name, kind };
-      },
+      capture: (fn) => code.captured(fn),
       revive: async (id) => code.find(id) as Function,
       known: (id) => code.find(id),
       changed: () => undefined,
+      captureOnce: (fn) => code.captured(fn),
       warmUp: () => {},
     }),
     // When the collector runs is not for a seed to say: handles live until they are released.
