@@ -108,6 +108,11 @@ export class RunningAttempts {
     this.#only = undefined;
   }
 
+  /** The actor whose code runs, in a process that several actors share. */
+  get sharer(): string | undefined {
+    return this.#attributes ? this.#storage.getStore()?.actorId : undefined;
+  }
+
   /** Why the code that runs may not use the runtime any more. */
   get fenced(): Error | undefined {
     return this.#attributes ? this.#storage.getStore()?.ending.fenced : undefined;

@@ -30,6 +30,7 @@ import type { Finalizers } from "./equipment.ts";
 import { cancelChildren, cancelOwn } from "./tasks/cancelling.ts";
 import type { Home } from "./home.ts";
 import { Link, LinkTable, processSocket, type ProcessAddress } from "./links.ts";
+import { Makers } from "./objects/makers.ts";
 import { MetricsReport } from "./reports/metrics-report.ts";
 import {
   type DetachOptions, heldRef, ObjectEntry, ObjectRef, objectIdOf, type WaitForOptions, type WaitOptions,
@@ -106,6 +107,7 @@ export class Session {
   readonly history = new TaskHistory();
   readonly unfinished = new Unfinished(() => this.submission.size + this.actors.size);
   readonly presence: Presence;
+  readonly makers: Makers;
   readonly metrics = new MetricsReport(this);
   readonly traps: Traps;
   /** Of a worker: what it knows of a call that an actor here was sent. */
@@ -138,6 +140,7 @@ export class Session {
       clock: seams.clock, finalizers: parts.finalizers, processId, nodeId, session: this, home, connect,
       recovery: this.recovery, keeping: this.keeping,
     });
+    this.makers = new Makers(this.attempts, this.borrowing);
     this.presence = new Presence(() => this.newEntry(), this.borrowing);
     this.traps = new Traps({
       clock: seams.clock,
@@ -257,6 +260,7 @@ export class Session {
   async put(value: unknown, scope?: Draft<Lifetime>): Promise<ObjectRef> {
     this.checkAlive();
     const entry = this.newEntry();
+    this.makers.put(entry);
     const encoded = this.values.encode(value, "value");
     this.borrowing.contain(entry, encoded.contained);
     const placed = encoded.value instanceof Promise ? await this.holding(encoded.value) : encoded.value;

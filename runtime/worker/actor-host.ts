@@ -45,7 +45,7 @@ export class ActorHost {
     if (isolation === "shared") this.#share();
     let runner = this.#runners.get(actor);
     if (runner === undefined || runner.incarnation < incarnation) {
-      runner?.close(fenced(actor, "it lives again"));
+      if (runner !== undefined) this.#close(runner, actor, "it lives again");
       const exiting = () => this.#exiting(actor, incarnation);
       // Of calls that ended as their cancellation was on its way nobody asks for theirs.
       runner = new ActorRunner({ ...this.#parts, exiting, cancelled: this.#cancelled }, spec as ActorSpec, incarnation);
@@ -79,7 +79,7 @@ export class ActorHost {
     if (runner === undefined) return;
     if (graceful) return void this.#endGracefully(actor, runner);
     this.#runners.delete(actor);
-    runner.close(fenced(actor, reason));
+    this.#close(runner, actor, reason);
   }
 
   /** Ends all of them: running calls may end, then instances clean up. */
@@ -104,6 +104,12 @@ export class ActorHost {
     });
   }
 
+  /** What it has put ends with it. */
+  #close(runner: ActorRunner, actor: string, why: string): void {
+    runner.close(new ActorFencedError(`actor ${actor} ended in this process: ${why}`, { actorId: actor }));
+    this.#parts.session.makers.ended(actor, why);
+  }
+
   #exiting(actor: string, incarnation: number): void {
     this.#parts.agent.send("actorExiting", { actor, incarnation });
     if (!this.#isShared) return this.#parts.exiting();
@@ -114,7 +120,7 @@ export class ActorHost {
     await runner.exit();
     if (this.#runners.get(actor) !== runner) return;
     this.#runners.delete(actor);
-    runner.close(fenced(actor, "it ended"));
+    this.#close(runner, actor, "it ended");
     this.#parts.agent.send("actorEnded", { actor, incarnation: runner.incarnation });
   }
 
@@ -123,7 +129,7 @@ export class ActorHost {
     const runner = this.#runners.get(actorId);
     if (runner === undefined || attempt.ending.fenced !== undefined) return false;
     this.#runners.delete(actorId);
-    runner.close(fenced(actorId, text));
+    this.#close(runner, actorId, text);
     const cause = error instanceof Error ? error : undefined;
     const died = new ActorDiedError(`${runner.description} died: ${text}`, { actorId, exitCode, reason: "exited" }, cause);
     this.#parts.agent.send("actorEnded", {
@@ -131,8 +137,4 @@ export class ActorHost {
     });
     return true;
   }
-}
-
-function fenced(actorId: string, why: string): ActorFencedError {
-  return new ActorFencedError(`actor ${actorId} ended in this process: ${why}`, { actorId });
 }

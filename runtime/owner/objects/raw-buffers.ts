@@ -78,6 +78,7 @@ export class RawBuffers {
     return new StoreBuffer(target, offset, () => {
       const { slot, generation } = target.seal({ process: processId, node: nodeId });
       const entry = this.#session.newEntry();
+      this.#session.makers.put(entry);
       this.#session.borrowing.settle(entry, { stored: { node: nodeId, slot, generation, size: target.size } });
       return new ObjectRef<Uint8Array>(entry);
     });
