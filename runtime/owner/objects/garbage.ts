@@ -24,7 +24,7 @@ export interface GarbageParts {
   readonly clock: Clock;
   /** A full collection. */
   readonly collect: () => void;
-  /** Milliseconds the loop was busy, ever. */
+  /** Milliseconds of work, ever. */
   readonly busyMs: () => number;
   /** Counts what may have left garbage however short it was: turns of messages from other processes, attempts that ended. */
   readonly stirs: () => number;

@@ -32,7 +32,8 @@ export interface TinyCalls {
   readonly expectedMicros: number | undefined;
   calls: number;
   ended: number;
-  site: CallSite | undefined;
+  /** Where it was called; a text, since a CallSite keeps the frames of its callers, and all that they refer to, until it is read. */
+  site: string | undefined;
 }
 
 /** A get or wait that has not ended. */
@@ -101,14 +102,14 @@ export class Traps {
   /** In a call of a function. */
   submits(template: TinyCalls): void {
     template.calls += 1;
-    if (template.calls === REMEMBERED_CALL) template.site = new CallSite();
+    if (template.calls === REMEMBERED_CALL) template.site = String(new CallSite());
   }
 
   ends(template: TinyCalls): void {
     template.ended += 1;
     const { ended, expectedMicros = TINY_MICROS, name, site } = template;
     if (ended !== TINY_CALLS || expectedMicros >= TINY_MICROS) return;
-    const place = String(site ?? "");
+    const place = site ?? "";
     const text = `the code of "${name}" takes ${Math.round(expectedMicros)} µs, less than sending it does ` +
       `(called at ${place}): give each call many values.`;
     this.#tell("TROUPE_TINY_TASKS", place, text);

@@ -11,7 +11,6 @@ import type { Attempt } from "../context.ts";
 import type { Limit } from "./limits.ts";
 import type { Link } from "../links.ts";
 import type { LastHeartbeat } from "./heartbeats.ts";
-import type { CallSite } from "../../warnings.ts";
 
 /** What all calls of one function with one set of options have in common. */
 export interface TaskTemplate {
@@ -44,7 +43,7 @@ export interface TaskTemplate {
   /** For warnings (traps.ts). */
   calls: number;
   ended: number;
-  site: CallSite | undefined;
+  site: string | undefined;
 }
 
 export interface TaskLease extends PooledLease<TaskRecord> {
