@@ -2,10 +2,10 @@
 // garbage collector's word that handles are gone. Processes have the system's; the simulator, where all of this must be
 // repeatable, has its own.
 
+import { createRequire } from "node:module";
 import { performance } from "node:perf_hooks";
 import { getHeapStatistics, setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
-import { isMainThread } from "node:worker_threads";
 import type { GarbageParts } from "./objects/garbage.ts";
 import { liveEntries } from "./objects/live-entries.ts";
 import type { ObjectEntry } from "./objects/object-ref.ts";
@@ -46,9 +46,12 @@ export const systemEquipment: Equipment = {
   oneProcess: false,
 };
 
+let isThread: boolean | undefined;
+
 /** Where others have the CPUs a loop seems busy while it waits for one; but a thread has only its loop's word. */
 function busyMs(): number {
-  if (!isMainThread) return performance.eventLoopUtilization().active;
+  isThread ??= !(createRequire(import.meta.url)("node:worker_threads") as typeof import("node:worker_threads")).isMainThread;
+  if (isThread) return performance.eventLoopUtilization().active;
   const { user, system } = process.cpuUsage();
   return (user + system) / 1000;
 }

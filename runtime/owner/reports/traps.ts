@@ -32,7 +32,7 @@ export interface TinyCalls {
   readonly expectedMicros: number | undefined;
   calls: number;
   ended: number;
-  /** Where it was called; a text, since a CallSite keeps the frames of its callers, and all that they refer to, until it is read. */
+  /** Where it was called; as text, since a CallSite that nobody read keeps its callers' frames, and all that they refer to. */
   site: string | undefined;
 }
 
