@@ -79,7 +79,7 @@ export class SharedClient implements StoreClient {
         `the node's object store has layout ${this.#words[1]}, this process knows ${LAYOUT_VERSION}`,
       );
     }
-    this.#kept = new KeptMappings(grant.capacity / 2);
+    this.#kept = new KeptMappings(grant.capacity);
     this.#created = {
       native,
       words: this.#words,

@@ -1,9 +1,9 @@
 // When this process collects garbage for the sake of others: what only its garbage refers to stays pinned in the node's store, or
 // counted at its owner, until V8 looks; and V8 looks when this heap is full, not when the store is.
 //
-// It looks soon when the node asks, and within seconds when the process idles and may hold something, or has much more on its
-// heap than it had left: a process that waits for days does not keep what it began with. A collection stops user code, so the
-// time they take together is bounded.
+// It looks soon when the node asks, before a large object is made where another may give its room back, and within seconds when
+// the process idles and may hold something, or has much more on its heap than it had left: a process that waits for days does not
+// keep what it began with. A collection stops user code, so the time they take together is bounded.
 
 import type { Clock, Timer } from "../../seams.ts";
 
@@ -17,6 +17,8 @@ const WORK_MS = 10;
 /** So much more than after the last collection is worth one: in bytes, and as a share of what was left then. */
 const GROWN_BYTES = 32 * 1024 * 1024;
 const GROWN_SHARE = 0.5;
+/** Room for objects of this size that nobody touched before costs more time than a collection, which may give some back. */
+const LARGE_BYTES = 32 * 1024 * 1024;
 /** A collection that took long is not repeated before so many times its length. */
 const REST = 10;
 
@@ -43,6 +45,8 @@ export class Garbage {
   #busyAtCollection = 0;
   #stirsAtCollection = 0;
   #leftByCollection: number;
+  /** In large objects, since the last collection. */
+  #bytesMade = 0;
 
   constructor(parts: GarbageParts) {
     this.#parts = parts;
@@ -67,6 +71,15 @@ export class Garbage {
     this.#collect();
     // What was collected is told in a turn of its own.
     return new Promise((resolve) => clock.soon(() => clock.soon(resolve)));
+  }
+
+  /** This process is about to make an object. As much of what it made before may be garbage: that is asked for first. */
+  beforeMaking(bytes: number): Promise<void> | undefined {
+    if (bytes < LARGE_BYTES) return undefined;
+    const mayReuse = this.#bytesMade >= bytes;
+    const relieved = mayReuse ? this.relieve() : undefined;
+    this.#bytesMade += bytes;
+    return relieved;
   }
 
   close(): void {
@@ -103,5 +116,6 @@ export class Garbage {
     this.#busyAtCollection = busyMs();
     this.#stirsAtCollection = stirs();
     this.#leftByCollection = heapBytes();
+    this.#bytesMade = 0;
   }
 }

@@ -306,6 +306,7 @@ export class Values {
     const { home } = this.#parts;
     await home.joined;
     if (home.far !== undefined) return this.#published({ stored: await home.far.write(size, parts), codes });
+    await home.garbage?.beforeMaking(size);
     const target = await home.storeHere().create(size);
     try {
       for (const part of parts) await target.write(part.offset, part.bytes);
