@@ -5,7 +5,7 @@
 
 import { rmSync } from "node:fs";
 import { ConnectionError, DeadlineError } from "../errors.ts";
-import type { Seams } from "../seams.ts";
+import type { Seams, Timer } from "../seams.ts";
 import type { AgentConfig } from "../agent/index.ts";
 import { makeSessionDir } from "./session-folder.ts";
 
@@ -58,9 +58,14 @@ export function startPrivateCluster(seams: Seams, node: AgentConfig["node"], met
     agentAddress: `unix:${sessionDir}/agent.sock`,
     async stop() {
       host.signal("SIGTERM");
-      const force = seams.clock.after(STOP_GRACE_MS, () => host.kill(), true);
+      // Holds this process for as long as it takes: a killed host still gives gigabytes back to the system.
+      const insist = (): Timer => seams.clock.after(STOP_GRACE_MS, () => {
+        host.kill();
+        held = insist();
+      }, true);
+      let held = insist();
       await ended;
-      force.cancel();
+      held.cancel();
     },
   };
 }

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { ConnectionError, DeadlineError, InvalidArgumentError } from "../../runtime/errors.ts";
 import type { AgentConfig } from "../../runtime/agent/index.ts";
 import { makeSessionDir } from "../../runtime/driver/index.ts";
-import type { ChildProcess, Seams } from "../../runtime/seams.ts";
+import type { ChildProcess, Seams, Timer } from "../../runtime/seams.ts";
 import type { Cluster } from "../cluster.ts";
 import { init, nodeOf, systemSeams } from "../init.ts";
 import {
@@ -295,9 +295,10 @@ export class TestCluster implements AsyncDisposable {
   }
 
   async #ended(node: RunningNode): Promise<void> {
-    const alive = this.#seams.clock.after(STOP_GRACE_MS * 2, () => {}, true);
+    const hold = (): Timer => this.#seams.clock.after(STOP_GRACE_MS, () => void (held = hold()), true);
+    let held = hold();
     await node.ended;
-    alive.cancel();
+    held.cancel();
     this.#nodes.delete(node.id);
   }
 }

@@ -20,7 +20,7 @@ export interface Problem {
   readonly text: string;
 }
 
-const SKIPPED = new Set(["node_modules", "dist", ".git", ".setup", "build", "prebuilds"]);
+const SKIPPED = new Set(["node_modules", "dist", ".git", ".setup", ".venv", "build", "prebuilds"]);
 /** Generated; scripts/generate-proto.mjs --check holds it to its source. */
 const GENERATED = "proto/generated/";
 
